@@ -1,0 +1,228 @@
+#!/usr/bin/env bash
+# Sets everything up in .venv beside this file, then restores a demonstration picture.
+# Safe to interrupt and to run again: what is done is not done twice.
+set -euo pipefail
+
+readonly TORCH_VERSION=2.13.0
+readonly CPU_INDEX=https://download.pytorch.org/whl/cpu
+
+usage() {
+    cat <<END
+Usage: ./install.sh [--torch-index URL] [--no-demo] [--help]
+
+Installs the photo restoration tool into .venv beside this file, and nowhere else.
+
+  --torch-index URL  take PyTorch $TORCH_VERSION from this package index
+                     (for a certain CUDA or ROCm version, or a mirror of your own)
+  --no-demo          do not restore the demonstration picture at the end
+  --help             show this text
+
+PYTHON=/path/to/python3 ./install.sh uses that Python ($MINIMUM_PYTHON or newer).
+END
+}
+
+readonly MINIMUM_PYTHON=3.10
+readonly ENVIRONMENT=.venv
+readonly NOTES=$ENVIRONMENT/.install # what has been installed, and whether it was finished
+readonly LOG=install.log
+
+say() { printf '==> %s\n' "$*"; }
+
+fail() { # message, what to do...
+    printf '\ninstall.sh: %s\n' "$1" >&2
+    shift
+    printf '    %s\n' "$@" >&2
+    exit 1
+}
+
+parse_arguments() {
+    torch_index=
+    demo=yes
+    while (($#)); do
+        case $1 in
+            --torch-index)
+                [[ -n ${2-} ]] || { echo "install.sh: --torch-index needs a URL" >&2; exit 2; }
+                torch_index=$2
+                shift
+                ;;
+            --torch-index=?*) torch_index=${1#*=} ;;
+            --no-demo) demo=no ;;
+            -h | --help) usage; exit 0 ;;
+            *)
+                echo "install.sh: unknown option '$1'; ./install.sh --help lists them" >&2
+                exit 2
+                ;;
+        esac
+        shift
+    done
+}
+
+# --- Python -----------------------------------------------------------------------------------
+
+recent_enough() {
+    "$1" -c "import sys; sys.exit(sys.version_info < (${MINIMUM_PYTHON/./, }))" 2>/dev/null
+}
+
+can_make_environments() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+
+find_python() { # prints the first Python that is new enough; fails where there is none
+    local candidate candidates=(python3 python3.13 python3.12 python3.11 python3.10 python3.14 python)
+    [[ -z ${PYTHON-} ]] || candidates=("$PYTHON")
+    for candidate in "${candidates[@]}"; do
+        if command -v "$candidate" >/dev/null && recent_enough "$candidate"; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+may_use_apt() { ((EUID == 0)) && [[ -z ${PYTHON-} ]] && command -v apt-get >/dev/null; }
+
+apt_install() {
+    say "Installing $* with apt-get, for Python's venv module"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -y "$@" >>"$LOG" 2>&1 ||
+        { apt-get update >>"$LOG" 2>&1 && apt-get install -y "$@" >>"$LOG" 2>&1; } ||
+        fail "apt-get could not install $*; the end of $LOG says why." "Install them, then run ./install.sh again."
+}
+
+choose_python() {
+    if ! python=$(find_python) && may_use_apt; then
+        apt_install python3 python3-venv
+    fi
+    python=$(find_python) || fail "no Python $MINIMUM_PYTHON or newer was found${PYTHON:+ at PYTHON=$PYTHON}." \
+        "On Debian and Ubuntu:  sudo apt install python3 python3-venv" \
+        "On Fedora:             sudo dnf install python3" \
+        "On macOS:              brew install python" \
+        "Or name one:           PYTHON=/path/to/python3 ./install.sh"
+    version=$("$python" -c 'import platform; print(platform.python_version())')
+    can_make_environments "$python" && return
+    if may_use_apt; then
+        apt_install python3-venv "python${version%.*}-venv"
+    fi
+    can_make_environments "$python" || fail "$python cannot make virtual environments: its module venv or ensurepip is missing." \
+        "On Debian and Ubuntu:  sudo apt install python${version%.*}-venv"
+}
+
+# --- The environment --------------------------------------------------------------------------
+
+make_environment() {
+    local identity="$version $PWD"
+    if [[ -e $NOTES/unfinished ]]; then
+        say "An earlier installation was cut short: starting $ENVIRONMENT afresh"
+    elif [[ -e $ENVIRONMENT && $(cat "$NOTES/made_for" 2>/dev/null) != "$identity" ]]; then
+        say "$ENVIRONMENT was made for another Python or another folder: starting it afresh"
+    elif [[ -e $ENVIRONMENT ]]; then
+        return
+    fi
+    say "Making $ENVIRONMENT with Python $version"
+    "$python" -m venv --clear "$ENVIRONMENT" >>"$LOG" 2>&1 ||
+        fail "the virtual environment could not be made; the end of $LOG says why." "Is the disk full, or this folder read-only?"
+    mkdir -p "$NOTES"
+    echo "$identity" >"$NOTES/made_for"
+}
+
+pip_install() { # what is being installed, pip's arguments...
+    local what=$1 status=0
+    shift
+    echo "--- pip install $*" >>"$LOG"
+    # A pip that is killed leaves half a package behind; a pip that fails tidies up after itself.
+    touch "$NOTES/unfinished"
+    "$ENVIRONMENT/bin/python" -m pip install --disable-pip-version-check "$@" >>"$LOG" 2>&1 || status=$?
+    ((status < 128)) && rm -f "$NOTES/unfinished"
+    ((status == 0)) && return
+    printf '\n' >&2
+    grep -iE '^ *(error|warning: retrying)' "$LOG" | tail -n 3 | sed 's/^/    /' >&2 || true
+    printf 'install.sh: %s could not be installed. All that pip said is in %s.\n' "$what" "$LOG" >&2
+    return 1
+}
+
+# --- PyTorch ----------------------------------------------------------------------------------
+
+installed_torch() {
+    "$ENVIRONMENT/bin/python" -c 'from importlib.metadata import version; print(version("torch"))' 2>/dev/null
+}
+
+has_nvidia_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q '^GPU'; }
+
+pip_is_configured() {
+    "$ENVIRONMENT/bin/python" -m pip config list | grep -qE '(index-url|find-links|no-index)='
+}
+
+answers() { # whether a package index has torch, asked for a few seconds at most
+    timeout 8 "$ENVIRONMENT/bin/python" -c '
+import sys, urllib.request
+urllib.request.urlopen(sys.argv[1].rstrip("/") + "/torch/", timeout=5)
+' "$1" 2>>"$LOG"
+}
+
+install_torch() {
+    local found
+    found=$(installed_torch) || found=
+    if [[ ${found%%+*} == "$TORCH_VERSION" && (-z $torch_index || $torch_index == "$(cat "$NOTES/torch_index" 2>/dev/null)") ]]; then
+        say "PyTorch $found is there"
+        return
+    fi
+    local from=() where="from the package index that pip uses"
+    if [[ -n $torch_index ]]; then
+        from=(--index-url "$torch_index")
+        where="from $torch_index"
+        [[ -z $found ]] || from+=(--force-reinstall)
+    elif [[ $(uname -s) == Linux ]] && ! has_nvidia_gpu && ! pip_is_configured && answers "$CPU_INDEX"; then
+        # The ordinary Linux build brings gigabytes of CUDA that only an NVIDIA GPU can use.
+        from=(--index-url "$CPU_INDEX")
+        where="for the CPU (no NVIDIA GPU was found)"
+    fi
+    say "Installing PyTorch $TORCH_VERSION $where: this is the large one, it can take minutes"
+    if ! pip_install "PyTorch $TORCH_VERSION" ${from[@]+"${from[@]}"} "torch==$TORCH_VERSION"; then
+        fail "nothing else was installed." \
+            "Check the network connection and the free disk space, then run ./install.sh again." \
+            "'No matching distribution' means no build for Python $version here: try PYTHON=python3.12 ./install.sh," \
+            "or another index: ./install.sh --torch-index URL"
+    fi
+    "$ENVIRONMENT/bin/python" -c 'import torch' 2>>"$LOG" ||
+        fail "PyTorch was installed but cannot be loaded; the end of $LOG says why." \
+            "Try another build: ./install.sh --torch-index $CPU_INDEX"
+    echo "$torch_index" >"$NOTES/torch_index"
+    say "PyTorch $(installed_torch) is there"
+}
+
+# --- The tool itself --------------------------------------------------------------------------
+
+install_package() {
+    local wanted
+    wanted="$(cksum <pyproject.toml) torch $(installed_torch)"
+    if [[ $(cat "$NOTES/package" 2>/dev/null) == "$wanted" && -x $ENVIRONMENT/bin/dip ]]; then
+        say "dip is there"
+        return
+    fi
+    say "Installing dip and what it needs"
+    echo "torch==$(installed_torch)" >"$NOTES/constraints.txt"
+    pip_install "dip" --constraint "$NOTES/constraints.txt" --editable . ||
+        fail "PyTorch is in place and will not be fetched again." \
+            "Check the network connection and the free disk space, then run ./install.sh again."
+    echo "$wanted" >"$NOTES/package"
+}
+
+run_demo() {
+    say "Restoring a demonstration picture (about a minute)"
+    "$ENVIRONMENT/bin/dip" demo -o demo/ ||
+        fail "the installation is complete, but the demonstration failed." \
+            "Run $ENVIRONMENT/bin/dip doctor: it says what is wrong with this machine."
+}
+
+main() {
+    parse_arguments "$@"
+    cd "$(dirname "${BASH_SOURCE[0]}")"
+    trap 'printf "\ninstall.sh: stopped. Run ./install.sh again to finish.\n" >&2; exit 130' INT TERM
+    : >"$LOG" || fail "this folder cannot be written to: $PWD" "Copy it to a place of your own, and run ./install.sh there."
+    choose_python
+    make_environment
+    install_torch
+    install_package
+    [[ $demo == no ]] || run_demo
+    say "Ready: $ENVIRONMENT/bin/dip restore photo.jpg --mask mask.png -o restored.png"
+}
+
+main "$@"
