@@ -146,8 +146,8 @@ def texture_distance(
     Returns
     -------
     float
-        0 or more, in 8-bit levels; 0 where the sets are the same. Below 1 it is hard to see; a smear
-        in rich texture reaches 5 to 10.
+        0 or more, in 8-bit levels; 0 where the sets are the same. Below 1 it is hard to see; a
+        smear in rich texture reaches 5 to 10.
 
     References
     ----------
