@@ -1,0 +1,286 @@
+"""What `dip bench` measured, to read and to look at: the table, the verdicts, the sheet."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from dip.reference import METHODS, OPENCV_METHODS
+from dip.targets import METRICS, Target
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from dip.bench import Measured
+
+PASSED, SHORT = "pass", "falls short"
+NAMES = {
+    "unet": "U-Net",
+    "segnet": "SegNet",
+    "telea": "OpenCV Telea",
+    "ns": "OpenCV Navier-Stokes",
+    "biharmonic": "biharmonic",
+    "published_unet": "published U-Net",
+    "published_segnet": "published SegNet",
+    "dip_paper": "the paper",
+}
+# Heading, figure, format.
+COLUMNS = (
+    ("hole dB", "hole_psnr_db", ".2f"),
+    ("spread", "spread_db", ".2f"),
+    ("full dB", "full_psnr_db", ".2f"),
+    ("raw dB", "full_raw_psnr_db", ".2f"),
+    ("SSIM", "ssim_around", ".3f"),
+    ("texture", "texture_distance", ".2f"),
+    ("seconds", "seconds", ".1f"),
+    ("s/it", "seconds_per_iteration", ".3f"),
+    ("its", "iterations", ".0f"),
+    ("peak MB", "peak_memory_mb", ".0f"),
+)
+LEGEND = (
+    "hole dB: PSNR of the unknown pixels.  full dB: of the whole picture.  raw dB: the same, "
+    "known pixels not pasted back\n(of pictures fitted as one region).  SSIM: at and around the "
+    "unknown pixels.  texture: sliced Wasserstein distance, 0 is best.\n"
+    "seconds: with start-up.  peak MB: of the whole process."
+)
+PANEL_PX = 340
+
+
+def summarise(case: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Reduce the runs of a case to medians over the seeds.
+
+    Returns
+    -------
+    dict
+        By network and preset: the median of every figure, `spread_db` (highest less lowest hole
+        PSNR; None for a single seed), `typical_seed` (the one of the median), and `error` where
+        a run has failed.
+    """
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for run in case["runs"]:
+        groups.setdefault((run["network"], run["preset"]), []).append(run)
+    return {key: _summarise_runs(runs) for key, runs in groups.items()}
+
+
+def _summarise_runs(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    failed = [run for run in runs if "error" in run]
+    if failed:
+        return {"error": failed[0]["error"], "typical_seed": None}
+    summary: dict[str, Any] = {"device": runs[0]["device"], "spread_db": None}
+    names = [figure for _, figure, _ in COLUMNS if figure != "spread_db"]
+    for name in dict.fromkeys((*names, *METRICS)):
+        values = [run[name] for run in runs if run[name] is not None]
+        summary[name] = statistics.median(values) if len(values) == len(runs) else None
+    by_quality = sorted(runs, key=lambda run: run["hole_psnr_db"] or 0.0)
+    summary["typical_seed"] = by_quality[(len(runs) - 1) // 2]["seed"]
+    if len(runs) > 1 and summary["hole_psnr_db"] is not None:
+        summary["spread_db"] = by_quality[-1]["hole_psnr_db"] - by_quality[0]["hole_psnr_db"]
+    return summary
+
+
+# --- Verdicts -----------------------------------------------------------------------------------
+
+
+def judge(report: dict[str, Any], targets: Sequence[Target]) -> list[dict[str, Any]]:
+    """Judge every target that speaks of a run in this report.
+
+    Returns
+    -------
+    list of dict
+        The target's fields, the `bound` as a number, what was `reached` (None where the run
+        failed), and `passed`. A target whose rival was not measured is left out.
+    """
+    verdicts = []
+    for target in targets:
+        case = report["cases"].get(target.case)
+        if case is None:
+            continue
+        summaries = summarise(case)
+        summary = summaries.get((target.network, target.preset))
+        if summary is None or target.device not in (None, summary.get("device")):
+            continue
+        bound = _bound(target, case, summaries)
+        if bound is None:
+            continue
+        reached = summary.get(target.metric)
+        passed = reached is not None and (
+            reached >= bound if target.at_most is None else reached <= bound
+        )
+        verdicts.append({**asdict(target), "bound": bound, "reached": reached, "passed": passed})
+    return verdicts
+
+
+def _bound(
+    target: Target, case: dict[str, Any], summaries: dict[tuple[str, str], dict[str, Any]]
+) -> float | None:
+    """Return the number to reach; None where it is a rival's, who was not measured."""
+    if target.at_most is not None:
+        return target.at_most
+    if not isinstance(target.at_least, str):
+        return target.at_least
+    if target.at_least == "opencv":
+        rivals = [case["references"].get(name, {}) for name in OPENCV_METHODS]
+    elif target.at_least in METHODS:
+        rivals = [case["references"].get(target.at_least, {})]
+    else:
+        rivals = [summaries.get((target.network, target.at_least), {})]
+    figures = [rival[target.metric] for rival in rivals if rival.get(target.metric) is not None]
+    return max(figures) if figures else None
+
+
+# --- The table ----------------------------------------------------------------------------------
+
+
+def table(report: dict[str, Any]) -> str:
+    """Lay out the report as plain text, at most 120 columns wide."""
+    columns = [column for column in COLUMNS if _is_shown(column[1], report)]
+    heads = "".join(f"{head:>9}" for head, _, _ in columns)
+    lines = [_circumstances(report)]
+    for name, case in report["cases"].items():
+        size = f"{case['width']} × {case['height']} px"
+        share = case["unknown_px"] / (case["width"] * case["height"])
+        about = ", ".join(filter(None, [case["kind"], size, f"{share:.1%} unknown"]))
+        lines += ["", f"{name}  ({about})", f"  {'':<22}{heads}  targets"]
+        for label, figures, verdict in _rows(name, case, report["targets"]):
+            if "error" in figures or "skipped" in figures:
+                reason = figures.get("skipped") or f"failed: {figures['error']['message']}"
+                lines.append(f"  {label:<22}  {reason}"[:118])
+                continue
+            cells = "".join(_cell(figures.get(figure), form) for _, figure, form in columns)
+            lines.append(f"  {label:<22}{cells}  {verdict}".rstrip())
+        if not case["truth"]:
+            lines.append("  What lies under the mask is not the right answer: look at the sheet.")
+    lines += ["", LEGEND]
+    if report["targets"]:
+        lines += ["", *_verdict_lines(report["targets"])]
+    return "\n".join(lines)
+
+
+def _circumstances(report: dict[str, Any]) -> str:
+    machine, versions, settings = report["machine"], report["versions"], report["settings"]
+    runs = [run for case in report["cases"].values() for run in case["runs"]]
+    used = sorted({f"{run['device']}, {run['threads']} threads" for run in runs if "device" in run})
+    seeds = ", ".join(map(str, settings["seeds"]))
+    return (
+        f"dip {versions['dip']}, torch {versions['torch']}, on {machine['cpu']}, "
+        f"{machine['cores']} cores{''.join(f' ({each})' for each in used)}; seed {seeds}"
+    )
+
+
+def _is_shown(figure: str, report: dict[str, Any]) -> bool:
+    return figure != "spread_db" or len(report["settings"]["seeds"]) > 1
+
+
+def _rows(
+    name: str, case: dict[str, Any], verdicts: Sequence[dict[str, Any]]
+) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yield label, figures and verdict: first our runs, then those they are measured against."""
+    for (network, preset), summary in summarise(case).items():
+        own = [
+            verdict["passed"]
+            for verdict in verdicts
+            if (verdict["case"], verdict["network"], verdict["preset"]) == (name, network, preset)
+        ]
+        verdict = "" if not own else PASSED if all(own) else SHORT
+        yield f"{NAMES[network]}, {preset}", summary, verdict
+    for method, figures in case["references"].items():
+        yield NAMES[method], figures, ""
+    published: dict[str, dict[str, float]] = {}
+    for figure, by_name in case["published"].items():
+        for source, value in by_name.items():
+            # The classical methods have just been measured; the file's figures are in the JSON.
+            if source.removesuffix("_pasted") not in METHODS:
+                published.setdefault(source, {})[figure] = value
+    for source, figures in published.items():
+        if source == "dip_paper":  # it scores the raw output
+            figures = {"full_raw_psnr_db": figures["full_psnr_db"]}
+        yield NAMES.get(source, source), figures, ""
+
+
+def _cell(value: float | None, form: str) -> str:
+    return f"{'–' if value is None else format(value, form):>9}"
+
+
+def _verdict_lines(verdicts: Sequence[dict[str, Any]]) -> Iterator[str]:
+    reached = sum(verdict["passed"] for verdict in verdicts)
+    yield f"Targets: {reached} of {len(verdicts)} reached"
+    for verdict in verdicts:
+        mark = PASSED if verdict["passed"] else SHORT
+        run = f"{NAMES[verdict['network']]}, {verdict['preset']}"
+        figure = "failed" if verdict["reached"] is None else f"{verdict['reached']:.2f}"
+        bound = f"at {'least' if verdict['at_most'] is None else 'most'} {verdict['bound']:.2f}"
+        rival = f" ({verdict['at_least']})" if isinstance(verdict["at_least"], str) else ""
+        yield (
+            f"  {mark:<12}{verdict['case']:<18}{run:<20}{METRICS[verdict['metric']]:<20}"
+            f"{figure:>9}   {bound}{rival}"
+        )
+
+
+# --- The sheet ----------------------------------------------------------------------------------
+
+
+def draw_row(measured: Measured) -> Image:
+    """Draw one case: damaged, the better of OpenCV's, ours, truth; each with its detail below."""
+    from dip.panels import (
+        NETWORK_COLOURS,
+        Panel,
+        draw_panels,
+        find_detail,
+        heading,
+        mark,
+        picture,
+        stack,
+    )
+
+    case = measured.figures
+    share = measured.unknown.mean()
+    truth = picture(measured.truth)
+    panels = [Panel(mark(truth, measured.unknown), "damaged", [f"{share:.1%} unknown"])]
+    opencv = [name for name in OPENCV_METHODS if name in measured.references]
+    if opencv:
+        best = max(opencv, key=lambda name: case["references"][name]["hole_psnr_db"] or 0.0)
+        lines = _caption(case["references"][best])
+        panels.append(Panel(picture(measured.references[best]), NAMES[best], lines))
+    for (network, preset), summary in summarise(case).items():
+        title, colour = f"{NAMES[network]}, {preset}", NETWORK_COLOURS[network]
+        seed = summary["typical_seed"]
+        if seed is None:
+            panels.append(Panel(panels[0].image, title, ["failed"], colour))
+            continue
+        run = next(
+            each
+            for each in case["runs"]
+            if (each["network"], each["preset"], each["seed"]) == (network, preset, seed)
+        )
+        pixels = measured.results[network, preset, seed]
+        panels.append(Panel(picture(pixels), title, _caption(run), colour))
+    last = "truth" if measured.case.truth else "original (not the truth)"
+    panels.append(Panel(truth, last))
+    row = draw_panels(panels, PANEL_PX, detail=find_detail(measured.unknown))
+    return stack([heading(measured.case.name, row.width, 28), row], gap_px=4, margin_px=0)
+
+
+def draw_sheet(rows: Sequence[Image]) -> Any:
+    """Lay the rows below each other.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
+    import numpy as np
+
+    from dip.panels import stack
+
+    return np.asarray(stack(rows, gap_px=40))
+
+
+def _caption(figures: dict[str, Any]) -> list[str]:
+    time = f"{figures['seconds']:.1f} s"
+    if figures["hole_psnr_db"] is None:
+        return [time]
+    return [
+        f"hole {figures['hole_psnr_db']:.2f} dB, {time}",
+        f"SSIM {figures['ssim_around']:.3f}, texture {figures['texture_distance']:.2f}",
+    ]

@@ -1,0 +1,121 @@
+"""One restoration in a process of its own, measured: `python -m dip.bench_worker`.
+
+A process of its own, because peak memory belongs to a process, because start-up counts, and
+because the C library's allocator is set up before a process begins. Standard output is one JSON
+object: the figures, or the error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from dip.errors import DipError
+
+RESULT = "result.png"
+RECONSTRUCTION = "reconstruction.npy"
+
+
+def main() -> int:
+    """Restore one picture, write result and reconstruction, and print what it took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("mask", type=Path)
+    parser.add_argument("folder", type=Path, help="where the results go")
+    parser.add_argument("settings", type=json.loads, help="JSON object")
+    args = parser.parse_args()
+    try:
+        print(json.dumps(restore(args.photo, args.mask, args.folder, args.settings)))
+    except DipError as error:
+        failure = {"code": error.code, "message": error.message, "hint": error.hint}
+        print(json.dumps({"error": failure}))
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Do what `dip restore` does, and measure it."""
+    import numpy as np
+
+    from dip.config import Settings
+    from dip.image_io import read_mask, read_photo, write_photo
+    from dip.restore import Restoration
+
+    damaged = read_photo(photo)
+    restoration = Restoration(damaged.pixels, read_mask(mask), Settings.from_mapping(settings))
+    steps = 0
+    first_s = loss = validation_psnr_db = None
+    said = list(restoration.notes)
+    began = time.perf_counter()
+    for step in restoration:
+        steps += 1
+        first_s = first_s or time.perf_counter() - began
+        loss = loss if step.loss is None else step.loss
+        if step.validation_psnr_db is not None:
+            validation_psnr_db = step.validation_psnr_db
+        if step.note:
+            said.append(step.note)
+    result = restoration.result()
+    fit_seconds = time.perf_counter() - began
+    write_photo(folder / RESULT, result, like=damaged)
+    np.save(folder / RECONSTRUCTION, restoration.reconstruction())
+    device, peak_gpu_mb = _device()
+    return {
+        "iterations": steps,
+        "fit_seconds": fit_seconds,
+        "first_step_seconds": first_s,
+        "seconds_per_iteration": fit_seconds / max(1, steps),
+        "loss": loss,
+        "validation_psnr_db": validation_psnr_db,
+        "regions": len(restoration.regions),
+        "notes": said,
+        "predicted_memory_mb": restoration.memory_mb,
+        "peak_memory_mb": peak_memory_mb(),
+        "peak_gpu_memory_mb": peak_gpu_mb,
+        "device": device,
+        "threads": _threads(),
+    }
+
+
+def peak_memory_mb() -> float | None:
+    """Return the most memory that this process ever held, in MB of 10^6 bytes."""
+    try:
+        # Not getrusage: on Linux its figure begins with the parent's, who was copied at the fork.
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
+    except OSError:
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def _device() -> tuple[str, float | None]:
+    """Return the kind of device that was computed on, and the most of its memory held, in MB."""
+    import torch
+
+    if torch.cuda.is_initialized():
+        return "cuda", torch.cuda.max_memory_reserved() / 1e6
+    if torch.backends.mps.is_available() and torch.mps.driver_allocated_memory() > 0:
+        return "mps", torch.mps.driver_allocated_memory() / 1e6
+    return "cpu", None
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
