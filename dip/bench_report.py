@@ -39,12 +39,11 @@ COLUMNS = (
     ("its", "iterations", ".0f"),
     ("peak MB", "peak_memory_mb", ".0f"),
 )
-LEGEND = (
-    "hole dB: PSNR of the unknown pixels.  full dB: of the whole picture.  raw dB: the same, "
-    "known pixels not pasted back\n(of pictures fitted as one region).  SSIM: at and around the "
-    "unknown pixels.  texture: sliced Wasserstein distance, 0 is best.\n"
-    "seconds: with start-up.  peak MB: of the whole process."
-)
+LEGEND = """\
+hole dB: PSNR of the unknown pixels.  full dB: of the whole picture.  raw dB: of the network's own
+output, known pixels not pasted back (pictures fitted as one region).  SSIM: at and around the
+unknown pixels.  texture: sliced Wasserstein distance, 0 is best.  seconds: start-up included.
+peak MB: of the whole process."""
 PANEL_PX = 340
 
 
@@ -93,10 +92,10 @@ def judge(report: dict[str, Any], targets: Sequence[Target]) -> list[dict[str, A
         failed), and `passed`. A target whose rival was not measured is left out.
     """
     verdicts = []
-    for target in targets:
-        case = report["cases"].get(target.case)
-        if case is None:
-            continue
+    order = list(report["cases"])
+    chosen = (target for target in targets if target.case in report["cases"])
+    for target in sorted(chosen, key=lambda target: order.index(target.case)):
+        case = report["cases"][target.case]
         summaries = summarise(case)
         summary = summaries.get((target.network, target.preset))
         if summary is None or target.device not in (None, summary.get("device")):

@@ -92,6 +92,8 @@ def read_targets(path: Path) -> tuple[Target, ...]:
     """
     try:
         entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(entries, list):
+            raise TypeError("it must begin with [")
         names = {field.name for field in fields(Target)}
         for entry in entries:
             if unknown := sorted(set(entry) - names):

@@ -1,0 +1,84 @@
+"""The table of what must be reached, and tables of one's own."""
+
+import json
+
+import pytest
+
+from dip.errors import SettingError
+from dip.targets import TARGETS, Target, read_targets
+
+GOOD = {
+    "case": "face",
+    "network": "unet",
+    "preset": "fast",
+    "metric": "hole_psnr_db",
+    "at_least": 30,
+}
+
+
+def test_every_target_of_the_table_is_there_once():
+    keys = [(t.case, t.network, t.preset, t.metric, t.device) for t in TARGETS]
+    assert len(set(keys)) == len(keys)
+
+
+@pytest.mark.parametrize(
+    ("case", "psnr_db"),
+    [
+        ("face_square", 30.5),
+        ("face_text", 36.0),
+        ("landscape_square", 18.5),
+        ("landscape_text", 18.5),
+        ("kate", 32.0),
+        ("library", 14.5),
+    ],
+)
+def test_the_default_preset_must_reach_these_within_a_minute(case, psnr_db):
+    own = [t for t in TARGETS if (t.case, t.network, t.preset) == (case, "unet", "balanced")]
+    assert {t.at_least for t in own if t.metric == "hole_psnr_db"} == {psnr_db}
+    assert {t.at_most for t in own if t.metric == "seconds" and t.device == "cpu"} == {60}
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"network": "vgg"}, "vgg"),
+        ({"preset": "slow"}, "slow"),
+        ({"metric": "beauty"}, "beauty"),
+        ({"device": "abacus"}, "abacus"),
+        ({"at_least": "everyone"}, "everyone"),
+        ({"at_least": None}, "face"),
+        ({"at_most": 3}, "face"),
+    ],
+)
+def test_a_target_that_makes_no_sense_is_refused_by_name(change, named):
+    with pytest.raises(SettingError, match=named):
+        Target(**{**GOOD, **change})
+
+
+def test_a_table_of_ones_own_is_read(tmp_path):
+    path = tmp_path / "targets.json"
+    path.write_text(json.dumps([GOOD, {**GOOD, "at_least": "opencv"}]))
+    assert read_targets(path) == (Target(**GOOD), Target(**{**GOOD, "at_least": "opencv"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("{", "not a list"),
+        ('{"case": 1}', "not a list"),
+        ("[1]", "not a list"),
+        ("[{}]", "not a list"),
+        (json.dumps([{**GOOD, "speed": 1}]), "speed"),
+    ],
+)
+def test_a_broken_table_is_refused_with_its_name(tmp_path, text, named):
+    path = tmp_path / "targets.json"
+    path.write_text(text)
+    with pytest.raises(SettingError, match=named) as caught:
+        read_targets(path)
+    assert "targets.json" in caught.value.message
+
+
+def test_a_missing_table_is_named(tmp_path):
+    with pytest.raises(SettingError, match="nowhere"):
+        read_targets(tmp_path / "nowhere.json")
