@@ -69,7 +69,8 @@ def psnr_db(
         levels, true_levels = levels[chosen], true_levels[chosen]
     if levels.size == 0:
         raise ValueError("no pixel to compare")
-    error = float(np.mean((levels - true_levels) ** 2))
+    difference = levels.astype(np.float32) - true_levels
+    error = float(np.mean(difference**2, dtype=np.float64))
     return math.inf if error == 0 else 10 * math.log10(PEAK**2 / error)
 
 
@@ -104,8 +105,8 @@ def ssim_around(image: npt.ArrayLike, truth: npt.ArrayLike, unknown: npt.ArrayLi
     # Twice the radius: once to be counted, once more for the windows of what is counted.
     window = _window(unknown, 2 * SSIM_RADIUS_PX + 1, least_px=2 * SSIM_RADIUS_PX + 1)
     _, similarity = structural_similarity(
-        levels[window],
-        true_levels[window],
+        levels[window].astype(np.float64),
+        true_levels[window].astype(np.float64),
         data_range=PEAK,
         channel_axis=-1,
         gaussian_weights=True,
@@ -159,13 +160,14 @@ def texture_distance(
     levels, true_levels = _levels(image, truth)
     unknown = np.asarray(unknown, dtype=bool)
     window = _window(unknown, PATCH_PX * 2**scales, least_px=PATCH_PX)
-    levels, true_levels, unknown = levels[window], true_levels[window], unknown[window]
+    rest, true_rest = levels[window].astype(np.float64), true_levels[window].astype(np.float64)
+    unknown = unknown[window]
 
     random = np.random.default_rng(seed)
     distances = []
     for _ in range(scales):
-        band, levels = _split_band(levels)
-        true_band, true_levels = _split_band(true_levels)
+        band, rest = _split_band(rest)
+        true_band, true_rest = _split_band(true_rest)
         rows, columns = _patch_centres(unknown, random)
         directions = random.standard_normal((PATCH_PX**2 * band.shape[2], PROJECTIONS))
         directions /= np.linalg.norm(directions, axis=0)
@@ -178,14 +180,14 @@ def texture_distance(
 
 def _levels(
     image: npt.ArrayLike, truth: npt.ArrayLike
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return both as (H, W, C) float64 arrays of whole numbers in [0, 255]."""
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return both as (H, W, C) arrays of 8-bit samples."""
     first, second = np.asarray(image), np.asarray(truth)
     if first.shape != second.shape:
         raise ValueError(f"the image is {first.shape}, the truth {second.shape}")
     if first.ndim == 2:
         first, second = first[..., None], second[..., None]
-    return to_8_bit(first).astype(np.float64), to_8_bit(second).astype(np.float64)
+    return to_8_bit(first), to_8_bit(second)
 
 
 def _window(unknown: npt.NDArray[np.bool_], margin_px: int, least_px: int) -> tuple[slice, slice]:
@@ -203,13 +205,13 @@ def _window(unknown: npt.NDArray[np.bool_], margin_px: int, least_px: int) -> tu
 
 
 def _split_band(
-    levels: npt.NDArray[np.float64],
+    rest: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the finest band, and what is left of the image at half the size."""
     from scipy.ndimage import gaussian_filter
 
-    smooth = gaussian_filter(levels, sigma=(1, 1, 0), mode="nearest")
-    return levels - smooth, smooth[::2, ::2]
+    smooth = gaussian_filter(rest, sigma=(1, 1, 0), mode="nearest")
+    return rest - smooth, smooth[::2, ::2]
 
 
 def _halve(unknown: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
