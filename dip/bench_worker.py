@@ -49,12 +49,13 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
 
     damaged = read_photo(photo)
     restoration = Restoration(damaged.pixels, read_mask(mask), Settings.from_mapping(settings))
-    steps = 0
+    steps = regions = 0
     first_s = loss = validation_psnr_db = None
     said = list(restoration.notes)
     began = time.perf_counter()
     for step in restoration:
         steps += 1
+        regions = step.regions
         first_s = first_s or time.perf_counter() - began
         loss = loss if step.loss is None else step.loss
         if step.validation_psnr_db is not None:
@@ -73,7 +74,7 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
         "seconds_per_iteration": fit_seconds / max(1, steps),
         "loss": loss,
         "validation_psnr_db": validation_psnr_db,
-        "regions": len(restoration.regions),
+        "regions": regions,
         "notes": said,
         "predicted_memory_mb": restoration.memory_mb,
         "peak_memory_mb": peak_memory_mb(),
