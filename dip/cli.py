@@ -1,0 +1,318 @@
+"""The command line: `dip restore`, `compare`, `bench`, `demo`, `networks`, `presets`, `doctor`.
+
+Neither torch nor numpy is imported before a command needs it: `dip --help` answers at once.
+
+Standard output carries results (the path that was written), standard error everything said on
+the way. Exit status: 0 success; 2 to 8 as `dip.errors` lists them; 130, 143 stopped by Ctrl-C or
+by SIGTERM, with the best result so far written; 1 a fault of this program.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from dip import __version__, bench, demo, doctor, figure
+from dip.config import DEVICES, NETWORKS, Settings
+from dip.device import environment_for_cpu
+from dip.errors import DipError, OutputError
+from dip.presets import PRESETS
+from dip.progress import Progress, in_words, say
+
+if TYPE_CHECKING:
+    from dip.restore import Restoration
+
+DEFAULTS = Settings()
+FITTING_COMMANDS = {"restore", "compare", "bench", "demo", "doctor"}
+RESTARTED = "DIP_RESTARTED"
+PREVIEW_EVERY_S = 0.5
+PREVIEW_SHARE = 0.05  # of the time, at most
+
+
+def console() -> None:
+    """Run the command line as a process of its own."""
+    if sys.platform == "linux" and FITTING_COMMANDS.intersection(sys.argv[1:]):
+        restart_with_cpu_environment()
+    sys.exit(main())
+
+
+def restart_with_cpu_environment() -> None:
+    """Replace this process by itself, with the allocator set up for fitting on a CPU.
+
+    The C library reads these settings once, before a program runs its first instruction.
+    """
+    missing = environment_for_cpu()
+    if missing and RESTARTED not in os.environ:
+        environment = {**os.environ, **missing, RESTARTED: "1"}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    args = build_parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="dip: %(message)s")
+    try:
+        return int(args.run(args))
+    except DipError as error:
+        say(f"dip: {error.message}")
+        if error.hint:
+            say(f"     {error.hint}")
+        return error.exit_status
+    except KeyboardInterrupt:
+        say("dip: stopped, nothing was written")
+        return 128 + signal.SIGINT
+    except Exception:
+        # The edge of the process: the one place that catches everything.
+        traceback.print_exc()
+        say("dip: this is a fault in dip, not in your picture. Please report it to its authors,")
+        say("     with the lines above, the command, and what `dip doctor` prints.")
+        return 1
+
+
+# --- Arguments ----------------------------------------------------------------------------------
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Declare every command and its options."""
+    parser = argparse.ArgumentParser(
+        prog="dip",
+        description="Restore a damaged photograph on this machine, from nothing but itself.",
+        epilog="`dip COMMAND --help` describes one command.",
+    )
+    parser.add_argument("--version", action="version", version=f"dip {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name, module, help):  # type: ignore[no-untyped-def]
+        added = commands.add_parser(name, help=help, description=help)
+        module.add_arguments(added)
+        added.set_defaults(run=module.run)
+
+    restoring = commands.add_parser(
+        "restore",
+        help="restore a photo",
+        description="Restore what the mask marks in a photo; every other pixel stays as it is.",
+        epilog="Ctrl-C keeps the best result so far; a second Ctrl-C quits at once.",
+    )
+    add_restore_arguments(restoring)
+    restoring.set_defaults(run=run_restore)
+    command("compare", figure, "draw damaged photo, U-Net and SegNet side by side")
+    command("bench", bench, "measure quality, time and memory over a folder of cases")
+    command("demo", demo, "damage a photo, restore it, and show how well that went")
+    commands.add_parser("networks", help="list the networks").set_defaults(run=run_networks)
+    commands.add_parser("presets", help="list the presets").set_defaults(run=run_presets)
+    command("doctor", doctor, "check this machine, and say what to do where something is amiss")
+    return parser
+
+
+def add_restore_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photo", type=Path, help="PNG, JPEG, TIFF or WebP file")
+    parser.add_argument(
+        "--mask",
+        type=Path,
+        metavar="FILE",
+        help="picture of the same size: white = restore this, black = keep. "
+        "Without it, the transparent pixels of the photo are the damage",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where to write the result (.png, .tif, .webp, .jpg); replaced if it exists. "
+        "Default: NAME_restored.png beside the photo (.tif for a TIFF), never replaced",
+    )
+    parser.add_argument(
+        "--preview",
+        type=Path,
+        metavar="FILE",
+        help="keep a picture of the part being worked on in this file, refreshed on the way",
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_fit_arguments(parser)
+
+
+def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
+    fit = parser.add_argument_group("the fit")
+    fit.add_argument(
+        "--network",
+        choices=NETWORKS,
+        default=DEFAULTS.network,
+        help="see `dip networks` (default: %(default)s)",
+    )
+    fit.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default=DEFAULTS.preset,
+        help="see `dip presets` (default: %(default)s)",
+    )
+    fit.add_argument("--iterations", type=int, metavar="N", help="instead of the preset's number")
+    fit.add_argument("--seed", type=int, default=DEFAULTS.seed, metavar="N", help="default: 0")
+    fit.add_argument(
+        "--device",
+        choices=DEVICES,
+        default=DEFAULTS.device,
+        help="where to compute (default: %(default)s)",
+    )
+    fit.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    fit.add_argument(
+        "--max-memory-mb",
+        type=int,
+        metavar="N",
+        help="use at most this much (default: what is free)",
+    )
+
+
+def settings_from(args: argparse.Namespace) -> Settings:
+    return Settings(
+        network=args.network,
+        preset=args.preset,
+        iterations=args.iterations,
+        seed=args.seed,
+        device=args.device,
+        threads=args.threads,
+        max_memory_mb=args.max_memory_mb,
+    )
+
+
+# --- dip restore --------------------------------------------------------------------------------
+
+
+def run_restore(args: argparse.Namespace) -> int:
+    settings = settings_from(args)
+    output = args.output or output_beside(args.photo)
+    refuse_to_overwrite(args.photo, args.mask, output, args.preview)
+
+    from dip.image_io import check_writable, read_mask, read_photo, write_photo
+
+    photo = read_photo(args.photo)
+    mask = None if args.mask is None else read_mask(args.mask)
+    check_writable(output, photo)
+    if args.preview is not None:
+        check_writable(args.preview)
+
+    from dip.restore import Restoration
+
+    restoration = Restoration(photo.pixels, mask, settings)
+    progress = Progress(quiet=args.quiet)
+    for note in restoration.notes:
+        progress.note(note)
+
+    preview = None if args.preview is None else PreviewFile(args.preview)
+    with stop_on_signals() as stopped_by:
+        for step in restoration:
+            progress.show(step)
+            if preview is not None:
+                preview.refresh(restoration)
+            if stopped_by:
+                break
+        progress.finish()
+        if stopped_by and progress.done == 0:
+            raise KeyboardInterrupt
+        write_photo(output, restoration.result(), like=photo)
+
+    print(output)
+    print(summary(progress, restoration.iterations))
+    return 128 + stopped_by[0] if stopped_by else 0
+
+
+def output_beside(photo: Path) -> Path:
+    """Name the result after the photo. TIFF stays TIFF, everything else becomes PNG: lossless."""
+    suffix = ".tif" if photo.suffix.lower() in {".tif", ".tiff"} else ".png"
+    output = photo.with_name(f"{photo.stem}_restored{suffix}")
+    if output.exists():
+        raise OutputError(
+            f"{output} exists already.",
+            f"To replace it, name it: -o {output.name}, or name another.",
+        )
+    return output
+
+
+def refuse_to_overwrite(photo: Path, mask: Path | None, output: Path, preview: Path | None) -> None:
+    """Raise OutputError where the result or the preview would replace a file that is in use."""
+    in_use = {"the photo": photo, "the mask": mask}
+    for written in (output, preview):
+        for name, path in in_use.items():
+            if written is not None and path is not None and written.resolve() == path.resolve():
+                raise OutputError(f"{written} is {name} itself.", "Name another file to write to.")
+        in_use["the result"] = output
+
+
+class PreviewFile:
+    """A picture file that follows the work, at a small and bounded cost."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._next = 0.0
+
+    def refresh(self, restoration: "Restoration") -> None:
+        """Write the region being worked on, unless that was done a moment ago."""
+        from dip.image_io import write_pixels
+
+        began = time.monotonic()
+        if began >= self._next:
+            write_pixels(self.path, restoration.preview().pixels)
+            ended = time.monotonic()
+            self._next = ended + max(PREVIEW_EVERY_S, (ended - began) / PREVIEW_SHARE)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[list[int]]:
+    """Collect the first Ctrl-C, SIGTERM or SIGHUP in the list; let the second one quit at once."""
+    received: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+        # Not print: it may have been interrupted half-way, and cannot be entered twice.
+        with suppress(OSError):
+            os.write(
+                2, b"\ndip: stopping; the best result so far is kept. Again to quit at once.\n"
+            )
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP.
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # What the parent chose to ignore (nohup, a background job) stays ignored.
+    before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
+    try:
+        for number in before:
+            signal.signal(number, stop)
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def summary(progress: Progress, iterations: int) -> str:
+    """Say in one line how good the result is, and what it took."""
+    spent = f"{progress.done} of {iterations} iterations in {in_words(progress.elapsed_s)}"
+    if progress.validation_psnr_db is None:
+        return spent
+    return f"validation {progress.validation_psnr_db:.1f} dB (known pixels held out), {spent}"
+
+
+# --- Lists --------------------------------------------------------------------------------------
+
+
+def run_networks(args: argparse.Namespace) -> int:
+    print_list(NETWORKS)
+    return 0
+
+
+def run_presets(args: argparse.Namespace) -> int:
+    print_list({name: preset.description for name, preset in PRESETS.items()})
+    return 0
+
+
+def print_list(described: Mapping[str, str]) -> None:
+    width = max(map(len, described))
+    for name, text in described.items():
+        print(f"{name:<{width}}  {text}")

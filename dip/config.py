@@ -1,0 +1,205 @@
+"""What a restoration may be asked for, as frozen dataclasses that check themselves.
+
+`Settings` is what a user says; `FitConfig` is what that means for one region, worked out by
+`dip.presets`. Nothing here imports torch, so the command line and the HTTP process can use it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from dip.errors import SettingError
+
+NETWORKS = {
+    "unet": "U-Net: encoder and decoder with concatenating skips where they help; the default",
+    "segnet": "SegNet: unpools with the encoder's max-pooling indices; sharper edges, less smooth",
+}
+"""The networks a user may name, each with one line of description."""
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+Damage = Literal["thin", "hole", "scattered"]
+"""Kinds of damage that want different recipes; `dip.mask.kind_of_damage` tells them apart."""
+
+
+def _check(condition: bool, name: str, value: object, rule: str) -> None:
+    if not condition:
+        raise SettingError(f"{name} is {value!r}.", f"It must be {rule}.")
+
+
+def _check_integer(name: str, value: object, low: int, high: int) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    _check(
+        whole and low <= value <= high,  # type: ignore[operator]
+        name,
+        value,
+        f"a whole number from {low} to {high}",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a user asks for.
+
+    Parameters
+    ----------
+    network : str
+        A name in `NETWORKS`.
+    preset : str
+        A name in `dip.presets.PRESETS`.
+    iterations : int, optional
+        Iterations of each fit; the preset's own number when None.
+    seed : int
+        The same image, mask, settings and seed give the same result on the same machine.
+    device : str
+        One of `DEVICES`; 'auto' takes CUDA, then MPS, then the CPU.
+    threads : int, optional
+        CPU threads; all cores when None.
+    max_memory_mb : int, optional
+        Peak memory that a fit may take; most of what is free when None.
+
+    Raises
+    ------
+    SettingError
+        A value is unknown or out of range; the message names it.
+    """
+
+    network: str = "unet"
+    preset: str = "balanced"
+    iterations: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    threads: int | None = None
+    max_memory_mb: int | None = None
+
+    def __post_init__(self) -> None:
+        from dip.presets import PRESETS  # here: presets are written in terms of this module
+
+        _check(self.network in NETWORKS, "network", self.network, "one of " + ", ".join(NETWORKS))
+        _check(self.preset in PRESETS, "preset", self.preset, "one of " + ", ".join(PRESETS))
+        _check(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
+        _check_integer("seed", self.seed, 0, 2**63 - 1)
+        if self.iterations is not None:
+            _check_integer("iterations", self.iterations, 1, 1_000_000)
+        if self.threads is not None:
+            _check_integer("threads", self.threads, 1, 1024)
+        if self.max_memory_mb is not None:
+            _check_integer("max_memory_mb", self.max_memory_mb, 64, 10_000_000)
+
+    @classmethod
+    def from_mapping(cls, values: dict[str, Any]) -> Settings:
+        """Settings from a mapping such as decoded JSON; unknown keys are refused by name."""
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        _check(not unknown, "settings", ", ".join(unknown), "among " + ", ".join(known))
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Shape of a network.
+
+    Parameters
+    ----------
+    name : str
+        A name in `NETWORKS`.
+    channels : tuple of int
+        Width of each scale, finest first; its length is the depth.
+    skip_channels : tuple of int
+        U-Net only: channels that each scale's skip hands to the decoder; 0 for no skip.
+    convolutions : tuple of int
+        SegNet only: convolutions of each scale's encoder and of its decoder.
+    kernel_down, kernel_up : int
+        Kernel sizes of encoder and decoder, px, odd.
+    upsampling : str
+        U-Net only: 'nearest' or 'bilinear'.
+    padding : str
+        'zeros' or 'reflect'.
+    """
+
+    name: str = "unet"
+    channels: tuple[int, ...] = (16, 32, 64, 128, 128)
+    skip_channels: tuple[int, ...] = (0, 0, 0, 0, 0)
+    convolutions: tuple[int, ...] = (2, 2, 3, 3, 3)
+    kernel_down: int = 3
+    kernel_up: int = 3
+    upsampling: Literal["nearest", "bilinear"] = "bilinear"
+    padding: Literal["zeros", "reflect"] = "zeros"
+
+    def __post_init__(self) -> None:
+        depth = len(self.channels)
+        _check(self.name in NETWORKS, "network", self.name, "one of " + ", ".join(NETWORKS))
+        _check(1 <= depth <= 8, "channels", self.channels, "a tuple of 1 to 8 widths")
+        _check(min(self.channels) >= 1, "channels", self.channels, "positive widths")
+        if self.name == "unet":
+            right = len(self.skip_channels) == depth and min(self.skip_channels) >= 0
+            _check(right, "skip_channels", self.skip_channels, f"{depth} numbers, 0 or more")
+        else:
+            right = len(self.convolutions) == depth and min(self.convolutions) >= 1
+            _check(right, "convolutions", self.convolutions, f"{depth} numbers, 1 or more")
+        for name in ("kernel_down", "kernel_up"):
+            value = getattr(self, name)
+            _check(value in (1, 3, 5, 7), name, value, "1, 3, 5 or 7")
+        _check(
+            self.upsampling in ("nearest", "bilinear"), "upsampling", self.upsampling, "known"
+        )
+        _check(self.padding in ("zeros", "reflect"), "padding", self.padding, "zeros or reflect")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitConfig:
+    """How one region is fitted.
+
+    Parameters
+    ----------
+    network : NetworkConfig
+    iterations : int
+    optimizer : str
+        'muon' or 'adam'.
+    learning_rate : float
+        At the start; of the convolution kernels where the optimizer is 'muon'.
+    decay : bool
+        Whether the rate falls along a cosine, to a twentieth.
+    loss : str
+        'l1' or 'mse', over the known pixels.
+    code : str
+        The input: 'coordinates', 'noise' or 'both'.
+    code_channels : int
+        Channels of a noise code.
+    jitter_std : float
+        Standard deviation of the noise added to the code in each iteration.
+    averaging : float
+        Weight of the past in the running average of the outputs; 0 takes the last output.
+    holdout_fraction : float
+        Part of the known pixels near the holes that is kept from the loss and measures quality.
+    harmonise : bool
+        Whether the difference at the rim of a hole is carried smoothly into it.
+    context_factor : float
+        Margin around the damage, in thicknesses of the damage.
+    """
+
+    network: NetworkConfig
+    iterations: int
+    optimizer: Literal["muon", "adam"] = "muon"
+    learning_rate: float = 0.1
+    decay: bool = True
+    loss: Literal["l1", "mse"] = "l1"
+    code: Literal["coordinates", "noise", "both"] = "coordinates"
+    code_channels: int = 32
+    jitter_std: float = 0.0
+    averaging: float = 0.9
+    holdout_fraction: float = 0.03
+    harmonise: bool = True
+
+    def __post_init__(self) -> None:
+        _check_integer("iterations", self.iterations, 1, 1_000_000)
+        _check_integer("code_channels", self.code_channels, 1, 1024)
+        _check(self.optimizer in ("muon", "adam"), "optimizer", self.optimizer, "muon or adam")
+        _check(self.loss in ("l1", "mse"), "loss", self.loss, "l1 or mse")
+        codes = ("coordinates", "noise", "both")
+        _check(self.code in codes, "code", self.code, "one of " + ", ".join(codes))
+        _check(0 < self.learning_rate <= 10, "learning_rate", self.learning_rate, "in (0, 10]")
+        _check(0 <= self.jitter_std <= 1, "jitter_std", self.jitter_std, "in [0, 1]")
+        _check(0 <= self.averaging < 1, "averaging", self.averaging, "in [0, 1)")
+        fraction = self.holdout_fraction
+        _check(0 <= fraction <= 0.5, "holdout_fraction", fraction, "in [0, 0.5]")

@@ -1,0 +1,147 @@
+"""Where the arithmetic runs, and how: CPU, CUDA or MPS; precision; memory.
+
+torch is imported inside functions only, so that a process can prepare its environment first.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dip.errors import DeviceUnavailable
+
+if TYPE_CHECKING:
+    import torch
+
+_ALLOCATOR = {
+    # Each iteration frees and takes the same large buffers. By default glibc gives every one
+    # back to the system, and each new one costs a page fault per 4 KiB.
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+}
+
+
+def environment_for_cpu() -> dict[str, str]:
+    """Variables that a process which fits on the CPU needs before it starts.
+
+    Returns
+    -------
+    dict
+        What is missing from this process's environment; empty where all is set.
+    """
+    return {name: value for name, value in _ALLOCATOR.items() if name not in os.environ}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """A device and the precision of the convolutions on it.
+
+    Parameters
+    ----------
+    device : torch.device
+    low_precision : bool
+        Convolutions in bfloat16; weights, loss and output stay in single precision.
+    channels_last : bool
+        Memory format of the activations.
+    """
+
+    device: torch.device
+    low_precision: bool
+    channels_last: bool
+
+    @property
+    def bytes_per_sample(self) -> int:
+        """Size of one activation."""
+        return 2 if self.low_precision else 4
+
+    @property
+    def read_every(self) -> int:
+        """Iterations between two readings of the loss: reading one waits for a GPU."""
+        return 1 if self.device.type == "cpu" else 10
+
+    def describe(self) -> str:
+        """Such as 'cpu, bfloat16'."""
+        return f"{self.device}, {'bfloat16' if self.low_precision else 'float32'}"
+
+
+def choose(name: str = "auto") -> Compute:
+    """Choose a device and its precision.
+
+    Parameters
+    ----------
+    name : str
+        'auto' (CUDA, then MPS, then the CPU), 'cpu', 'cuda' or 'mps'.
+
+    Raises
+    ------
+    DeviceUnavailable
+        The named device is not on this machine, or this torch was not built for it.
+    """
+    import torch
+
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(each for each in ("cuda", "mps", "cpu") if available[each])
+    if not available[name]:
+        built = f"torch {torch.__version__}"
+        raise DeviceUnavailable(
+            f"The device {name!r} is not available ({built}).",
+            "Use --device auto, or install a build of torch for it: "
+            "./install.sh --torch-index URL.",
+        )
+    # bfloat16 convolutions pay where there are matrix units for them: 3 to 6 times on a CPU with
+    # AMX; without, they are emulated and slower than float32.
+    low_precision = {
+        "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
+        "mps": lambda: False,
+        "cpu": has_matrix_units,
+    }[name]()
+    return Compute(
+        device=torch.device(name), low_precision=low_precision, channels_last=low_precision
+    )
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def has_matrix_units() -> bool:
+    """Whether this CPU multiplies bfloat16 matrices in hardware (AMX)."""
+    import torch
+
+    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(supported and supported())
+
+
+def free_memory_mb(compute: Compute) -> float:
+    """Memory that a fit may take: free on the device, and not above the process's own limit."""
+    if compute.device.type == "cuda":
+        import torch
+
+        return float(torch.cuda.mem_get_info(compute.device)[0]) / 2**20
+    import psutil
+
+    free = psutil.virtual_memory().available
+    limit = _cgroup_limit()
+    if limit is not None:
+        free = min(free, limit - psutil.Process().memory_info().rss)
+    return max(0.0, free / 2**20)
+
+
+def _cgroup_limit() -> int | None:
+    """Bytes that a container grants, which the system's own figure does not show."""
+    try:
+        text = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None

@@ -1,0 +1,133 @@
+"""Everything that `dip` raises on purpose, and what each failure is called.
+
+::
+
+    DipError                     code                  exit status
+    ├── SettingError             setting_invalid        2
+    ├── InputError               image_unreadable       3
+    │   ├── ImageTooLarge        image_too_large        3
+    │   ├── ImageTooSmall        image_too_small        3
+    │   └── SamplesNotFinite     samples_not_finite     3
+    ├── MaskError                mask_invalid           4
+    │   ├── MaskSizeMismatch     mask_size_mismatch     4
+    │   ├── MaskEmpty            mask_empty             4
+    │   └── TooFewKnownPixels    too_few_known_pixels   4
+    ├── OutputError              output_unwritable      5
+    ├── DeviceUnavailable        device_unavailable     6
+    ├── NotEnoughMemory          not_enough_memory      7
+    └── FitFailed                fit_failed             8
+
+The code is stable: scripts, the service and the plug-in rely on it. The message says what was
+seen; the hint says what to do about it.
+"""
+
+
+class DipError(Exception):
+    """A failure that the user can understand and act on.
+
+    Parameters
+    ----------
+    message : str
+        What was seen, in one sentence.
+    hint : str
+        What to do about it, in one sentence.
+    """
+
+    code = "error"
+    exit_status = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.message, self.hint)
+
+
+class SettingError(DipError):
+    """A setting that is unknown or out of range."""
+
+    code = "setting_invalid"
+    exit_status = 2
+
+
+class InputError(DipError):
+    """An image file that cannot be read."""
+
+    code = "image_unreadable"
+    exit_status = 3
+
+
+class ImageTooLarge(InputError):
+    """More pixels or bytes than the limits allow; nothing was decoded."""
+
+    code = "image_too_large"
+
+
+class ImageTooSmall(InputError):
+    """Too few pixels for a network to learn anything from."""
+
+    code = "image_too_small"
+
+
+class SamplesNotFinite(InputError):
+    """A floating-point image with NaN or infinite known samples."""
+
+    code = "samples_not_finite"
+
+
+class MaskError(DipError):
+    """A mask that cannot be used with this image."""
+
+    code = "mask_invalid"
+    exit_status = 4
+
+
+class MaskSizeMismatch(MaskError):
+    """Mask and image differ in size."""
+
+    code = "mask_size_mismatch"
+
+
+class MaskEmpty(MaskError):
+    """No pixel is marked for restoration."""
+
+    code = "mask_empty"
+
+
+class TooFewKnownPixels(MaskError):
+    """The mask leaves fewer known pixels than a fit needs."""
+
+    code = "too_few_known_pixels"
+
+
+class OutputError(DipError):
+    """A result that cannot be written where it was asked for."""
+
+    code = "output_unwritable"
+    exit_status = 5
+
+
+class DeviceUnavailable(DipError):
+    """The requested compute device is not on this machine."""
+
+    code = "device_unavailable"
+    exit_status = 6
+
+
+class NotEnoughMemory(DipError):
+    """The fit would not fit into memory, even in tiles."""
+
+    code = "not_enough_memory"
+    exit_status = 7
+
+
+class FitFailed(DipError):
+    """The fit diverged again and again and no usable result exists."""
+
+    code = "fit_failed"
+    exit_status = 8

@@ -1,0 +1,85 @@
+"""Carry the difference at the rim of a hole smoothly into it, so that no seam shows.
+
+A reconstruction is right up to an error that is known at the known pixels. Its smooth part goes
+on into the hole; the pull-push pyramid spreads it there, without a linear system to solve.
+
+Source: Gortler, Grzeszczuk, Szeliski, Cohen, *The Lumigraph*, SIGGRAPH 1996, section 3.4 (pull-
+push); the idea of adding a membrane to a fill: Pérez, Gangnet, Blake, *Poisson Image Editing*,
+SIGGRAPH 2003, DOI 10.1145/882262.882269.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Array = NDArray[np.float32]
+
+
+def harmonise(
+    reconstruction: Array, target: Array, known: NDArray[np.bool_], *, smoothing_px: float = 2.0
+) -> Array:
+    """Add the smooth part of the rim's residual to a fill.
+
+    Parameters
+    ----------
+    reconstruction, target : ndarray
+        (H, W, C), float32
+    known : ndarray
+        (H, W) bool; the target is not looked at elsewhere.
+    smoothing_px : float
+        Residuals are averaged over about this many pixels first: texture is no offset.
+
+    Returns
+    -------
+    ndarray
+        (H, W, C), float32
+    """
+    weight = known.astype(np.float32)[:, :, None]
+    residual = np.where(known[:, :, None], target - reconstruction, np.float32(0))
+    blurred = _blur(residual, smoothing_px)
+    total = _blur(weight, smoothing_px)
+    smooth = np.where(total > 1e-3, blurred / np.maximum(total, 1e-3), 0).astype(np.float32)
+    return reconstruction + _pull_push(smooth, np.clip(total, 0, 1))
+
+
+def _blur(values: Array, sigma_px: float) -> Array:
+    blurred: Array = ndimage.gaussian_filter(values, (sigma_px, sigma_px, 0), truncate=3.0)
+    return blurred
+
+
+def _pull_push(values: Array, weight: Array) -> Array:
+    """Fill where weight is low from ever coarser averages of what is around.
+
+    values (H, W, C), weight (H, W, 1) in [0, 1].
+    """
+    height, width = values.shape[:2]
+    if max(height, width) <= 2:
+        total = weight.sum()
+        mean = (values * weight).sum((0, 1)) / max(float(total), 1e-6)
+        return np.broadcast_to(mean, values.shape).astype(np.float32)
+    weighted = _halve(values * weight)
+    total = _halve(weight)
+    coarse = _pull_push(
+        (weighted / np.maximum(total, 1e-6)).astype(np.float32), np.minimum(1, 4 * total)
+    )
+    return weight * values + (1 - weight) * _double(coarse, (height, width))
+
+
+def _halve(values: Array) -> Array:
+    """Mean of each 2×2 block; an odd border counts zeros with weight 0."""
+    height, width = values.shape[:2]
+    padded = np.pad(values, ((0, height % 2), (0, width % 2), (0, 0)))
+    blocks = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2, -1)
+    return blocks.mean(axis=(1, 3))
+
+
+def _double(values: Array, shape: tuple[int, int]) -> Array:
+    """Bilinear, sample centres kept, cut to a shape."""
+    for axis in (0, 1):
+        before = np.concatenate([values.take([0], axis), values.take(range(values.shape[axis] - 1), axis)], axis)
+        after = np.concatenate([values.take(range(1, values.shape[axis]), axis), values.take([-1], axis)], axis)
+        pair = np.stack([0.25 * before + 0.75 * values, 0.75 * values + 0.25 * after], axis + 1)
+        values = pair.reshape(*values.shape[:axis], 2 * values.shape[axis], *values.shape[axis + 1 :])
+    return values[: shape[0], : shape[1]]

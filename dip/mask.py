@@ -1,0 +1,155 @@
+"""From a mask, white = restore this, to what the mathematics uses: known and unknown pixels.
+
+This is the one place that turns one into the other. *Coverage* is a mask as fractions: 1 where a
+pixel is to be replaced, 0 where it is to stay, and between the two along a feathered edge.
+
+A pixel is **unknown**, never seen by a fit, as soon as its coverage is above `UNKNOWN_ABOVE`: the
+edge of a feathered selection may hold damage too. Coverage at or below it counts as 0, so that
+the noise of a mask saved as JPEG restores nothing. The composite blends by coverage.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from dip.config import Damage
+from dip.errors import MaskEmpty, MaskError, MaskSizeMismatch, TooFewKnownPixels
+
+UNKNOWN_ABOVE = 16 / 255
+"""Coverage above which a pixel is unknown; a JPEG's ringing around a mask stays below it."""
+
+FEWEST_KNOWN = 64
+"""A fit needs at least this many known pixels."""
+
+THIN_UP_TO_PX = 30
+"""Damage no wider than this is 'thin': text, scratches, dust."""
+
+Array = NDArray[Any]
+Coverage = NDArray[np.float32]
+
+
+def coverage_from(mask: Array, image_shape: tuple[int, ...]) -> Coverage:
+    """Turn a mask into coverage.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (H, W) or (H, W, 1): bool; unsigned integers, full scale = restore; or floats in [0, 1].
+    image_shape : tuple of int
+        (H, W) or (H, W, C)
+
+    Returns
+    -------
+    ndarray
+        (H, W), float32 in [0, 1]; 0 wherever the pixel is to stay bit for bit.
+
+    Raises
+    ------
+    MaskSizeMismatch, MaskEmpty, TooFewKnownPixels
+        The message names sizes and counts.
+    MaskError
+        Not a mask: wrong dimensions, or floats that are not finite or not in [0, 1].
+    """
+    if mask.ndim == 3 and mask.shape[2] == 1:
+        mask = mask[:, :, 0]
+    if mask.ndim != 2:
+        raise MaskError(
+            f"The mask has shape {mask.shape}.", "It must have one channel: white = restore."
+        )
+    if mask.shape != image_shape[:2]:
+        raise MaskSizeMismatch(
+            f"The mask is {mask.shape[1]}×{mask.shape[0]} px, "
+            f"the image {image_shape[1]}×{image_shape[0]} px.",
+            "Make a mask of exactly the image's size, white where it is to be restored.",
+        )
+    return _checked(_fractions(mask))
+
+
+def coverage_from_alpha(image: Array) -> Coverage:
+    """Take transparent pixels as the damage.
+
+    Parameters
+    ----------
+    image : ndarray
+        (H, W, 2) or (H, W, 4), the last channel alpha.
+
+    Returns
+    -------
+    ndarray
+        (H, W), float32 in [0, 1]
+
+    Raises
+    ------
+    MaskEmpty
+        There is no alpha channel, or nothing is transparent.
+    """
+    if image.ndim != 3 or image.shape[2] not in (2, 4):
+        raise MaskEmpty(
+            "There is no mask, and the image has no transparency.",
+            "Give a mask that is white where the image is to be restored, "
+            "or make the damage transparent.",
+        )
+    return _checked(1 - _fractions(image[:, :, -1]))
+
+
+def unknown_from(coverage: Coverage) -> NDArray[np.bool_]:
+    """(H, W) bool: the pixels that no fit may see."""
+    return coverage > 0
+
+
+def thickness_px(unknown: NDArray[np.bool_]) -> float:
+    """Width of the widest damage, in pixels: twice the greatest distance to a known pixel."""
+    padded = np.pad(unknown, 1, constant_values=True)  # beyond the border nothing is known
+    if padded.all():
+        return float(max(unknown.shape))
+    return 2 * float(ndimage.distance_transform_edt(padded)[1:-1, 1:-1].max())
+
+
+def kind_of_damage(unknown: NDArray[np.bool_]) -> Damage:
+    """Say which kind of damage a region has.
+
+    'scattered': single pixels missing all over; 'thin': text, scratches; 'hole': wider than
+    `THIN_UP_TO_PX`.
+    """
+    width = thickness_px(unknown)
+    if width > THIN_UP_TO_PX:
+        return "hole"
+    mostly_missing = unknown.mean() > 0.25
+    return "scattered" if width < 12 and mostly_missing else "thin"
+
+
+def _fractions(mask: Array) -> Coverage:
+    if mask.dtype == np.bool_:
+        return mask.astype(np.float32)
+    if np.issubdtype(mask.dtype, np.unsignedinteger):
+        return mask.astype(np.float32) / np.float32(np.iinfo(mask.dtype).max)
+    if not np.issubdtype(mask.dtype, np.floating):
+        raise MaskError(f"The mask's samples are {mask.dtype}.", "Use 8 or 16 bit.")
+    if not (np.isfinite(mask).all() and mask.min() >= 0 and mask.max() <= 1):
+        raise MaskError(
+            "The mask has samples that are not in [0, 1].", "White, restore, is 1; black is 0."
+        )
+    return mask.astype(np.float32)
+
+
+def _checked(coverage: Coverage) -> Coverage:
+    coverage = np.where(coverage > UNKNOWN_ABOVE, coverage, np.float32(0))
+    unknown = np.count_nonzero(coverage)
+    if unknown == 0:
+        raise MaskEmpty(
+            "Nothing is marked for restoration: no pixel of the mask is above "
+            f"{UNKNOWN_ABOVE:.0%} of white.",
+            "Paint the damage white on black.",
+        )
+    known = coverage.size - unknown
+    if known < FEWEST_KNOWN:
+        raise TooFewKnownPixels(
+            f"The mask covers {unknown} of {coverage.size} pixels and leaves {known} known.",
+            f"A fit needs {FEWEST_KNOWN} or more: mark only the damage. "
+            "Is the mask inverted? White means restore.",
+        )
+    return coverage

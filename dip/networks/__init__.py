@@ -1,0 +1,48 @@
+"""The networks, and the one place that turns a `NetworkConfig` into a module."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from dip.config import NetworkConfig
+from dip.networks.segnet import SegNet
+from dip.networks.unet import UNet
+
+_CLASSES: dict[str, type[UNet] | type[SegNet]] = {"unet": UNet, "segnet": SegNet}
+
+
+def build(
+    config: NetworkConfig, *, in_channels: int, out_channels: int, generator: torch.Generator
+) -> nn.Module:
+    """Build a network with random weights that depend on the generator alone.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+    in_channels : int
+        Channels of the input code.
+    out_channels : int
+        Channels of the image.
+    generator : torch.Generator
+        Source of every random number; the global generator is left alone.
+
+    Returns
+    -------
+    nn.Module
+        (1, in_channels, H, W) to (1, out_channels, H, W) in [0, 1], for any H, W of 16 or more.
+    """
+    with torch.device("meta"):  # no draw from the global generator
+        network = _CLASSES[config.name](config, in_channels, out_channels)
+    network = network.to_empty(device="cpu")
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_in = module.weight[0].numel()
+            bound = fan_in**-0.5  # PyTorch's default: uniform, Kaiming with a = sqrt(5)
+            nn.init.uniform_(module.weight, -bound, bound, generator=generator)
+            if module.bias is not None:
+                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+    return network

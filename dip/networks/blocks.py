@@ -1,0 +1,53 @@
+"""The pieces that both networks are made of."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dip.config import NetworkConfig
+
+
+def batch_norm(channels: int) -> nn.BatchNorm2d:
+    """Normalise with the statistics of the one image there is; nothing is kept between steps."""
+    return nn.BatchNorm2d(channels, track_running_stats=False)
+
+
+class ConvNormAct(nn.Module):
+    """Convolution, BatchNorm, LeakyReLU(0.2); odd kernel, keeps the size at stride 1.
+
+    (1, in_channels, H, W) to (1, out_channels, ceil(H / stride), ceil(W / stride)).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1,
+        padding: str = "zeros",
+    ) -> None:  # fmt: skip
+        super().__init__()
+        # No bias: BatchNorm takes it away again.
+        self.convolution = nn.Conv2d(
+            in_channels, out_channels, kernel, stride, kernel // 2,
+            bias=False, padding_mode=padding,
+        )  # fmt: skip
+        self.norm = batch_norm(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(self.norm(self.convolution(x)), 0.2, inplace=True)
+
+
+class Head(nn.Module):
+    """1×1 convolution and sigmoid: features to an image in [0, 1], in single precision."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):  # 8 bits of bfloat16 would band
+            return torch.sigmoid(self.convolution(x.float()))
+
+
+def padding_of(config: NetworkConfig, smallest_side_px: int) -> str:
+    """The configured padding; zeros where a scale is too small to reflect."""
+    return config.padding if smallest_side_px > config.kernel_down else "zeros"

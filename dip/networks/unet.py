@@ -1,0 +1,81 @@
+"""U-Net as Deep Image Prior uses it.
+
+Papers: Ronneberger, Fischer, Brox, *U-Net*, MICCAI 2015, arXiv:1505.04597; the shape is that of
+Ulyanov, Vedaldi, Lempitsky, *Deep Image Prior*, CVPR 2018, arXiv:1711.10925.
+
+What differs from the first: strided convolutions instead of max-pooling, BatchNorm, LeakyReLU,
+zero padding, narrow skips through a 1×1 convolution (or none: a skip carries the code's noise
+past the bottleneck into large holes). From the second: the size is restored by interpolating to
+the encoder's own size, so that any image size works without cropping.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dip.config import NetworkConfig
+from dip.networks.blocks import ConvNormAct, Head, batch_norm
+
+
+class _Scale(nn.Module):
+    """One scale: halve the size on the way down, restore it and join the skip on the way up."""
+
+    def __init__(self, config: NetworkConfig, index: int, in_channels: int) -> None:
+        super().__init__()
+        width, skip = config.channels[index], config.skip_channels[index]
+        below = config.channels[min(index + 1, len(config.channels) - 1)]
+        pad = config.padding
+        self.down = nn.Sequential(
+            ConvNormAct(in_channels, width, config.kernel_down, 2, pad),
+            ConvNormAct(width, width, config.kernel_down, 1, pad),
+        )
+        self.skip = ConvNormAct(in_channels, skip, 1) if skip else None
+        self.norm = batch_norm(below + skip)
+        self.up = nn.Sequential(
+            ConvNormAct(below + skip, width, config.kernel_up, 1, pad),
+            ConvNormAct(width, width, 1),
+        )
+        self.upsampling = config.upsampling
+
+    def join(self, below: Tensor, entered: Tensor) -> Tensor:
+        """(1, C_below, h, w) and what entered this scale, (1, C_in, H, W), to (1, width, H, W)."""
+        size = entered.shape[-2:]
+        if self.upsampling == "bilinear":
+            x = F.interpolate(below, size=size, mode="bilinear", align_corners=False)
+        else:
+            x = F.interpolate(below, size=size, mode="nearest")
+        if self.skip is not None:
+            x = torch.cat([self.skip(entered), x], dim=1)  # (1, C_skip + C_below, H, W)
+        up: Tensor = self.up(self.norm(x))
+        return up
+
+
+class UNet(nn.Module):
+    """(1, in_channels, H, W) to (1, out_channels, H, W) in [0, 1].
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        channels, skip_channels, kernel_down, kernel_up, upsampling and padding are used.
+    in_channels, out_channels : int
+    """
+
+    def __init__(self, config: NetworkConfig, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        entering = (in_channels, *config.channels[:-1])
+        self.scales = nn.ModuleList(
+            _Scale(config, index, channels) for index, channels in enumerate(entering)
+        )
+        self.head = Head(config.channels[0], out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        entered = []
+        for scale in self.scales:
+            entered.append(x)
+            x = scale.down(x)
+        for scale, before in zip(reversed(self.scales), reversed(entered), strict=True):
+            x = scale.join(x, before)
+        image: Tensor = self.head(x)
+        return image

@@ -1,0 +1,126 @@
+"""What the command line says while it works: one line, rewritten on a terminal."""
+
+import contextlib
+import shutil
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from dip.restore import Step
+
+TERMINAL_EVERY_S = 0.1
+PLAIN_EVERY_S = 5.0
+RATE_OVER_STEPS = 32
+
+
+def say(message: str) -> None:
+    """Write one line to standard error, for the person who is waiting."""
+    # Nobody left to read it is no reason to lose the work.
+    with contextlib.suppress(BrokenPipeError):
+        print(message, file=sys.stderr, flush=True)
+
+
+def in_words(seconds: float) -> str:
+    """Say a duration as a person would: `8 s`, `2 min 05 s`, `1 h 20 min`.
+
+    Examples
+    --------
+    >>> in_words(125)
+    '2 min 05 s'
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Progress:
+    """Shows the steps of a restoration: iteration, rate, time left, loss, validation PSNR.
+
+    On a terminal one line is rewritten ten times a second; elsewhere (a log, a pipe) a line is
+    added every five seconds.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show nothing but notes.
+    stream : text file, optional
+        Where to write; standard error by default.
+    """
+
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self.stream = sys.stderr if stream is None else stream
+        self.quiet = quiet
+        self.on_terminal = self.stream.isatty()
+        self.validation_psnr_db: float | None = None
+        self.done = 0
+        self._loss: float | None = None
+        self._began = time.monotonic()
+        # A fit that goes from coarse to fine slows down on its way: the last steps tell the rate.
+        self._recent = deque([(self._began, 0)], maxlen=RATE_OVER_STEPS)
+        self._next = 0.0 if self.on_terminal else self._began + PLAIN_EVERY_S
+        self._line_shown = False
+
+    def show(self, step: "Step") -> None:
+        """Take note of one step, and show it where it is time to."""
+        self.done = step.iteration
+        if step.loss is not None:
+            self._loss = step.loss
+        if step.validation_psnr_db is not None:
+            self.validation_psnr_db = step.validation_psnr_db
+        if step.note:
+            self.note(step.note)
+        now = time.monotonic()
+        self._recent.append((now, step.iteration))
+        if not self.quiet and (now >= self._next or step.iteration == step.iterations):
+            self._next = now + (TERMINAL_EVERY_S if self.on_terminal else PLAIN_EVERY_S)
+            self._write(self._describe(step))
+
+    def note(self, text: str) -> None:
+        """Say something that must not be missed, on a line of its own."""
+        self.finish()
+        self._print(f"dip: {text}\n")
+
+    def finish(self) -> None:
+        """Leave the progress line standing, and the cursor below it."""
+        if self._line_shown:
+            self._line_shown = False
+            self._print("\n")
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the work began."""
+        return time.monotonic() - self._began
+
+    def _describe(self, step: "Step") -> str:
+        (then, first), (now, last) = self._recent[0], self._recent[-1]
+        rate = (last - first) / max(now - then, 1e-6)
+        left_s = (step.iterations - step.iteration) / rate
+        parts = [f"{step.iteration}/{step.iterations}"]
+        if step.regions > 1:
+            parts.append(f"region {step.region + 1} of {step.regions}")
+        parts.append(f"{rate:.1f} it/s" if rate >= 1 else f"{1 / rate:.1f} s/it")
+        parts.append(f"{in_words(left_s)} left")
+        if self._loss is not None:
+            parts.append(f"loss {self._loss:.4g}")
+        if self.validation_psnr_db is not None:
+            parts.append(f"validation {self.validation_psnr_db:.1f} dB")
+        return "  ".join(parts)
+
+    def _write(self, line: str) -> None:
+        if self.on_terminal:
+            # Cut to the terminal's width: a wrapped line could not be rewritten.
+            width = shutil.get_terminal_size().columns - 1
+            self._print(f"\r\x1b[K{line[:width]}")
+            self._line_shown = True
+        else:
+            self._print(f"{line}\n")
+
+    def _print(self, text: str) -> None:
+        with contextlib.suppress(BrokenPipeError):
+            self.stream.write(text)
+            self.stream.flush()

@@ -1,0 +1,373 @@
+"""A damaged image goes in, a restored one comes out.
+
+The story, top to bottom: mask → regions → fit → harmonise → composite. `Restoration` is one job:
+iterate to work, ask for the result at any time, stop iterating to cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dip import device, memory
+from dip.composite import Canvas, composite, to_samples
+from dip.config import Damage, FitConfig, Settings
+from dip.errors import (
+    ImageTooSmall,
+    InputError,
+    NotEnoughMemory,
+    SamplesNotFinite,
+    TooFewKnownPixels,
+)
+from dip.fit import Fit
+from dip.harmonise import harmonise
+from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha, unknown_from
+from dip.presets import PRESETS, recipe
+from dip.region import Box, Region, plan_regions
+from dip.resample import enlarge, reduce
+
+Array = NDArray[Any]
+
+SMALLEST_SIDE_PX = 16
+_FREE_PART = 0.8
+_SMALLEST_REGION_PX = 160 * 160
+_DAMAGES: tuple[Damage, ...] = ("thin", "hole", "scattered")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What one iteration of a restoration did.
+
+    Parameters
+    ----------
+    iteration, iterations : int
+        1-based, and in all, over every region.
+    region, regions : int
+        0-based, and how many.
+    loss : float, optional
+        None where it was not read from the device.
+    validation_psnr_db : float, optional
+        Of held-out known pixels near the holes; None between measurements.
+    note : str, optional
+        Something to say aloud.
+    """
+
+    iteration: int
+    iterations: int
+    region: int
+    regions: int
+    loss: float | None
+    validation_psnr_db: float | None
+    note: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fill:
+    """Filled pixels of one rectangle.
+
+    Parameters
+    ----------
+    box : Box
+    pixels : ndarray
+        (height, width, C), of the image's own sample type, not blended with the image;
+        meaningful where `coverage` is above 0.
+    coverage : ndarray
+        (height, width), float32 in [0, 1]: the opacity with which the pixels are laid over.
+    """
+
+    box: Box
+    pixels: Array
+    coverage: NDArray[np.float32]
+
+
+class Restoration:
+    """One image being restored.
+
+    Parameters
+    ----------
+    image : ndarray
+        (H, W) or (H, W, C), C from 1 to 4, the last of 2 or 4 being alpha; uint8, uint16, or
+        float32 with a nominal range of [0, 1].
+    mask : ndarray or None
+        (H, W): bool, unsigned integers or floats; full scale = restore. None takes transparent
+        pixels as the damage and returns them opaque.
+    settings : Settings
+    keep_reconstruction : bool
+        Whether `reconstruction` will be asked for; it costs a copy of the image in float32.
+
+    Attributes
+    ----------
+    regions : tuple of Region
+    iterations : int
+        Planned, over all regions.
+    memory_mb : float
+        Predicted peak of the process.
+    notes : tuple of str
+        Things to say aloud before the start.
+
+    Raises
+    ------
+    DipError
+        Anything that is wrong with image, mask, settings or device is found here, before any
+        fitting; see `dip.errors`.
+    """
+
+    def __init__(
+        self,
+        image: Array,
+        mask: Array | None,
+        settings: Settings | None = None,
+        *,
+        keep_reconstruction: bool = False,
+    ) -> None:
+        self.settings = settings or Settings()
+        self._shape = image.shape
+        self._image = _checked(image)
+        self._alpha = self._image.shape[2] in (2, 4)
+        self._make_opaque = mask is None
+        self._coverage = (
+            coverage_from_alpha(self._image)
+            if mask is None
+            else coverage_from(mask, self._image.shape)
+        )
+        self._unknown = unknown_from(self._coverage)
+        self._check_finite()
+        self._compute = device.choose(self.settings.device)
+        torch.set_num_threads(self.settings.threads or device.cores())
+        self.regions, self.notes = self._plan()
+        self.iterations = sum(self._recipe(region.damage).iterations for region in self.regions)
+        self.memory_mb = max(self._peak_mb(region) for region in self.regions)
+        self._canvas = Canvas(self._image)
+        self._reconstruction = self._normal(self._image) if keep_reconstruction else None
+        self._fit: Fit | None = None
+        self._region = self.regions[0]
+
+    def __iter__(self) -> Iterator[Step]:
+        done = 0
+        for number, region in enumerate(self.regions):
+            config = self._recipe(region.damage)
+            seed = self.settings.seed + number
+            self._region, self._fit = region, self._start(region, config, seed)
+            for step in self._fit:
+                yield Step(
+                    iteration=done + step.index,
+                    iterations=self.iterations,
+                    region=number,
+                    regions=len(self.regions),
+                    loss=step.loss,
+                    validation_psnr_db=step.validation_psnr_db,
+                    note=step.note,
+                )
+            done += config.iterations
+            self._finish_region()
+
+    def result(self) -> Array:
+        """The whole image with all that is filled so far, in the shape and type of the input.
+
+        Pixels outside the mask are bit for bit the input's.
+        """
+        result = self._image.copy()
+        for fill in self.fills():
+            index = fill.box.slices
+            result[index] = composite(result[index], fill.pixels, fill.coverage)
+            if self._make_opaque:
+                alpha = result[index][:, :, -1]
+                alpha[fill.coverage > 0] = _full_scale(alpha.dtype)
+        return result.reshape(self._shape)
+
+    def fills(self) -> list[Fill]:
+        """What is filled so far, one rectangle for each region that was begun."""
+        if self._fit is not None:
+            scale = _full_scale(self._image.dtype)
+            fill = self._fill_of(self._region, self._fit) * scale
+            self._canvas.lay(self._region, fill, provisional=True)
+        fills = []
+        for region in self.regions:
+            pixels, coverage = self._canvas.take(region.core, self._coverage[region.core.slices])
+            if coverage.any():
+                fills.append(Fill(box=region.core, pixels=pixels, coverage=coverage))
+        return fills
+
+    def preview(self) -> Fill:
+        """The region being worked on as it looks now; cheap, and rougher at the rim."""
+        region = self._region
+        if self._fit is None:
+            pixels = self._image[region.box.slices].copy()
+        else:
+            pixels = self._samples(self._output(region, self._fit), region)
+        return Fill(box=region.box, pixels=pixels, coverage=self._coverage[region.box.slices])
+
+    def reconstruction(self) -> NDArray[np.float32]:
+        """The raw output of the networks where they were fitted, the input elsewhere.
+
+        Returns
+        -------
+        ndarray
+            (H, W, C), float32, 1 for full scale. The known pixels are not pasted back: this is
+            what the paper scores.
+        """
+        if self._reconstruction is None:
+            raise ValueError("keep_reconstruction was not asked for")
+        return self._reconstruction
+
+    def _plan(self) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+        """Divide the image into regions that fit into memory, and say what had to give."""
+        settings = self.settings
+        budget_mb = settings.max_memory_mb or _FREE_PART * device.free_memory_mb(self._compute)
+        channels = self._image.shape[2]
+        recipes = [self._recipe(damage) for damage in _DAMAGES]
+        most = min(memory.most_pixels(budget_mb, each, channels, self._compute) for each in recipes)
+        if most < _SMALLEST_REGION_PX:
+            needed = max(
+                memory.peak_mb(_SMALLEST_REGION_PX, each, channels, self._compute)
+                for each in recipes
+            )
+            raise NotEnoughMemory(
+                f"A fit may take {budget_mb:.0f} MB; the smallest takes about {needed:.0f} MB.",
+                "Close other programs, raise the limit, or choose the preset 'fast'.",
+            )
+        most = min(most, PRESETS[settings.preset].most_pixels)
+        regions = tuple(plan_regions(self._unknown, max_pixels=most))
+        for region in regions:
+            known = np.count_nonzero(self._known(region.box))
+            if known < FEWEST_KNOWN:
+                raise TooFewKnownPixels(
+                    f"Only {known} pixels around the damage are known.",
+                    "Mark only the damage; fully transparent pixels do not count as known.",
+                )
+        notes = []
+        tiles = sum(region.tiled for region in regions)
+        if tiles:
+            notes.append(
+                f"worked on in {tiles} overlapping tiles of at most {most / 1e6:.2g} megapixels"
+            )
+        reduction = max(region.reduction for region in regions)
+        if reduction > 1:
+            notes.append(
+                f"a hole is too large to be fitted at full size: it is filled at 1/{reduction} of "
+                "its size and enlarged, so its finest detail is missing"
+            )
+        return regions, tuple(notes)
+
+    def _recipe(self, damage: Damage) -> FitConfig:
+        settings = self.settings
+        return recipe(settings.preset, settings.network, damage, settings.iterations)
+
+    def _peak_mb(self, region: Region) -> float:
+        channels = self._image.shape[2]
+        config = self._recipe(region.damage)
+        images_mb = 3 * self._image.nbytes / 2**20
+        return images_mb + memory.peak_mb(region.fitted_pixels, config, channels, self._compute)
+
+    def _known(self, box: Box) -> NDArray[np.bool_]:
+        """The pixels of a box that a fit may see; behind full transparency there is no colour."""
+        known = ~self._unknown[box.slices]
+        if self._alpha:
+            known &= self._image[box.slices][:, :, -1] > 0
+        return known
+
+    def _check_finite(self) -> None:
+        if np.issubdtype(self._image.dtype, np.floating):
+            broken = ~np.isfinite(self._image).all(axis=2) & ~self._unknown
+            if broken.any():
+                row, column = np.argwhere(broken)[0]
+                raise SamplesNotFinite(
+                    f"{np.count_nonzero(broken)} known pixels are NaN or infinite, the first at "
+                    f"row {row}, column {column}.",
+                    "Add them to the mask, or repair them first.",
+                )
+
+    def _normal(self, samples: Array) -> NDArray[np.float32]:
+        """Samples in units of full scale."""
+        return samples.astype(np.float32) / np.float32(_full_scale(samples.dtype))
+
+    def _range(self, region: Region) -> tuple[float, float]:
+        """What [0, 1] of the network means: [0, 1], or all known samples where they exceed it."""
+        if np.issubdtype(self._image.dtype, np.integer):
+            return 0.0, 1.0
+        known = self._image[region.box.slices][self._known(region.box)]
+        return min(0.0, float(known.min())), max(1.0, float(known.max()))
+
+    def _start(self, region: Region, config: FitConfig, seed: int) -> Fit:
+        known = self._known(region.box)
+        low, high = self._range(region)
+        target = (self._normal(self._image[region.box.slices]) - low) / np.float32(high - low)
+        target = np.where(known[:, :, None], target, np.float32(0))
+        small, small_known = reduce(target, known, region.reduction)
+        return Fit(
+            small, small_known, config, compute=self._compute, damage=region.damage, seed=seed
+        )
+
+    def _output(self, region: Region, fit: Fit) -> NDArray[np.float32]:
+        """A fit's output for the whole box, (height, width, C), in units of full scale."""
+        low, high = self._range(region)
+        box = region.box
+        output = enlarge(fit.output(), box.height, box.width, region.reduction)
+        return output * np.float32(high - low) + np.float32(low)
+
+    def _samples(self, output: NDArray[np.float32], region: Region) -> Array:
+        scaled = output * np.float32(_full_scale(self._image.dtype))
+        return to_samples(scaled, self._image.dtype)
+
+    def _fill_of(self, region: Region, fit: Fit) -> NDArray[np.float32]:
+        """A fit's fill of the whole box, seamless at the rim, in units of full scale."""
+        output = self._output(region, fit)
+        if not self._recipe(region.damage).harmonise:
+            return output
+        target = self._normal(self._image[region.box.slices])
+        return harmonise(output, target, self._known(region.box))
+
+    def _finish_region(self) -> None:
+        region, fit = self._region, self._fit
+        if fit is None:
+            return
+        scale = _full_scale(self._image.dtype)
+        self._canvas.lay(region, self._fill_of(region, fit) * scale)
+        if self._reconstruction is not None:
+            self._reconstruction[region.box.slices] = self._output(region, fit)
+        self._fit = None
+
+
+def restore(image: Array, mask: Array | None, settings: Settings | None = None) -> Array:
+    """Restore an image: all of a `Restoration` at once.
+
+    Parameters and errors are those of `Restoration`.
+
+    Returns
+    -------
+    ndarray
+        The image with its unknown pixels filled; shape and sample type of the input.
+    """
+    restoration = Restoration(image, mask, settings)
+    for _ in restoration:
+        pass
+    return restoration.result()
+
+
+def _full_scale(dtype: np.dtype[Any]) -> int:
+    return int(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1
+
+
+def _checked(image: Array) -> Array:
+    """The image as (H, W, C), or an error that says what was seen."""
+    if image.ndim == 2:
+        image = image[:, :, None]
+    if image.ndim != 3 or image.shape[2] not in (1, 2, 3, 4):
+        raise InputError(
+            f"The image has shape {image.shape}.",
+            "It must be gray or colour, with or without alpha: (H, W) or (H, W, 1 to 4).",
+        )
+    if image.dtype not in (np.uint8, np.uint16, np.float32):
+        raise InputError(f"The image's samples are {image.dtype}.", "Use uint8, uint16 or float32.")
+    height, width = image.shape[:2]
+    if min(height, width) < SMALLEST_SIDE_PX:
+        raise ImageTooSmall(
+            f"The image is {width}×{height} px.",
+            f"Both sides must be {SMALLEST_SIDE_PX} px or more.",
+        )
+    return image

@@ -1,0 +1,83 @@
+"""Knowing how good a fit is without the truth, and which output to keep.
+
+A few per cent of the known pixels near the holes are kept from the loss. How well they are
+predicted is the question that a restoration asks, so their PSNR is the figure shown to the user,
+and the best output by it is remembered in case that the fit goes on to spoil it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from dip.config import Damage
+
+_NEAR_PX = 24
+_FEWEST = 32
+_SPOILED_DB = 0.5
+
+
+def held_out(
+    known: NDArray[np.bool_], fraction: float, damage: Damage, seed: int
+) -> NDArray[np.bool_]:
+    """Choose known pixels near the holes to be kept from the loss.
+
+    Parameters
+    ----------
+    known : ndarray
+        (H, W) bool
+    fraction : float
+        Part of the known pixels within 24 px of an unknown one.
+    damage : str
+        Scattered damage is imitated by single pixels, the other kinds by 3×3 blocks.
+    seed : int
+
+    Returns
+    -------
+    ndarray
+        (H, W) bool, a subset of `known`; empty where there would be too few to say anything.
+    """
+    near = known & (ndimage.distance_transform_edt(known) <= _NEAR_PX)
+    block = 1 if damage == "scattered" else 3
+    seeds = np.random.default_rng(seed).random(known.shape) < fraction / block**2
+    chosen = near & ndimage.binary_dilation(seeds, np.ones((block, block)))
+    enough = _FEWEST <= np.count_nonzero(chosen) <= np.count_nonzero(known) // 4
+    return chosen if enough else np.zeros_like(known)
+
+
+@dataclass
+class Validation:
+    """The PSNR of held-out pixels over a fit, and the best output so far.
+
+    Parameters
+    ----------
+    target : Tensor
+        (1, C, H, W) in [0, 1]
+    where : Tensor
+        (H, W) bool, the held-out pixels.
+    """
+
+    target: Tensor
+    where: Tensor
+    best_psnr_db: float = -np.inf
+    latest_psnr_db: float = -np.inf
+    best_output: Tensor | None = field(default=None, repr=False)
+
+    def measure(self, output: Tensor) -> float:
+        """PSNR, dB, peak 1, of an output (1, C, H, W) at the held-out pixels."""
+        error = (output - self.target)[..., self.where]
+        self.latest_psnr_db = -10 * float(torch.log10(error.square().mean() + 1e-10))
+        if self.latest_psnr_db > self.best_psnr_db:
+            self.best_psnr_db = self.latest_psnr_db
+            self.best_output = output.clone()
+        return self.latest_psnr_db
+
+    @property
+    def spoiled(self) -> bool:
+        """Whether the fit has gone on to something clearly worse than its best output."""
+        return self.latest_psnr_db < self.best_psnr_db - _SPOILED_DB
