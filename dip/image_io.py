@@ -288,7 +288,8 @@ def _damaged(error: pyvips.Error) -> InputError:
     lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
     said = lines[-1].rstrip(".") if lines else "no reason was given"
     return InputError(
-        f"The file is damaged or cut short ({said}).", "Open it elsewhere and save it again."
+        f"It cannot be decoded: damaged, cut short, or of a rare kind ({said}).",
+        "Open it elsewhere and save it again.",
     )
 
 
