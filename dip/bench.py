@@ -326,7 +326,7 @@ def measure_run(measured: Measured, settings: Settings, photo: Path, mask: Path)
         **named,
         "seconds": seconds,
         **report,
-        **score(measured, result, raw, report["regions"]),
+        **score(measured, result, raw),
     }
 
 
@@ -334,12 +334,11 @@ def score(
     measured: Measured,
     result: npt.NDArray[np.uint8],
     raw: npt.NDArray[np.float32] | None = None,
-    regions: int = 1,
 ) -> dict[str, float | None]:
     """Compare a result with the truth; every figure is None where there is no truth.
 
-    `full_raw_psnr_db` is that of the network's own output, the known pixels not pasted back: what
-    the paper scores. Only a picture that was fitted as one region has one.
+    `full_raw_psnr_db` is that of the networks' own output, the known pixels not pasted back: what
+    the paper scores. Where nothing was fitted it is the picture itself.
     """
     from dip.metrics import psnr_db, ssim_around, texture_distance
 
@@ -349,7 +348,7 @@ def score(
     if measured.case.truth:
         figures["hole_psnr_db"] = min(BEST_PSNR_DB, psnr_db(result, truth, unknown))
         figures["full_psnr_db"] = min(BEST_PSNR_DB, psnr_db(result, truth))
-        if raw is not None and regions == 1:
+        if raw is not None:
             figures["full_raw_psnr_db"] = min(BEST_PSNR_DB, psnr_db(raw, truth))
         figures["ssim_around"] = ssim_around(result, truth, unknown)
         figures["texture_distance"] = texture_distance(result, truth, unknown)

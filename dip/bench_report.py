@@ -41,8 +41,8 @@ COLUMNS = (
 )
 LEGEND = """\
 hole dB: PSNR of the unknown pixels.  full dB: of the whole picture.  raw dB: of the network's own
-output, known pixels not pasted back (pictures fitted as one region).  SSIM: at and around the
-unknown pixels.  texture: sliced Wasserstein distance, 0 is best.  seconds: start-up included.
+output, known pixels not pasted back where it was fitted.  SSIM: at and around the unknown
+pixels.  texture: sliced Wasserstein distance, 0 is best.  seconds: start-up included.
 peak MB: of the whole process."""
 PANEL_PX = 340
 

@@ -48,14 +48,18 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
     from dip.restore import Restoration
 
     damaged = read_photo(photo)
-    restoration = Restoration(damaged.pixels, read_mask(mask), Settings.from_mapping(settings))
-    steps = regions = 0
+    restoration = Restoration(
+        damaged.pixels,
+        read_mask(mask),
+        Settings.from_mapping(settings),
+        keep_reconstruction=True,
+    )
+    steps = 0
     first_s = loss = validation_psnr_db = None
     said = list(restoration.notes)
     began = time.perf_counter()
     for step in restoration:
         steps += 1
-        regions = step.regions
         first_s = first_s or time.perf_counter() - began
         loss = loss if step.loss is None else step.loss
         if step.validation_psnr_db is not None:
@@ -74,7 +78,7 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
         "seconds_per_iteration": fit_seconds / max(1, steps),
         "loss": loss,
         "validation_psnr_db": validation_psnr_db,
-        "regions": regions,
+        "regions": len(restoration.regions),
         "notes": said,
         "predicted_memory_mb": restoration.memory_mb,
         "peak_memory_mb": peak_memory_mb(),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dip import bench, bench_report, reference
+from dip import bench, bench_report, bench_worker, reference
 from dip.bench import Case, Measured, read_cases
 from dip.config import Settings
 from dip.errors import InputError, SettingError
@@ -99,7 +99,8 @@ def outcome(folder, tmp_path_factory):
     ]
     targets[0]["at_least"], targets[1]["at_most"] = 90, 500
     (place / "targets.json").write_text(json.dumps(targets))
-    arguments = ["--cases", folder, "--network", "both", "--preset", "fast", "--iterations", 3]
+    arguments = ["--cases", folder, "--network", "both", "--preset", "fast"]
+    arguments += ["--iterations", 3, "--threads", 1]
     outputs = ["--json", place / "bench.json", "--sheet", place / "sheet.png"]
     status = bench.run(options(*arguments, *outputs, "--targets", place / "targets.json"))
     return status, json.loads((place / "bench.json").read_text()), pixels_of(place / "sheet.png")
@@ -172,6 +173,22 @@ def test_the_sheet_has_a_column_for_each_and_a_row_for_each_case(outcome):
 
 
 # --- Children -----------------------------------------------------------------------------------
+
+
+def test_the_raw_output_covers_every_region(tmp_path):
+    photo = np.tile(np.arange(64, dtype=np.uint8)[:, None], (1, 600))
+    unknown = np.zeros(photo.shape, dtype=bool)
+    unknown[30:34, 20:40] = unknown[30:34, 560:580] = True
+    paths = bench.write_damaged(photo, unknown, tmp_path)
+    settings = {"preset": "fast", "iterations": 2, "threads": 1}
+    report = bench_worker.restore(*paths, tmp_path, settings)
+    raw = np.load(tmp_path / bench_worker.RECONSTRUCTION)
+    assert (report["regions"], report["iterations"]) == (2, 4)
+    assert raw.shape == (64, 600, 1)
+    fitted = (raw[..., 0] != photo / np.float32(255)).any(axis=0)
+    assert fitted[20:40].all()
+    assert fitted[560:580].all()
+    assert not fitted[250:350].any()
 
 
 @pytest.fixture
