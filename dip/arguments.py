@@ -4,13 +4,35 @@ from __future__ import annotations
 
 import argparse
 
-from dip.config import DEVICES, Settings
+from dip.config import DEVICES, NETWORKS, Settings
+from dip.presets import PRESETS
 
 DEFAULTS = Settings()
 
 
+def add_network_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the network, for a command that fits one."""
+    parser.add_argument(
+        "--network",
+        choices=NETWORKS,
+        default=DEFAULTS.network,
+        help="see `dip networks` (default: %(default)s)",
+    )
+
+
+def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare preset and seed, for a command that takes one of each."""
+    parser.add_argument(
+        "--preset",
+        choices=PRESETS,
+        default=DEFAULTS.preset,
+        help="see `dip presets` (default: %(default)s)",
+    )
+    parser.add_argument("--seed", type=int, default=DEFAULTS.seed, metavar="N", help="default: 0")
+
+
 def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare iterations, device, threads, memory; commands differ in network, preset and seed."""
+    """Declare iterations, device, threads and memory, for every command that fits."""
     fit = parser.add_argument_group("the fit")
     fit.add_argument("--iterations", type=int, metavar="N", help="instead of the preset's number")
     fit.add_argument(
@@ -24,18 +46,12 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-memory-mb",
         type=int,
         metavar="N",
-        help="use at most this much (default: what is free)",
+        help="use at most this much (default: most of what is free)",
     )
 
 
-def settings_from(args: argparse.Namespace, *, network: str, preset: str, seed: int) -> Settings:
-    """Turn the options into checked settings."""
-    return Settings(
-        network=network,
-        preset=preset,
-        iterations=args.iterations,
-        seed=seed,
-        device=args.device,
-        threads=args.threads,
-        max_memory_mb=args.max_memory_mb,
-    )
+def settings_from(args: argparse.Namespace, **recipe: str | int) -> Settings:
+    """Turn the options into checked settings; `recipe` stands in for options of the same name."""
+    names = ("network", "preset", "seed", "iterations", "device", "threads", "max_memory_mb")
+    given = {name: getattr(args, name) for name in names if name not in recipe}
+    return Settings.from_mapping({**given, **recipe})

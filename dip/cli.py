@@ -18,10 +18,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from dip import __version__, bench, demo, doctor, figure
-from dip.config import DEVICES, NETWORKS, Settings
+from dip.arguments import (
+    add_fit_arguments,
+    add_network_argument,
+    add_preset_arguments,
+    settings_from,
+)
+from dip.config import NETWORKS
 from dip.device import environment_for_cpu
 from dip.errors import DipError, OutputError
 from dip.presets import PRESETS
@@ -30,11 +36,20 @@ from dip.progress import Progress, in_words, say
 if TYPE_CHECKING:
     from dip.restore import Restoration
 
-DEFAULTS = Settings()
 FITTING_COMMANDS = {"restore", "compare", "bench", "demo", "doctor"}
 RESTARTED = "DIP_RESTARTED"
 PREVIEW_EVERY_S = 0.5
 PREVIEW_SHARE = 0.05  # of the time, at most
+
+
+class Command(Protocol):
+    """A module that is one command."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare its options."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it and return the exit status."""
 
 
 def console() -> None:
@@ -90,8 +105,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"dip {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name, module, help):  # type: ignore[no-untyped-def]
-        added = commands.add_parser(name, help=help, description=help)
+    def command(name: str, module: Command, says: str) -> None:
+        added = commands.add_parser(name, help=says, description=says)
         module.add_arguments(added)
         added.set_defaults(run=module.run)
 
@@ -136,50 +151,9 @@ def add_restore_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep a picture of the part being worked on in this file, refreshed on the way",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_network_argument(parser)
+    add_preset_arguments(parser)
     add_fit_arguments(parser)
-
-
-def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
-    fit = parser.add_argument_group("the fit")
-    fit.add_argument(
-        "--network",
-        choices=NETWORKS,
-        default=DEFAULTS.network,
-        help="see `dip networks` (default: %(default)s)",
-    )
-    fit.add_argument(
-        "--preset",
-        choices=PRESETS,
-        default=DEFAULTS.preset,
-        help="see `dip presets` (default: %(default)s)",
-    )
-    fit.add_argument("--iterations", type=int, metavar="N", help="instead of the preset's number")
-    fit.add_argument("--seed", type=int, default=DEFAULTS.seed, metavar="N", help="default: 0")
-    fit.add_argument(
-        "--device",
-        choices=DEVICES,
-        default=DEFAULTS.device,
-        help="where to compute (default: %(default)s)",
-    )
-    fit.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
-    fit.add_argument(
-        "--max-memory-mb",
-        type=int,
-        metavar="N",
-        help="use at most this much (default: what is free)",
-    )
-
-
-def settings_from(args: argparse.Namespace) -> Settings:
-    return Settings(
-        network=args.network,
-        preset=args.preset,
-        iterations=args.iterations,
-        seed=args.seed,
-        device=args.device,
-        threads=args.threads,
-        max_memory_mb=args.max_memory_mb,
-    )
 
 
 # --- dip restore --------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ NETWORKS = {
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Damage = Literal["thin", "hole", "scattered"]
+Padding = Literal["zeros", "reflect"]
 """Kinds of damage that want different recipes; `dip.mask.kind_of_damage` tells them apart."""
 
 
@@ -124,7 +125,7 @@ class NetworkConfig:
     kernel_down: int = 3
     kernel_up: int = 3
     upsampling: Literal["nearest", "bilinear"] = "bilinear"
-    padding: Literal["zeros", "reflect"] = "zeros"
+    padding: Padding = "zeros"
 
     def __post_init__(self) -> None:
         depth = len(self.channels)
@@ -140,9 +141,7 @@ class NetworkConfig:
         for name in ("kernel_down", "kernel_up"):
             value = getattr(self, name)
             _check(value in (1, 3, 5, 7), name, value, "1, 3, 5 or 7")
-        _check(
-            self.upsampling in ("nearest", "bilinear"), "upsampling", self.upsampling, "known"
-        )
+        _check(self.upsampling in ("nearest", "bilinear"), "upsampling", self.upsampling, "known")
         _check(self.padding in ("zeros", "reflect"), "padding", self.padding, "zeros or reflect")
 
 
@@ -174,8 +173,6 @@ class FitConfig:
         Part of the known pixels near the holes that is kept from the loss and measures quality.
     harmonise : bool
         Whether the difference at the rim of a hole is carried smoothly into it.
-    context_factor : float
-        Margin around the damage, in thicknesses of the damage.
     """
 
     network: NetworkConfig

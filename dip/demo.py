@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dip.arguments import DEFAULTS, add_fit_arguments, settings_from
-from dip.config import NETWORKS
+from dip.arguments import (
+    add_fit_arguments,
+    add_network_argument,
+    add_preset_arguments,
+    settings_from,
+)
 from dip.errors import OutputError
-from dip.presets import PRESETS
 from dip.progress import Progress, in_words, say
 
 if TYPE_CHECKING:
@@ -41,22 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for the pictures (default: %(default)s)",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument(
-        "--network", choices=NETWORKS, default=DEFAULTS.network, help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--preset",
-        choices=PRESETS,
-        default=DEFAULTS.preset,
-        help="see `dip presets` (default: %(default)s)",
-    )
-    parser.add_argument("--seed", type=int, default=DEFAULTS.seed, metavar="N", help="default: 0")
+    add_network_argument(parser)
+    add_preset_arguments(parser)
     add_fit_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Damage, restore, compare; write four pictures and say how good the result is."""
-    settings = settings_from(args, network=args.network, preset=args.preset, seed=args.seed)
+    settings = settings_from(args)
     try:
         args.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

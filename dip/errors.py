@@ -15,7 +15,8 @@
     ├── OutputError              output_unwritable      5
     ├── DeviceUnavailable        device_unavailable     6
     ├── NotEnoughMemory          not_enough_memory      7
-    └── FitFailed                fit_failed             8
+    ├── FitFailed                fit_failed             8
+    └── ReferenceUnavailable     reference_unavailable  1   (dip.reference)
 
 The code is stable: scripts, the service and the plug-in rely on it. The message says what was
 seen; the hint says what to do about it.

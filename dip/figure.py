@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dip.arguments import DEFAULTS, add_fit_arguments, settings_from
+from dip.arguments import add_fit_arguments, add_preset_arguments, settings_from
 from dip.config import NETWORKS, Settings
 from dip.errors import MaskSizeMismatch
-from dip.presets import PRESETS
 from dip.progress import Progress, in_words, say
 
 if TYPE_CHECKING:
@@ -44,22 +43,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the undamaged original: shown beside, and both results are measured against it",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
-    parser.add_argument(
-        "--preset",
-        choices=PRESETS,
-        default=DEFAULTS.preset,
-        help="see `dip presets` (default: %(default)s)",
-    )
-    parser.add_argument("--seed", type=int, default=DEFAULTS.seed, metavar="N", help="default: 0")
+    add_preset_arguments(parser)
     add_fit_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Restore with each network, draw the figure, print its path and each network's figures."""
-    wanted = [
-        settings_from(args, network=network, preset=args.preset, seed=args.seed)
-        for network in NETWORKS
-    ]
+    wanted = [settings_from(args, network=network) for network in NETWORKS]
 
     from dip.image_io import check_writable, read_mask, read_photo, write_pixels
 

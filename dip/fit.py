@@ -161,7 +161,7 @@ class Fit:
         with torch.autocast(device, torch.bfloat16, enabled=self._compute.low_precision):
             reconstruction = self._network(code)
         loss = masked_loss(reconstruction, self._target, self._weight, config.loss)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for optimizer in self._optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

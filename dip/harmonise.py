@@ -78,8 +78,14 @@ def _halve(values: Array) -> Array:
 def _double(values: Array, shape: tuple[int, int]) -> Array:
     """Bilinear, sample centres kept, cut to a shape."""
     for axis in (0, 1):
-        before = np.concatenate([values.take([0], axis), values.take(range(values.shape[axis] - 1), axis)], axis)
-        after = np.concatenate([values.take(range(1, values.shape[axis]), axis), values.take([-1], axis)], axis)
+        before = np.concatenate(
+            [values.take([0], axis), values.take(range(values.shape[axis] - 1), axis)], axis
+        )
+        after = np.concatenate(
+            [values.take(range(1, values.shape[axis]), axis), values.take([-1], axis)], axis
+        )
         pair = np.stack([0.25 * before + 0.75 * values, 0.75 * values + 0.25 * after], axis + 1)
-        values = pair.reshape(*values.shape[:axis], 2 * values.shape[axis], *values.shape[axis + 1 :])
+        values = pair.reshape(
+            *values.shape[:axis], 2 * values.shape[axis], *values.shape[axis + 1 :]
+        )
     return values[: shape[0], : shape[1]]

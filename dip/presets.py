@@ -74,9 +74,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 )
 
 
-def recipe(
-    preset: str, network: str, damage: Damage, iterations: int | None = None
-) -> FitConfig:
+def recipe(preset: str, network: str, damage: Damage, iterations: int | None = None) -> FitConfig:
     """Say how a region is fitted.
 
     Parameters

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -254,5 +255,5 @@ def _tiles(
 
 def _split(start: int, length: int, parts: int) -> Iterator[tuple[int, int]]:
     edges = [start + length * index // parts for index in range(parts + 1)]
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         yield low, high - low

@@ -10,9 +10,7 @@ from torch.nn import functional as F
 Array = NDArray[np.float32]
 
 
-def reduce(
-    target: Array, known: NDArray[np.bool_], factor: int
-) -> tuple[Array, NDArray[np.bool_]]:
+def reduce(target: Array, known: NDArray[np.bool_], factor: int) -> tuple[Array, NDArray[np.bool_]]:
     """Shrink a target by a whole factor, mixing no unknown pixel in.
 
     Parameters
@@ -37,7 +35,7 @@ def reduce(
     rows, columns = known.shape[0] // factor, known.shape[1] // factor
     blocks = target.reshape(rows, factor, columns, factor, -1)
     small: Array = blocks.mean(axis=(1, 3), dtype=np.float32)
-    whole: NDArray[np.bool_] = known.reshape(rows, factor, columns, factor).all(axis=(1, 3))
+    whole = np.asarray(known.reshape(rows, factor, columns, factor).all(axis=(1, 3)))
     return small, whole
 
 

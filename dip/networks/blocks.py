@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dip.config import NetworkConfig
+from dip.config import Padding
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -22,17 +22,23 @@ class ConvNormAct(nn.Module):
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1,
-        padding: str = "zeros",
+        padding: Padding = "zeros",
     ) -> None:  # fmt: skip
         super().__init__()
+        self.margin = kernel // 2
+        self.reflects = padding == "reflect" and self.margin > 0
         # No bias: BatchNorm takes it away again.
         self.convolution = nn.Conv2d(
-            in_channels, out_channels, kernel, stride, kernel // 2,
-            bias=False, padding_mode=padding,
+            in_channels, out_channels, kernel, stride, 0 if self.reflects else self.margin,
+            bias=False,
         )  # fmt: skip
         self.norm = batch_norm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.reflects:
+            # A side that is no longer than the margin has nothing to reflect: zeros there.
+            mode = "reflect" if min(x.shape[-2:]) > self.margin else "constant"
+            x = F.pad(x, (self.margin,) * 4, mode)
         return F.leaky_relu(self.norm(self.convolution(x)), 0.2, inplace=True)
 
 
@@ -46,8 +52,3 @@ class Head(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):  # 8 bits of bfloat16 would band
             return torch.sigmoid(self.convolution(x.float()))
-
-
-def padding_of(config: NetworkConfig, smallest_side_px: int) -> str:
-    """The configured padding; zeros where a scale is too small to reflect."""
-    return config.padding if smallest_side_px > config.kernel_down else "zeros"

@@ -10,10 +10,12 @@ was.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dip.config import NetworkConfig
+from dip.config import NetworkConfig, Padding
 from dip.networks.blocks import ConvNormAct, Head
 
 
@@ -66,7 +68,7 @@ class SegNet(nn.Module):
         pooled = []
         for encode in self.encoders:
             x = encode(x)
-            size = x.shape[-2:]
+            size = (x.shape[-2], x.shape[-1])
             x, indices = F.max_pool2d(x, 2, ceil_mode=True, return_indices=True)
             pooled.append((indices, size))
         for decode, (indices, size) in zip(reversed(self.decoders), reversed(pooled), strict=True):
@@ -75,6 +77,5 @@ class SegNet(nn.Module):
         return image
 
 
-def _chain(widths: list[int], kernel: int, padding: str) -> nn.Sequential:
-    pairs = zip(widths[:-1], widths[1:], strict=True)
-    return nn.Sequential(*(ConvNormAct(a, b, kernel, 1, padding) for a, b in pairs))
+def _chain(widths: list[int], kernel: int, padding: Padding) -> nn.Sequential:
+    return nn.Sequential(*(ConvNormAct(a, b, kernel, 1, padding) for a, b in pairwise(widths)))

@@ -11,6 +11,8 @@ the encoder's own size, so that any image size works without cropping.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -71,11 +73,12 @@ class UNet(nn.Module):
         self.head = Head(config.channels[0], out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        scales = cast("list[_Scale]", list(self.scales))
         entered = []
-        for scale in self.scales:
+        for scale in scales:
             entered.append(x)
             x = scale.down(x)
-        for scale, before in zip(reversed(self.scales), reversed(entered), strict=True):
+        for scale, before in zip(reversed(scales), reversed(entered), strict=True):
             x = scale.join(x, before)
         image: Tensor = self.head(x)
         return image
