@@ -118,7 +118,7 @@ def kind_of_damage(unknown: NDArray[np.bool_]) -> Damage:
     width = thickness_px(unknown)
     if width > THIN_UP_TO_PX:
         return "hole"
-    mostly_missing = unknown.mean() > 0.25
+    mostly_missing = unknown.mean() > 0.35  # writing covers up to a quarter of its lines
     return "scattered" if width < 12 and mostly_missing else "thin"
 
 

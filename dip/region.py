@@ -201,7 +201,8 @@ def _damage_boxes(unknown: NDArray[np.bool_]) -> list[Box]:
 
 
 def _with_context(unknown: NDArray[np.bool_], core: Box, frame: Box) -> Region:
-    crop = unknown[core.slices]
+    # With some of what is around: a straight scratch fills its own box.
+    crop = unknown[core.expanded(_BLOCK_PX, frame).slices]
     damage = kind_of_damage(crop)
     margin = _THIN_CONTEXT_PX
     if damage == "hole":

@@ -1,0 +1,26 @@
+"""Pictures that tests share: small, seeded, made here."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+
+@pytest.fixture
+def photo() -> npt.NDArray[np.uint8]:
+    """Smooth colours with an edge and a little noise: (48, 64, 3) uint8."""
+    y, x = np.mgrid[:48, :64] / 64
+    planes = [0.2 + 0.6 * x, 0.8 - 0.5 * y, np.where(x + y > 0.8, 0.7, 0.3)]
+    noise = np.random.default_rng(0).normal(0, 0.01, (48, 64, 3))
+    pixels: npt.NDArray[np.uint8] = np.rint(255 * np.clip(np.stack(planes, -1) + noise, 0, 1))
+    return pixels.astype(np.uint8)
+
+
+@pytest.fixture
+def mask() -> npt.NDArray[np.bool_]:
+    """A scratch and a small hole: (48, 64) bool."""
+    damage = np.zeros((48, 64), dtype=bool)
+    damage[10:13, 8:50] = True
+    damage[30:38, 40:50] = True
+    return damage

@@ -1,0 +1,111 @@
+"""Settings check themselves, and name what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dip.config import NETWORKS, FitConfig, NetworkConfig, Settings
+from dip.errors import SettingError
+from dip.presets import PRESETS, recipe
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("network", "resnet"),
+        ("preset", "quick"),
+        ("device", "tpu"),
+        ("iterations", 0),
+        ("iterations", 2.5),
+        ("iterations", True),
+        ("seed", -1),
+        ("seed", "1"),
+        ("threads", 0),
+        ("max_memory_mb", 1),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value(name: str, value: Any) -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings(**{name: value})
+    assert name in caught.value.message
+    assert str(value) in caught.value.message
+
+
+def test_unknown_keys_are_refused_by_name() -> None:
+    with pytest.raises(SettingError, match="iteration_count"):
+        Settings.from_mapping({"iteration_count": 3})
+
+
+def test_settings_come_from_a_mapping() -> None:
+    assert Settings.from_mapping({"seed": 3, "network": "segnet"}) == Settings(
+        seed=3, network="segnet"
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "resnet"},
+        {"channels": ()},
+        {"channels": (0, 8)},
+        {"channels": (8, 8), "skip_channels": (4,)},
+        {"channels": (8, 8), "skip_channels": (4, -1)},
+        {"name": "segnet", "channels": (8, 8), "convolutions": (2, 0)},
+        {"kernel_down": 4},
+        {"upsampling": "cubic"},
+        {"padding": "same"},
+    ],
+)
+def test_an_impossible_network_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingError):
+        NetworkConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"learning_rate": 0},
+        {"learning_rate": float("nan")},
+        {"averaging": 1.0},
+        {"holdout_fraction": 0.9},
+        {"code": "image"},
+        {"optimizer": "sgd"},
+        {"loss": "l3"},
+        {"jitter_std": -1},
+    ],
+)
+def test_an_impossible_fit_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingError, match=next(iter(wrong))):
+        FitConfig(**{"network": NetworkConfig(), "iterations": 10, **wrong})
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("damage", ["thin", "hole", "scattered"])
+def test_every_preset_has_a_recipe_for_every_network_and_damage(
+    preset: str, network: str, damage: Any
+) -> None:
+    own = recipe(preset, network, damage)
+    assert own.network.name == network
+    assert own.iterations == PRESETS[preset].iterations[damage]
+    assert recipe(preset, network, damage, 7).iterations == 7
+
+
+def test_a_better_preset_fits_for_longer() -> None:
+    for damage in ("thin", "hole", "scattered"):
+        counts = [PRESETS[name].iterations[damage] for name in ("fast", "balanced", "best")]
+        assert counts == sorted(set(counts))
+
+
+def test_the_published_recipe_is_the_papers() -> None:
+    thin = recipe("paper", "unet", "thin")
+    assert (thin.optimizer, thin.loss, thin.learning_rate) == ("adam", "mse", 0.01)
+    assert thin.network.channels == (128,) * 5
+    assert thin.network.padding == "reflect"
+    assert (thin.averaging, thin.harmonise, thin.holdout_fraction) == (0, False, 0)
+    assert thin.code == "noise"
+    assert thin.jitter_std == 0.03
+    assert recipe("paper", "unet", "hole").network.skip_channels == (0,) * 6
+    assert recipe("paper", "unet", "scattered").iterations == 11_000
