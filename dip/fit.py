@@ -144,7 +144,7 @@ class Fit:
         validation = self._validation
         if validation and validation.spoiled and validation.best_output is not None:
             best = validation.best_output
-        image: NDArray[np.float32] = best[0].permute(1, 2, 0).float().cpu().numpy()
+        image: NDArray[np.float32] = best[0].permute(1, 2, 0).float().cpu().numpy().copy()
         return image
 
     def _step(self, index: int) -> Tensor:

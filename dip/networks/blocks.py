@@ -9,9 +9,16 @@ from torch.nn import functional as F
 from dip.config import Padding
 
 
-def batch_norm(channels: int) -> nn.BatchNorm2d:
+class BatchNorm(nn.BatchNorm2d):
     """Normalise with the statistics of the one image there is; nothing is kept between steps."""
-    return nn.BatchNorm2d(channels, track_running_stats=False)
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, track_running_stats=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2] * x.shape[3] == 1:  # a single pixel has no spread to divide by
+            return x * self.weight[:, None, None] + self.bias[:, None, None]
+        return super().forward(x)
 
 
 class ConvNormAct(nn.Module):
@@ -32,7 +39,7 @@ class ConvNormAct(nn.Module):
             in_channels, out_channels, kernel, stride, 0 if self.reflects else self.margin,
             bias=False,
         )  # fmt: skip
-        self.norm = batch_norm(out_channels)
+        self.norm = BatchNorm(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.reflects:

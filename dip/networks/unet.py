@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dip.config import NetworkConfig
-from dip.networks.blocks import ConvNormAct, Head, batch_norm
+from dip.networks.blocks import BatchNorm, ConvNormAct, Head
 
 
 class _Scale(nn.Module):
@@ -34,7 +34,7 @@ class _Scale(nn.Module):
             ConvNormAct(width, width, config.kernel_down, 1, pad),
         )
         self.skip = ConvNormAct(in_channels, skip, 1) if skip else None
-        self.norm = batch_norm(below + skip)
+        self.norm = BatchNorm(below + skip)
         self.up = nn.Sequential(
             ConvNormAct(below + skip, width, config.kernel_up, 1, pad),
             ConvNormAct(width, width, 1),

@@ -1,0 +1,225 @@
+"""One network fitted to one image."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from dip import device
+from dip import fit as fit_module
+from dip.config import NETWORKS, FitConfig, NetworkConfig
+from dip.errors import FitFailed
+from dip.fit import Fit
+from dip.latent import input_code
+from dip.loss import masked_loss
+from dip.schedule import rate_factor
+from dip.stopping import Validation, held_out
+
+Array = npt.NDArray[np.float32]
+SHAPES = {
+    "unet": NetworkConfig(channels=(8, 16, 16), skip_channels=(0, 0, 0)),
+    "segnet": NetworkConfig(name="segnet", channels=(8, 16, 16), convolutions=(1, 1, 1)),
+}
+
+
+def config(network: str = "unet", iterations: int = 25, **changes: Any) -> FitConfig:
+    return replace(FitConfig(network=SHAPES[network], iterations=iterations), **changes)
+
+
+def begin(target: Array, known: npt.NDArray[np.bool_], wanted: FitConfig, seed: int = 0) -> Fit:
+    return Fit(target, known, wanted, compute=device.choose("cpu"), seed=seed)
+
+
+@pytest.fixture
+def target(photo: npt.NDArray[np.uint8]) -> Array:
+    return photo.astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("code", ["coordinates", "noise", "both"])
+def test_what_is_under_the_mask_has_no_say(
+    target: Array, mask: npt.NDArray[np.bool_], network: str, code: str
+) -> None:
+    other = target.copy()
+    other[mask] = np.random.default_rng(0).random(other[mask].shape)
+    other[mask][0] = np.nan
+    outputs = []
+    for each in (target, other):
+        fit = begin(each, ~mask, config(network, code=code))
+        steps = list(fit)
+        outputs.append((fit.output(), [step.loss for step in steps]))
+    np.testing.assert_array_equal(outputs[0][0], outputs[1][0])
+    assert outputs[0][1] == outputs[1][1]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_seed_decides_everything(
+    target: Array, mask: npt.NDArray[np.bool_], network: str
+) -> None:
+    outputs = []
+    for seed in (1, 1, 2):
+        fit = begin(target, ~mask, config(network, iterations=10, jitter_std=0.03), seed)
+        before = torch.get_rng_state()
+        list(fit)
+        assert torch.equal(torch.get_rng_state(), before)
+        outputs.append(fit.output())
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert not np.array_equal(outputs[0], outputs[2])
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+def test_the_loss_falls(
+    target: Array, mask: npt.NDArray[np.bool_], network: str, optimizer: Any
+) -> None:
+    wanted = config(network, iterations=40, optimizer=optimizer, learning_rate=0.05)
+    losses = [step.loss for step in begin(target, ~mask, wanted)]
+    assert losses[0] is not None
+    assert losses[-1] is not None
+    assert losses[-1] < 0.4 * losses[0]
+
+
+def test_the_output_is_there_at_any_moment(target: Array, mask: npt.NDArray[np.bool_]) -> None:
+    fit = begin(target, ~mask, config())
+    before = fit.output()
+    assert before.shape == target.shape
+    np.testing.assert_allclose(before[0, 0], target[~mask].mean(axis=0), atol=1e-4)
+    for step in fit:
+        assert 0 <= fit.output().min() <= fit.output().max() <= 1
+        if step.index == 3:
+            break
+    assert not np.array_equal(fit.output(), before)
+
+
+def test_held_out_pixels_have_no_say_until_the_last_fifth(
+    target: Array, mask: npt.NDArray[np.bool_]
+) -> None:
+    wanted = config(iterations=30, holdout_fraction=0.2)
+    out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
+    assert out.any()
+    other = target.copy()
+    other[out] = 1 - other[out]
+    losses = [[step.loss for step in begin(each, ~mask, wanted)] for each in (target, other)]
+    assert losses[0][:24] == losses[1][:24]
+    assert losses[0][24:] != losses[1][24:]
+
+
+def test_validation_is_measured_where_nothing_was_seen(
+    target: Array, mask: npt.NDArray[np.bool_]
+) -> None:
+    steps = list(begin(target, ~mask, config(iterations=60)))
+    values = [step.validation_psnr_db for step in steps if step.validation_psnr_db is not None]
+    assert len(values) >= 4
+    assert values[-1] > values[0] > 0
+
+
+def test_a_fit_that_diverges_goes_back_and_on_at_a_lower_rate(
+    target: Array, mask: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter(range(1000))
+
+    def broken_once(*given: Any) -> torch.Tensor:
+        loss = masked_loss(*given)
+        return loss * float("nan") if next(calls) == 25 else loss
+
+    monkeypatch.setattr(fit_module, "masked_loss", broken_once)
+    fit = begin(target, ~mask, config(iterations=40))
+    steps = list(fit)
+    notes = [step.note for step in steps if step.note]
+    assert len(steps) == 40
+    assert len(notes) == 1
+    assert "diverged at iteration 26" in notes[0]
+    assert "0.5 times the rate" in notes[0]
+    assert np.isfinite(fit.output()).all()
+    assert steps[-1].loss is not None
+    assert steps[0].loss is not None
+    assert steps[-1].loss < steps[0].loss
+
+
+def test_a_fit_that_always_diverges_fails_with_a_reason(
+    target: Array, mask: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        fit_module, "masked_loss", lambda *given: masked_loss(*given) * float("nan")
+    )
+    with pytest.raises(FitFailed, match="diverged 7 times"):
+        list(begin(target, ~mask, config(iterations=40)))
+
+
+def test_an_absurd_rate_does_no_lasting_harm(target: Array, mask: npt.NDArray[np.bool_]) -> None:
+    fit = begin(target, ~mask, config(iterations=40, optimizer="adam", learning_rate=10.0))
+    with suppress(FitFailed):
+        list(fit)
+    assert np.isfinite(fit.output()).all()
+
+
+# --- Its parts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("code", "channels"), [("coordinates", 2), ("noise", 32), ("both", 34)])
+def test_the_input_code(code: Any, channels: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    z = input_code(config(code=code), 20, 30, generator)
+    assert z.shape == (1, channels, 20, 30)
+    assert 0 <= z.min() <= z.max() <= 1
+
+
+def test_coordinates_are_square_and_row_first() -> None:
+    z = input_code(config(code="coordinates"), 20, 40, torch.Generator())
+    x, y = z[0]
+    assert (x[0, 0], y[0, 0]) == (0, 0)
+    torch.testing.assert_close(x[0, 1] - x[0, 0], y[1, 0] - y[0, 0])
+    assert x.max() > y.max()
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("l1", 0.5), ("mse", 0.25)])
+def test_the_loss_is_the_mean_over_the_pixels_that_count(kind: Any, expected: float) -> None:
+    image, target = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5)
+    weight = torch.zeros(1, 1, 4, 4)
+    weight[..., :2] = 1
+    target[..., 2:] = 1000
+    assert masked_loss(image, target, weight, kind) == pytest.approx(expected)
+
+
+def test_the_rate_falls_to_a_twentieth() -> None:
+    factors = [rate_factor(index, 100) for index in range(101)]
+    assert factors[0] == 1
+    assert factors[-1] == pytest.approx(0.05)
+    assert factors == sorted(factors, reverse=True)
+
+
+@pytest.mark.parametrize("damage", ["thin", "hole", "scattered"])
+def test_held_out_pixels_are_known_ones_near_the_damage(
+    mask: npt.NDArray[np.bool_], damage: Any
+) -> None:
+    known = np.pad(~mask, 60, constant_values=True)
+    out = held_out(known, 0.05, damage, seed=0)
+    assert out.any()
+    assert not (out & ~known).any()
+    assert not out[:30].any()
+    assert out.mean() < 0.05
+    np.testing.assert_array_equal(out, held_out(known, 0.05, damage, seed=0))
+
+
+def test_too_few_pixels_to_hold_out_are_left_alone() -> None:
+    known = np.zeros((16, 16), dtype=bool)
+    known[:5, :5] = True
+    assert not held_out(known, 0.03, "thin", seed=0).any()
+
+
+def test_the_best_output_is_remembered_when_the_fit_spoils_it() -> None:
+    target = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    validation = Validation(target, torch.ones(8, 8, dtype=torch.bool))
+    good, bad = target + 0.01, target + 0.2
+    assert validation.measure(good) == pytest.approx(40, abs=0.1)
+    assert not validation.spoiled
+    validation.measure(bad)
+    assert validation.spoiled
+    assert validation.best_output is not None
+    torch.testing.assert_close(validation.best_output, good)
