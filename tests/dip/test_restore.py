@@ -1,0 +1,332 @@
+"""A damaged image goes in, a restored one comes out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from dip import presets
+from dip import restore as story
+from dip.config import NETWORKS, Settings
+from dip.device import environment_for_cpu
+from dip.errors import (
+    DipError,
+    ImageTooSmall,
+    InputError,
+    MaskEmpty,
+    MaskSizeMismatch,
+    NotEnoughMemory,
+    SamplesNotFinite,
+    TooFewKnownPixels,
+)
+from dip.metrics import psnr_db
+from dip.restore import Restoration, restore
+
+Array = npt.NDArray[Any]
+QUICK = Settings(iterations=2)
+
+
+def as_samples(photo: npt.NDArray[np.uint8], dtype: str, channels: int) -> Array:
+    """The photo in another sample type, with that many channels."""
+    values = photo.astype(np.float64) / 255
+    alpha = np.full((*photo.shape[:2], 1), 1.0)
+    values = {
+        1: values[:, :, :1],
+        2: np.concatenate([values[:, :, :1], alpha], axis=2),
+        3: values,
+        4: np.concatenate([values, alpha], axis=2),
+    }[channels]
+    if dtype == "float32":
+        return values.astype(np.float32)
+    return np.rint(values * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_known_pixels_are_returned_bit_for_bit(
+    photo: Any, mask: Any, dtype: str, channels: int, network: str
+) -> None:
+    image = as_samples(photo, dtype, channels)
+    untouched = image.copy()
+    result = restore(image, mask, replace(QUICK, network=network))
+    assert result.dtype == image.dtype
+    assert result.shape == image.shape
+    np.testing.assert_array_equal(result[~mask], image[~mask])
+    np.testing.assert_array_equal(image, untouched)
+    assert not np.array_equal(result[mask], image[mask])
+
+
+def test_a_gray_image_without_a_channel_axis_keeps_its_shape(photo: Any, mask: Any) -> None:
+    assert restore(photo[:, :, 0], mask, QUICK).shape == photo.shape[:2]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_short_fit_is_better_than_the_mean(photo: Any, mask: Any, network: str) -> None:
+    damaged = photo.copy()
+    damaged[mask] = 0
+    result = restore(damaged, mask, Settings(network=network, iterations=60))
+    mean = np.broadcast_to(photo[~mask].mean(axis=0), photo.shape)
+    assert psnr_db(result, photo, mask) > psnr_db(np.rint(mean), photo, mask) + 3
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_what_is_under_the_mask_makes_no_difference(photo: Any, mask: Any, network: str) -> None:
+    other = photo.copy()
+    other[mask] = np.random.default_rng(1).integers(0, 255, other[mask].shape)
+    settings = Settings(network=network, iterations=5)
+    results = [restore(each, mask, settings) for each in (photo, other)]
+    np.testing.assert_array_equal(results[0], results[1])
+
+
+def test_the_seed_decides(photo: Any, mask: Any) -> None:
+    results = [restore(photo, mask, Settings(iterations=5, seed=seed)) for seed in (3, 3, 4)]
+    np.testing.assert_array_equal(results[0], results[1])
+    assert not np.array_equal(results[0], results[2])
+
+
+def test_transparent_pixels_are_the_damage_and_come_back_opaque(photo: Any, mask: Any) -> None:
+    image = as_samples(photo, "uint8", 4)
+    image[mask] = 0
+    result = restore(image, None, QUICK)
+    assert (result[:, :, 3] == 255).all()
+    np.testing.assert_array_equal(result[~mask], image[~mask])
+    assert result[mask][:, :3].any()
+
+
+def test_colours_behind_transparency_are_not_learned(photo: Any, mask: Any) -> None:
+    image = as_samples(photo, "uint8", 4)
+    image[20:28, 5:15, 3] = 0  # transparent, and to stay so
+    other = image.copy()
+    other[20:28, 5:15, :3] = 99
+    results = [restore(each, mask, Settings(iterations=4)) for each in (image, other)]
+    np.testing.assert_array_equal(results[0][mask], results[1][mask])
+
+
+def test_a_feathered_mask_blends(photo: Any) -> None:
+    soft = np.zeros(photo.shape[:2], dtype=np.float32)
+    soft[20:30, 20:40] = 1
+    soft[20:30, 18:20] = 0.5
+    hard = restore(photo, soft > 0, Settings(iterations=4)).astype(float)
+    result = restore(photo, soft, Settings(iterations=4)).astype(float)
+    np.testing.assert_array_equal(result[soft == 1], hard[soft == 1])
+    edge = soft == 0.5
+    assert np.abs(result[edge] - (photo[edge] + hard[edge]) / 2).max() <= 1
+
+
+# --- A job ----------------------------------------------------------------------------------------
+
+
+def test_steps_are_counted_over_all_regions(photo: Any) -> None:
+    image = np.tile(photo, (4, 6, 1))
+    mask = np.zeros(image.shape[:2], dtype=bool)
+    mask[5:8, 10:40] = mask[180:183, 330:360] = True
+    restoration = Restoration(image, mask, Settings(iterations=3))
+    steps = list(restoration)
+    assert len(restoration.regions) == 2
+    assert restoration.iterations == 6
+    assert [step.iteration for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert [step.region for step in steps] == [0, 0, 0, 1, 1, 1]
+    assert {step.regions for step in steps} == {2}
+
+
+def test_a_result_can_be_had_at_any_moment(photo: Any, mask: Any) -> None:
+    restoration = Restoration(photo, mask, Settings(iterations=6))
+    np.testing.assert_array_equal(restoration.result(), photo)
+    results = []
+    for step in restoration:
+        results.append(restoration.result())
+        np.testing.assert_array_equal(results[-1][~mask], photo[~mask])
+        if step.iteration == 4:
+            break
+    assert not np.array_equal(results[0], results[3])
+    np.testing.assert_array_equal(restoration.result(), results[3])
+
+
+def test_looking_at_it_does_not_change_it(photo: Any, mask: Any) -> None:
+    watched = Restoration(photo, mask, Settings(iterations=5))
+    for _ in watched:
+        watched.preview()
+        watched.fills()
+        watched.result()
+    np.testing.assert_array_equal(watched.result(), restore(photo, mask, Settings(iterations=5)))
+
+
+def test_fills_are_what_the_result_is_made_of(photo: Any, mask: Any) -> None:
+    restoration = Restoration(photo, mask, QUICK)
+    list(restoration)
+    result = photo.copy()
+    for fill in restoration.fills():
+        covered = fill.coverage > 0
+        result[fill.box.slices][covered] = fill.pixels[covered]
+    np.testing.assert_array_equal(result, restoration.result())
+
+
+def test_a_preview_shows_the_region_being_worked_on(photo: Any, mask: Any) -> None:
+    restoration = Restoration(photo, mask, QUICK)
+    before = restoration.preview()
+    next(iter(restoration))
+    preview = restoration.preview()
+    assert preview.box == before.box == restoration.regions[0].box
+    assert preview.pixels.shape == (preview.box.height, preview.box.width, 3)
+    assert preview.pixels.dtype == photo.dtype
+
+
+def test_the_reconstruction_is_the_networks_own(photo: Any, mask: Any) -> None:
+    restoration = Restoration(photo, mask, Settings(iterations=10), keep_reconstruction=True)
+    list(restoration)
+    raw = restoration.reconstruction()
+    assert (raw.shape, raw.dtype) == (photo.shape, np.float32)
+    box = restoration.regions[0].box
+    assert not np.array_equal(raw[box.slices], photo[box.slices] / np.float32(255))
+    with pytest.raises(ValueError, match="keep_reconstruction"):
+        Restoration(photo, mask, QUICK).reconstruction()
+
+
+# --- Large images ---------------------------------------------------------------------------------
+
+
+def test_a_large_photo_with_a_scratch_costs_what_the_scratch_costs() -> None:
+    image = np.zeros((2000, 3000, 3), dtype=np.uint8)
+    mask = np.zeros((2000, 3000), dtype=bool)
+    mask[1000:1003, 1400:1500] = True
+    restoration = Restoration(image, mask, QUICK)
+    assert sum(region.fitted_pixels for region in restoration.regions) < 25_000
+    assert restoration.memory_mb < 600
+
+
+@pytest.fixture
+def small_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = replace(presets.PRESETS["balanced"], most_pixels=18_000)
+    monkeypatch.setattr(story, "PRESETS", {**presets.PRESETS, "balanced": small})
+
+
+@pytest.mark.usefixtures("small_regions")
+def test_a_long_scratch_is_worked_on_in_tiles_and_that_is_said(photo: Any) -> None:
+    image = np.tile(photo, (3, 8, 1))
+    mask = np.zeros(image.shape[:2], dtype=bool)
+    mask[70:73, 5:500] = True
+    restoration = Restoration(image, mask, QUICK)
+    assert len(restoration.regions) > 3
+    assert "overlapping tiles" in restoration.notes[0]
+    list(restoration)
+    result = restoration.result()
+    np.testing.assert_array_equal(result[~mask], image[~mask])
+    assert (result[mask] != image[mask]).any(axis=1).mean() > 0.9
+
+
+@pytest.mark.usefixtures("small_regions")
+def test_a_large_hole_is_filled_at_reduced_size_and_that_is_said(photo: Any) -> None:
+    image = np.tile(photo, (4, 4, 1))
+    mask = np.zeros(image.shape[:2], dtype=bool)
+    mask[60:130, 80:170] = True
+    restoration = Restoration(image, mask, QUICK)
+    assert restoration.regions[0].reduction > 1
+    assert "1/2" in restoration.notes[0] or "1/3" in restoration.notes[0]
+    list(restoration)
+    result = restoration.result()
+    np.testing.assert_array_equal(result[~mask], image[~mask])
+    assert (result[mask] != image[mask]).any(axis=1).mean() > 0.9
+
+
+def test_a_limit_of_memory_makes_regions_smaller(photo: Any) -> None:
+    image = np.tile(photo, (12, 16, 1))
+    mask = np.zeros(image.shape[:2], dtype=bool)
+    mask[::37, 20:-20] = True
+    free, limited = (
+        Restoration(image, mask, Settings(iterations=1, max_memory_mb=limit))
+        for limit in (None, 500)
+    )
+    assert limited.memory_mb < 520 < free.memory_mb
+    assert len(limited.regions) > len(free.regions)
+
+
+def test_too_little_memory_is_said_with_figures(photo: Any, mask: Any) -> None:
+    with pytest.raises(NotEnoughMemory, match=r"100 MB.*takes about \d+ MB"):
+        Restoration(photo, mask, Settings(max_memory_mb=100))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_predicted_memory_is_what_it_takes(network: str) -> None:
+    program = (
+        "import json, sys, numpy as np\n"
+        "from dip.bench_worker import peak_memory_mb\n"
+        "from dip.config import Settings\n"
+        "from dip.restore import Restoration\n"
+        "image = np.random.default_rng(0).integers(0, 255, (500, 700, 3), dtype=np.uint8)\n"
+        "mask = np.zeros((500, 700), dtype=bool)\n"
+        "mask[100:400:20, 50:650] = True\n"
+        "job = Restoration(image, mask, Settings(network=sys.argv[1], iterations=3))\n"
+        "list(job)\n"
+        "print(json.dumps([job.memory_mb, peak_memory_mb()]))"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", program, network],
+        env={**os.environ, **environment_for_cpu()},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    predicted, measured = json.loads(child.stdout)
+    assert 0.6 < predicted / measured < 1.8
+
+
+# --- Bad input ------------------------------------------------------------------------------------
+
+
+def nan_image() -> Array:
+    image = np.full((32, 32, 3), 0.5, dtype=np.float32)
+    image[7, 9, 1] = np.nan
+    image[8, 9, 1] = np.inf
+    return image
+
+
+SQUARE = np.zeros((32, 32), dtype=bool)
+SQUARE[10:20, 10:20] = True
+GRAY = np.full((32, 32, 3), 128, dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "error", "seen"),
+    [
+        (GRAY[:15], SQUARE[:15], ImageTooSmall, "32×15"),
+        (GRAY, SQUARE[:30], MaskSizeMismatch, "32×30 px, the image 32×32 px"),
+        (GRAY, np.zeros_like(SQUARE), MaskEmpty, "Nothing is marked"),
+        (GRAY, None, MaskEmpty, "no transparency"),
+        (GRAY, np.ones_like(SQUARE), TooFewKnownPixels, "1024 of 1024"),
+        (nan_image(), SQUARE, SamplesNotFinite, "2 known pixels.*row 7, column 9"),
+        (np.zeros((32, 32, 5), np.uint8), SQUARE, InputError, r"\(32, 32, 5\)"),
+        (np.zeros((32, 32), np.int16), SQUARE, InputError, "int16"),
+        (np.zeros((32, 32, 4), np.uint8), SQUARE, TooFewKnownPixels, "Only 0 pixels"),
+    ],
+)
+def test_bad_input_is_refused_before_any_fitting(
+    image: Array, mask: Array | None, error: type[DipError], seen: str
+) -> None:
+    with pytest.raises(error, match=seen) as caught:
+        Restoration(image, mask, QUICK)
+    assert caught.value.hint
+
+
+def test_samples_under_the_mask_may_be_anything() -> None:
+    image = nan_image()
+    mask = SQUARE.copy()
+    mask[7:9, 9] = True
+    result = restore(image, mask, QUICK)
+    assert np.isfinite(result).all()
+    np.testing.assert_array_equal(result[~mask], image[~mask])
+
+
+def test_float_samples_beyond_the_nominal_range_are_fitted_and_kept(photo: Any, mask: Any) -> None:
+    image = photo.astype(np.float32) / 100 - np.float32(0.3)
+    result = restore(image, mask, Settings(iterations=60))
+    np.testing.assert_array_equal(result[~mask], image[~mask])
+    assert np.abs(result - image)[mask].mean() < 0.2
