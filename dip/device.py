@@ -15,12 +15,16 @@ from dip.errors import DeviceUnavailable
 if TYPE_CHECKING:
     import torch
 
-_ALLOCATOR = {
+_ENVIRONMENT = {
     # Each iteration frees and takes the same large buffers. By default glibc gives every one
     # back to the system, and each new one costs a page fault per 4 KiB.
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
+    # A thread that is done with its part spins for its fellows before it sleeps. With another
+    # busy program on the machine the default spins away the time that they wait for: 22 times
+    # slower on two cores. This many turns cost 4 % alone, and keep it at 8 times.
+    "GOMP_SPINCOUNT": "10000",
 }
 
 
@@ -32,7 +36,7 @@ def environment_for_cpu() -> dict[str, str]:
     dict
         What is missing from this process's environment; empty where all is set.
     """
-    return {name: value for name, value in _ALLOCATOR.items() if name not in os.environ}
+    return {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
 
 
 @dataclass(frozen=True, kw_only=True)

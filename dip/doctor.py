@@ -94,12 +94,12 @@ def check_packages() -> Finding:
 def check_images() -> Finding:
     import numpy as np
 
-    from dip.image_io import read_photo, write_pixels
+    from dip.image_io import read_photo, write_photo
 
     samples = np.arange(64 * 64 * 3, dtype=np.uint16).reshape(64, 64, 3)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sixteen_bits.png"
-        write_pixels(path, samples)
+        write_photo(path, samples)
         intact = np.array_equal(read_photo(path).pixels, samples)
     if not intact:
         return Finding("fail", "16-bit colour changes when written and read", "Reinstall pyvips.")
