@@ -9,6 +9,7 @@ by SIGTERM, with the best result so far written; 1 a fault of this program.
 
 import argparse
 import logging
+import math
 import os
 import signal
 import sys
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 FITTING_COMMANDS = {"restore", "compare", "bench", "demo", "doctor"}
 RESTARTED = "DIP_RESTARTED"
+BROKEN_PIPE = 141  # what a shell says of a program that ended so
 PREVIEW_EVERY_S = 0.5
 PREVIEW_SHARE = 0.05  # of the time, at most
 
@@ -54,9 +56,18 @@ class Command(Protocol):
 
 def console() -> None:
     """Run the command line as a process of its own."""
-    if sys.platform == "linux" and FITTING_COMMANDS.intersection(sys.argv[1:]):
+    words = set(sys.argv[1:])
+    if sys.platform == "linux" and words & FITTING_COMMANDS and not words & {"-h", "--help"}:
         restart_with_cpu_environment()
-    sys.exit(main())
+    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]  # any file's name
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; at exit Python would try to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = BROKEN_PIPE
+    sys.exit(status)
 
 
 def restart_with_cpu_environment() -> None:
@@ -82,8 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"     {error.hint}")
         return error.exit_status
     except KeyboardInterrupt:
-        say("dip: stopped, nothing was written")
+        say("dip: stopped before there was a result")
         return 128 + signal.SIGINT
+    except BrokenPipeError:
+        raise
     except Exception:
         # The edge of the process: the one place that catches everything.
         traceback.print_exc()
@@ -184,16 +197,15 @@ def run_restore(args: argparse.Namespace) -> int:
         for step in restoration:
             progress.show(step)
             if preview is not None:
-                preview.refresh(restoration)
+                preview.refresh(restoration, progress)
             if stopped_by:
                 break
         progress.finish()
-        if stopped_by and progress.done == 0:
-            raise KeyboardInterrupt
         write_photo(output, restoration.result(), like=photo)
 
     print(output)
-    print(summary(progress, restoration.iterations))
+    if not args.quiet:
+        say(f"dip: {summary(progress, restoration.iterations)}")
     return 128 + stopped_by[0] if stopped_by else 0
 
 
@@ -214,27 +226,43 @@ def refuse_to_overwrite(photo: Path, mask: Path | None, output: Path, preview: P
     in_use = {"the photo": photo, "the mask": mask}
     for written in (output, preview):
         for name, path in in_use.items():
-            if written is not None and path is not None and written.resolve() == path.resolve():
+            if written is not None and path is not None and is_same_file(written, path):
                 raise OutputError(f"{written} is {name} itself.", "Name another file to write to.")
         in_use["the result"] = output
 
 
+def is_same_file(one: Path, other: Path) -> bool:
+    """Say whether two names mean one file, which neither of them needs to be yet."""
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
+
+
 class PreviewFile:
-    """A picture file that follows the work, at a small and bounded cost."""
+    """A picture file that follows the work, at a small and bounded cost.
+
+    A preview that can no longer be written is said once, and is no reason to end the work.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._next = 0.0
 
-    def refresh(self, restoration: "Restoration") -> None:
+    def refresh(self, restoration: "Restoration", progress: Progress) -> None:
         """Write the region being worked on, unless that was done a moment ago."""
         from dip.image_io import write_pixels
 
         began = time.monotonic()
-        if began >= self._next:
+        if began < self._next:
+            return
+        try:
             write_pixels(self.path, restoration.preview().pixels)
-            ended = time.monotonic()
-            self._next = ended + max(PREVIEW_EVERY_S, (ended - began) / PREVIEW_SHARE)
+        except OutputError as error:
+            progress.note(f"no more previews: {error.message}")
+            self._next = math.inf
+            return
+        ended = time.monotonic()
+        self._next = ended + max(PREVIEW_EVERY_S, (ended - began) / PREVIEW_SHARE)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL import Image as PilImage
 
-DAMAGE_SEED = 14
+DAMAGE_SEED = 10
 WRITING = "for Grandpa"
 FINER = 4  # damage is drawn this much larger, for soft edges
 VISIBLE = 1 / 255

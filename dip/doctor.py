@@ -5,7 +5,6 @@ they are printed. A check that fails in a way nobody foresaw is a finding too.
 """
 
 import argparse
-import os
 import platform
 import shutil
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from dip import __version__
+from dip.device import cores
 
 PACKAGES = ("numpy", "scipy", "pillow", "scikit-image", "pyvips", "psutil")
 LITTLE_MEMORY_MB = 2000
@@ -151,16 +151,10 @@ def check_processor() -> Finding:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists() and "amx_tile" in cpuinfo.read_text(encoding="ascii", errors="replace"):
         features.append("AMX")
-    used = f"{usable_cores()} cores usable, {torch.get_num_threads()} threads, {' '.join(features)}"
+    used = f"{cores()} cores usable, {torch.get_num_threads()} threads, {' '.join(features)}"
     if platform.machine().lower() in {"x86_64", "amd64"} and capability in {"DEFAULT", "NO AVX"}:
         return Finding("warn", used, "Without AVX2 a fit takes several times as long.")
     return Finding("ok", used)
-
-
-def usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_memory() -> Finding:
