@@ -133,6 +133,7 @@ _SUFFIXES = {
     ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp",
 }  # fmt: skip
 _SAMPLES = ("uchar", "ushort", "float")
+_FAILURES = (pyvips.Error, UnicodeDecodeError)  # the second: libvips quotes bytes of a name or file
 _COLOURS = ("b-w", "grey16", "srgb", "rgb", "rgb16", "scrgb", "multiband")
 
 
@@ -149,7 +150,7 @@ def read_photo(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Photo:
     path = Path(path)
     with _named(str(path)):
         form = _format_of_file(path, limits)
-        load = partial(_loader(form, buffer=False), str(path))
+        load = partial(_loader(form, buffer=False), os.fsencode(path))
         return _decode(form, load, lambda: path.open("rb"), limits)
 
 
@@ -166,7 +167,7 @@ def read_header(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Header:
     path = Path(path)
     with _named(str(path)):
         form = _format_of_file(path, limits)
-        image = _open(partial(_loader(form, buffer=False), str(path)), limits)
+        image = _open(partial(_loader(form, buffer=False), os.fsencode(path)), limits)
         return Header(format=form, width=image.width, height=image.height)
 
 
@@ -242,7 +243,7 @@ def _open(load: Callable[[], Any], limits: Limits) -> Any:
     """Read the header and check what it claims."""
     try:
         image = load()
-    except pyvips.Error as error:
+    except _FAILURES as error:
         raise _damaged(error) from error
     if image.width * image.height > limits.pixels:
         raise ImageTooLarge(
@@ -277,15 +278,16 @@ def _decode(
     metadata = _metadata_of(image, form, open_source)
     try:
         pixels = image.autorot().numpy()
-    except pyvips.Error as error:
+    except _FAILURES as error:
         raise _damaged(error) from error
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     return Photo(pixels=pixels, format=form, metadata=metadata)
 
 
-def _damaged(error: pyvips.Error) -> InputError:
-    lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
+def _damaged(error: pyvips.Error | UnicodeDecodeError) -> InputError:
+    detail = str(getattr(error, "detail", ""))
+    lines = [line.strip() for line in detail.splitlines() if line.strip()]
     said = lines[-1].rstrip(".") if lines else "no reason was given"
     return InputError(
         f"It cannot be decoded: damaged, cut short, or of a rare kind ({said}).",
@@ -451,7 +453,9 @@ def write_photo(path: Path | str, pixels: Array, like: Photo | None = None) -> N
     path = Path(path).resolve()  # a link stays, and what it points to is replaced
     form = _writable_format(path, pixels)
     with _replacing(path) as beside:
-        _image_of(pixels, like).__getattr__(f"{form}save")(str(beside), **_options(form, pixels))
+        _image_of(pixels, like).__getattr__(f"{form}save")(
+            os.fsencode(beside), **_options(form, pixels)
+        )
         if form == "tiff" and like is not None and like.metadata.exif:
             with beside.open("r+b") as file:
                 _add_tags(file, like.metadata.exif)
@@ -618,8 +622,8 @@ def _replacing(path: Path, *, keep: bool = True) -> Iterator[Path]:
         raise OutputError(
             f"{path} cannot be written: {error.strerror}.", "Name another file or folder."
         ) from error
-    except pyvips.Error as error:
-        reason = " ".join(str(error.detail).split()) or "the disk may be full"
+    except _FAILURES as error:
+        reason = " ".join(str(getattr(error, "detail", "")).split()) or "the disk may be full"
         raise OutputError(
             f"{path} cannot be written: {reason}.", "Is the disk full? Name another folder."
         ) from error
