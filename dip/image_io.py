@@ -286,13 +286,19 @@ def _decode(
 
 
 def _damaged(error: pyvips.Error | UnicodeDecodeError) -> InputError:
-    detail = str(getattr(error, "detail", ""))
-    lines = [line.strip() for line in detail.splitlines() if line.strip()]
+    lines = [line.strip() for line in _said_by(error).splitlines() if line.strip()]
     said = lines[-1].rstrip(".") if lines else "no reason was given"
     return InputError(
         f"It cannot be decoded: damaged, cut short, or of a rare kind ({said}).",
         "Open it elsewhere and save it again.",
     )
+
+
+def _said_by(error: pyvips.Error | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        pyvips.vips_lib.vips_error_clear()  # or every later error begins with the same bytes
+        return bytes(error.object).decode(errors="replace")
+    return str(error.detail)
 
 
 def _gray(pixels: Array, name: str) -> Array:
@@ -623,7 +629,7 @@ def _replacing(path: Path, *, keep: bool = True) -> Iterator[Path]:
             f"{path} cannot be written: {error.strerror}.", "Name another file or folder."
         ) from error
     except _FAILURES as error:
-        reason = " ".join(str(getattr(error, "detail", "")).split()) or "the disk may be full"
+        reason = " ".join(_said_by(error).split()) or "the disk may be full"
         raise OutputError(
             f"{path} cannot be written: {reason}.", "Is the disk full? Name another folder."
         ) from error

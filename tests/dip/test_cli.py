@@ -170,6 +170,8 @@ def test_any_file_name_will_do(files: Path, here: Run) -> None:
     (files / odd).write_bytes(encode_photo(np.zeros((40, 40), dtype=np.uint8), "tiff")[:20])
     refusal = here("restore", files / odd, "-o", files / "restored.png")
     assert refusal.returncode == 3, refusal.stderr
+    assert "cannot be decoded" in refusal.stderr
+    assert here("restore", expected, "-o", files / "restored.png").returncode == 4, "all is well"
 
 
 def test_networks_and_presets_are_listed(here: Run) -> None:
