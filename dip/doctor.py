@@ -18,6 +18,7 @@ from typing import Literal
 
 from dip import __version__
 from dip.device import cores
+from dip.errors import DipError
 
 PACKAGES = ("numpy", "scipy", "pillow", "scikit-image", "pyvips", "psutil")
 LITTLE_MEMORY_MB = 2000
@@ -63,9 +64,11 @@ def examine(check: Callable[[], Finding]) -> Finding:
     """Run one check, and make a finding of whatever it raises."""
     try:
         return check()
+    except DipError as error:
+        return Finding("fail", error.message, error.hint)
     except Exception as error:
         # A check-up that dies at the first illness is of no use.
-        advice = getattr(error, "hint", "") or "Run ./install.sh again; it repairs what it can."
+        advice = "Run ./install.sh again; it repairs what it can."
         return Finding("fail", f"{type(error).__name__}: {error}", advice)
 
 
