@@ -90,11 +90,14 @@ def run(args: argparse.Namespace) -> int:
     spent = f"{reached_db:.1f} dB, in {in_words(seconds)}"
     write_pixels(paths[3], draw_before_after(damage, result, truth, f"PSNR {spent}"))
     names = {"telea": "OpenCV Telea", "ns": "OpenCV Navier-Stokes", "biharmonic": "biharmonic"}
-    beside = [
-        f"{names[name]} {psnr_db(other, truth, damage.unknown):.1f}"
-        for name, other in run_all(damage.photo, damage.unknown)
-        if not isinstance(other, ReferenceUnavailable)
-    ]
+    beside, missing = [], set()
+    for name, other in run_all(damage.photo, damage.unknown):
+        if isinstance(other, ReferenceUnavailable):
+            missing.add(str(other))
+        else:
+            beside.append(f"{names[name]} {psnr_db(other, truth, damage.unknown):.1f}")
+    for reason in missing:
+        say(f"dip: not all methods stand beside: {reason}")
     print(f"restored:         {paths[2]}")
     print(f"before and after: {paths[3]}")
     print(f"PSNR of the restored pixels: {spent} (beside: {', '.join(beside)})")

@@ -31,7 +31,7 @@ def mask(tmp_path):
 def compare(*arguments):
     parser = argparse.ArgumentParser()
     figure.add_arguments(parser)
-    words = ["--preset", "fast", "--iterations", 3, "--quiet", *arguments]
+    words = ["--preset", "fast", "--iterations", 3, "--threads", 1, "--quiet", *arguments]
     return figure.run(parser.parse_args([str(word) for word in words]))
 
 
