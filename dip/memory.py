@@ -14,8 +14,8 @@ _PROBE_PX = 64
 _OVERHEAD = 1.6
 """Measured peak over what autograd keeps: gradients, scratch space, what the allocator holds."""
 
-_BASE_MB = 350.0
-"""The process itself: the interpreter, torch and its libraries."""
+_BASE_MB = 350.0 if torch.version.cuda is None else 650.0
+"""The process itself: the interpreter, torch and its libraries; a CUDA build brings more along."""
 
 
 @cache

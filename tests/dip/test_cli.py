@@ -483,8 +483,10 @@ def test_help_needs_neither_torch_nor_numpy() -> None:
 def test_a_command_that_fits_restarts_once_with_its_arguments(
     tmp_path: Path, arguments: list[str], starts: int
 ) -> None:
-    note = "import os, sys; print('started', sys.orig_argv[1:], 'DIP_RESTARTED' in os.environ)"
-    (tmp_path / "sitecustomize.py").write_text(note)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "print('started', sys.orig_argv[1:], 'DIP_RESTARTED' in os.environ, flush=True)"
+    )
     wanted = environment_for_cpu()
     bare = {name: value for name, value in os.environ.items() if name not in PREPARED}
     paths = os.pathsep.join([str(tmp_path), bare.get("PYTHONPATH", "")])
