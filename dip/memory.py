@@ -14,7 +14,7 @@ _PROBE_PX = 64
 _OVERHEAD = 1.6
 """Measured peak over what autograd keeps: gradients, scratch space, what the allocator holds."""
 
-_BASE_MB = 350.0 if torch.version.cuda is None else 650.0
+BASE_MB = 350.0 if torch.version.cuda is None else 650.0
 """The process itself: the interpreter, torch and its libraries; a CUDA build brings more along."""
 
 
@@ -66,10 +66,10 @@ def bytes_per_pixel(config: FitConfig, channels: int, compute: Compute) -> float
 
 def peak_mb(pixels: int, config: FitConfig, channels: int, compute: Compute) -> float:
     """Predicted peak of a process that fits a region of so many pixels, MB."""
-    return _BASE_MB + pixels * bytes_per_pixel(config, channels, compute) / 2**20
+    return BASE_MB + pixels * bytes_per_pixel(config, channels, compute) / 2**20
 
 
 def most_pixels(budget_mb: float, config: FitConfig, channels: int, compute: Compute) -> int:
     """The largest region, in pixels, whose fit stays within a budget of memory; 0 for none."""
-    room = (budget_mb - _BASE_MB) * 2**20
+    room = (budget_mb - BASE_MB) * 2**20
     return max(0, int(room / bytes_per_pixel(config, channels, compute)))

@@ -27,6 +27,7 @@ from dip.errors import (
     SamplesNotFinite,
     TooFewKnownPixels,
 )
+from dip.memory import BASE_MB
 from dip.metrics import psnr_db
 from dip.restore import Restoration, restore
 
@@ -241,11 +242,12 @@ def test_a_limit_of_memory_makes_regions_smaller(photo: Any) -> None:
     image = np.tile(photo, (12, 16, 1))
     mask = np.zeros(image.shape[:2], dtype=bool)
     mask[::37, 20:-20] = True
+    limit_mb = round(BASE_MB) + 150
     free, limited = (
         Restoration(image, mask, Settings(iterations=1, max_memory_mb=limit))
-        for limit in (None, 500)
+        for limit in (None, limit_mb)
     )
-    assert limited.memory_mb < 520 < free.memory_mb
+    assert limited.memory_mb < limit_mb + 20 < free.memory_mb
     assert len(limited.regions) > len(free.regions)
 
 
