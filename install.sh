@@ -216,7 +216,7 @@ main() {
     parse_arguments "$@"
     cd "$(dirname "${BASH_SOURCE[0]}")"
     trap 'printf "\ninstall.sh: stopped. Run ./install.sh again to finish.\n" >&2; exit 130' INT TERM
-    : >"$LOG" || fail "this folder cannot be written to: $PWD" "Copy it to a place of your own, and run ./install.sh there."
+    { : >"$LOG"; } 2>/dev/null || fail "this folder cannot be written to: $PWD" "Copy it to a place of your own, and run ./install.sh there."
     choose_python
     make_environment
     install_torch
