@@ -12,6 +12,12 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit on one thread unless told otherwise: two wait for each other where others work too."""
+    monkeypatch.setattr("dip.device.cores", lambda: 1)
+
+
 @pytest.fixture
 def photo() -> npt.NDArray[np.uint8]:
     """Smooth colours with an edge and a little noise: (48, 64, 3) uint8."""
