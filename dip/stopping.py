@@ -16,10 +16,8 @@ from scipy import ndimage
 from torch import Tensor
 
 from dip.config import Damage
-from dip.mask import thickness_px
 
 _NEAR_PX = 24
-_WIDEST_PX = 15
 _FEWEST = 32
 _SPOILED_DB = 0.5
 
@@ -36,9 +34,7 @@ def held_out(
     fraction : float
         Part of the known pixels within 24 px of an unknown one.
     damage : str
-        Scattered damage is imitated by single pixels, the other kinds by squares as wide as the
-        damage, up to 15 px: narrower ones are too easy, and a fit that spoils the fill would look
-        as if it went on getting better.
+        Scattered damage is imitated by single pixels, the other kinds by 3×3 blocks.
     seed : int
 
     Returns
@@ -47,7 +43,7 @@ def held_out(
         (H, W) bool, a subset of `known`; empty where there would be too few to say anything.
     """
     near = known & (ndimage.distance_transform_edt(known) <= _NEAR_PX)
-    block = 1 if damage == "scattered" else round(min(_WIDEST_PX, thickness_px(~known)))
+    block = 1 if damage == "scattered" else 3
     seeds = np.random.default_rng(seed).random(known.shape) < fraction / block**2
     chosen = near & ndimage.binary_dilation(seeds, np.ones((block, block)))
     enough = _FEWEST <= np.count_nonzero(chosen) <= np.count_nonzero(known) // 4
