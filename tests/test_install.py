@@ -16,7 +16,7 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a bash script")
 
 ROOT = Path(__file__).parents[1]
-CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+CPU_INDEX = (ROOT / "install.sh").read_text().split("CPU_INDEX=")[1].split()[0]
 
 # Notes each call, and does on disk what install.sh looks for afterwards. FAULT makes one fail.
 PRETENDER = r"""#!/bin/bash
