@@ -112,6 +112,19 @@ def choose(name: str = "auto") -> Compute:
     )
 
 
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch raised this for want of memory; only CUDA's own allocator has a type for it."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    seen = str(error)
+    return any(
+        each in seen
+        for each in ("out of memory", "ALLOC_FAILED", "DefaultCPUAllocator: can't allocate")
+    )
+
+
 def cores() -> int:
     """CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

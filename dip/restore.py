@@ -7,7 +7,7 @@ iterate to work, ask for the result at any time, stop iterating to cancel.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from dip.errors import (
     SamplesNotFinite,
     TooFewKnownPixels,
 )
-from dip.fit import Fit
+from dip.fit import Fit, FitStep
 from dip.harmonise import harmonise
 from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha, unknown_from
 from dip.presets import PRESETS, recipe
@@ -151,9 +151,8 @@ class Restoration:
         done = 0
         for number, region in enumerate(self.regions):
             config = self._recipe(region.damage)
-            seed = self.settings.seed + number
-            self._region, self._fit = region, self._start(region, config, seed)
-            for step in self._fit:
+            self._region = region
+            for step in self._steps(region, config, self.settings.seed + number):
                 yield Step(
                     iteration=done + step.index,
                     iterations=self.iterations,
@@ -292,6 +291,32 @@ class Restoration:
             return 0.0, 1.0
         known = self._image[region.box.slices][self._known(region.box)]
         return min(0.0, float(known.min())), max(1.0, float(known.max()))
+
+    def _steps(self, region: Region, config: FitConfig, seed: int) -> Iterator[FitStep]:
+        """Fit a region; from its beginning on the CPU where a GPU runs out of memory."""
+        try:
+            self._fit = self._start(region, config, seed)
+            yield from self._fit
+            return
+        except RuntimeError as error:
+            if not device.is_out_of_memory(error):
+                raise
+            self._fit = None
+            if self._compute.device.type == "cpu":
+                raise NotEnoughMemory(
+                    f"Memory ran out in a fit of {region.fitted_pixels / 1e6:.2g} megapixels.",
+                    "Close other programs, or set a lower limit: it makes smaller regions.",
+                ) from error
+        # Out here the error is gone, and with it all that its traceback kept on the GPU.
+        note = (
+            f"{self._compute.device.type} ran out of memory; this region and the rest use the CPU"
+        )
+        if self._compute.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._compute = device.choose("cpu")
+        self._fit = self._start(region, config, seed)
+        for step in self._fit:
+            yield replace(step, note=note if step.index == 1 else step.note)
 
     def _start(self, region: Region, config: FitConfig, seed: int) -> Fit:
         known = self._known(region.box)

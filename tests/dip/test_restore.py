@@ -6,17 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
-from dip import presets
+from dip import device, presets
 from dip import restore as story
 from dip.config import NETWORKS, Settings
-from dip.device import environment_for_cpu
+from dip.device import Compute, choose, environment_for_cpu
 from dip.errors import (
     DipError,
     ImageTooSmall,
@@ -27,6 +29,7 @@ from dip.errors import (
     SamplesNotFinite,
     TooFewKnownPixels,
 )
+from dip.fit import Fit, FitStep
 from dip.memory import BASE_MB
 from dip.metrics import psnr_db
 from dip.restore import Restoration, restore
@@ -254,6 +257,59 @@ def test_a_limit_of_memory_makes_regions_smaller(photo: Any) -> None:
 def test_too_little_memory_is_said_with_figures(photo: Any, mask: Any) -> None:
     with pytest.raises(NotEnoughMemory, match=r"100 MB.*takes about \d+ MB"):
         Restoration(photo, mask, Settings(max_memory_mb=100))
+
+
+class FullGpu:
+    """A fit on a GPU that has no room left after the first iteration."""
+
+    def __init__(self, error: RuntimeError) -> None:
+        self._error = error
+
+    def __iter__(self) -> Iterator[FitStep]:
+        yield FitStep(index=1, loss=1.0, validation_psnr_db=None, note=None)
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"),
+    ],
+)
+def test_a_gpu_that_runs_out_of_memory_hands_over_to_the_cpu(
+    photo: Any, mask: Any, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+) -> None:
+    on_cpu = restore(photo, mask, replace(QUICK, device="cpu"))
+    gpu = Compute(device=torch.device("cuda"), low_precision=False, channels_last=False)
+    monkeypatch.setattr(device, "choose", lambda name: gpu if name == "auto" else choose(name))
+    monkeypatch.setattr(device, "free_memory_mb", lambda compute: 8000.0)
+    monkeypatch.setattr(
+        story, "Fit", lambda *a, compute, **k: FullGpu(error) if compute is gpu
+        else Fit(*a, compute=compute, **k),
+    )  # fmt: skip
+    restoration = Restoration(photo, mask, QUICK)
+    notes = [step.note for step in restoration if step.note]
+    assert notes == ["cuda ran out of memory; this region and the rest use the CPU"]
+    np.testing.assert_array_equal(restoration.result(), on_cpu)
+
+
+def test_running_out_of_memory_on_the_cpu_says_what_helps(
+    photo: Any, mask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 GB")
+    monkeypatch.setattr(story, "Fit", lambda *a, **k: FullGpu(error))
+    with pytest.raises(NotEnoughMemory, match=r"Memory ran out in a fit of .* megapixels"):
+        restore(photo, mask, replace(QUICK, device="cpu"))
+
+
+def test_other_faults_of_a_fit_are_not_taken_for_want_of_memory(
+    photo: Any, mask: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(story, "Fit", lambda *a, **k: FullGpu(RuntimeError("a fault")))
+    with pytest.raises(RuntimeError, match="a fault"):
+        restore(photo, mask, QUICK)
 
 
 @pytest.mark.slow
