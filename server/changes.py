@@ -12,6 +12,9 @@ from server.store import Store
 
 LOOK_EVERY_S = 0.04
 
+WOKEN_AT_ONCE, PAUSE_S = 8, 0.004
+"""Hundreds of streams that woke all at once would keep every other request waiting."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -84,8 +87,14 @@ class Changes(threading.Thread):
             return version, seen
         latest = self._store.last_events(watched)
         with self._lock:
-            for job_id in watched:
-                if latest.get(job_id, -1) != seen.get(job_id):
-                    for news in self._watched.get(job_id, ()):
-                        news.set()
+            waiting = [
+                news
+                for job_id in watched
+                if latest.get(job_id, -1) != seen.get(job_id)
+                for news in self._watched.get(job_id, ())
+            ]
+        for place, news in enumerate(waiting, start=1):
+            news.set()
+            if place % WOKEN_AT_ONCE == 0:
+                self._closing.wait(PAUSE_S)
         return now, {job_id: latest.get(job_id, -1) for job_id in watched}

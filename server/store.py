@@ -1,67 +1,25 @@
-"""All SQL: the jobs and their events, in one SQLite file that two processes share.
+"""The jobs and their events: what may happen to them, as SQL.
 
 What has been promised to a client (acceptance, an end, a cancellation) is on disk when a method
 returns; progress is only in the write-ahead log, which outlives the process but perhaps not the
 machine. A worker's word counts for the attempt that it took: one that was declared dead cannot
-overwrite what its successor does.
-
-Readers never wait for writers. Where the disk is full, ServiceError `disk_full` is raised.
+overwrite what its successor does. Where the disk is full, ServiceError `disk_full` is raised.
 """
 
 from __future__ import annotations
 
 import json
-import queue
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from server.database import Database
 from server.errors import ServiceError
 from server.jobs import MOST_ATTEMPTS, MOST_DEATHS, Event, Job, State, check_transition
 from server.parameters import JobParameters
 
-_SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE jobs (
-    number      INTEGER PRIMARY KEY AUTOINCREMENT,  -- in order of acceptance
-    id          TEXT NOT NULL UNIQUE,
-    key         TEXT UNIQUE,                        -- Idempotency-Key
-    fingerprint TEXT,                               -- of what came with that key
-    state       TEXT NOT NULL CHECK (state IN ('queued','running','done','failed','cancelled')),
-    parameters  TEXT NOT NULL,
-    created     REAL NOT NULL,
-    started     REAL,
-    ended       REAL,
-    touched     REAL NOT NULL,                      -- last sign of life
-    attempt     INTEGER NOT NULL DEFAULT 0,
-    deaths      INTEGER NOT NULL DEFAULT 0,
-    stop_at     INTEGER,
-    steps       INTEGER NOT NULL DEFAULT 0,
-    progress    TEXT,
-    preview     TEXT,
-    results     TEXT,
-    error       TEXT,
-    notes       TEXT,
-    lease_s     REAL,
-    lease_until REAL,
-    last_event  INTEGER NOT NULL DEFAULT 0,
-    bytes       INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX jobs_by_state ON jobs (state, deaths, number);
-CREATE TABLE events (
-    job  TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
-    seq  INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    data TEXT NOT NULL,
-    PRIMARY KEY (job, seq)
-) WITHOUT ROWID;
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
-_READERS = 4
 _MOST_ENDED = 10_000
 _ENDED = "state IN ('done','failed','cancelled')"
 
@@ -76,24 +34,11 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._write_lock = threading.Lock()
-        self._writer = self._connect()
-        self._durable = True
-        self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
-        with self._writing():
-            if self._writer.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    self._writer.execute(statement)
-                self._writer.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        self._connections = [self._connect() for _ in range(_READERS)]
-        for connection in self._connections:
-            self._readers.put(connection)
-        self._watcher = self._connect()
+        self._database = Database(path)
+        self._reading, self._writing = self._database.reading, self._database.writing
 
     def close(self) -> None:
-        for connection in (*self._connections, self._watcher, self._writer):
-            connection.close()
+        self._database.close()
 
     # --- Submissions and wishes: the HTTP process ------------------------------------------------
 
@@ -269,7 +214,7 @@ class Store:
 
     def version(self) -> int:
         """Changes whenever any process changed anything. For one thread only."""
-        return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
+        return self._database.version()
 
     def fact(self, name: str) -> Any:
         """What was last told under a name, or None."""
@@ -451,43 +396,6 @@ class Store:
         return gone
 
     # --- Inside ----------------------------------------------------------------------------------
-
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute("PRAGMA busy_timeout = 30000")
-        return connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        connection = self._readers.get()
-        try:
-            yield connection
-        finally:
-            self._readers.put(connection)
-
-    @contextmanager
-    def _writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        with self._write_lock:
-            db = self._writer
-            if durable != self._durable:
-                db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                self._durable = durable
-            try:
-                db.execute("BEGIN IMMEDIATE")
-                try:
-                    yield db
-                    db.execute("COMMIT")
-                except BaseException:
-                    if db.in_transaction:
-                        db.execute("ROLLBACK")
-                    raise
-            except sqlite3.OperationalError as error:
-                if "full" in str(error) or "disk I/O" in str(error):
-                    raise ServiceError("disk_full", "The disk with the jobs is full.") from error
-                raise
 
     @staticmethod
     def _job(db: sqlite3.Connection, job_id: str) -> Job:

@@ -250,18 +250,18 @@ def add_until_full(store: Store) -> None:
 
 def test_a_full_disk_is_an_error_of_its_own(store: Store) -> None:
     add(store, "a")
-    store._writer.execute("PRAGMA max_page_count = 1")  # SQLite's own "disk is full"
+    store._database._writer.execute("PRAGMA max_page_count = 1")  # SQLite's own "disk is full"
     with pytest.raises(ServiceError) as caught:
         add_until_full(store)
     assert (caught.value.code, caught.value.status) == ("disk_full", 507)
-    store._writer.execute("PRAGMA max_page_count = 1000000")
+    store._database._writer.execute("PRAGMA max_page_count = 1000000")
     add(store, "b")
 
 
 def test_only_one_kind_of_state_fits_into_the_table(store: Store) -> None:
     add(store, "a")
     with pytest.raises(sqlite3.IntegrityError):
-        store._writer.execute("UPDATE jobs SET state = 'lost'")
+        store._database._writer.execute("UPDATE jobs SET state = 'lost'")
 
 
 class Life(RuleBasedStateMachine):
