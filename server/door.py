@@ -13,6 +13,7 @@ import json
 import logging
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -178,13 +179,15 @@ class _Dispatcher(ThreadedTaskDispatcher):
     def __init__(self, most: int) -> None:
         super().__init__()
         self._most = most
+        self._growing = threading.Lock()
 
     def add_task(self, task: Any) -> None:
-        with self.lock:
-            wanted = self.active_count + len(self.queue) + 1
-            running = len(self.threads) - self.stop_count
-        if running < wanted <= self._most:
-            self.set_thread_count(wanted)
+        with self._growing:  # two that grow at once would shrink it
+            with self.lock:
+                wanted = self.active_count + len(self.queue) + 1
+                running = len(self.threads) - self.stop_count
+            if running < wanted <= self._most:
+                self.set_thread_count(wanted)
         super().add_task(task)
 
 

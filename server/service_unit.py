@@ -99,7 +99,8 @@ def _command(data_dir: Path | None) -> list[str]:
 
 
 def _systemd(command: list[str]) -> bytes:
-    # A worker that runs out of memory must not take the service along: OOMPolicy.
+    # A worker that runs out of memory must not take the service along: OOMPolicy. The service ends
+    # its worker by itself, so that no job is blamed for the end of a session: KillMode.
     return f"""\
 [Unit]
 Description=Photo restoration with Deep Image Prior, for this user
@@ -109,6 +110,7 @@ ExecStart={" ".join(_quoted(word) for word in command)}
 Restart=on-failure
 RestartSec=2
 OOMPolicy=continue
+KillMode=mixed
 UMask=0077
 NoNewPrivileges=yes
 

@@ -120,9 +120,7 @@ class Store:
             db.execute("UPDATE jobs SET stop_at = coalesce(stop_at, 0) WHERE id = ?", (job_id,))
             return self._job(db, job_id)
 
-    def cancel(
-        self, job_id: str, code: str = "cancelled", message: str = "The job was cancelled."
-    ) -> Job:
+    def cancel(self, job_id: str, message: str = "The job was cancelled.") -> Job:
         """End a job that has not ended; one that has stays as it is.
 
         Raises
@@ -133,9 +131,7 @@ class Store:
         with self._writing() as db:
             job = self._job(db, job_id)
             if not job.state.final:
-                error = ServiceError(code, message)
-                self._end(db, job, State.CANCELLED, error=error)
-                db.execute("UPDATE jobs SET bytes = 0 WHERE id = ?", (job_id,))
+                self._cancel(db, job, ServiceError("cancelled", message))
             return self._job(db, job_id)
 
     def forget(self, job_id: str) -> None:
@@ -187,9 +183,11 @@ class Store:
             ).fetchall()
         return [Job.from_row(row) for row in rows]
 
-    def ids(self) -> set[str]:
+    def ids_with_pixels(self) -> set[str]:
+        """Ids of all jobs but the cancelled ones: nothing is kept of those."""
         with self._reading() as db:
-            return {row["id"] for row in db.execute("SELECT id FROM jobs")}
+            rows = db.execute("SELECT id FROM jobs WHERE state != 'cancelled'")
+            return {row["id"] for row in rows}
 
     def count(self, state: State) -> int:
         with self._reading() as db:
@@ -347,22 +345,24 @@ class Store:
                 released.append(self._job(db, job.id))
         return released
 
-    def expired(self, now: float) -> list[str]:
-        """Jobs whose client let its lease run out."""
-        with self._reading() as db:
-            rows = db.execute(
-                f"SELECT id FROM jobs WHERE lease_until < ? AND NOT {_ENDED}", (now,)
-            ).fetchall()
-        return [row["id"] for row in rows]
+    def cancel_expired(self, now: float) -> list[str]:
+        """Cancel jobs whose client let its lease run out; return their ids."""
+        running_out = f"SELECT * FROM jobs WHERE lease_until < ? AND NOT {_ENDED}"
+        with self._reading() as db:  # most of the time there is none, and nothing to lock
+            if db.execute(running_out, (now,)).fetchone() is None:
+                return []
+        message = "The client held a lease and let it run out."
+        with self._writing() as db:
+            jobs = [Job.from_row(row) for row in db.execute(running_out, (now,)).fetchall()]
+            for job in jobs:
+                self._cancel(db, job, ServiceError("lease_expired", message))
+        return [job.id for job in jobs]
 
-    def extend_leases(self, now: float) -> None:
-        """Give every client its full time again: it could not have come back in time."""
+    def grant_time(self, now: float) -> None:
+        """Give clients and workers their full time again: the machine may have slept."""
         with self._writing(durable=False) as db:
-            db.execute(
-                f"UPDATE jobs SET lease_until = ? + lease_s WHERE lease_s IS NOT NULL"
-                f" AND NOT {_ENDED}",
-                (now,),
-            )
+            db.execute(f"UPDATE jobs SET lease_until = ? + lease_s WHERE NOT {_ENDED}", (now,))
+            db.execute("UPDATE jobs SET touched = ? WHERE state = 'running'", (now,))
 
     def stalled(self, before: float) -> list[str]:
         """Running jobs without a sign of life since a moment."""
@@ -427,6 +427,10 @@ class Store:
             "INSERT INTO events SELECT id, last_event, ?, ? FROM jobs WHERE id = ?",
             (kind, json.dumps(data), job_id),
         )
+
+    def _cancel(self, db: sqlite3.Connection, job: Job, error: ServiceError) -> None:
+        self._end(db, job, State.CANCELLED, error=error)
+        db.execute("UPDATE jobs SET bytes = 0 WHERE id = ?", (job.id,))
 
     def _end(
         self,

@@ -74,11 +74,14 @@ class Supervisor(threading.Thread):
         here = self._here
         for part in here.settings.incoming_dir.iterdir():
             part.unlink()
-        for name in here.blobs.remove_strangers(here.store.ids()):
-            _log.info("removed the files of a job that was never accepted: %s", name)
+        for name in here.blobs.remove_strangers(here.store.ids_with_pixels()):
+            _log.info("removed what was left of a job: %s", name)
         for job in here.store.release_running(None):
             _log.info("queued again after a restart", extra={"job": job.id})
-        here.store.extend_leases(time.time())
+        here.store.grant_time(time.time())
+        # In a container, a new worker may well have the pid of the last one.
+        here.store.set_fact("busy", None)
+        here.store.set_fact("worker", {**(here.store.fact("worker") or {}), "pid": None})
 
     def close(self) -> None:
         """End the worker, and wait for that."""
@@ -119,18 +122,23 @@ class Supervisor(threading.Thread):
         _log.info("a worker was started: pid %d", self._worker.pid)
 
     def _bury(self, worker: Worker) -> None:
-        """Find out why a worker ended, and put its job where it belongs."""
-        self._worker = None
+        """Find out why a worker ended, and put its job where it belongs.
+
+        Where the store cannot be written to, that is tried again with the next tick.
+        """
         introduced = self._has_introduced_itself(worker)
         if worker.exit_status == 0:
             _log.info("the worker left")
         else:
             _log.error("the worker %s", worker.obituary())
-        cause = None if worker.exit_status == 0 else f"It {worker.obituary()}"
+        innocent = worker.executed or worker.exit_status in (0, -signal.SIGTERM)
+        cause = None if innocent else f"It {worker.obituary()}"
         blamed = self._here.store.count(State.RUNNING)
-        for job in self._here.store.release_running(None if worker.executed else cause):
+        for job in self._here.store.release_running(cause):
             _log.warning("queued again: its worker died", extra={"job": job.id})
-        if worker.exit_status == 0 or worker.executed or (blamed and introduced):
+        self._here.store.set_fact("busy", None)
+        self._worker = None
+        if innocent or (blamed and introduced):
             self._failures, self._trouble = 0, None
         else:
             self._failures += 1
@@ -144,16 +152,14 @@ class Supervisor(threading.Thread):
         return introduced
 
     def _watch_clock(self) -> None:
-        """After sleep or a set clock, give clients their full time again."""
+        """After sleep or a set clock, nobody is late."""
         offset = time.time() - time.monotonic()
         if abs(offset - self._clock_offset) > CLOCK_JUMP_S:
-            self._here.store.extend_leases(time.time())
+            self._here.store.grant_time(time.time())
         self._clock_offset = offset
 
     def _cancel_abandoned(self) -> None:
-        for job_id in self._here.store.expired(time.time()):
-            message = "The client held a lease and let it run out."
-            self._here.store.cancel(job_id, "lease_expired", message)
+        for job_id in self._here.store.cancel_expired(time.time()):
             self._here.blobs.remove(job_id)
             _log.info("cancelled: its lease ran out", extra={"job": job_id})
 
@@ -173,6 +179,7 @@ class Supervisor(threading.Thread):
             self._defiant_since = None
         if self._here.store.stalled(time.time() - self._here.settings.stall_s):
             _log.error("killed: no sign of life for %.0f s", self._here.settings.stall_s)
+            worker.verdict = f"showed no sign of life for {self._here.settings.stall_s:.0f} s."
             worker.kill()
 
     def _is_running(self, job_id: str) -> bool:
@@ -204,6 +211,8 @@ class Worker:
     ----------
     executed : bool
         Whether it was killed on purpose, through no fault of its job.
+    verdict : str
+        Why it was killed, where that was its own fault.
     """
 
     def __init__(self, settings: str) -> None:
@@ -224,6 +233,7 @@ class Worker:
         )
         self.pid = self._process.pid
         self.executed = False
+        self.verdict = ""
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         assert self._process.stderr is not None
         self._listener = threading.Thread(
@@ -260,6 +270,8 @@ class Worker:
     def obituary(self) -> str:
         """How it ended, for a person: 'was killed by SIGKILL.'"""
         status = self._process.returncode
+        if self.verdict:
+            return self.verdict
         if status < 0:
             return f"was killed by {signal.Signals(-status).name}."
         self._listener.join(1)

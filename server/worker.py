@@ -96,6 +96,8 @@ class Worker:
             self._fit(job)
         except Abandoned:
             _log.info("abandoned", extra={"job": job.id})
+            if job.id not in self._store.ids_with_pixels():
+                self._blobs.remove(job.id)  # what was written while it was being cancelled
         except Exception as error:
             # The edge of a job: whatever happens in it ends it, and the next one is taken.
             failure = _failure(error)

@@ -101,14 +101,13 @@ def delete_job(job_id: str) -> Any:
     """Cancel a job; forget one that has ended."""
     here = service()
     job = here.store.get(job_id)
-    if job.state.final:
-        here.store.forget(job.id)
-        here.blobs.remove(job.id)
-        return Response(status=204)
-    job = here.store.cancel(job.id)
+    if not job.state.final:
+        job = _cancel(job, here)
+        if job.state is State.CANCELLED:
+            return _json(JobOut().dump(_public(job)), 202)
+    here.store.forget(job.id)
     here.blobs.remove(job.id)
-    response = JobOut().dump(_public(job))
-    return _json(response, 202)
+    return Response(status=204)
 
 
 @jobs.post("/jobs/<job_id>/stop")
@@ -212,13 +211,19 @@ def _wait(job: Job, here: Service) -> Job:
             if job.state.final:
                 return job
             if gone():
-                job = here.store.cancel(job.id, message="The client went away.")
-                here.blobs.remove(job.id)
-                return job
+                return _cancel(job, here, "The client went away.")
             if here.changes.closing:
                 raise ServiceError("shutting_down", "The service is being stopped.")
             news.wait(_LOOK_EVERY_S)
             news.clear()
+
+
+def _cancel(job: Job, here: Service, message: str = "The job was cancelled.") -> Job:
+    """Cancel a job and delete its pixels; one that ended in this very moment keeps them."""
+    job = here.store.cancel(job.id, message)
+    if job.state is State.CANCELLED:
+        here.blobs.remove(job.id)
+    return job
 
 
 def _result(job: Job, network: str | None) -> Response:

@@ -104,7 +104,7 @@ def test_what_makes_no_sense_is_refused_by_name(
 ) -> None:
     response = submit(http, form(image_file, **fields))
     assert code_of(response) == code
-    assert service.store.ids() == set()
+    assert service.store.ids_with_pixels() == set()
     assert list(service.settings.incoming_dir.iterdir()) == []
     assert list(service.blobs.folder.iterdir()) == []
 
@@ -135,8 +135,8 @@ def test_any_samples_may_be_sent_in_any_number(
     http: FlaskClient, service: Service, line_end: bytes
 ) -> None:
     """Those, too, that look like the beginning of a boundary wherever a read may end."""
-    pixels = (line_end * 700_000)[:700_000]
-    shape = {"width": 1000, "height": 700, "channels": 1, "samples": "uint8"}
+    pixels = (line_end * 200_000)[:200_000]
+    shape = {"width": 500, "height": 400, "channels": 1, "samples": "uint8"}
     response = submit(http, form(pixels, pixels, mask_samples="uint8", **shape))
     assert response.status_code == 202, response.text
     for name in ("image", "mask"):
@@ -152,7 +152,7 @@ def test_a_repeated_submission_is_the_same_job(
     assert again.headers["Location"] == first.headers["Location"]
     assert code_of(submit(http, form(image_file, seed=2), key="k")) == "key_reused"
     assert code_of(submit(http, form(image_file + b"\0", seed=1), key="k")) == "key_reused"
-    assert len(service.store.ids()) == 1
+    assert len(service.store.ids_with_pixels()) == 1
     assert len(list(service.blobs.folder.iterdir())) == 1
 
 
@@ -226,6 +226,22 @@ def test_a_queued_job_is_cancelled_then_forgotten(
     assert http.delete(job["url"]).status_code == 204
     assert code_of(http.delete(job["url"])) == "job_unknown"
     assert code_of(http.get(job["url"])) == "job_unknown"
+
+
+def test_a_job_that_ends_while_it_is_being_deleted_is_forgotten(
+    http: FlaskClient, service: Service, job: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never is it done, and without its pixels."""
+    cancel = service.store.cancel
+
+    def finish_first(*arguments: Any) -> Job:
+        finish(service)
+        return cancel(*arguments)
+
+    monkeypatch.setattr(service.store, "cancel", finish_first)
+    assert http.delete(job["url"]).status_code == 204
+    assert code_of(http.get(job["url"])) == "job_unknown"
+    assert list(service.blobs.folder.iterdir()) == []
 
 
 def test_only_a_running_job_can_be_stopped(

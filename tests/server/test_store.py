@@ -164,15 +164,31 @@ def test_a_stop_is_obeyed_at_the_same_step_after_a_crash(store: Store) -> None:
 
 
 def test_a_lease_expires_unless_it_is_renewed(store: Store) -> None:
-    job = add(store, "a", lease_s=10.0)
+    job = add(store, "a", lease_s=10.0, size=50)
+    add(store, "without one")
     assert job.lease_until is not None
-    assert store.expired(job.lease_until - 1) == []
-    assert store.expired(job.lease_until + 1) == ["a"]
     renewed = store.renew("a")
     assert renewed.lease_until is not None
-    assert renewed.lease_until >= job.lease_until
-    store.cancel("a", "lease_expired", "It ran out.")
-    assert store.expired(job.lease_until + 1000) == []
+    assert renewed.lease_until > job.lease_until
+    assert store.cancel_expired(renewed.lease_until - 0.001) == []
+    assert store.cancel_expired(renewed.lease_until + 0.001) == ["a"]
+    cancelled = store.get("a")
+    assert cancelled.error is not None
+    assert (cancelled.error["code"], cancelled.bytes) == ("lease_expired", 0)
+    assert store.cancel_expired(2**40) == []
+
+
+def test_nobody_is_late_after_the_machine_slept(store: Store) -> None:
+    job = add(store, "a", lease_s=10.0)
+    add(store, "b")
+    claimed(store)
+    assert job.lease_until is not None
+    hours_later = job.created + 9999
+    assert store.stalled(hours_later - 1800) == ["a"]
+    store.grant_time(hours_later)
+    assert store.stalled(hours_later - 1800) == []
+    assert store.get("a").lease_until == hours_later + 10
+    assert store.get("b").lease_until is None
 
 
 def test_pruning_takes_the_oldest_and_leaves_the_latest(store: Store) -> None:
@@ -184,7 +200,7 @@ def test_pruning_takes_the_oldest_and_leaves_the_latest(store: Store) -> None:
     assert store.prune(ended_before=0, keep_bytes=1) == ["c"]
     assert store.prune(ended_before=0, keep_bytes=1) == []
     assert store.prune(ended_before=2**40, keep_bytes=10**9) == ["d"]
-    assert store.ids() == {"waiting"}
+    assert store.ids_with_pixels() == {"waiting"}
     assert store.events_after("a", 0) == []
 
 
@@ -239,7 +255,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     status = subprocess.run([sys.executable, "-c", code, str(path)], cwd=Path.cwd()).returncode
     assert status == -9
     store = Store(path)
-    assert store.ids() == {"0", "1", "2", "3", "4"}
+    assert store.ids_with_pixels() == {"0", "1", "2", "3", "4"}
     store.close()
 
 

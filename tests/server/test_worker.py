@@ -262,16 +262,18 @@ def test_cancelling_and_stopping_take_effect_within_a_step(
     assert stopped.results[0]["iterations"] == 1
 
 
+@pytest.mark.parametrize("removed", [True, False], ids=["removed", "while it is written"])
 def test_a_cancelled_job_leaves_nothing_behind(
     worker: Worker, service: Service, submit: Callable[..., str],
-    image_file: bytes, mask_file: bytes, monkeypatch: pytest.MonkeyPatch,
+    image_file: bytes, mask_file: bytes, monkeypatch: pytest.MonkeyPatch, removed: bool,
 ) -> None:  # fmt: skip
     """Between the last step and the writing of the result, too."""
     take = pixels.take
 
     def take_and_cancel(*args: Any) -> Any:
         service.store.cancel(job_id)
-        service.blobs.remove(job_id)
+        if removed:  # else it failed: a file was being written into the folder
+            service.blobs.remove(job_id)
         return take(*args)
 
     monkeypatch.setattr(pixels, "take", take_and_cancel)
