@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import pytest
 
 from dip import cli, doctor
 from dip.image_io import read_photo
-from server.commands import CHECKS, COMMANDS
+from server.client import Client
+from server.commands import COMMANDS
+from server.doctor import check_service
+from server.locks import LockFile
 
 
 @pytest.fixture
@@ -135,23 +139,96 @@ def test_without_a_service_every_command_says_how_to_start_one(
 # --- The check-up --------------------------------------------------------------------------------
 
 
-def test_the_check_up_asks_the_service(dip: Callable[..., int], real: Any, until: Any) -> None:
-    assert doctor.CHECKS["service"] is CHECKS["service"] or dip("jobs") == 0
+@pytest.fixture
+def free_port(monkeypatch: pytest.MonkeyPatch) -> int:
+    """A port that nobody has, in the place of the usual one."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port = int(sock.getsockname()[1])
+    monkeypatch.setattr("server.doctor.DEFAULT_PORT", port)
+    return port
+
+
+def test_the_check_up_includes_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    free_port: int,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("DIP_DATA_DIR", str(tmp_path))
+    cli.build_parser()
+    monkeypatch.setattr(doctor, "CHECKS", {"service": doctor.CHECKS["service"]})
+    assert cli.main(["doctor"]) == 0
+    assert capsys.readouterr().out.startswith("ok    service    not running")
+
+
+def test_a_running_service_is_well(dip: Callable[..., int], real: Any, until: Any) -> None:
     with real.client() as client:
         until(lambda: client.health()["worker"] == "idle")
-    finding = CHECKS["service"]()
+    finding = check_service()
     assert finding.status == "ok"
     assert real.url in finding.seen
     assert "computes on cpu" in finding.seen
 
 
-def test_the_check_up_minds_no_absence_but_a_stranger(
+def test_an_absent_service_is_no_illness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    for folder in (tmp_path / "never made", tmp_path):
+        monkeypatch.setenv("DIP_DATA_DIR", str(folder))
+        finding = check_service()
+        assert (finding.status, "`dip serve` starts it" in finding.seen) == ("ok", True)
+    (tmp_path / "server.json").write_text(f'{{"url": "http://127.0.0.1:{free_port}"}}')
+    (tmp_path / "token").write_text("x" * 43)
+    assert check_service().status == "ok"  # it was killed
+
+
+def test_another_program_on_the_port_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIP_DATA_DIR", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        monkeypatch.setattr("server.doctor.DEFAULT_PORT", port)
+        finding = check_service()
+    assert finding.status == "warn"
+    assert str(port) in finding.seen
+    assert "--port 0" in finding.advice
+
+
+def test_a_service_that_hangs_is_an_illness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIP_DATA_DIR", str(tmp_path))
+    lock = LockFile(tmp_path / "lock")
+    assert lock.acquire()
+    finding = check_service()
+    lock.release()
+    assert finding.status == "fail"
+    assert "dip stop" in finding.advice
+
+
+def test_a_service_of_somebody_else_is_an_illness(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: Any
 ) -> None:
     monkeypatch.setenv("DIP_DATA_DIR", str(tmp_path))
-    assert CHECKS["service"]().status == "ok"
     (tmp_path / "server.json").write_text(f'{{"url": "{real.url}"}}')
     (tmp_path / "token").write_text("x" * 43)
-    finding = CHECKS["service"]()
+    finding = check_service()
     assert finding.status == "fail"
     assert "does not know this token" in finding.seen
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"version": "0.0.0"}, "warn", "but this is"),
+        ({"problems": [{"message": "The disk is full.", "hint": "Free it."}]}, "warn", "is full"),
+    ],
+)
+def test_what_a_service_complains_of_is_passed_on(
+    dip: Callable[..., int], monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any], status: str, said: str,
+) -> None:  # fmt: skip
+    health = Client.health
+    monkeypatch.setattr(Client, "health", lambda client: {**health(client), **changes})
+    finding = check_service()
+    assert (finding.status, said in finding.seen) == (status, True)
+    assert finding.advice

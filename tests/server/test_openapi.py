@@ -41,7 +41,7 @@ def images(photo: Any) -> st.SearchStrategy[bytes]:
 
 @st.composite
 def cases(draw: st.DrawFn, operation: Any, mode: Any) -> Any:
-    """Requests; those that schemathesis itself cannot judge (files inside of files) are left out."""
+    """Requests; those that schemathesis itself cannot judge are left out."""
     try:
         return draw(operation.as_strategy(generation_mode=mode))
     except ValueError as error:
