@@ -216,7 +216,10 @@ class RealService:
         )
         assert self.process.stdout is not None
         first = self.process.stdout.readline()
-        assert first.startswith("Serving at "), first + self.process.stdout.read()
+        if not first.startswith("Serving at "):
+            said = first + self.process.stdout.read()
+            self.reap()
+            raise AssertionError(said)
         self.url = first.split()[-1]
 
     @property
