@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
-from server import service_unit
-from server.errors import ServiceFailure
+from server.client import Client, Refused
 from server.locks import LockFile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -194,6 +194,44 @@ def test_a_killed_service_takes_its_worker_along_and_finds_its_results_again(
     service.stop()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits another process")
+def test_a_full_disk_is_an_error_to_the_submitter_and_ends_nothing(
+    start_service: Callable[..., Any], tmp_path: Path, until: Any
+) -> None:
+    """The system refuses to let any file grow beyond 6 MB, as it would on a full disk."""
+    import resource
+
+    service = start_service(tmp_path / "data")
+    shape = {"height": 1000, "channels": 1, "samples": "uint8", "mask_samples": "uint8"}
+    fit = {"preset": "fast", "iterations": 1, "result": "image"}
+
+    def submit(client: Client, width: int) -> dict[str, Any]:
+        pixels = np.zeros((1000, width), np.uint8)
+        mask = pixels.copy()
+        mask[5:9, 5:9] = 255
+        return client.submit(pixels.data, mask.data, width=width, **shape, **fit)
+
+    with service.client() as client:
+        until(lambda: client.health()["worker"] == "idle")
+        resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (6_000_000, 6_000_000))
+        with pytest.raises(Refused) as caught:
+            submit(client, 8000)
+        assert (caught.value.status, caught.value.code) == (507, "disk_full")
+        assert client.jobs() == []
+        assert list(service.settings.incoming_dir.iterdir()) == []
+        # What still fits is still taken. The worker's disk is full in turn, with the result.
+        worker = service.workers()[0]
+        resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (900_000, 900_000))
+        failed = submit(client, 1000)
+        until(lambda: client.job(failed["id"])["state"] == "failed")
+        assert client.job(failed["id"])["error"]["code"] == "disk_full"
+        small = submit(client, 100)
+        assert client.wait(small["id"])["attempts"] == 1
+        assert [each.pid for each in service.workers()] == [worker.pid]
+    assert service.stop() == 0
+
+
 def test_a_worker_that_cannot_start_is_a_problem_that_health_explains(
     start_service: Callable[..., Any], tmp_path: Path, until: Any,
     image_file: bytes,
@@ -212,66 +250,3 @@ def test_a_worker_that_cannot_start_is_a_problem_that_health_explains(
         job = client.submit(image_file)
         assert client.job(job["id"])["state"] == "queued"
     service.stop()
-
-
-# --- A unit for systemd or launchd --------------------------------------------------------------
-
-
-def test_the_systemd_unit_starts_this_very_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    unit = service_unit.unit_for("linux", ["/a b/python", "-m", "dip", "100%", "$x"])
-    assert unit.path == tmp_path / "systemd" / "user" / "dip-restore.service"
-    text = unit.content.decode()
-    assert 'ExecStart="/a b/python" "-m" "dip" "100%%" "$$x"' in text
-    assert "OOMPolicy=continue" in text
-
-
-def test_the_launchd_agent_is_a_property_list() -> None:
-    import plistlib
-
-    unit = service_unit.unit_for("darwin", ["/a b/python", "-m", "dip", "serve"])
-    assert plistlib.loads(unit.content)["ProgramArguments"][0] == "/a b/python"
-    assert unit.path.suffix == ".plist"
-
-
-def test_another_system_is_told_what_to_run() -> None:
-    with pytest.raises(ServiceFailure) as caught:
-        service_unit.unit_for("win32", ["python", "-m", "dip", "serve"])
-    assert "python -m dip serve" in caught.value.hint
-
-
-def test_a_unit_is_installed_and_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    called: list[tuple[str, ...]] = []
-
-    def call(command: tuple[str, ...], **more: Any) -> subprocess.CompletedProcess[str]:
-        called.append(command)
-        return subprocess.CompletedProcess(
-            command, 1 if "bad" in str(tmp_path) else 0, "", "no bus"
-        )
-
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setattr(subprocess, "run", call)
-    assert service_unit.run(install=True, data_dir=tmp_path) == 0
-    unit = tmp_path / "systemd" / "user" / "dip-restore.service"
-    assert f'"--data-dir" "{tmp_path}"' in unit.read_text()
-    assert called[-1] == ("systemctl", "--user", "enable", "--now", "dip-restore")
-    assert service_unit.run(install=False, data_dir=None) == 0
-    assert not unit.exists()
-    assert "removed" in capsys.readouterr().out
-
-
-def test_a_system_that_refuses_a_unit_is_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
-    def call(command: tuple[str, ...], **more: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, 1, "", "no bus\n")
-
-    monkeypatch.setattr(subprocess, "run", call)
-    with pytest.raises(ServiceFailure, match="no bus"):
-        service_unit._call(("systemctl",), must_work=True)
-    service_unit._call(("systemctl",), must_work=False)
