@@ -48,7 +48,7 @@ ALLOWED: dict[State, frozenset[State]] = {
 MOST_DEATHS = 2
 """A job that kills its worker this often is failed."""
 
-MOST_ATTEMPTS = 10
+MOST_ATTEMPTS = 25
 """A job that was begun this often without an end is failed: it may take the machine down."""
 
 

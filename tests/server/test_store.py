@@ -259,6 +259,25 @@ os.kill(os.getpid(), signal.SIGKILL)
     store.close()
 
 
+def test_what_was_promised_is_flushed_and_progress_is_not(store: Store) -> None:
+    """A power cut cannot be had in a test; that SQLite was asked for it can."""
+
+    def flushes() -> bool:
+        return bool(store._database._writer.execute("PRAGMA synchronous").fetchone()[0] == 2)
+
+    for name in "ab":
+        add(store, name)
+        assert flushes()
+    job = claimed(store)
+    store.note_progress(job, {}, steps=1, notes=[])
+    assert not flushes()
+    store.finish(job, [RESULT], stopped=False, notes=[])
+    assert flushes()
+    store.note_progress(claimed(store), {}, steps=1, notes=[])
+    store.cancel("b")
+    assert flushes()
+
+
 def add_until_full(store: Store) -> None:
     for number in range(1000):
         add(store, f"{number:0100}", most_queued=10_000)
