@@ -8,13 +8,17 @@ readonly CPU_INDEX=https://download.pytorch.org/whl/cpu
 
 usage() {
     cat <<END
-Usage: ./install.sh [--torch-index URL] [--no-demo] [--help]
+Usage: ./install.sh [--torch-index URL] [--no-demo] [--service] [--help]
 
-Installs the photo restoration tool into .venv beside this file, and nowhere else.
+Installs the photo restoration tool into .venv beside this file, and nowhere else
+unless --service is given.
 
   --torch-index URL  take PyTorch $TORCH_VERSION from this package index
                      (for a certain CUDA or ROCm version, or a mirror of your own)
   --no-demo          do not restore the demonstration picture at the end
+  --service          start the restoration service now and with every login
+                     (a systemd user unit, or a launchd agent on macOS;
+                     .venv/bin/dip serve --uninstall-service undoes it)
   --help             show this text
 
 PYTHON=/path/to/python3 ./install.sh uses that Python ($MINIMUM_PYTHON or newer).
@@ -38,6 +42,7 @@ fail() { # message, what to do...
 parse_arguments() {
     torch_index=
     demo=yes
+    service=no
     while (($#)); do
         case $1 in
             --torch-index)
@@ -47,6 +52,7 @@ parse_arguments() {
                 ;;
             --torch-index=?*) torch_index=${1#*=} ;;
             --no-demo) demo=no ;;
+            --service) service=yes ;;
             -h | --help) usage; exit 0 ;;
             *)
                 echo "install.sh: unknown option '$1'; ./install.sh --help lists them" >&2
@@ -212,6 +218,13 @@ run_demo() {
             "Run $ENVIRONMENT/bin/dip doctor: it says what is wrong with this machine."
 }
 
+install_service() {
+    say "Starting the restoration service, now and with every login"
+    "$ENVIRONMENT/bin/dip" serve --install-service ||
+        fail "the installation is complete, but the service could not be set up; see above." \
+            "Start it when you need it: $ENVIRONMENT/bin/dip serve"
+}
+
 main() {
     parse_arguments "$@"
     cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -222,6 +235,8 @@ main() {
     install_torch
     install_package
     [[ $demo == no ]] || run_demo
+    [[ $service == no ]] || install_service
+    [[ $service == yes ]] || say "./install.sh --service would start the HTTP service with every login"
     say "Ready: $ENVIRONMENT/bin/dip restore photo.jpg --mask mask.png -o restored.png"
 }
 

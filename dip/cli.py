@@ -1,10 +1,12 @@
 """The command line: `dip restore`, `compare`, `bench`, `demo`, `networks`, `presets`, `doctor`.
 
+The restoration service adds its own commands, where it is installed; nothing else here knows it.
+
 Neither torch nor numpy is imported before a command needs it: `dip --help` answers at once.
 
 Standard output carries results (the path that was written), standard error everything said on
-the way. Exit status: 0 success; 2 to 8 as `dip.errors` lists them; 130, 143 stopped by Ctrl-C or
-by SIGTERM, with the best result so far written; 1 a fault of this program.
+the way. Exit status: 0 success; 2 to 8 as `dip.errors` lists them; 9 and 10 the service; 130, 143
+stopped by Ctrl-C or by SIGTERM, with the best result so far written; 1 a fault of this program.
 """
 
 import argparse
@@ -15,7 +17,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -136,8 +138,22 @@ def build_parser() -> argparse.ArgumentParser:
     command("demo", demo, "damage a photo, restore it, and show how well that went")
     commands.add_parser("networks", help="list the networks").set_defaults(run=run_networks)
     commands.add_parser("presets", help="list the presets").set_defaults(run=run_presets)
+    add_service(command)
     command("doctor", doctor, "check this machine, and say what to do where something is amiss")
     return parser
+
+
+def add_service(command: Callable[[str, Command, str], None]) -> None:
+    """Declare the commands of the service, and what the check-up asks of it."""
+    try:
+        from server.commands import CHECKS, COMMANDS
+    except ModuleNotFoundError as error:
+        if error.name == "server":
+            return  # only `dip` is installed
+        raise
+    for name, each in COMMANDS.items():
+        command(name, each, each.says)
+    doctor.CHECKS.update(CHECKS)
 
 
 def add_restore_arguments(parser: argparse.ArgumentParser) -> None:

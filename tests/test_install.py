@@ -51,7 +51,10 @@ case $call in
         cat >.venv/bin/dip <<'END'
 #!/bin/bash
 echo "dip $*" >>"$CALLS"
-[[ $FAULT != "the demo fails" ]]
+case "$FAULT $1" in
+    "the demo fails demo") exit 1 ;;
+    *" serve") [[ -z $REAL_PYTHON ]] || exec "$REAL_PYTHON" -m dip "$@" ;;
+esac
 END
         chmod +x .venv/bin/dip
         ;;
@@ -86,6 +89,7 @@ class Installation:
             "CALLS": str(self.calls),
             "CONFIGURED": "",
             "FAULT": fault,
+            "REAL_PYTHON": "",
         }
         return subprocess.Popen(
             [str(self.place / "install.sh"), *options],
@@ -206,7 +210,14 @@ def test_a_wrong_option_is_named_and_nothing_is_done(
 def test_help_names_every_option(here: Installation) -> None:
     status, said = here.run("--help")
     assert status == 0
-    for option in ("--torch-index URL", "--no-demo", "--help", "PYTHON=", "3.10 or newer"):
+    for option in (
+        "--torch-index URL",
+        "--no-demo",
+        "--service",
+        "--help",
+        "PYTHON=",
+        "3.10 or newer",
+    ):
         assert option in said
 
 
@@ -235,6 +246,37 @@ def test_a_failure_says_what_to_do_and_the_next_run_goes_on(
     assert status == 0, said
     if fault in ("dip fails", "the demo fails"):
         assert "torch==2.13.0" not in "".join(here.installed)
+
+
+def test_the_service_is_offered_and_not_forced(here: Installation) -> None:
+    status, said = here.run("--no-demo")
+    assert status == 0
+    assert "./install.sh --service" in said
+    assert "serve" not in here.calls.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="launchd is not systemd")
+@pytest.mark.parametrize("works", [True, False])
+def test_the_service_becomes_a_unit_of_the_user(here: Installation, works: bool) -> None:
+    """The real `dip serve --install-service`, and a systemctl that only notes what it is told."""
+    refusal = "" if works else "echo 'Failed to connect to bus' >&2; exit 1"
+    here.add_tool("systemctl", f'#!/bin/bash\necho "systemctl $*" >>"$CALLS"\n{refusal}\n')
+    status, said = here.run(
+        "--no-demo", "--service", REAL_PYTHON=sys.executable, PYTHONPATH=str(ROOT)
+    )
+    unit = here.tools / ".config/systemd/user/dip-restore.service"  # its HOME
+    assert f'ExecStart="{sys.executable}" "-m" "dip" "serve"' in unit.read_text()
+    calls = here.calls.read_text()
+    assert "systemctl --user daemon-reload" in calls
+    if works:
+        assert status == 0, said
+        assert "systemctl --user enable --now dip-restore" in calls
+        assert "--uninstall-service undoes it" in said
+    else:
+        assert status == 1
+        assert "Failed to connect to bus" in said
+        assert "the installation is complete" in said
+        assert ".venv/bin/dip serve" in said
 
 
 @pytest.mark.parametrize("what", ["torch", "dip"])

@@ -1,0 +1,131 @@
+"""One SQLite file that two processes share: its tables, its connections, what is on disk when.
+
+Readers never wait for writers. A write is in the write-ahead log when it returns, and flushed to
+the disk unless it was declared not to matter: then it outlives the process, but perhaps not the
+machine. A full disk is ServiceError `disk_full`, and nothing has changed.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from server.errors import ServiceError
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE jobs (
+    number      INTEGER PRIMARY KEY AUTOINCREMENT,  -- in order of acceptance
+    id          TEXT NOT NULL UNIQUE,
+    key         TEXT UNIQUE,                        -- Idempotency-Key
+    fingerprint TEXT,                               -- of what came with that key
+    state       TEXT NOT NULL CHECK (state IN ('queued','running','done','failed','cancelled')),
+    parameters  TEXT NOT NULL,
+    created     REAL NOT NULL,
+    started     REAL,
+    ended       REAL,
+    touched     REAL NOT NULL,                      -- last sign of life
+    attempt     INTEGER NOT NULL DEFAULT 0,
+    deaths      INTEGER NOT NULL DEFAULT 0,
+    stop_at     INTEGER,
+    steps       INTEGER NOT NULL DEFAULT 0,
+    progress    TEXT,
+    preview     TEXT,
+    results     TEXT,
+    error       TEXT,
+    notes       TEXT,
+    lease_s     REAL,
+    lease_until REAL,
+    last_event  INTEGER NOT NULL DEFAULT 0,
+    bytes       INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX jobs_by_state ON jobs (state, deaths, number);
+CREATE TABLE events (
+    job  TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+    seq  INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    data TEXT NOT NULL,
+    PRIMARY KEY (job, seq)
+) WITHOUT ROWID;
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_READERS = 4
+_BUSY_S = 30.0
+
+
+class Database:
+    """Connections to one file.
+
+    Parameters
+    ----------
+    path : Path
+        Made, with its tables, if it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._write_lock = threading.Lock()
+        self._writer = self._connect()
+        self._flushes = True
+        with self.writing() as db:
+            if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in _SCHEMA.split(";\n"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        self._connections = [self._connect() for _ in range(_READERS)]
+        for connection in self._connections:
+            self._readers.put(connection)
+        self._watcher = self._connect()
+
+    def close(self) -> None:
+        for connection in (*self._connections, self._watcher, self._writer):
+            connection.close()
+
+    def version(self) -> int:
+        """Changes whenever any process changed anything. For one thread only."""
+        return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection to read from."""
+        connection = self._readers.get()
+        try:
+            yield connection
+        finally:
+            self._readers.put(connection)
+
+    @contextmanager
+    def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """A transaction: all of it happens, or nothing; `durable`: it outlives the machine."""
+        with self._write_lock:
+            db = self._writer
+            if durable != self._flushes:
+                db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+                self._flushes = durable
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    yield db
+                    db.execute("COMMIT")
+                except BaseException:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+                    raise
+            except sqlite3.OperationalError as error:
+                if "full" in str(error) or "disk I/O" in str(error):
+                    raise ServiceError("disk_full", "The disk with the jobs is full.") from error
+                raise
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection

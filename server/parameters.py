@@ -1,0 +1,160 @@
+"""Everything that a submission may ask for, as frozen dataclasses that check themselves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+from dip.config import Settings
+from dip.errors import DipError
+from server.errors import ServiceError
+
+Samples = Literal["uint8", "uint16", "float32"]
+SAMPLE_BYTES: dict[str, int] = {"uint8": 1, "uint16": 2, "float32": 4}
+PARTS = ("image", "fill")
+FORMATS = ("auto", "png", "tiff", "webp", "jpeg", "raw")
+MEDIA_TYPES = {
+    "png": "image/png",
+    "tiff": "image/tiff",
+    "webp": "image/webp",
+    "jpeg": "image/jpeg",
+    "raw": "application/octet-stream",
+}
+BOTH = "both"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawImage:
+    """How samples lie in a body that is not an image file.
+
+    Row-first, channels together, little-endian, nothing between them.
+
+    Parameters
+    ----------
+    width, height : int
+        px
+    channels : int
+        1 to 4; the last of 2 or 4 is alpha.
+    samples : str
+        'uint8', 'uint16' or 'float32'.
+    """
+
+    width: int
+    height: int
+    channels: int
+    samples: Samples
+
+    @property
+    def bytes(self) -> int:
+        return self.width * self.height * self.channels * SAMPLE_BYTES[self.samples]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobParameters:
+    """What a job is to do.
+
+    Parameters
+    ----------
+    networks : tuple of str
+        One, or two to compare.
+    settings : Settings
+        As `dip.restore` takes them; its `network` is the first of `networks`.
+    part : str
+        'image' for the whole, 'fill' for the filled pixels with coverage as alpha.
+    format : str
+        Of the result; 'auto' is the image's own where that loses nothing, else PNG.
+    raw : RawImage, optional
+        The image comes as plain samples.
+    mask_samples : str, optional
+        The mask comes as plain samples, of the image's size.
+    has_mask : bool
+        Whether a mask came; without one the transparent pixels are the damage.
+    """
+
+    networks: tuple[str, ...] = ("unet",)
+    settings: Settings
+    part: Literal["image", "fill"] = "image"
+    format: str = "auto"
+    raw: RawImage | None = None
+    mask_samples: Samples | None = None
+    has_mask: bool = False
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> JobParameters:
+        values = json.loads(text)
+        values["networks"] = tuple(values["networks"])
+        values["settings"] = Settings(**values["settings"])
+        if values["raw"] is not None:
+            values["raw"] = RawImage(**values["raw"])
+        return cls(**values)
+
+    def public(self) -> dict[str, Any]:
+        """As the API shows it: one level, the names of the form."""
+        settings = asdict(self.settings)
+        settings["network"] = BOTH if len(self.networks) > 1 else self.networks[0]
+        return {**settings, "result": self.part, "format": self.format}
+
+
+_SETTINGS = tuple(field.name for field in fields(Settings) if field.name != "network")
+
+
+def parameters_from(form: dict[str, Any], *, has_mask: bool) -> JobParameters:
+    """Parameters from the validated fields of a form.
+
+    Raises
+    ------
+    ServiceError
+        `parameter_invalid`: they contradict each other, or the engine refuses one.
+    """
+    network = form.get("network", "unet")
+    networks = ("unet", "segnet") if network == BOTH else (network,)
+    chosen = {name: form[name] for name in _SETTINGS if form.get(name) is not None}
+    try:
+        settings = Settings(network=networks[0], **chosen)
+    except DipError as error:
+        raise ServiceError("parameter_invalid", error.message, error.hint) from error
+    part, form_at = form.get("result", "image"), form.get("format", "auto")
+    if part == "fill" and form_at == "jpeg":
+        raise ServiceError(
+            "parameter_invalid",
+            "JPEG cannot hold a fill: it has no transparency.",
+            "Ask for png, tiff, webp or raw.",
+        )
+    raw = _raw_from(form)
+    mask_samples = form.get("mask_samples")
+    if mask_samples is not None and not has_mask:
+        raise ServiceError("parameter_invalid", "mask_samples is given, but no mask.")
+    if mask_samples is not None and raw is None:
+        raise ServiceError(
+            "parameter_invalid",
+            "mask_samples is given for an image that is a file.",
+            "Raw masks go with raw images: give width, height, channels and samples.",
+        )
+    return JobParameters(
+        networks=networks,
+        settings=settings,
+        part=part,
+        format=form_at,
+        raw=raw,
+        mask_samples=mask_samples,
+        has_mask=has_mask,
+    )
+
+
+def _raw_from(form: dict[str, Any]) -> RawImage | None:
+    names = ("width", "height", "channels", "samples")
+    given = [name for name in names if form.get(name) is not None]
+    if not given:
+        return None
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise ServiceError(
+            "parameter_invalid",
+            f"{', '.join(given)} declare raw samples, but {', '.join(missing)} is missing.",
+            "Give width, height, channels and samples, or none of them for an image file.",
+        )
+    return RawImage(**{name: form[name] for name in names})

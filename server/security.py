@@ -1,0 +1,243 @@
+"""Who may ask. Every rule here answers something that went wrong elsewhere.
+
+- DNS rebinding (Ollama, CVE-2024-28224): a page of a foreign site whose name was pointed at
+  127.0.0.1 shows its own name in Host. Host must be a loopback name or one that was allowed.
+- A web page that posts to localhost (ComfyUI; MCP Inspector, CVE-2025-49596): everything but
+  health and the page itself needs the bearer token; a foreign Origin or Sec-Fetch-Site is refused
+  even with it; there is no CORS answer to any question.
+- Token theft: 256 random bits, in a file that only its owner may read, compared in constant time,
+  never in a URL. A browser gets in by a launch code, which works once and within a minute, and
+  then holds a cookie that scripts cannot read and that other sites cannot make it send.
+- A stranger on the port: `proof` shows a client that this service knows the token before the
+  client shows it.
+
+Sources: OWASP Cross-Site Request Forgery Prevention Cheat Sheet; the W3C's Fetch Metadata Request
+Headers; RFC 6750 for the bearer token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import stat
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.errors import ServiceError, ServiceFailure
+
+LAUNCH_CODE_S = 60
+COOKIE_S = 12 * 3600
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
+PUBLIC = re.compile(r"/|/launch|/static/[a-z0-9._-]+|/v1/health")
+"""What may be read without a token: nothing here tells of any job."""
+
+RESPONSE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    "Cache-Control": "no-store",
+}
+
+_HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Knock:
+    """What is looked at before a request is let in; None for a header that is missing."""
+
+    method: str
+    path: str
+    host: str | None = None
+    origin: str | None = None
+    fetch_site: str | None = None
+    authorization: str | None = None
+    cookie: str | None = None
+    has_body: bool = False
+
+
+class Gate:
+    """Lets requests in, or says why not.
+
+    Parameters
+    ----------
+    token : str
+    allowed_hosts : iterable of str
+        Names in Host besides the loopback ones.
+    """
+
+    def __init__(self, token: str, allowed_hosts: tuple[str, ...] = ()) -> None:
+        self._token = token.encode()
+        self._hosts = LOOPBACK_NAMES | {name.lower() for name in allowed_hosts}
+        self._codes: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def check(self, knock: Knock) -> None:
+        """
+        Raises
+        ------
+        ServiceError
+            `host_refused`, `origin_refused`, `token_required`.
+        """
+        self._check_host(knock.host)
+        self._check_origin(knock)
+        if knock.method in ("GET", "HEAD") and not knock.has_body and PUBLIC.fullmatch(knock.path):
+            return
+        if knock.authorization is not None:
+            scheme, _, token = knock.authorization.partition(" ")
+            if scheme.lower() == "bearer" and _equal(token.strip().encode(), self._token):
+                return
+            raise ServiceError(
+                "token_required", "The token in Authorization is not this service's."
+            )
+        if knock.cookie is not None and self._cookie_is_valid(knock.cookie):
+            self._check_same_origin(knock)
+            return
+        raise ServiceError("token_required", "The request carries no token.")
+
+    # --- A browser's way in ----------------------------------------------------------------------
+
+    def launch_code(self) -> str:
+        """A code that opens the page once."""
+        code, now = secrets.token_urlsafe(32), time.monotonic()
+        with self._lock:
+            self._codes = {each: until for each, until in self._codes.items() if until > now}
+            self._codes[code] = now + LAUNCH_CODE_S
+        return code
+
+    def trade(self, code: str) -> str:
+        """Trade a launch code for a cookie's value.
+
+        Raises
+        ------
+        ServiceError
+            `launch_code_spent`: used before, too old, or never given out.
+        """
+        with self._lock:
+            match = next((each for each in self._codes if _equal(each.encode(), code.encode())), "")
+            until = self._codes.pop(match, 0.0)
+        if until < time.monotonic():
+            raise ServiceError("launch_code_spent", "This link worked once, and not any more.")
+        expires = str(int(time.time()) + COOKIE_S)
+        return f"{expires}.{self._sign('cookie', expires)}"
+
+    def proof(self, challenge: str) -> str:
+        """Show knowledge of the token without showing it."""
+        return self._sign("health", challenge)
+
+    def _sign(self, purpose: str, text: str) -> str:
+        message = f"dip-restore {purpose} {text}".encode()
+        return hmac.new(self._token, message, hashlib.sha256).hexdigest()
+
+    def _cookie_is_valid(self, value: str) -> bool:
+        expires, _, signature = value.partition(".")
+        if not (expires.isascii() and expires.isdigit() and len(expires) <= 12):
+            return False
+        signed = _equal(signature.encode(), self._sign("cookie", expires).encode())
+        return signed and int(expires) > time.time()
+
+    # --- Headers that only a browser sends -------------------------------------------------------
+
+    def _check_host(self, host: str | None) -> None:
+        if host is None:
+            raise ServiceError("host_refused", "The request does not say which host it is for.")
+        match = _HOST.fullmatch(host.lower())
+        if match is None or match["name"] not in self._hosts:
+            raise ServiceError("host_refused", "The request is for a host of another name.")
+
+    def _check_origin(self, knock: Knock) -> None:
+        if knock.fetch_site not in (None, "same-origin", "none"):
+            raise ServiceError("origin_refused", "The request comes from a page of another site.")
+        if knock.origin is not None and knock.origin.lower() != self._own_origin(knock):
+            raise ServiceError("origin_refused", "The request comes from a page of another origin.")
+
+    def _check_same_origin(self, knock: Knock) -> None:
+        """A cookie alone changes nothing: the browser has to say that our own page asks."""
+        if knock.method in ("GET", "HEAD"):
+            return
+        if knock.fetch_site != "same-origin" and knock.origin is None:
+            raise ServiceError(
+                "origin_refused", "The request does not say that it comes from this service's page."
+            )
+
+    @staticmethod
+    def _own_origin(knock: Knock) -> str:
+        return f"http://{(knock.host or '').lower()}"
+
+
+def _equal(left: bytes, right: bytes) -> bool:
+    return hmac.compare_digest(left, right)
+
+
+# --- The token file ------------------------------------------------------------------------------
+
+
+def read_or_make_token(path: Path) -> str:
+    """The service's token; made at the first start.
+
+    Raises
+    ------
+    ServiceFailure
+        Others may read or replace the file, or it holds no token.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read_token(path)
+    with os.fdopen(handle, "w") as file:
+        file.write(token := secrets.token_urlsafe(32))
+        file.flush()
+        os.fsync(file.fileno())
+    return token
+
+
+def _read_token(path: Path) -> str:
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    with os.fdopen(handle) as file:
+        if os.name == "posix":
+            _check_owner(path, os.fstat(file.fileno()))
+        token = file.read(1000).strip()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{43}", token):
+        raise ServiceFailure(
+            f"{path} holds no token.", "Delete it: a new one is made at the next start."
+        )
+    return token
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid():
+        raise ServiceFailure(
+            f"{path} belongs to another user (uid {status.st_uid}).",
+            "Delete it, or choose another folder with --data-dir.",
+        )
+    if status.st_mode & 0o077:
+        raise ServiceFailure(
+            f"{path} can be read by others (mode {stat.S_IMODE(status.st_mode):04o}).",
+            f"Delete it, so that a new one is made; or, if nobody read it: chmod 600 {path}",
+        )
+
+
+def check_folder(path: Path) -> None:
+    """
+    Raises
+    ------
+    ServiceFailure
+        Others could replace what lies in the folder.
+    """
+    if os.name != "posix":
+        return
+    status = path.stat()
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise ServiceFailure(
+            f"Others may write to {path} (mode {stat.S_IMODE(status.st_mode):04o}, "
+            f"uid {status.st_uid}).",
+            f"chmod 700 {path}, or choose another folder with --data-dir.",
+        )

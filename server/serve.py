@@ -1,0 +1,298 @@
+"""`dip serve`: the service as a process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from dip import __version__
+from server import logs
+from server.errors import AlreadyRunning, ServiceFailure
+from server.locks import LockFile
+from server.security import check_folder, read_or_make_token
+from server.settings import DEFAULT_PORT, GIB, ServerSettings, is_loopback
+
+_log = logging.getLogger(__name__)
+
+_OPEN_FILES = 8192
+_STOP_TIMEOUT_S = 20.0
+
+
+def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
+    add_data_dir_argument(parser)
+    parser.add_argument(
+        "--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--expose", action="store_true", help="yes, other machines may reach --host"
+    )
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name besides localhost under which clients may ask; may be repeated",
+    )
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    keeping = parser.add_argument_group("what is kept")
+    keeping.add_argument(
+        "--keep-days", type=float, default=7, metavar="N", help="default: %(default)s"
+    )
+    keeping.add_argument(
+        "--keep-gb", type=float, default=10, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--idle-minutes",
+        type=float,
+        default=5,
+        metavar="N",
+        help="the worker gives its memory back after this long (default: %(default)s)",
+    )
+    unit = parser.add_mutually_exclusive_group()
+    unit.add_argument(
+        "--install-service",
+        action="store_true",
+        help="start the service whenever you log in (systemd user unit, launchd agent)",
+    )
+    unit.add_argument("--uninstall-service", action="store_true", help="undo --install-service")
+
+
+def add_data_dir_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="jobs, token and logs (default: $DIP_DATA_DIR, else a folder in your home)",
+    )
+
+
+def settings_from(args: argparse.Namespace, **more: Any) -> ServerSettings:
+    """Settings for the data folder that was named, or the usual one."""
+    if args.data_dir is None:
+        return ServerSettings(**more)
+    return ServerSettings(data_dir=args.data_dir.expanduser().absolute(), **more)
+
+
+def run_serve(args: argparse.Namespace) -> int:
+    if args.install_service or args.uninstall_service:
+        from server import service_unit
+
+        return service_unit.run(install=args.install_service, data_dir=args.data_dir)
+    settings = settings_from(
+        args,
+        host=args.host,
+        port=args.port,
+        expose=args.expose,
+        allowed_hosts=tuple(args.allowed_host),
+        keep_days=args.keep_days,
+        keep_bytes=int(args.keep_gb * GIB),
+        idle_exit_s=60 * args.idle_minutes,
+    )
+    serve(settings, open_page=args.open)
+    return 0
+
+
+def serve(settings: ServerSettings, *, open_page: bool = False) -> None:
+    """Run the service until it is told to end.
+
+    Raises
+    ------
+    ServiceFailure
+        It cannot start; AlreadyRunning where another one has the folder.
+    """
+    os.umask(0o077)
+    folder = settings.data_dir
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServiceFailure(
+            f"{folder} cannot be made: {error.strerror}.", "Choose another with --data-dir."
+        ) from error
+    check_folder(folder)
+    with _held(settings), _listening(settings) as sock:
+        _serve(settings, sock, open_page)
+
+
+def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> None:
+    from server.app import create_app
+    from server.door import make_server
+    from server.service import Service
+    from server.supervisor import Supervisor
+
+    token = read_or_make_token(settings.token_file)
+    logs.configure(settings.data_dir, "server")
+    _allow_many_files()
+    settings.incoming_dir.mkdir(mode=0o700, exist_ok=True)
+    tempfile.tempdir = str(settings.incoming_dir)  # bodies on their way in, on the same disk
+    service = Service.open(settings, token)
+    service = replace(service, port=sock.getsockname()[1])
+    supervisor = Supervisor(service)
+    service = replace(service, workforce=supervisor)
+    supervisor.recover()
+    server = make_server(create_app(service), settings, service.gate, sock)
+    url = _url(sock)
+    supervisor.start()
+    service.changes.start()
+    try:
+        with _ended_by_signals(), _announced(settings, url):
+            _log.info("serving at %s", url)
+            print(f"Serving at {url}")
+            print(f"Token file: {settings.token_file}", flush=True)
+            if not is_loopback(settings.host):
+                print(
+                    "Other machines can reach this service. Nothing is encrypted: whoever reads "
+                    "the token on the way can use it.",
+                    file=sys.stderr,
+                )
+            if open_page:
+                webbrowser.open(f"{url}/launch?code={service.gate.launch_code()}")
+            with suppress(SystemExit, KeyboardInterrupt):
+                server.asyncore.loop(timeout=1, map=server._map, use_poll=True)
+    finally:
+        _log.info("ending")
+        service.changes.close()
+        supervisor.close()
+        server.task_dispatcher.shutdown()
+        service.store.close()
+
+
+def run_stop(args: argparse.Namespace) -> int:
+    """Stop the service that has a data folder, if there is one."""
+    settings = settings_from(args)
+    lock = LockFile(settings.data_dir / "lock")
+    if not settings.data_dir.is_dir() or lock.acquire():
+        lock.release()
+        print("The service is not running.")
+        return 0
+    there = _announcement(settings)
+    if "pid" not in there:
+        raise ServiceFailure(
+            "The service is just starting or ending.", "Try again in a few seconds."
+        )
+    os.kill(there["pid"], signal.SIGTERM)
+    if not lock.acquire(_STOP_TIMEOUT_S):
+        raise ServiceFailure(
+            f"The service (pid {there['pid']}) does not end.",
+            f"kill -9 {there['pid']} ends it; accepted jobs are kept.",
+        )
+    lock.release()
+    print("The service has stopped; jobs that had not ended go on at the next start.")
+    return 0
+
+
+@contextmanager
+def _held(settings: ServerSettings) -> Iterator[None]:
+    """Hold the data folder."""
+    lock = LockFile(settings.data_dir / "lock")
+    if not lock.acquire():
+        there = _announcement(settings)
+        where = there.get("url", "an address that it has not announced yet")
+        raise AlreadyRunning(
+            f"A service has {settings.data_dir} already: at {where}, pid {there.get('pid', '?')}.",
+            "Use that one, end it with `dip stop`, or choose another folder with --data-dir.",
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host.strip("[]"), settings.port, type=socket.SOCK_STREAM
+        )[0]
+    except socket.gaierror as error:
+        raise ServiceFailure(
+            f"{settings.host} is no address: {error.strerror}.", "Leave --host out."
+        ) from error
+    with socket.socket(family, kind, protocol) as sock:
+        if os.name == "posix":  # elsewhere it would let two servers share a port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(address)
+        except OSError as error:
+            raise ServiceFailure(
+                f"Port {settings.port} of {settings.host} cannot be had: {error.strerror}.",
+                "Choose another with --port, or --port 0 for any that is free.",
+            ) from error
+        yield sock
+
+
+@contextmanager
+def _announced(settings: ServerSettings, url: str) -> Iterator[None]:
+    """Leave a note with the address, for clients to find."""
+    path = settings.announcement_file
+    beside = path.with_suffix(".part")
+    beside.write_text(
+        json.dumps(
+            {
+                "service": "dip-restore",
+                "url": url,
+                "pid": os.getpid(),
+                "version": __version__,
+                "token_file": str(settings.token_file),
+                "started": time.time(),
+            }
+        )
+    )
+    beside.replace(path)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _announcement(settings: ServerSettings) -> dict[str, Any]:
+    try:
+        there: dict[str, Any] = json.loads(settings.announcement_file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return there
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit
+
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)
+    yield
+
+
+def _url(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _allow_many_files() -> None:
+    if os.name != "posix":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -1,0 +1,91 @@
+"""What the routes work with, in one place."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from flask import current_app
+
+from server.blobs import Blobs
+from server.changes import Changes
+from server.security import Gate
+from server.settings import ServerSettings
+from server.store import Store
+
+
+class Workforce(Protocol):
+    """What the HTTP side asks of the supervisor."""
+
+    def wake(self) -> None:
+        """There may be work: have a worker."""
+
+    def state(self) -> str:
+        """'stopped', 'starting', 'idle', 'busy' or 'failing'."""
+
+    def trouble(self) -> str | None:
+        """Why there is no worker, where that is not by intent."""
+
+
+class NoWorkforce:
+    """Nobody works: jobs are taken and wait."""
+
+    def wake(self) -> None:
+        pass
+
+    def state(self) -> str:
+        return "stopped"
+
+    def trouble(self) -> str | None:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """The parts of a running service.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+    store : Store
+    blobs : Blobs
+    gate : Gate
+    changes : Changes
+        Started by whoever runs the service.
+    workforce : Workforce
+    port : int
+        That is listened on, where `settings.port` is 0.
+    streams : BoundedSemaphore
+        One for each request that holds a thread for long.
+    """
+
+    settings: ServerSettings
+    store: Store
+    blobs: Blobs
+    gate: Gate
+    changes: Changes
+    workforce: Workforce = field(default_factory=NoWorkforce)
+    port: int = 0
+    streams: threading.BoundedSemaphore
+
+    @classmethod
+    def open(cls, settings: ServerSettings, token: str) -> Service:
+        """The parts, on the folder of the settings; nothing is started."""
+        store = Store(settings.store_file)
+        return cls(
+            settings=settings,
+            store=store,
+            blobs=Blobs(settings.blobs_dir),
+            gate=Gate(token, settings.allowed_hosts),
+            changes=Changes(store),
+            streams=threading.BoundedSemaphore(settings.max_streams),
+        )
+
+
+EXTENSION = "dip_service"
+
+
+def service() -> Service:
+    """The service that the current request is for."""
+    return cast(Service, current_app.extensions[EXTENSION])

@@ -1,0 +1,149 @@
+"""Starts the service whenever its user logs in: a systemd user unit, or a launchd agent.
+
+Offered by `dip serve --install-service`, never forced; `--uninstall-service` undoes it.
+"""
+
+from __future__ import annotations
+
+import os
+import plistlib
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.errors import ServiceFailure
+
+NAME = "dip-restore"
+LABEL = "org.dip-restore.service"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What is installed, and how.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes
+    start, stop : tuple of tuple of str
+        Commands that put it to work, and that take it away.
+    """
+
+    path: Path
+    content: bytes
+    start: tuple[tuple[str, ...], ...]
+    stop: tuple[tuple[str, ...], ...]
+
+
+def run(*, install: bool, data_dir: Path | None) -> int:
+    """Install the unit of this system, or remove it.
+
+    Raises
+    ------
+    ServiceFailure
+        This system has neither systemd nor launchd, or they refuse.
+    """
+    unit = unit_for(sys.platform, _command(data_dir))
+    if not install:
+        for command in unit.stop:
+            _call(command, must_work=False)
+        unit.path.unlink(missing_ok=True)
+        print(f"removed {unit.path}")
+        return 0
+    unit.path.parent.mkdir(parents=True, exist_ok=True)
+    unit.path.write_bytes(unit.content)
+    print(f"wrote {unit.path}")
+    for command in unit.start:
+        _call(command, must_work=True)
+    print("the service runs, and starts with every login; dip serve --uninstall-service undoes it")
+    return 0
+
+
+def unit_for(platform: str, command: list[str]) -> Unit:
+    """The unit that runs a command on a kind of system.
+
+    Raises
+    ------
+    ServiceFailure
+    """
+    if platform == "darwin":
+        path = Path.home() / "Library" / "LaunchAgents" / f"{LABEL}.plist"
+        return Unit(
+            path,
+            _launchd(command),
+            start=(("launchctl", "load", "-w", str(path)),),
+            stop=(("launchctl", "unload", "-w", str(path)),),
+        )
+    if platform == "linux" and shutil.which("systemctl"):
+        base = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
+        systemctl = ("systemctl", "--user")
+        return Unit(
+            Path(base) / "systemd" / "user" / f"{NAME}.service",
+            _systemd(command),
+            start=((*systemctl, "daemon-reload"), (*systemctl, "enable", "--now", NAME)),
+            stop=((*systemctl, "disable", "--now", NAME),),
+        )
+    raise ServiceFailure(
+        "This system has neither systemd nor launchd.",
+        f"Have this started at login: {' '.join(command)}",
+    )
+
+
+def _command(data_dir: Path | None) -> list[str]:
+    command = [sys.executable, "-m", "dip", "serve"]
+    if data_dir is not None:
+        command += ["--data-dir", str(data_dir.expanduser().absolute())]
+    return command
+
+
+def _systemd(command: list[str]) -> bytes:
+    # A worker that runs out of memory must not take the service along: OOMPolicy. The service ends
+    # its worker by itself, so that no job is blamed for the end of a session: KillMode.
+    return f"""\
+[Unit]
+Description=Photo restoration with Deep Image Prior, for this user
+
+[Service]
+ExecStart={" ".join(_quoted(word) for word in command)}
+Restart=on-failure
+RestartSec=2
+OOMPolicy=continue
+KillMode=mixed
+UMask=0077
+NoNewPrivileges=yes
+
+[Install]
+WantedBy=default.target
+""".encode()
+
+
+def _quoted(word: str) -> str:
+    """For systemd: % and $ mean something there, quotes and backslashes too."""
+    for special, plain in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
+        word = word.replace(special, plain)
+    return f'"{word}"'
+
+
+def _launchd(command: list[str]) -> bytes:
+    return plistlib.dumps(
+        {
+            "Label": LABEL,
+            "ProgramArguments": command,
+            "RunAtLoad": True,
+            "KeepAlive": {"SuccessfulExit": False},
+            "Umask": 0o077,
+            "ProcessType": "Background",
+        }
+    )
+
+
+def _call(command: tuple[str, ...], *, must_work: bool) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if must_work and done.returncode != 0:
+        said = done.stderr.strip().splitlines()
+        raise ServiceFailure(
+            f"{' '.join(command)} failed: {said[-1] if said else done.returncode}.",
+            "Is there a session of systemd or launchd for this user? `dip serve` works without.",
+        )

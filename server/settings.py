@@ -1,0 +1,147 @@
+"""What the service may be told, as one frozen dataclass that checks itself."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from dip.errors import SettingError
+
+DEFAULT_PORT = 8777
+MIB, GIB = 2**20, 2**30
+
+
+def _default_data_dir() -> Path:
+    from server.client import default_data_dir  # here: `dip --help` need not import requests
+
+    return default_data_dir()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Where the service lives and what it grants.
+
+    Parameters
+    ----------
+    data_dir : Path
+        Jobs, pixels, token and logs; one service at a time.
+    host, port : str, int
+        Where to listen; port 0 takes a free one.
+    expose : bool
+        Whether an address that other machines can reach is meant.
+    allowed_hosts : tuple of str
+        Names besides the loopback ones under which clients may ask.
+    max_body_bytes, max_pixels : int
+        Of one submission; more is refused before anything is decoded.
+    max_queued : int
+        Jobs that may wait; more are refused with 429.
+    max_streams : int
+        Event streams and waiting /v1/restore calls at the same time.
+    stream_limit_s : float
+        A stream is ended after this long; clients resume it.
+    heartbeat_s : float
+        Between two signs of life in a stream.
+    lease_min_s, lease_max_s : float
+        What a client may ask for.
+    keep_days, keep_bytes : float, int
+        Finished jobs are pruned when older, or, oldest first, when they take more.
+    reserve_bytes : int
+        Disk space that submissions leave free.
+    idle_exit_s : float
+        The worker leaves after this long without a job, with all its memory.
+    obey_s : float
+        A worker that goes on for longer with a cancelled job is killed.
+    stall_s : float
+        A worker whose job shows no sign of life for this long is killed.
+    header_timeout_s, body_grace_s, body_rate : float
+        A request's headers must be there in time, its body too: the grace, and one second more
+        for every `body_rate` bytes.
+    output_stall_s : float
+        A client that reads nothing for this long while there is something to read is dropped.
+    idle_connection_s : int
+        A connection without a request is closed after this long.
+    """
+
+    data_dir: Path = field(default_factory=_default_data_dir)
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    expose: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    max_body_bytes: int = 2 * GIB
+    max_pixels: int = 200_000_000
+    max_queued: int = 100
+    max_streams: int = 256
+    stream_limit_s: float = 900
+    heartbeat_s: float = 5
+    lease_min_s: float = 5
+    lease_max_s: float = 3600
+    keep_days: float = 7
+    keep_bytes: int = 10 * GIB
+    reserve_bytes: int = 256 * MIB
+    idle_exit_s: float = 300
+    obey_s: float = 5
+    stall_s: float = 1800
+    header_timeout_s: float = 10
+    body_grace_s: float = 20
+    body_rate: float = 50_000
+    output_stall_s: float = 30
+    idle_connection_s: int = 60
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            raise SettingError(f"port is {self.port!r}.", "It must be from 0 to 65535.")
+        if not is_loopback(self.host) and not self.expose:
+            raise SettingError(
+                f"{self.host} can be reached from other machines.",
+                "Whoever reads the token on the way could then use this machine: nothing is "
+                "encrypted. Add --expose if that is meant, and --allowed-host NAME for the name "
+                "that clients will use.",
+            )
+        positive = ("max_body_bytes", "max_pixels", "max_queued", "max_streams", "keep_bytes")
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise SettingError(f"{name} is {getattr(self, name)!r}.", "It must be 1 or more.")
+
+    @property
+    def store_file(self) -> Path:
+        return self.data_dir / "jobs.sqlite"
+
+    @property
+    def blobs_dir(self) -> Path:
+        return self.data_dir / "blobs"
+
+    @property
+    def incoming_dir(self) -> Path:
+        """What is being received; emptied at start-up."""
+        return self.data_dir / "incoming"
+
+    @property
+    def token_file(self) -> Path:
+        return self.data_dir / "token"
+
+    @property
+    def announcement_file(self) -> Path:
+        """What clients read to find the service."""
+        return self.data_dir / "server.json"
+
+    def as_json(self) -> str:
+        return json.dumps({**asdict(self), "data_dir": str(self.data_dir)})
+
+    @classmethod
+    def from_json(cls, text: str) -> ServerSettings:
+        values = json.loads(text)
+        values["data_dir"] = Path(values["data_dir"])
+        values["allowed_hosts"] = tuple(values["allowed_hosts"])
+        return cls(**values)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

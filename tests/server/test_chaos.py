@@ -1,0 +1,141 @@
+"""Worker and service killed at random moments, again and again: nothing accepted is lost."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.client import Event
+
+JOBS, KILLS, CLIENTS, SEEDS = 40, 20, 4, 5
+PATIENCE_S = 120
+TINY: dict[str, Any] = {"preset": "fast", "iterations": 8}
+
+
+class Chaos:
+    """Kills the worker, the service or both, and starts the service again.
+
+    Parameters
+    ----------
+    service : RealService
+    seed : int
+        The order of things is random, and the same each time.
+    """
+
+    def __init__(self, service: Any, seed: int) -> None:
+        self.service = service
+        self.kills: Counter[str] = Counter()
+        self._random = random.Random(seed)
+        self._thread = threading.Thread(target=self._run)
+
+    @property
+    def count(self) -> int:
+        return sum(self.kills.values())
+
+    def __enter__(self) -> Chaos:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self.count < KILLS:
+            if self._random.random() < 0.7:  # in the middle of a fit
+                self._wait_for_a_fit()
+                time.sleep(self._random.random())
+            else:  # while torch is being loaded, between two jobs, at any time
+                time.sleep(3 * self._random.random())
+            what = self._random.choices(("worker", "service", "both"), (3, 4, 2))[0]
+            workers = self.service.workers()
+            if what == "worker" and not workers:
+                continue
+            if what in ("service", "both"):
+                self.service.kill()
+            if what in ("worker", "both"):
+                for worker in workers:
+                    worker.kill()
+            if what in ("service", "both"):
+                time.sleep(0.3 * self._random.random())
+                self.service.start()
+            self.kills[what] += 1
+
+    def _wait_for_a_fit(self) -> None:
+        ends = time.monotonic() + 15
+        with self.service.client() as client:
+            while time.monotonic() < ends and not client.jobs("running"):
+                time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_every_accepted_job_is_accounted_for_exactly_once(
+    start_service: Callable[..., Any], tmp_path: Path, image_file: bytes, mask_file: bytes
+) -> None:
+    service = start_service(tmp_path / "data", max_queued=10)
+    with service.client() as client:
+        undisturbed = {}
+        for seed in range(SEEDS):
+            job = client.wait(client.submit(image_file, mask_file, seed=seed, **TINY)["id"])
+            undisturbed[seed] = job["results"][0]["sha256"]
+            client.delete(job["id"])
+    assert len(set(undisturbed.values())) == SEEDS
+
+    accepted: dict[str, int] = {}
+    stories: dict[str, list[Event]] = {}
+    failures: list[BaseException] = []
+    chaos = Chaos(service, seed=20180618)
+
+    def submit_and_watch(number: int) -> None:
+        try:
+            with service.client(patience_s=PATIENCE_S) as mine:
+                while number < JOBS or chaos.count < KILLS:
+                    seed = number % SEEDS
+                    job_id = mine.submit(image_file, mask_file, seed=seed, **TINY)["id"]
+                    accepted[job_id] = seed
+                    stories[job_id] = list(mine.events(job_id))
+                    number += CLIENTS
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    threads = [threading.Thread(target=submit_and_watch, args=[n]) for n in range(CLIENTS)]
+    with chaos:
+        for thread in threads:
+            thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(accepted) >= JOBS
+    assert chaos.count >= KILLS
+    print(f"{len(accepted)} jobs, killed: {dict(chaos.kills)}")
+
+    with service.client() as client:
+        jobs = {job["id"]: job for job in client.jobs(limit=1000)}
+        assert set(jobs) == set(accepted)
+        for job_id, job in jobs.items():
+            story = stories[job_id]
+            assert [event.id for event in story] == list(range(1, len(story) + 1))
+            assert [event.final for event in story].count(True) == 1
+            if job["state"] == "failed":  # it was there when the worker was killed, twice
+                assert job["error"]["code"] == "worker_died"
+                assert "SIGKILL" in job["error"]["message"]
+                continue
+            assert job["state"] == "done"
+            assert job["results"][0]["sha256"] == undisturbed[accepted[job_id]]
+            assert client.result(job_id).data
+        failed = [job for job in jobs.values() if job["state"] == "failed"]
+        assert 2 * len(failed) <= chaos.kills["worker"]
+        attempts = Counter(job["attempts"] for job in jobs.values())
+        print(f"{len(failed)} failed; begun how often: {dict(attempts)}")
+        assert sum(count for times, count in attempts.items() if times > 1) >= 5
+        assert client.health()["status"] == "ok"
+    assert {path.name for path in service.settings.blobs_dir.iterdir()} == set(accepted)
+    assert list(service.settings.incoming_dir.iterdir()) == []
+    assert service.stop() == 0

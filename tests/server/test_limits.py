@@ -1,0 +1,280 @@
+"""Nothing is unbounded: bombs, endless bodies, thousands of parts, slow clients and absent ones."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+import server
+
+TOKEN = "t" * 43
+CREDENTIALS = f"Authorization: Bearer {TOKEN}\r\n".encode()
+
+
+def status(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1]) if answer else 0
+
+
+def get(path: str, host: str | None = "localhost", more: bytes = CREDENTIALS) -> bytes:
+    named = b"" if host is None else f"Host: {host}\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\n".encode() + named + more + b"Connection: close\r\n\r\n"
+
+
+def post(path: str, body_headers: bytes, body: bytes = b"", more: bytes = CREDENTIALS) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n".encode()
+    return head + more + body_headers + b"Connection: close\r\n\r\n" + body
+
+
+# --- Bombs ---------------------------------------------------------------------------------------
+
+
+def png_bomb() -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(bytes(10**7))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+    )
+
+
+def tiff_of_a_billion_pixels() -> bytes:
+    tags = {256: 50_000, 257: 20_000, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 20_000, 279: 1}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("data", [png_bomb(), tiff_of_a_billion_pixels()], ids=["png", "tiff"])
+def test_a_bomb_costs_one_job_and_no_memory(real: Any, until: Any, data: bytes) -> None:
+    until(lambda: real.workers())
+    worker = real.workers()[0]
+    with real.client() as client:
+        until(lambda: client.health()["worker"] == "idle")
+        before = worker.memory_info().rss
+        job = client.submit(data)
+        for _ in client.events(job["id"]):
+            pass
+        job = client.job(job["id"])
+        assert (job["state"], job["error"]["code"]) == ("failed", "image_too_large")
+        client.delete(job["id"])
+    assert [each.pid for each in real.workers()] == [worker.pid]
+    assert worker.memory_info().rss - before < 100 * 2**20
+
+
+def test_nothing_that_decodes_or_computes_is_loaded_where_requests_are_taken(real: Any) -> None:
+    requests.get(real.url + "/openapi.json", headers=real.headers, timeout=9)
+    loaded = " ".join(each.path for each in psutil.Process(real.process.pid).memory_maps())
+    assert "python" in loaded
+    for library in ("torch", "vips", "numpy", "PIL", "scipy"):
+        assert library not in loaded.replace("pytest", "")
+
+
+def test_no_pickles() -> None:
+    for path in Path(server.__file__).parent.rglob("*.py"):
+        assert not re.search(
+            r"\b(pickle|marshal|shelve|torch\.load|eval|exec)\b\(?", path.read_text()
+        )
+
+
+# --- Unbounded requests --------------------------------------------------------------------------
+
+
+def multipart(parts: int, size: int = 1) -> bytes:
+    one = b'--b\r\nContent-Disposition: form-data; name="x%d"\r\n\r\n' + b"y" * size + b"\r\n"
+    return b"".join(one % number for number in range(parts)) + b"--b--\r\n"
+
+
+FORM = b"Content-Type: multipart/form-data; boundary=b\r\n"
+
+
+def test_an_oversized_body_is_refused_before_it_is_sent(served: Any) -> None:
+    request = post("/v1/jobs", FORM + b"Content-Length: 99999999999\r\n")
+    answer = served.exchange(request)
+    assert status(answer) == 413
+    assert b'"body_too_large"' in answer
+
+
+def test_an_endless_body_is_cut_off(serve: Callable[..., Any]) -> None:
+    served = serve(max_body_bytes=2**20)
+    with served.connect() as connection:
+        connection.sendall(post("/v1/jobs", FORM + b"Transfer-Encoding: chunked\r\n"))
+        sent = 0
+        try:
+            while sent < 50 * 2**20:
+                connection.sendall(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+                sent += 0x10000
+        except OSError:
+            pass
+    assert sent < 20 * 2**20
+    assert list(served.service.settings.incoming_dir.iterdir()) == []
+
+
+def test_the_body_of_a_stranger_reaches_neither_disk_nor_memory(
+    served: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    monkeypatch.setattr(
+        "waitress.buffers.TempfileBasedBuffer.newfile", lambda self: written.append(1)
+    )
+    size = 30 * 2**20
+    headers = FORM + f"Content-Length: {size}\r\n".encode()
+    for credentials, expected in ((b"", 401), (CREDENTIALS + b"Origin: http://x\r\n", 403)):
+        answer = served.exchange(post("/v1/jobs", headers, bytes(size), credentials))
+        assert status(answer) == expected, answer[:200]
+        assert b'"error"' in answer
+    assert written == []
+
+
+def test_a_stranger_that_waits_for_leave_to_send_is_refused_at_once(served: Any) -> None:
+    headers = FORM + b"Content-Length: 1000000\r\nExpect: 100-continue\r\n"
+    answer = served.exchange(post("/v1/jobs", headers, more=b""))
+    assert status(answer) == 401
+    assert b"100 Continue" not in answer
+    with served.connect() as connection:
+        connection.sendall(post("/v1/jobs", headers))
+        assert status(connection.recv(1000)) == 100
+
+
+@pytest.mark.parametrize(("parts", "size"), [(5000, 1), (30, 300_000)])
+def test_thousands_of_form_parts_are_refused(served: Any, parts: int, size: int) -> None:
+    body = multipart(parts, size)
+    headers = FORM + f"Content-Length: {len(body)}\r\n".encode()
+    began = time.monotonic()
+    answer = served.exchange(post("/v1/jobs", headers, body))
+    assert status(answer) == 413
+    assert b'"too_many_parts"' in answer
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (b"Content-Type: application/json\r\nContent-Length: 2\r\n", 415),
+        (b"Content-Type: text/plain\r\nContent-Length: 2\r\n", 415),
+        (b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 2\r\n", 415),
+        (b"Content-Type: multipart/form-data\r\nContent-Length: 2\r\n", 422),
+        (b"Content-Type: multipart/form-data; boundary=\xff\r\nContent-Length: 2\r\n", 422),
+        (FORM + b"Content-Length: 2\r\n", 422),
+        (FORM + b"Content-Length: -2\r\n", 400),
+        (FORM + b"Content-Length: 2x\r\n", 400),
+        (FORM + b"Transfer-Encoding: gzip\r\n", 501),
+        (FORM + b"X: " + b"y" * 40_000 + b"\r\n", 431),
+        (b"Bad Header\r\n", 400),
+    ],
+)
+def test_malformed_requests_get_the_one_error_body(
+    served: Any, headers: bytes, expected: int
+) -> None:
+    answer = served.exchange(post("/v1/jobs", headers, b"{}"))
+    assert status(answer) == expected, answer
+    assert b'{"error":' in answer.replace(b'{"error": ', b'{"error":')
+    assert b"Traceback" not in answer
+    assert b"waitress" not in answer
+
+
+# --- Slow clients --------------------------------------------------------------------------------
+
+
+def test_slow_headers_and_bodies_are_cut_off_and_nobody_waits_for_them(
+    serve: Callable[..., Any], until: Any
+) -> None:
+    served = serve(header_timeout_s=1.0, body_grace_s=1.0, max_streams=1)
+    slow = [served.connect() for _ in range(60)]
+    for number, connection in enumerate(slow):
+        if number % 2:
+            connection.sendall(b"GET /v1/jobs HTTP/1.1\r\nHost: local")
+        else:
+            connection.sendall(post("/v1/jobs", FORM + b"Content-Length: 100000\r\n", b"--"))
+        connection.setblocking(False)
+    open_ones, ends = set(slow), time.monotonic() + 10
+    while open_ones and time.monotonic() < ends:
+        began = time.monotonic()
+        assert requests.get(served.url + "/v1/health", timeout=9).status_code == 200
+        assert time.monotonic() - began < 1
+        for connection in list(open_ones):
+            try:
+                connection.send(b"x")  # a byte now and then
+                if connection.recv(1000) == b"":
+                    open_ones.discard(connection)
+            except BlockingIOError:
+                pass
+            except OSError:
+                open_ones.discard(connection)
+        time.sleep(0.1)
+    for connection in slow:
+        connection.close()
+    assert not open_ones
+
+
+def test_a_stream_that_is_never_read_gives_its_place_back(
+    serve: Callable[..., Any], until: Any, image_file: bytes
+) -> None:
+    served = serve(output_stall_s=1.0, max_streams=1)
+    job = requests.post(
+        served.url + "/v1/jobs", headers=served.headers, files={"image": image_file}, timeout=9
+    ).json()
+    claimed = served.service.store.claim()
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect(("127.0.0.1", served.port))
+    connection.sendall(get(job["events_url"]))
+
+    def a_place_is_free() -> bool:
+        if served.service.streams.acquire(blocking=False):
+            served.service.streams.release()
+            return True
+        return False
+
+    until(lambda: not a_place_is_free())
+    for _ in range(150):
+        served.service.store.note_progress(claimed, {"note": "x" * 100_000}, steps=1, notes=[])
+    until(a_place_is_free, timeout_s=10)
+    connection.close()
+
+
+def test_a_client_that_goes_away_gives_its_place_back(
+    serve: Callable[..., Any], until: Any, image_file: bytes
+) -> None:
+    served = serve(max_streams=1)
+    job = requests.post(
+        served.url + "/v1/jobs", headers=served.headers, files={"image": image_file}, timeout=9
+    ).json()
+    for _ in range(3):
+        with served.connect() as connection:
+            connection.sendall(get(job["events_url"]))
+            assert status(connection.recv(100)) == 200
+        assert until(lambda: served.service.streams.acquire(blocking=False), timeout_s=5)
+        served.service.streams.release()
+
+
+def test_a_client_of_the_one_call_that_goes_away_takes_its_job_along(
+    served: Any, until: Any, image_file: bytes
+) -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="image"; filename="i"\r\n\r\n'
+        + image_file
+        + b"\r\n--b--\r\n"
+    )
+    headers = FORM + f"Content-Length: {len(body)}\r\n".encode()
+    store = served.service.store
+    with served.connect() as connection:
+        connection.sendall(
+            post("/v1/restore", headers, body).replace(b"Connection: close\r\n", b"")
+        )
+        job = until(lambda: store.jobs())[0]
+        assert job.state.value == "queued"
+    until(lambda: store.get(job.id).state.value == "cancelled", timeout_s=5)
+    assert not (served.service.blobs.folder / job.id).exists()

@@ -1,0 +1,79 @@
+"""What the README says of the service, taken from it and run as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dip.image_io import encode_photo, read_photo
+from server.commands import COMMANDS
+from server.settings import DEFAULT_PORT
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+SECTION = README.split("## Over HTTP\n")[1].split("\n## ")[0]
+
+
+def example(language: str) -> str:
+    (found,) = re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)
+    return str(found)
+
+
+@pytest.fixture(scope="module")
+def home(
+    start_service: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, int]]:
+    """A home folder with a service in it: at the usual port, unless another program has that."""
+    home = tmp_path_factory.mktemp("home")
+    folder = home / ".local/state/dip-restore"
+    try:
+        service = start_service(folder, port=DEFAULT_PORT)
+    except AssertionError:  # it says that the port cannot be had
+        service = start_service(folder)
+    yield home, service.port
+    service.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the README names the folder on Linux")
+@pytest.mark.parametrize("language", ["sh", "python"])
+def test_the_example_returns_a_restored_picture(
+    home: tuple[Path, int], tmp_path: Path, language: str, photo: np.ndarray, mask: np.ndarray
+) -> None:
+    if language == "sh" and shutil.which("curl") is None:
+        pytest.skip("there is no curl")
+    (tmp_path / "photo.jpg").write_bytes(encode_photo(photo, "jpeg"))
+    (tmp_path / "mask.png").write_bytes(encode_photo(mask, "png"))
+    text = example(language).replace(f":{DEFAULT_PORT}/", f":{home[1]}/")
+    command = ["sh", "-c", text] if language == "sh" else [sys.executable, "-c", text]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(home[0])},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    given, restored = (read_photo(tmp_path / name) for name in ("photo.jpg", "restored.png"))
+    np.testing.assert_array_equal(restored.pixels[mask == 0], given.pixels[mask == 0])
+    assert (restored.pixels[mask > 0] != given.pixels[mask > 0]).any()
+
+
+def test_every_command_and_path_that_is_named_exists(http: Any) -> None:
+    named = set(re.findall(r"`(?:\.venv/bin/)?dip ([a-z]+)", SECTION))
+    assert {"submit", "jobs", "watch", "fetch", "cancel", "stop", "serve"} <= named
+    assert named <= set(COMMANDS)
+    paths = http.get("/openapi.json").get_json()["paths"]
+    asked = re.findall(r"`([A-Z]+) (/v1/[\w/]+)`", SECTION)
+    assert len(asked) == 5
+    for method, path in asked:
+        assert method.lower() in paths[path.replace("ID", "{job_id}")]
