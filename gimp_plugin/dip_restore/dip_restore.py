@@ -47,12 +47,12 @@ CHOICES = {
         },
     ),
     "output": (
-        "_Result",
+        "Res_ult",
         "A new layer leaves the photograph as it is; both can be undone in one step",
         {"new-layer": "a new layer above", "in-place": "painted into this layer"},
     ),
     "device": (
-        "Compute on",
+        "Compute _with",
         "Automatic takes a graphics card where there is one",
         {"auto": "automatic", "cpu": "processor", "cuda": "NVIDIA or AMD card", "mps": "Apple GPU"},
     ),
@@ -66,13 +66,13 @@ DEFAULTS = {
 }
 NUMBERS = {
     "grow": ("_Grow the damage by (px)", "Where a rim of the damage stays visible, take 2 or 3", 100),
-    "seed": ("_Seed", "Another number gives another result; the same one the same", 2**31 - 1),
+    "seed": ("S_eed", "Another number gives another result; the same one the same", 2**31 - 1),
     "iterations": ("_Iterations", "0: as many as the quality takes", 100_000),
-    "threads": ("_Threads", "0: all of the processor", 256),
+    "threads": ("Thre_ads", "0: all of the processor", 256),
     "max-memory": ("Most _memory (MB)", "0: most of what is free", 1_000_000),
 }
 ALLOW_RGB = (
-    "Convert an _indexed image to RGB",
+    "Convert an inde_xed image to RGB",
     "An indexed image has at most 256 colours, and no room for new ones",
 )
 

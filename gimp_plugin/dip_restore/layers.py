@@ -169,7 +169,10 @@ def find_damage(image: Any, layer: Any, source: str, grow_px: int) -> Damage:
 
 def _box_of(image: Any, layer: Any, source: str, whole: Rect) -> Rect:
     """A rectangle that holds all damage, as it is before it is grown."""
-    box = whole
+    _, left, top = layer.get_offsets()
+    box = whole.cut(Rect(-left, -top, image.get_width(), image.get_height()))  # what one sees
+    if box.area == 0:
+        raise Refusal("The layer lies outside the image. Move it back, then try again.")
     if not Gimp.Selection.is_empty(image):
         meet, *place = layer.mask_intersect()
         if not meet:

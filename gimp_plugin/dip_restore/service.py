@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -87,6 +88,8 @@ class Service:
         self._settings = settings
         self._say = say
         self._restarted = False
+        self._version = ""
+        self._one_at_a_time = threading.RLock()
 
     def connect(self) -> Client:
         """A client of a service that has proven itself, started if need be.
@@ -98,13 +101,14 @@ class Service:
         ClientError
             It was started and does not work.
         """
-        try:
-            client = self.running()
-        except (Unreachable, Stranger) as error:
-            client = self._start(error)
-        if self._is_outdated(client):
-            client = self._restart(client)
-        return client
+        with self._one_at_a_time:
+            try:
+                client = self.running()
+            except (Unreachable, Stranger) as error:
+                client = self._start(error)
+            if self._is_outdated():
+                client = self._restart(client)
+            return client
 
     def running(self) -> Client:
         """A client of the service that runs already.
@@ -190,7 +194,7 @@ class Service:
                     raise
             time.sleep(_LOOK_EVERY_S)
 
-    def _is_outdated(self, client: Client) -> bool:
+    def _is_outdated(self) -> bool:
         """Whether it was started before the plug-in was updated. Asked once: where restarting
         changes nothing, both speak the same version of the interface all the same."""
         wanted = self._settings.version

@@ -23,6 +23,7 @@ _GIVE_UP_AFTER_S = 120.0
 
 _PAUSE_S = 0.5
 _GOODBYE_S = 5.0
+_TELLING_ITERATIONS = 8
 
 NAMES = {"unet": "U-Net", "segnet": "SegNet"}
 
@@ -287,6 +288,7 @@ def _progress_from(event: Event) -> Progress:
     return Progress(
         text=f"{NAMES.get(data['network'], data['network'])}{where}",
         fraction=data["fraction"],
-        remaining_s=data["remaining_s"],
+        # The first iterations take longer than those that follow.
+        remaining_s=data["remaining_s"] if data["iteration"] >= _TELLING_ITERATIONS else None,
         quality_db=data["validation_psnr_db"],
     )

@@ -14,8 +14,9 @@ exec unshare --mount --propagation private bash -euc '
     shift 2
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
-    mount -t tmpfs tmpfs "$root/tmp"
-    mkdir -p "$root/host" "$root$folder"
+    mkdir -p "$folder/tmp" "$root/host"
+    mount --bind "$folder/tmp" "$root/tmp" # shared by all that are in here for the same FOLDER
+    mkdir -p "$root$folder"
     mount --rbind / "$root/host"
     mount --bind "$folder" "$root$folder"
     exec chroot "$root" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root LC_ALL=C.UTF-8 "$@"

@@ -1,0 +1,200 @@
+"""With windows, on a screen that nobody sees. Every test leaves screenshots in pictures/."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+DIALOG = "^Deep Image Prior$"
+QUICK = {"preset": "fast", "iterations": 12, "threads": 1}
+LONG = {"preset": "best", "iterations": 20_000, "threads": 1}
+ONE, TWO = ["photo"], ["photo restored (U-Net)", "photo"]
+
+
+@pytest.fixture(autouse=True)
+def forgotten(gimp: Any) -> None:
+    """What an earlier test chose last."""
+    for path in (gimp.config / "plug-in-settings").glob("*.last"):
+        path.unlink()
+
+
+def press_restore(screen: Any) -> str:
+    """From the menu to the window that shows the work, at work."""
+    dialog = screen.open_dialog()
+    screen.keys(dialog, "alt+t")
+    screen.until(lambda: dialog not in screen.windows(DIALOG), "the questions to be gone")
+    window: str = screen.wait_window(DIALOG)
+    return window
+
+
+def wait_for_pictures(screen: Any, window: str, number: int = 2) -> float:
+    """Wait until the preview has changed this often; how long the first took, s."""
+    began, first = time.monotonic(), 0.0
+    for _ in range(number):
+        seen = screen.pixels(window)
+        screen.until(lambda seen=seen: screen.pixels(window) != seen, "the preview to move", 60)
+        first = first or time.monotonic() - began
+    return first
+
+
+def test_menu_dialog_work_result_and_undo(screen: Any) -> None:
+    screen.remember(**LONG)
+    screen.start_gimp()
+    screen.open_menu()
+    screen.picture("1-menu")
+    screen.run("xdotool", "key", "Return")
+    dialog = screen.wait_window(DIALOG)
+    screen.picture("2-dialog")
+    screen.keys(dialog, "alt+t")
+    screen.until(lambda: dialog not in screen.windows(DIALOG), "the questions to be gone")
+    window = screen.wait_window(DIALOG)
+    wait_for_pictures(screen, window)
+    screen.picture("3-work")
+    screen.keys(window, "alt+b")  # as it was before
+    time.sleep(0.5)
+    screen.picture("4-before")
+    assert screen.state["layers"] == ONE
+    screen.keys(window, "alt+s")
+    screen.until(lambda: screen.layers == TWO, "the new layer")
+    assert screen.state["same"]
+    assert screen.state["selected"]
+    screen.wait_gone(DIALOG)
+    time.sleep(0.5)
+    screen.picture("5-result")
+    screen.keys(screen.main, "ctrl+z")
+    screen.until(lambda: screen.layers == ONE, "the layer to be taken away")
+    assert screen.state["selected"]  # nothing else was undone
+    screen.picture("6-undone")
+
+
+def test_the_first_picture_comes_within_three_seconds(screen: Any, gimp: Any) -> None:
+    gimp.dip("stop")  # from nothing: the service is started while the questions are answered
+    screen.remember(**LONG)
+    screen.start_gimp()
+    dialog = screen.open_dialog()
+    time.sleep(6)  # a person reads
+    screen.keys(dialog, "alt+t")
+    pressed = time.monotonic()
+    with gimp.client() as client:
+        screen.until(lambda: any(job["preview"] for job in client.jobs()[:1]), "a preview", 30, 0.05)
+    took_s = time.monotonic() - pressed
+    print(f"first preview {took_s:.1f} s after the press")
+    window = screen.wait_window(DIALOG)
+    screen.keys(window, "alt+c")
+    screen.wait_gone(DIALOG)
+    assert took_s < 3
+
+
+def test_cancel_leaves_nothing(screen: Any, jobs: Callable[[], list[dict[str, Any]]]) -> None:
+    screen.remember(**LONG)
+    screen.start_gimp()
+    window = press_restore(screen)
+    wait_for_pictures(screen, window)
+    assert jobs()[0]["state"] == "running"
+    screen.keys(window, "alt+c")
+    screen.wait_gone(DIALOG)
+    screen.until(lambda: jobs()[0]["state"] == "cancelled", "the job to be cancelled", 5)
+    assert screen.layers == ONE
+    assert screen.state["same"]
+    screen.picture("7-cancelled")
+
+
+def test_gimp_stays_usable_and_closing_the_image_is_noticed(screen: Any) -> None:
+    screen.remember(**{**LONG, "iterations": 100_000})
+    screen.start_gimp()
+    window = press_restore(screen)
+    wait_for_pictures(screen, window, 1)
+    screen.keys(screen.main, "ctrl+shift+a")  # Select > None
+    screen.until(lambda: not screen.state["selected"], "GIMP to obey")
+    screen.keys(screen.main, "ctrl+w")
+    screen.until(lambda: not screen.state["valid"], "the image to be closed")
+    window = screen.wait_window(DIALOG)
+    screen.keys(window, "alt+s")
+    message = screen.wait_window("GIMP Message|GIMP-Message|Message")
+    time.sleep(0.5)
+    screen.picture("8-image-closed", "root")
+    assert message
+
+
+def test_repeating_with_the_last_values(
+    screen: Any, jobs: Callable[[], list[dict[str, Any]]]
+) -> None:
+    screen.remember(**QUICK, seed=7)
+    screen.start_gimp()
+    press_restore(screen)
+    screen.until(lambda: screen.layers == TWO, "the new layer")
+    screen.wait_gone(DIALOG)
+    screen.keys(screen.main, "ctrl+f")
+    screen.until(lambda: len(screen.layers) == 3, "another layer")
+    assert not screen.windows(DIALOG)
+
+
+def test_gimps_own_cancel_ends_the_job(
+    screen: Any, jobs: Callable[[], list[dict[str, Any]]]
+) -> None:
+    screen.remember(**QUICK)
+    screen.start_gimp()
+    press_restore(screen)
+    screen.until(lambda: screen.layers == TWO, "the new layer")
+    screen.wait_gone(DIALOG)
+    screen.remember(**LONG)
+    # GIMP keeps last values in memory; asking again is the way to change them.
+    dialog = screen.open_dialog()
+    screen.keys(dialog, "alt+t")
+    screen.until(lambda: any(job["state"] == "running" for job in jobs()), "the job to run")
+    running = next(job["id"] for job in jobs() if job["state"] == "running")
+    plug_in = next(
+        process
+        for process in psutil.process_iter()
+        if any("plug-ins/dip_restore/dip_restore.py" in word for word in process.cmdline())
+    )
+    plug_in.send_signal(signal.SIGKILL)  # as GIMP does
+    screen.until(
+        lambda: next(job for job in jobs() if job["id"] == running)["state"] == "cancelled",
+        "the lease to run out",
+        30,
+    )
+    assert screen.state["same"]
+
+
+def test_where_the_service_cannot_be_started_its_command_is_shown(screen: Any, gimp: Any) -> None:
+    gimp.dip("stop")
+    screen.variables = {"FLATPAK_ID": "org.gimp.GIMP"}
+    screen.remember(**QUICK)
+    screen.start_gimp()
+    window = press_restore(screen)
+    time.sleep(1.5)
+    screen.picture("9-command")
+    assert screen.windows(DIALOG) == [window]
+    serving = subprocess.Popen(
+        [gimp.command[-3], "-m", "dip", "serve"],
+        env={**os.environ, "DIP_DATA_DIR": str(gimp.data_dir), "PYTHONPATH": gimp.checkout},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        screen.until(lambda: screen.layers == TWO, "the work to go on by itself")
+    finally:
+        serving.terminate()
+        serving.wait()
+
+
+def test_an_indexed_image_is_converted_where_that_is_allowed(screen: Any) -> None:
+    screen.remember(**QUICK)
+    screen.start_gimp(indexed=True)
+    dialog = screen.open_dialog()
+    time.sleep(0.5)
+    screen.picture("10-indexed")
+    screen.keys(dialog, "alt+x", "alt+t")
+    screen.until(lambda: screen.layers == TWO, "the new layer")
+    assert screen.state["mode"] == "rgb"
+    screen.keys(screen.main, "ctrl+z")
+    screen.until(lambda: screen.layers == ONE, "the layer to be taken away")
+    screen.until(lambda: screen.state["mode"] == "indexed", "the mode to be as it was", 5)
