@@ -36,7 +36,6 @@ _ADVANCED = ("seed", "iterations", "device", "threads", "max-memory")
 def begin(name: str) -> None:
     """Make windows possible. Without a screen this ends the process."""
     GimpUi.init(name)
-    GimpUi.dialogs_show_help_button(False)  # the tooltips are all there is
 
 
 # --- Before --------------------------------------------------------------------------------------
@@ -48,6 +47,8 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     _suggest_damage(config, image, layer)
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Deep Image Prior")
     dialog.set_ok_label("Res_tore")
+    if help_button := dialog.get_widget_for_response(Gtk.ResponseType.HELP):
+        help_button.hide()  # the tooltips are all there is
     names = ["damage", "grow", "network", "preset", "output"]
     if layer.is_indexed():
         names.append("allow-rgb")

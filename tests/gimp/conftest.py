@@ -252,6 +252,16 @@ class Screen:
             self.run("xdotool", "key", "--clearmodifiers", key)
             time.sleep(0.15)
 
+    def press(self, window: str, key: str, until: Callable[[], Any], what: str) -> None:
+        """Press a key until it has its effect: a window that has just opened takes none yet."""
+        ends = time.monotonic() + 40
+        while not until():
+            assert time.monotonic() < ends, f"{key} was pressed for 40 s, without {what}"
+            if self.run("xdotool", "windowactivate", "--sync", window).returncode == 0:
+                self.run("xdotool", "key", "--clearmodifiers", key)
+            with suppress(TimeoutError):
+                self.wait(until, 2)
+
     def click(self, window: str, x: int, y: int) -> None:
         """Click into a window, at a place counted from its corner."""
         self.run("xdotool", "windowactivate", "--sync", window)
@@ -276,12 +286,18 @@ class Screen:
     def until(
         self, condition: Callable[[], Any], what: str, timeout_s: float = 60, every_s: float = 0.2
     ) -> Any:
+        try:
+            return self.wait(condition, timeout_s, every_s)
+        except TimeoutError:
+            with suppress(AssertionError):
+                self.picture("failure")
+            pytest.fail(f"waited {timeout_s:.0f} s for {what}; see {PICTURES}/failure-*.png")
+
+    def wait(self, condition: Callable[[], Any], timeout_s: float, every_s: float = 0.2) -> Any:
         ends = time.monotonic() + timeout_s
         while not (value := condition()):
             if time.monotonic() > ends:
-                with suppress(AssertionError):
-                    self.picture("failure")
-                pytest.fail(f"waited {timeout_s:.0f} s for {what}; see {PICTURES}/failure-*.png")
+                raise TimeoutError
             time.sleep(every_s)
         return value
 
