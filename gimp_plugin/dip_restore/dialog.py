@@ -69,7 +69,9 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     def look(*_: Any) -> None:
         source, grow_px = config.get_property("damage"), config.get_property("grow")
         try:
-            layers.check_output(image, layer, config.get_property("output"), source, convert=True)
+            layers.check_output(
+                image, layer, config.get_property("output"), source, config.get_property("allow-rgb")
+            )
             damage = layers.find_damage(image, layer, source, grow_px)
         except layers.Refusal as refusal:
             found.set_markup(f"<b>{GLib.markup_escape_text(str(refusal))}</b>")
@@ -78,7 +80,10 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
             found.set_text(f"To be restored: {damage.in_words}.")
             dialog.set_response_sensitive(Gtk.ResponseType.OK, True)
 
-    watched = [config.connect(f"notify::{name}", look) for name in ("damage", "grow", "output")]
+    watched = [
+        config.connect(f"notify::{name}", look)
+        for name in ("damage", "grow", "output", "allow-rgb")
+    ]
     # The image can be worked on meanwhile: the selection may be made now.
     watched_window = dialog.connect("focus-in-event", lambda *_: look())
     look()

@@ -77,8 +77,8 @@ def check_output(image: Any, layer: Any, output: str, damage: str, convert: bool
     """Raise Refusal where a result could not be put in afterwards."""
     if layer.is_indexed() and not convert:
         raise Refusal(
-            "This image is indexed: it cannot hold new colours. Convert it to RGB first, with "
-            "Image > Mode > RGB, or allow it in the dialog."
+            "This image is indexed: it has no room for new colours. Allow its conversion to RGB "
+            "in the dialog, or convert it yourself with Image > Mode > RGB."
         )
     if output != IN_PLACE:
         return

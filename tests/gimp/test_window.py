@@ -114,6 +114,7 @@ def test_gimp_stays_usable_and_closing_the_image_is_noticed(screen: Any) -> None
     screen.keys(screen.main, "ctrl+shift+a")  # Select > None
     screen.until(lambda: not screen.state["selected"], "GIMP to obey")
     screen.keys(screen.main, "ctrl+w")
+    screen.keys(screen.wait_window("^Close "), "ctrl+d")  # discard changes
     screen.until(lambda: not screen.state["valid"], "the image to be closed")
     window = screen.wait_window(DIALOG)
     screen.press(window, "alt+s", lambda: screen.windows("GIMP Message"), "a message")
@@ -183,7 +184,9 @@ def test_an_indexed_image_is_converted_where_that_is_allowed(screen: Any) -> Non
     screen.start_gimp(indexed=True)
     dialog = screen.open_dialog()
     time.sleep(0.5)
+    screen.keys(dialog, "alt+t")
     screen.picture("10-indexed")
+    assert screen.windows(DIALOG) == [dialog]  # not before it is allowed
     screen.keys(dialog, "alt+x")
     press_restore(screen, dialog)
     screen.until(lambda: screen.layers == TWO, "the new layer")
