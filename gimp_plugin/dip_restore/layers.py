@@ -278,8 +278,13 @@ def cut_out(
     """
     damage = find_damage(image, layer, source, grow_px)
     samples, sample_type = _samples_of(image)
-    # What is transparent has no colour worth knowing, and becomes opaque.
-    alpha = layer.has_alpha() and source != TRANSPARENCY
+    # What is transparent has no colour worth knowing, and becomes opaque. Where all around is
+    # opaque there is nothing to learn of transparency.
+    alpha = (
+        layer.has_alpha()
+        and source != TRANSPARENCY
+        and not masks.opaque_outside(_read(layer, damage.part, "A u8"), damage.unknown)
+    )
     channels = (1 if layer.is_gray() else 3) + alpha
     pixels = _read(layer, damage.part, _format_name(layer, alpha, sample_type))
     order = Order(
@@ -356,13 +361,13 @@ def put_in(image: Any, cutting: Cutting, results: list[Filled]) -> None:
 
 
 def _lay_over(image: Any, cutting: Cutting, results: list[Filled]) -> None:
-    """New layers above, the first one on top and visible."""
+    """New layers above, the first one on top, and it alone visible."""
     layer = cutting.layer
     chosen = image.get_selected_layers()
     kind = Gimp.ImageType.GRAYA_IMAGE if layer.is_gray() else Gimp.ImageType.RGBA_IMAGE
     _, left, top = layer.get_offsets()
     parent = layer.get_parent()
-    for number, result in reversed(list(enumerate(results))):
+    for number, result in enumerate(results):
         new = Gimp.Layer.new(
             image,
             f"{layer.get_name()} restored ({result.network})",

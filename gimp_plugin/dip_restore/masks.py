@@ -94,6 +94,12 @@ def context_px(damage: bytes, width: int) -> int:
     return max(_THIN_CONTEXT_PX, round(_HOLE_CONTEXT * thickness)) + 2 * _BLOCK_PX
 
 
+def opaque_outside(alpha: bytes, unknown: bytes) -> bool:
+    """Whether everything that can be learnt from is opaque."""
+    either = int.from_bytes(alpha, "big") | int.from_bytes(unknown.translate(CLEARLY), "big")
+    return either == (1 << (8 * len(alpha))) - 1
+
+
 def crop(damage: bytes, width: int, part: Rect) -> bytes:
     """The pixels of a rectangle."""
     return b"".join(

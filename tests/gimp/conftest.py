@@ -114,14 +114,17 @@ class Gimp:
         enter = str(HERE / "enter_root.sh")
         return [enter, str(self.root), str(self.folder), "env", *pairs, *command]
 
-    def batch(self, case: str, timeout_s: float = DEFAULT_TIMEOUT_S, **given: Any) -> Any:
+    def batch(
+        self, case: str, timeout_s: float = DEFAULT_TIMEOUT_S, fonts: bool = False, **given: Any
+    ) -> Any:
         """Run a function of inside.py in a GIMP without windows, and return what it returns."""
         self._share_scripts()
         answer = self.folder / "answer.json"
         answer.unlink(missing_ok=True)
         done = subprocess.run(
             self.inside(
-                "gimp-console", "--no-interface", "--no-splash", "--no-data", "--no-fonts",
+                "gimp-console", "--no-interface", "--no-splash", "--no-data",
+                *([] if fonts else ["--no-fonts"]),
                 "--batch-interpreter=python-fu-eval", "-b", self._call(case, given, answer),
                 "--quit",
             ),

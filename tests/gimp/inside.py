@@ -109,10 +109,11 @@ def spoil(layer, rectangle=SCRATCH):
 
 
 def visible(image):
-    """What one sees, in the image's own precision."""
+    """What one sees, in 8 bit: in floats, GIMP's own merging of layers shows in the last digit."""
     copy = image.duplicate()
     layer = copy.merge_visible_layers(Gimp.MergeType.CLIP_TO_IMAGE)
-    data = read(layer)
+    colours = "Y'A u8" if layer.is_gray() else "R'G'B'A u8"
+    data = read(layer, Babl.get_name(Babl.format_with_space(colours, layer.get_format())))
     size = layer.get_width(), layer.get_height(), layer.get_offsets()[1:]
     copy.delete()
     return data, size
@@ -201,19 +202,19 @@ def matrix(cases):
     return {"done": len(cases), "wrong": wrong}
 
 
-def one_case(mode, precision, alpha, profile, source, output, feather=0, network="unet"):
+def one_case(
+    mode, precision, alpha, profile, source, output, iterations, feather=0, network="unet"
+):
     image, layer = make_image(mode, precision, alpha, profile)
     try:
         truth = floats(layer, alpha=False)
         mark(image, layer, source, feather)
         restored = unknown_pixels(image, layer, source)
         stored = read(layer)
-        mask = layer.get_mask()
-        stored_mask = read(mask) if mask else None
         seen, size = visible(image)
         selection = read(image.get_selection())
         succeed(
-            image, [layer], damage=source, output=output, iterations=60, seed=3, network=network
+            image, [layer], damage=source, output=output, iterations=iterations, network=network
         )
         problems = []
         layers = image.get_layers()
@@ -237,12 +238,11 @@ def one_case(mode, precision, alpha, profile, source, output, feather=0, network
         now_seen, now_size = visible(image)
         if now_size != size:
             problems.append(f"the image was {size} and is {now_size}")
-        elif outside := differing(seen, now_seen, len(seen) // (WIDTH * HEIGHT)) - restored:
+        elif outside := differing(seen, now_seen, len(seen) // (WIDTH * HEIGHT), 1) - restored:
             problems.append(f"{len(outside)} visible pixels outside were changed")
-        problems += far_off(image, layer, truth, restored, output)
-        # One step back, and everything is as it was.
-        if not undo_works(image, layer, stored, mask, stored_mask):
-            problems.append("one step of undo does not bring it all back")
+        problems += far_off(image, truth, restored, iterations)
+        if image.get_channels():
+            problems.append("a channel was left behind")
         return problems
     finally:
         image.delete()
@@ -276,35 +276,37 @@ def unknown_pixels(image, layer, source):
     return {number for number, value in enumerate(plane) if value != none}
 
 
-def differing(one, other, size):
-    """Numbers of the pixels that differ; each is `size` bytes."""
+def differing(one, other, size, tolerance=0):
+    """Numbers of the pixels that differ by more; each is `size` bytes."""
     if one == other:
         return set()
-    return {
-        start // size
-        for start in range(0, len(one), size)
-        if one[start : start + size] != other[start : start + size]
-    }
+    found = set()
+    for start in range(0, len(one), size):
+        here, there = one[start : start + size], other[start : start + size]
+        if here != there and max(abs(a - b) for a, b in zip(here, there, strict=True)) > tolerance:
+            found.add(start // size)
+    return found
 
 
-def far_off(image, layer, truth, restored, output):
-    """Whether what was filled is the colour it should be, and opaque."""
+def far_off(image, truth, restored, iterations):
+    """Whether what was filled is opaque, and, where it was fitted for long, of the right colour."""
     copy = image.duplicate()
     merged = copy.merge_visible_layers(Gimp.MergeType.CLIP_TO_IMAGE)
     found = floats(merged, alpha=True) if merged.has_alpha() else floats(merged)
     core = inner_pixels()
-    worst = total = count = 0
+    total = count = 0
     for number in restored & core:
         here, there = found[number // WIDTH][number % WIDTH], truth[number // WIDTH][number % WIDTH]
         if merged.has_alpha() and here[-1] < 0.99:
             copy.delete()
             return [f"pixel {number} is transparent: {here}"]
         error = max(abs(a - b) for a, b in zip(here, there, strict=False))
-        worst, total, count = max(worst, error), total + error, count + 1
+        total, count = total + error, count + 1
     copy.delete()
     if not count:
         return ["nothing was restored"]
-    return [f"the fill is off by {total / count:.3f}"] if total / count > 0.08 else []
+    error = total / count
+    return [f"the fill is off by {error:.3f}"] if error > 0.08 and iterations >= 40 else []
 
 
 def inner_pixels():
@@ -315,14 +317,6 @@ def inner_pixels():
         for row in range(y + 3, y + height - 3)
         for column in range(x + 3, x + width - 3)
     }
-
-
-def undo_works(image, layer, stored, mask, stored_mask):
-    """Plug-ins cannot press Undo; so the group is looked at by what it left: see the window tests.
-
-    What can be asked here: nothing is left open, nothing was left behind.
-    """
-    return not image.get_channels() and image.undo_is_enabled()
 
 
 # --- Geometry ------------------------------------------------------------------------------------
@@ -346,7 +340,7 @@ def offsets():
                 for number in range(WIDTH * HEIGHT)
                 if x - 1 <= number % WIDTH < x + width + 1 and y - 1 <= number // WIDTH < y + height + 1
             }
-            succeed(image, [layer], output=output, iterations=60)
+            succeed(image, [layer], output=output, iterations=3)
             changed = differing(before, read(layer), 3)
             if output == "in-place" and not (changed and changed <= selected):
                 wrong.append(f"{left} {top}: {len(changed - selected)} outside")
@@ -402,7 +396,7 @@ def only_some_of_the_damage():
         mark(image, layer, "transparency", 0)
         write(layer, (40, 60, 30, 5), struct.pack("<4f", 1, 0, 1, 0) * 150)
         image.select_rectangle(Gimp.ChannelOps.REPLACE, 30, 20, 60, 25)
-        succeed(image, [layer], damage="transparency", output=output, iterations=60)
+        succeed(image, [layer], damage="transparency", output=output, iterations=3)
         seen = visible_alpha(image)
         if any(seen[row * WIDTH + 50] for row in range(60, 65)):
             wrong.append(f"{output}: the other scratch was filled")
@@ -553,10 +547,9 @@ def bad_situations():
 
     image, layer = make_image()
     text = Gimp.TextLayer.new(image, "words", Gimp.context_get_font(), 20, Gimp.Unit.pixel())
-    if text is not None:
-        image.insert_layer(text, None, 0)
-        image.select_rectangle(Gimp.ChannelOps.REPLACE, 5, 5, 10, 10)
-        answers["text"] = refused(image, [text])
+    image.insert_layer(text, None, 0)
+    image.select_rectangle(Gimp.ChannelOps.REPLACE, 5, 5, 10, 10)
+    answers["text"] = refused(image, [text])
 
     image, layer = make_image()
     spoil(layer)
@@ -568,7 +561,6 @@ def bad_situations():
 
     image, layer = make_image()
     image.select_rectangle(Gimp.ChannelOps.REPLACE, 5, 5, 20, 20)
-    layer.edit_copy = None
     Gimp.edit_copy([layer])
     floating = Gimp.edit_paste(layer, False)[0]
     answer = restore(image, [floating])
