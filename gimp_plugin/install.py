@@ -113,7 +113,7 @@ def choose_folders(
                 f"GIMP {gimp.version} ({gimp.kind}) is too old for the plug-in: it needs GIMP 3."
             )
             continue
-        places = [place for place in roots(home, environment).get(gimp.kind, [])]
+        places = list(roots(home, environment).get(gimp.kind, []))
         if gimp.kind == "flatpak":  # it takes the system's folder where there is one
             places = [*roots(home, environment)["system"], *places]
         if any((place / gimp.version).is_dir() for place in places):

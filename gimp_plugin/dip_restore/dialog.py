@@ -70,7 +70,11 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
         source, grow_px = config.get_property("damage"), config.get_property("grow")
         try:
             layers.check_output(
-                image, layer, config.get_property("output"), source, config.get_property("allow-rgb")
+                image,
+                layer,
+                config.get_property("output"),
+                source,
+                config.get_property("allow-rgb"),
             )
             damage = layers.find_damage(image, layer, source, grow_px)
         except layers.Refusal as refusal:

@@ -65,7 +65,11 @@ DEFAULTS = {
     "device": "auto",
 }
 NUMBERS = {
-    "grow": ("_Grow the damage by (px)", "Where a rim of the damage stays visible, take 2 or 3", 100),
+    "grow": (
+        "_Grow the damage by (px)",
+        "Where a rim of the damage stays to be seen, take 2",
+        100,
+    ),
     "seed": ("S_eed", "Another number gives another result; the same one the same", 2**31 - 1),
     "iterations": ("_Iterations", "0: as many as the quality takes", 100_000),
     "threads": ("Thre_ads", "0: all of the processor", 256),
@@ -77,7 +81,7 @@ ALLOW_RGB = (
 )
 
 
-class DipRestore(Gimp.PlugIn):  # type: ignore[misc]
+class DipRestore(Gimp.PlugIn):
     """The plug-in, as GIMP asks for it."""
 
     def do_query_procedures(self) -> list[str]:
@@ -106,9 +110,7 @@ class DipRestore(Gimp.PlugIn):  # type: ignore[misc]
             choice = Gimp.Choice.new()
             for number, (option, text) in enumerate(options.items()):
                 choice.add(option, number, text, "")
-            procedure.add_choice_argument(
-                argument, label, says, choice, DEFAULTS[argument], flags
-            )
+            procedure.add_choice_argument(argument, label, says, choice, DEFAULTS[argument], flags)
         for argument, (label, says, most) in NUMBERS.items():
             procedure.add_int_argument(argument, label, says, 0, most, 0, flags)
         procedure.add_boolean_argument("allow-rgb", *ALLOW_RGB, False, flags)

@@ -86,8 +86,8 @@ def check_output(image: Any, layer: Any, output: str, damage: str, convert: bool
     while holder is not None:
         if holder.get_lock_content():
             raise Refusal(
-                f"The pixels of “{holder.get_name()}” are locked. Unlock them in the Layers dialog, "
-                "or choose “a new layer” as the result."
+                f"The pixels of “{holder.get_name()}” are locked. Unlock them in the Layers "
+                "dialog, or choose “a new layer” as the result."
             )
         holder = holder.get_parent()
     if layer.get_lock_alpha() and damage == TRANSPARENCY:
@@ -194,9 +194,7 @@ def _box_of(image: Any, layer: Any, source: str, whole: Rect) -> Rect:
     return Rect(box.x + inner.x, box.y + inner.y, inner.width, inner.height)
 
 
-def _coverage(
-    image: Any, layer: Any, source: str, part: Rect, grow_px: int
-) -> tuple[bytes, bytes]:
+def _coverage(image: Any, layer: Any, source: str, part: Rect, grow_px: int) -> tuple[bytes, bytes]:
     """Of a part of the layer: what is to be filled, and what is not to be learnt from."""
     selected = None
     if not Gimp.Selection.is_empty(image):

@@ -37,10 +37,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", params=["3.0", "3.2"])
-def gimp(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gimp]:
+def gimp(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gimp]:
     """GIMP with the plug-in installed."""
     made = subprocess.run(
-        [HERE / "make_root.sh", request.param], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [HERE / "make_root.sh", request.param], capture_output=True,
         text=True, check=False,
     )  # fmt: skip
     if made.returncode:
@@ -221,7 +223,7 @@ class Screen:
         folder = self.gimp.config / "plug-in-settings"
         folder.mkdir(exist_ok=True)
         lines = [
-            f'({name.replace("_", "-")} {json.dumps(value)})' for name, value in values.items()
+            f"({name.replace('_', '-')} {json.dumps(value)})" for name, value in values.items()
         ]
         (folder / "GimpProcedureConfigRun-dip-restore.last").write_text("\n".join(lines) + "\n")
 
@@ -239,8 +241,7 @@ class Screen:
     # --- Windows ---------------------------------------------------------------------------------
 
     def windows(self, title: str) -> list[str]:
-        found = self.run("xdotool", "search", "--onlyvisible", "--name", title).stdout.split()
-        return found
+        return self.run("xdotool", "search", "--onlyvisible", "--name", title).stdout.split()
 
     def wait_window(self, title: str, timeout_s: float = 60) -> str:
         self.until(lambda: self.windows(title), f"a window named {title}", timeout_s)

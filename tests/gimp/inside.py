@@ -100,7 +100,7 @@ def floats(drawable, alpha=None):
 
 def spoil(layer, rectangle=SCRATCH):
     """Paint damage."""
-    x, y, width, height = rectangle
+    width, height = rectangle[2:]
     pixel = [1.0] if layer.is_gray() else [1.0, 0.0, 1.0]
     if layer.has_alpha():
         pixel.append(1.0)
@@ -225,9 +225,7 @@ def one_case(
             problems.append("the selection is another")
         if image.get_selected_layers() != [layer]:
             problems.append("another layer is chosen")
-        if image.get_precision() != getattr(
-            Gimp.Precision, precision.upper().replace("-", "_")
-        ):
+        if image.get_precision() != getattr(Gimp.Precision, precision.upper().replace("-", "_")):
             problems.append("the precision is another")
         now = read(layer)
         if output == "new-layer" and now != stored:
@@ -258,7 +256,11 @@ def mark(image, layer, source, feather):
             Gimp.Selection.feather(image, feather)
     elif source == "transparency":
         count = (1 if layer.is_gray() else 3) + 1
-        write(layer, SCRATCH, struct.pack(f"<{count}f", *([1.0] * (count - 1)), 0.0) * (width * height))
+        write(
+            layer,
+            SCRATCH,
+            struct.pack(f"<{count}f", *([1.0] * (count - 1)), 0.0) * (width * height),
+        )
     else:
         mask = layer.create_mask(Gimp.AddMaskType.WHITE)
         layer.add_mask(mask)
@@ -338,7 +340,8 @@ def offsets():
             selected = {
                 number
                 for number in range(WIDTH * HEIGHT)
-                if x - 1 <= number % WIDTH < x + width + 1 and y - 1 <= number // WIDTH < y + height + 1
+                if x - 1 <= number % WIDTH < x + width + 1
+                and y - 1 <= number // WIDTH < y + height + 1
             }
             succeed(image, [layer], output=output, iterations=3)
             changed = differing(before, read(layer), 3)
@@ -367,7 +370,10 @@ def partly_outside():
         if any(number % WIDTH >= 12 for number in changed):
             wrong.append(f"{output}: pixels outside the selection were changed")
         new = image.get_layers()[0]
-        if output == "new-layer" and (new.get_width(), tuple(new.get_offsets()[1:])) != (12, (30, 20)):
+        if output == "new-layer" and (new.get_width(), tuple(new.get_offsets()[1:])) != (
+            12,
+            (30, 20),
+        ):
             wrong.append(f"the layer is {new.get_width()} px wide at {new.get_offsets()}")
         image.delete()
     return wrong

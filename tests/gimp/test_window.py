@@ -85,7 +85,9 @@ def test_the_first_picture_comes_within_three_seconds(screen: Any, gimp: Any) ->
     press_restore(screen, dialog)
     pressed = time.monotonic()
     with gimp.client() as client:
-        screen.until(lambda: any(job["preview"] for job in client.jobs()[:1]), "a preview", 30, 0.05)
+        screen.until(
+            lambda: any(job["preview"] for job in client.jobs()[:1]), "a preview", 30, 0.05
+        )
     took_s = time.monotonic() - pressed
     print(f"first preview {took_s:.1f} s after the press")
     window = screen.wait_window(DIALOG)
