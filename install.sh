@@ -8,12 +8,17 @@ readonly CPU_INDEX=https://download.pytorch.org/whl/cpu
 
 usage() {
     cat <<END
-Usage: ./install.sh [--torch-index URL] [--no-demo] [--help]
+Usage: ./install.sh [--torch-index URL] [--gimp-dir FOLDER] [--uninstall] [--no-demo] [--help]
 
-Installs the photo restoration tool into .venv beside this file, and nowhere else.
+Installs the photo restoration tool into .venv beside this file, and the plug-in into every GIMP 3
+of yours; nothing else is written to.
 
   --torch-index URL  take PyTorch $TORCH_VERSION from this package index
                      (for a certain CUDA or ROCm version, or a mirror of your own)
+  --gimp-dir FOLDER  put the plug-in into this GIMP only: its folder as Edit > Preferences >
+                     Folders shows it, such as ~/.config/GIMP/3.0
+  --uninstall        take the plug-in out of GIMP again (with --gimp-dir: of that one), and
+                     do nothing else; to remove the rest, delete this folder
   --no-demo          do not restore the demonstration picture at the end
   --help             show this text
 
@@ -38,6 +43,8 @@ fail() { # message, what to do...
 parse_arguments() {
     torch_index=
     demo=yes
+    gimp_dir=
+    uninstall=no
     while (($#)); do
         case $1 in
             --torch-index)
@@ -46,6 +53,13 @@ parse_arguments() {
                 shift
                 ;;
             --torch-index=?*) torch_index=${1#*=} ;;
+            --gimp-dir)
+                [[ -n ${2-} ]] || { echo "install.sh: --gimp-dir needs a folder" >&2; exit 2; }
+                gimp_dir=$2
+                shift
+                ;;
+            --gimp-dir=?*) gimp_dir=${1#*=} ;;
+            --uninstall) uninstall=yes ;;
             --no-demo) demo=no ;;
             -h | --help) usage; exit 0 ;;
             *)
@@ -205,6 +219,23 @@ install_package() {
     echo "$wanted" >"$NOTES/package"
 }
 
+# --- GIMP -------------------------------------------------------------------------------------
+
+install_plug_in() {
+    say "Putting the plug-in into GIMP"
+    "$ENVIRONMENT/bin/dip" gimp install ${gimp_dir:+--gimp-dir "$gimp_dir"} || fail \
+        "everything else is installed; only the plug-in for GIMP is not." \
+        "Mend what is said above, then run ./install.sh again."
+}
+
+uninstall_plug_in() {
+    [[ -x $ENVIRONMENT/bin/dip ]] || fail "nothing is installed here." \
+        "The plug-in is the folder dip_restore among the plug-ins of GIMP: delete it there."
+    "$ENVIRONMENT/bin/dip" gimp uninstall ${gimp_dir:+--gimp-dir "$gimp_dir"}
+}
+
+# --- The demonstration ------------------------------------------------------------------------
+
 run_demo() {
     say "Restoring a demonstration picture (about a minute)"
     "$ENVIRONMENT/bin/dip" demo -o demo/ ||
@@ -214,13 +245,19 @@ run_demo() {
 
 main() {
     parse_arguments "$@"
+    [[ -z $gimp_dir || $gimp_dir == /* ]] || gimp_dir=$PWD/$gimp_dir
     cd "$(dirname "${BASH_SOURCE[0]}")"
+    if [[ $uninstall == yes ]]; then
+        uninstall_plug_in
+        return
+    fi
     trap 'printf "\ninstall.sh: stopped. Run ./install.sh again to finish.\n" >&2; exit 130' INT TERM
     { : >"$LOG"; } 2>/dev/null || fail "this folder cannot be written to: $PWD" "Copy it to a place of your own, and run ./install.sh there."
     choose_python
     make_environment
     install_torch
     install_package
+    install_plug_in
     [[ $demo == no ]] || run_demo
     say "Ready: $ENVIRONMENT/bin/dip restore photo.jpg --mask mask.png -o restored.png"
 }

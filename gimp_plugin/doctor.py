@@ -111,7 +111,7 @@ def _imports(folder: Path) -> str:
         "import masks, service, session"
     )
     done = subprocess.run(
-        [python, "-I", "-c", code, str(folder / "vendor"), str(folder)],
+        [python, "-I", "-S", "-c", code, str(folder / "vendor"), str(folder)],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""

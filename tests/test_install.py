@@ -51,7 +51,7 @@ case $call in
         cat >.venv/bin/dip <<'END'
 #!/bin/bash
 echo "dip $*" >>"$CALLS"
-[[ $FAULT != "the demo fails" ]]
+[[ $FAULT != "the demo fails" || $1 != demo ]] && [[ $FAULT != "GIMP fails" || $1 != gimp ]]
 END
         chmod +x .venv/bin/dip
         ;;
@@ -135,6 +135,7 @@ def test_it_installs_torch_first_and_ends_with_the_demo(here: Installation) -> N
     constraints = here.place / ".venv/.install/constraints.txt"
     assert constraints.read_text() == "torch==2.13.0+cpu\n"
     assert here.ran_demo
+    assert "dip gimp install" in here.calls.read_text().splitlines()
     assert "dip restore photo.jpg --mask mask.png" in said.splitlines()[-1]
 
 
@@ -191,6 +192,7 @@ def test_an_index_that_is_named_is_used_and_remembered(here: Installation, form:
         (["--fast"], "unknown option '--fast'"),
         (["extra"], "unknown option 'extra'"),
         (["--torch-index"], "--torch-index needs a URL"),
+        (["--gimp-dir"], "--gimp-dir needs a folder"),
     ],
 )
 def test_a_wrong_option_is_named_and_nothing_is_done(
@@ -206,7 +208,15 @@ def test_a_wrong_option_is_named_and_nothing_is_done(
 def test_help_names_every_option(here: Installation) -> None:
     status, said = here.run("--help")
     assert status == 0
-    for option in ("--torch-index URL", "--no-demo", "--help", "PYTHON=", "3.10 or newer"):
+    for option in (
+        "--torch-index URL",
+        "--gimp-dir FOLDER",
+        "--uninstall",
+        "--no-demo",
+        "--help",
+        "PYTHON=",
+        "3.10 or newer",
+    ):
         assert option in said
 
 
@@ -219,6 +229,7 @@ def test_help_names_every_option(here: Installation) -> None:
         ("torch fails", "another index: ./install.sh --torch-index URL"),
         ("torch does not load", "Try another build"),
         ("dip fails", "PyTorch is in place and will not be fetched again"),
+        ("GIMP fails", "everything else is installed"),
         ("the demo fails", "dip doctor"),
     ],
 )
@@ -233,8 +244,25 @@ def test_a_failure_says_what_to_do_and_the_next_run_goes_on(
         assert "install.log" in said
     status, said = here.run()
     assert status == 0, said
-    if fault in ("dip fails", "the demo fails"):
+    if fault in ("dip fails", "GIMP fails", "the demo fails"):
         assert "torch==2.13.0" not in "".join(here.installed)
+
+
+@pytest.mark.parametrize("form", [["--gimp-dir", "here"], ["--gimp-dir=here"]])
+def test_the_plug_in_goes_where_it_is_wanted_and_out_again(
+    here: Installation, form: list[str]
+) -> None:
+    here.run("--no-demo", *form)
+    assert here.calls.read_text().splitlines()[-1] == "dip gimp install --gimp-dir //here"
+    status, said = here.run("--uninstall", *form)
+    assert status == 0, said
+    assert here.calls.read_text().splitlines() == ["dip gimp uninstall --gimp-dir //here"]
+
+
+def test_where_nothing_is_installed_there_is_nothing_to_uninstall(here: Installation) -> None:
+    status, said = here.run("--uninstall")
+    assert status == 1
+    assert "nothing is installed here" in said
 
 
 @pytest.mark.parametrize("what", ["torch", "dip"])

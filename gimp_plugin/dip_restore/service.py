@@ -26,7 +26,10 @@ START_TIMEOUT_S = 40.0
 _PORT_TAKEN = 9  # the exit status of a service that cannot start
 _OTHER_ONE_STARTS = 10
 _LOOK_EVERY_S = 0.1
-_PATIENCE_S = 5.0
+_PATIENCE_S = 2.0
+
+_started: list[subprocess.Popen[bytes]] = []
+"""Those that outlive this process; kept, for Python warns of any that is forgotten."""
 
 _NOT_FOR_CHILDREN = (
     "LD_", "DYLD_", "PYTHON", "GI_", "GIO_", "GTK", "GDK_", "GEGL", "BABL", "GIMP", "XDG_DATA_DIRS",
@@ -175,6 +178,7 @@ class Service:
             if status is not None:
                 return status, log
             if "Serving at" in log.read_text(encoding="utf-8", errors="replace"):
+                _started.append(process)
                 return None, log
             time.sleep(_LOOK_EVERY_S)
         process.kill()

@@ -53,7 +53,9 @@ readonly LOG=$CACHE/gimp-$1.log
     exec 8>&-
 }
 
+# shellcheck disable=SC1091 # it is where systemd says
 release=$(. /etc/os-release && echo "${VERSION_CODENAME-}")
+# shellcheck disable=SC2016 # apt-get expands it
 mirror=${DIP_TEST_MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' \
     'Created-By: Packages' "Codename: $release" 'Component: main' | sort -u | head -n 1)}
 [[ -n $mirror ]] || cannot "no Debian mirror in this machine's apt sources; name one in DIP_TEST_MIRROR"
