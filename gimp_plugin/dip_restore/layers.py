@@ -151,7 +151,7 @@ def find_damage(image: Any, layer: Any, source: str, grow_px: int) -> Damage:
     if inner is None:
         raise Refusal(_NO_DAMAGE[source])
     tight = Rect(box.x + inner.x, box.y + inner.y, inner.width, inner.height)
-    margin = masks.context_px(coverage, box.width)
+    margin = masks.context_px(coverage, box.width, tight.touches(whole))
     while True:
         part = tight.grown(margin, whole)
         coverage, unknown = _coverage(image, layer, source, part, grow_px)

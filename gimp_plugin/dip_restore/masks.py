@@ -49,6 +49,15 @@ class Rect(NamedTuple):
         bottom = min(self.y + self.height, limits.y + limits.height)
         return Rect(x, y, max(0, right - x), max(0, bottom - y))
 
+    def touches(self, limits: Rect) -> bool:
+        """Whether a side lies on one of `limits`, inside of which it is."""
+        return (
+            self.x == limits.x
+            or self.y == limits.y
+            or self.x + self.width == limits.x + limits.width
+            or self.y + self.height == limits.y + limits.height
+        )
+
     @property
     def area(self) -> int:
         return self.width * self.height
@@ -77,11 +86,12 @@ def damaged_pixels(damage: bytes) -> int:
     return len(damage) - known_pixels(damage)
 
 
-def context_px(damage: bytes, width: int) -> int:
+def context_px(damage: bytes, width: int, at_edge: bool) -> int:
     """How far around the damage the engine will look, at most.
 
     A hole is filled from far around, 4.5 times its thickness. No disc fits into damage that is
-    wider than the longest run in any of its rows.
+    wider than the longest run in any of its rows; but damage `at_edge` of the photo goes on beyond
+    it, for all that is known.
     """
     marked = damage.translate(CLEARLY)
     box = bounds(marked, width)
@@ -91,6 +101,8 @@ def context_px(damage: bytes, width: int) -> int:
         max(map(len, row.split(b"\0"))) for row in _rows(marked, width, box.y, box.y + box.height)
     )
     thickness = min(longest, box.width, box.height) + 1
+    if at_edge:
+        thickness *= 2
     return max(_THIN_CONTEXT_PX, round(_HOLE_CONTEXT * thickness)) + 2 * _BLOCK_PX
 
 

@@ -89,7 +89,9 @@ def test_what_is_sent_holds_all_that_the_engine_looks_at(damage: np.ndarray) -> 
     if damage.any():
         box = masks.bounds(damage.tobytes(), 500)
         assert box is not None
-        sent = box.grown(masks.context_px(damage.tobytes(), 500), Rect(0, 0, 500, 400))
+        whole = Rect(0, 0, 500, 400)
+        margin = masks.context_px(damage.tobytes(), 500, box.touches(whole))
+        sent = box.grown(margin, whole)
         for region in plan_regions(damage > 0, max_pixels=10_000_000):
             assert region.box.left >= sent.x
             assert region.box.top >= sent.y
