@@ -24,7 +24,9 @@ from server.service import Service, service
 _log = logging.getLogger(__name__)
 
 _MOST_PARTS = 40
-_MOST_FIELD_BYTES = 64 * 1024
+_MOST_FIELD_BYTES = 256 * 1024
+"""More than werkzeug reads at once (64 KiB): what is left of one read must fit beside the next."""
+
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 

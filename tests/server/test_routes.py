@@ -130,6 +130,19 @@ def test_raw_samples_are_measured(http: FlaskClient) -> None:
     assert code_of(submit(http, form(bytes(192), bytes(33), **with_mask))) == "parameter_invalid"
 
 
+@pytest.mark.parametrize("line_end", [b"\r", b"\n", b"\r\n", b"\r\n-"])
+def test_any_samples_may_be_sent_in_any_number(
+    http: FlaskClient, service: Service, line_end: bytes
+) -> None:
+    """Those, too, that look like the beginning of a boundary wherever a read may end."""
+    pixels = (line_end * 700_000)[:700_000]
+    shape = {"width": 1000, "height": 700, "channels": 1, "samples": "uint8"}
+    response = submit(http, form(pixels, pixels, mask_samples="uint8", **shape))
+    assert response.status_code == 202, response.text
+    for name in ("image", "mask"):
+        assert service.blobs.path(response.get_json()["id"], name).read_bytes() == pixels
+
+
 def test_a_repeated_submission_is_the_same_job(
     http: FlaskClient, service: Service, image_file: bytes
 ) -> None:
