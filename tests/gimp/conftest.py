@@ -164,6 +164,7 @@ class Screen:
     def __init__(self, gimp: Gimp) -> None:
         self.gimp = gimp
         self.display = f":{90 + int(gimp.version[-1])}"
+        self.pictures = PICTURES
         self.variables: dict[str, str] = {}
         """For GIMP's environment."""
 

@@ -15,7 +15,7 @@ import gi
 gi.require_version("Babl", "0.1")
 gi.require_version("Gegl", "0.4")
 gi.require_version("Gimp", "3.0")
-from gi.repository import Babl, Gegl, Gimp, GLib  # noqa: E402, F401
+from gi.repository import Babl, Gegl, Gimp, Gio  # noqa: E402
 
 WIDTH, HEIGHT = 120, 90
 SCRATCH = (40, 30, 36, 10)  # x, y, width, height
@@ -152,18 +152,24 @@ def ping():
 # --- With windows --------------------------------------------------------------------------------
 
 
-def window(state, stop, size=(240, 180), indexed=False):
+def window(state, stop, size=(240, 180), indexed=False, photo=None, mask=None):
     """Open a damaged photograph with the damage selected, and tell what becomes of it."""
-    image, layer = make_image(size=size)
-    damage = (size[0] // 3, size[1] // 3, size[0] // 3, 14)
-    spoil(layer, damage)
+    if photo is not None:
+        image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(photo))
+        layer = image.get_layers()[0]
+        layer.set_name("photo")
+        select_file(image, mask)
+    else:
+        image, layer = make_image(size=size)
+        damage = (size[0] // 3, size[1] // 3, size[0] // 3, 14)
+        spoil(layer, damage)
+        image.select_rectangle(
+            Gimp.ChannelOps.REPLACE, damage[0] - 2, damage[1] - 2, damage[2] + 4, damage[3] + 4
+        )
     if indexed:
         image.convert_indexed(
             Gimp.ConvertDitherType.NONE, Gimp.ConvertPaletteType.GENERATE, 64, False, False, ""
         )
-    image.select_rectangle(
-        Gimp.ChannelOps.REPLACE, damage[0] - 2, damage[1] - 2, damage[2] + 4, damage[3] + 4
-    )
     image.clean_all()
     Gimp.Display.new(image)
     before = digest(layer)
@@ -180,6 +186,19 @@ def window(state, stop, size=(240, 180), indexed=False):
             json.dump(told, file)
         os.replace(state + ".part", state)
         time.sleep(0.2)
+
+
+def select_file(image, path):
+    """Select what is white in a picture file."""
+    mask = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(path))
+    white = read(mask.get_layers()[0], "Y u8")
+    mask.delete()
+    width, height = image.get_width(), image.get_height()
+    channel = Gimp.Channel.new(image, "damage", width, height, 100, Gegl.Color.new("red"))
+    image.insert_channel(channel, None, 0)
+    write(channel, (0, 0, width, height), white, "Y u8")
+    image.select_item(Gimp.ChannelOps.REPLACE, channel)
+    image.remove_channel(channel)
 
 
 def digest(drawable):

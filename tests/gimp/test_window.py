@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -11,6 +12,9 @@ from typing import Any
 
 import psutil
 import pytest
+
+from dip import demo
+from dip.image_io import write_pixels
 
 DIALOG = "^Deep Image Prior$"
 QUICK = {"preset": "fast", "iterations": 12, "threads": 1}
@@ -196,3 +200,30 @@ def test_an_indexed_image_is_converted_where_that_is_allowed(screen: Any) -> Non
     screen.keys(screen.main, "ctrl+z")
     screen.until(lambda: screen.layers == ONE, "the layer to be taken away")
     screen.until(lambda: screen.state["mode"] == "indexed", "the mode to be as it was", 5)
+
+
+def test_a_real_photograph_as_the_readme_shows_it(
+    screen: Any, gimp: Any, jobs: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """The demonstration's photograph at work; pictures/in_gimp-*.jpg."""
+    truth = demo.astronaut()
+    damage = demo.draw_damage(truth)
+    photo, mask = gimp.folder / "photo.png", gimp.folder / "mask.png"
+    write_pixels(photo, damage.photo)
+    write_pixels(mask, damage.mask)
+    screen.remember(threads=1)
+    screen.start_gimp(photo=str(photo), mask=str(mask))
+    screen.run("xdotool", "windowsize", "--sync", screen.main, "1276", "900")
+    screen.keys(screen.main, "ctrl+shift+j")  # fit the image into the window
+    window = press_restore(screen)
+    screen.run("xdotool", "windowmove", "--sync", window, "740", "100")
+    screen.until(lambda: jobs()[0]["progress"].get("fraction", 0) > 0.3, "a third of it", 240)
+    screen.picture("11-photograph")
+    screen.run(
+        "convert", str(gimp.folder / "screenshot.png"), "-resize", "960x", "-quality", "75",
+        str(gimp.folder / "in_gimp.jpg"),
+    )  # fmt: skip
+    shutil.copyfile(gimp.folder / "in_gimp.jpg", screen.pictures / f"in_gimp-{gimp.version}.jpg")
+    screen.press(window, "alt+s", lambda: screen.layers == TWO, "the new layer")
+    time.sleep(1)
+    screen.picture("12-photograph-restored")
