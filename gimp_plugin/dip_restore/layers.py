@@ -75,6 +75,8 @@ def photo_layer(image: Any, drawables: list[Any]) -> Any:
 
 def check_output(image: Any, layer: Any, output: str, damage: str, convert: bool) -> None:
     """Raise Refusal where a result could not be put in afterwards."""
+    if not (image.is_valid() and layer.is_valid()):
+        raise Refusal("The image was closed, or the layer deleted. Nothing was done.")
     if layer.is_indexed() and not convert:
         raise Refusal(
             "This image is indexed: it has no room for new colours. Allow its conversion to RGB "

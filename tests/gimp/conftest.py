@@ -29,6 +29,7 @@ DEFAULT_TIMEOUT_S = 240
 DIALOG = "^Deep Image Prior$"
 
 
+@pytest.hookimpl(tryfirst=True)  # before any are deselected by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:

@@ -38,6 +38,16 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     end_services(folder)
 
 
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.Service]:
+    """A service for all tests of a file, started as the plug-in starts it."""
+    folder = tmp_path_factory.mktemp("session") / "service"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIP_DATA_DIR", str(folder))
+        yield service.Service(service.Settings(command=DIP))
+    end_services(folder)
+
+
 def end_services(folder: Path) -> None:
     """End every process that was told of a data folder."""
     for process in psutil.process_iter():
@@ -45,6 +55,4 @@ def end_services(folder: Path) -> None:
             if process.pid != os.getpid() and process.environ().get("DIP_DATA_DIR") == str(folder):
                 process.kill()
                 process.wait(10)
-    for started in service._started:
-        started.wait(10)
-    service._started.clear()
+    service._started[:] = [started for started in service._started if started.poll() is None]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
+import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,7 @@ from service import Service, Settings
 from session import Cancelled, Filled, Order, Preview, Progress, Session, _progress_from
 
 from server.client import ClientError, Event
-from tests.gimp_plugin.conftest import DIP, end_services
-
-
-@pytest.fixture(scope="module")
-def finder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A service for all of these tests."""
-    folder = tmp_path_factory.mktemp("session") / "service"
-    before = os.environ.get("DIP_DATA_DIR")
-    os.environ["DIP_DATA_DIR"] = str(folder)
-    yield Service(Settings(command=DIP))
-    end_services(folder)
-    if before is None:
-        del os.environ["DIP_DATA_DIR"]
-    else:
-        os.environ["DIP_DATA_DIR"] = before
+from server.settings import ServerSettings
 
 
 def order(**parameters: Any) -> Order:
@@ -113,9 +100,8 @@ def test_a_killed_service_is_started_again_and_the_job_goes_on(finder: Service) 
         if isinstance(happening, Progress):
             texts.append(happening.text)
             if happening.fraction and not killed:
-                with finder.running() as client:
-                    pid = _pid(client)
-                os.kill(pid, signal.SIGKILL)
+                announced = Path(os.environ["DIP_DATA_DIR"], "server.json").read_text()
+                os.kill(json.loads(announced)["pid"], signal.SIGKILL)
                 killed = True
         elif isinstance(happening, Filled):
             results.append(happening)
@@ -124,18 +110,25 @@ def test_a_killed_service_is_started_again_and_the_job_goes_on(finder: Service) 
     assert "The restoration service is gone; starting it again…" in texts
 
 
-def _pid(client: Any) -> int:
-    import json
-
-    return int(json.loads((Path(os.environ["DIP_DATA_DIR"]) / "server.json").read_text())["pid"])
-
-
 def test_what_the_service_refuses_is_for_the_user_to_read(finder: Service) -> None:
     nothing = dataclasses.replace(order(), damage=bytes(72 * 64))
     with pytest.raises(ClientError, match="Nothing is marked"):
         list(Session(finder, nothing).run())
     with pytest.raises(ClientError, match="preset"):
         list(Session(finder, order(preset="superb")).run())
+
+
+def test_a_full_disk_is_said_before_anything_is_done(
+    data_dir: Path, dip_command: tuple[str, ...]
+) -> None:
+    line = (
+        "import sys; from server.serve import serve; from server.settings import ServerSettings; "
+        "serve(ServerSettings.from_json(sys.argv[1]))"
+    )
+    full = ServerSettings(data_dir=data_dir, port=0, reserve_bytes=10**18).as_json()
+    command = (*dip_command[: dip_command.index(sys.executable)], sys.executable, "-c", line, full)
+    with pytest.raises(ClientError, match="MB are free on the disk"):
+        list(Session(Service(Settings(command=command)), order()).run())
 
 
 @pytest.mark.slow
