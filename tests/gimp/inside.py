@@ -686,3 +686,78 @@ def memory_mb(pid, name):
     with open(f"/proc/{pid}/status") as file:
         line = next(line for line in file if line.startswith(name))
     return int(line.split()[1]) / 1024
+
+
+# --- Changed while the fit ran -------------------------------------------------------------------
+
+
+def changed_meanwhile(plug_in):
+    """Cut out, let somebody change something, put in: what is said, and whether it was put in."""
+    import sys
+
+    sys.path[:0] = [plug_in, os.path.join(plug_in, "vendor")]
+    import layers
+    from session import Filled
+
+    def delete_layer(image, layer):
+        image.insert_layer(layer.copy(), None, 0)
+        image.remove_layer(layer)
+
+    def scale(image, layer):
+        image.scale(60, 45)
+
+    def convert(image, layer):
+        image.convert_precision(Gimp.Precision.U16_NON_LINEAR)
+
+    def gray(image, layer):
+        image.convert_grayscale()
+
+    def paint(image, layer):
+        spoil(layer, (42, 22, 6, 6))
+
+    def lock(image, layer):
+        layer.set_lock_content(True)
+
+    def move(image, layer):
+        layer.set_offsets(7, 5)
+
+    def nothing(image, layer):
+        pass
+
+    answers = {}
+    for output in ("new-layer", "in-place"):
+        for change in (delete_layer, scale, convert, gray, paint, lock, move, nothing):
+            image, layer = make_image()
+            mark(image, layer, "selection", 0)
+            cutting = layers.cut_out(image, layer, "selection", output, 0, {})
+            order = cutting.order
+            if output == "in-place":
+                place = 0, 0, order.width, order.height
+                pixels = order.pixels
+            else:
+                box, part = cutting.damage.box, cutting.damage.part
+                place = box.x - part.x, box.y - part.y, box.width, box.height
+                pixels = b"\x7f\x7f\x7f\xff" * box.area
+            change(image, layer)
+            before = [digest(each) for each in image.get_layers()]
+            try:
+                layers.put_in(image, cutting, [Filled("U-Net", *place, pixels, None)])
+                said = ""
+            except layers.Refusal as refusal:
+                said = str(refusal)
+            after = [digest(each) for each in image.get_layers()]
+            found = {"said": said, "same": before == after, "layers": len(after)}
+            if output == "new-layer" and not said:
+                found["at"] = list(image.get_layers()[0].get_offsets()[1:])
+            answers[f"{change.__name__} {output}"] = found
+            image.delete()
+
+    image, layer = make_image()
+    mark(image, layer, "selection", 0)
+    cutting = layers.cut_out(image, layer, "selection", "new-layer", 0, {})
+    image.delete()
+    try:
+        layers.put_in(image, cutting, [])
+    except layers.Refusal as refusal:
+        answers["closed"] = {"said": str(refusal), "same": True}
+    return answers

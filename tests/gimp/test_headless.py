@@ -148,3 +148,33 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(gimp: Any) -> None:
         assert not answer["fine"], name
         assert answer["same"], name
         assert SAID[name] in answer["said"], f"{name}: {answer['said']}"
+
+
+def test_what_changes_while_the_fit_runs_is_noticed(gimp: Any) -> None:
+    plug_in = str(gimp.config / "plug-ins" / "dip_restore")
+    answers = gimp.batch("changed_meanwhile", plug_in=plug_in)
+    refused = {
+        "delete_layer": "The layer was deleted meanwhile",
+        "scale": "was changed meanwhile",
+        "convert": "was changed meanwhile",
+        "gray": "was changed meanwhile",
+    }
+    for output in ("new-layer", "in-place"):
+        for change, said in refused.items():
+            answer = answers[f"{change} {output}"]
+            assert said in answer["said"], f"{change} {output}: {answer}"
+            assert answer["same"], change
+    assert "closed meanwhile" in answers["closed"]["said"]
+    # Painting elsewhere, or locking, is no obstacle to a new layer; in place it would be lost.
+    assert "painted on meanwhile" in answers["paint in-place"]["said"]
+    assert answers["paint in-place"]["same"]
+    assert "are locked" in answers["lock in-place"]["said"]
+    assert answers["lock in-place"]["same"]
+    for change, at in (("paint", [39, 29]), ("lock", [39, 29]), ("nothing", [39, 29])):
+        assert answers[f"{change} new-layer"] == {
+            "said": "", "same": False, "layers": 2, "at": at,
+        }  # fmt: skip
+    # A layer that was moved takes its result along.
+    assert answers["move new-layer"]["at"] == [46, 34]
+    assert answers["move in-place"]["said"] == ""
+    assert answers["nothing in-place"]["said"] == ""

@@ -128,6 +128,19 @@ def test_gimp_stays_usable_and_closing_the_image_is_noticed(screen: Any) -> None
     screen.picture("8-image-closed")
 
 
+def test_what_was_painted_in_place_is_undone_in_one_step(screen: Any) -> None:
+    screen.remember(**QUICK, output="in-place")
+    screen.start_gimp()
+    press_restore(screen)
+    screen.until(lambda: not screen.state["same"], "the photograph to be painted on")
+    screen.wait_gone(DIALOG)
+    assert screen.layers == ONE
+    assert screen.state["selected"]
+    screen.keys(screen.main, "ctrl+z")
+    screen.until(lambda: screen.state["same"], "it to be as it was", 5)
+    assert screen.state["selected"]
+
+
 def test_repeating_with_the_last_values(screen: Any) -> None:
     screen.remember(**QUICK, seed=7)
     screen.start_gimp()
