@@ -262,7 +262,9 @@ class Screen:
         """Press a key until it has its effect: a window that has just opened takes none yet."""
         ends = time.monotonic() + 40
         while not until():
-            assert time.monotonic() < ends, f"{key} was pressed for 40 s, without {what}"
+            if time.monotonic() > ends:
+                self.picture("failure")
+                pytest.fail(f"{key} was pressed for 40 s, without {what}")
             if self.run("xdotool", "windowactivate", "--sync", window).returncode == 0:
                 self.run("xdotool", "key", "--clearmodifiers", key)
             with suppress(TimeoutError):

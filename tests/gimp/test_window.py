@@ -224,13 +224,13 @@ def test_a_real_photograph_as_the_readme_shows_it(
     photo, mask = gimp.folder / "photo.png", gimp.folder / "mask.png"
     write_pixels(photo, damage.photo)
     write_pixels(mask, damage.mask)
-    screen.remember(threads=1)
+    screen.remember(preset="fast")
     screen.start_gimp(photo=str(photo), mask=str(mask))
     screen.run("xdotool", "windowsize", "--sync", screen.main, "1276", "900")
     screen.keys(screen.main, "ctrl+shift+j")  # fit the image into the window
     window = press_restore(screen)
     screen.run("xdotool", "windowmove", "--sync", window, "740", "100")
-    screen.until(lambda: jobs()[0]["progress"].get("fraction", 0) > 0.3, "a third of it", 240)
+    screen.until(lambda: (jobs()[0]["progress"] or {}).get("fraction", 0) > 0.4, "half of it", 240)
     screen.picture("11-photograph")
     screen.run(
         "convert", str(gimp.folder / "screenshot.png"), "-resize", "960x", "-quality", "75",
