@@ -185,7 +185,7 @@ class _Window:
         touch.add(self._image)
         touch.connect("button-press-event", self._on_click)
         self._compare = Gtk.ToggleButton.new_with_mnemonic("Show the photograph _before")
-        self._compare.connect("toggled", lambda *_: self._draw())
+        self._compare.connect("toggled", self._on_compare)
         self._bar = Gtk.ProgressBar(show_text=True)
         self._quality = _wrapped("")
         self._quality.set_tooltip_text(
@@ -289,6 +289,13 @@ class _Window:
                 GLib.Bytes.new(data), GdkPixbuf.Colorspace.RGB, False, 8, width, height, 3 * width
             )
         return self._before[place]
+
+    def _on_compare(self, *_: Any) -> None:
+        shown = self._compare.get_active()
+        self._compare.set_label(
+            "_Back to the restoration" if shown else "Show the photograph _before"
+        )
+        self._draw()
 
     def _on_click(self, *_: Any) -> bool:
         self._compare.set_active(not self._compare.get_active())

@@ -26,6 +26,7 @@ PICTURES = HERE / "pictures"
 """Screenshots, kept to be looked at; git ignores them."""
 
 DEFAULT_TIMEOUT_S = 240
+_MANAGER = ("xprop", "-root", "_NET_SUPPORTING_WM_CHECK")
 DIALOG = "^Deep Image Prior$"
 
 
@@ -173,8 +174,16 @@ class Screen:
         self._log = (gimp.folder / "screen.log").open("ab")
         self.start("Xvfb", self.display, "-screen", "0", "1280x960x24", "-nolisten", "tcp")
         self.until(lambda: self.run("xdpyinfo").returncode == 0, "a screen")
-        self.start("openbox")
+        self._start_window_manager()
         self.run("xdotool", "mousemove", "1279", "959")
+
+    def _start_window_manager(self) -> None:
+        for _ in range(3):  # it may come too early, and gives up at once then
+            self.start("openbox")
+            with suppress(TimeoutError):
+                self.wait(lambda: "window id" in self.run(*_MANAGER).stdout, 5)
+                return
+        pytest.fail(f"openbox does not start; see {self.gimp.folder / 'screen.log'}")
 
     def start(self, *command: str, **variables: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(

@@ -69,6 +69,7 @@ rm -rf --one-file-system "$PART"
 debootstrap --variant=minbase --include=ca-certificates "$suite" "$PART" "$mirror" "$script" >>"$LOG" 2>&1 ||
     cannot "debootstrap failed; see the end of $LOG"
 cp -r /etc/apt/apt.conf.d "$PART/etc/apt/" 2>/dev/null || true
+cp /etc/apt/apt.conf "$PART/etc/apt/" 2>/dev/null || true
 [[ ! -e /etc/ssl/certs/ca-certificates.crt ]] || cp /etc/ssl/certs/ca-certificates.crt "$PART/etc/ssl/certs/"
 [[ ! -e /etc/resolv.conf ]] || cp -L /etc/resolv.conf "$PART/etc/resolv.conf"
 
@@ -79,6 +80,7 @@ unshare --mount --propagation private bash -euc '
     printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d"
     chmod +x "$1/usr/sbin/policy-rc.d"
     chroot "$1" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+        ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
         DEBIAN_FRONTEND=noninteractive sh -euc "apt-get update; apt-get install -y --no-install-recommends $2; apt-get clean"
 ' bash "$PART" "${PACKAGES[*]}" </dev/null >>"$LOG" 2>&1 ||
     cannot "the packages could not be installed; see the end of $LOG"
