@@ -8,13 +8,18 @@ readonly CPU_INDEX=https://download.pytorch.org/whl/cpu
 
 usage() {
     cat <<END
-Usage: ./install.sh [--torch-index URL] [--no-demo] [--service] [--help]
+Usage: ./install.sh [--torch-index URL] [--gimp-dir FOLDER] [--uninstall] [--no-demo]
+                    [--service] [--help]
 
-Installs the photo restoration tool into .venv beside this file, and nowhere else
-unless --service is given.
+Installs the photo restoration tool into .venv beside this file, and the plug-in into every GIMP 3
+of yours; nothing else is written to unless --service is given.
 
   --torch-index URL  take PyTorch $TORCH_VERSION from this package index
                      (for a certain CUDA or ROCm version, or a mirror of your own)
+  --gimp-dir FOLDER  put the plug-in into this GIMP only: its folder as Edit > Preferences >
+                     Folders shows it, such as ~/.config/GIMP/3.0
+  --uninstall        take the plug-in out of GIMP again (with --gimp-dir: of that one), and
+                     do nothing else; to remove the rest, delete this folder
   --no-demo          do not restore the demonstration picture at the end
   --service          start the restoration service now and with every login
                      (a systemd user unit, or a launchd agent on macOS;
@@ -42,7 +47,9 @@ fail() { # message, what to do...
 parse_arguments() {
     torch_index=
     demo=yes
+    gimp_dir=
     service=no
+    uninstall=no
     while (($#)); do
         case $1 in
             --torch-index)
@@ -51,6 +58,13 @@ parse_arguments() {
                 shift
                 ;;
             --torch-index=?*) torch_index=${1#*=} ;;
+            --gimp-dir)
+                [[ -n ${2-} ]] || { echo "install.sh: --gimp-dir needs a folder" >&2; exit 2; }
+                gimp_dir=$2
+                shift
+                ;;
+            --gimp-dir=?*) gimp_dir=${1#*=} ;;
+            --uninstall) uninstall=yes ;;
             --no-demo) demo=no ;;
             --service) service=yes ;;
             -h | --help) usage; exit 0 ;;
@@ -211,6 +225,23 @@ install_package() {
     echo "$wanted" >"$NOTES/package"
 }
 
+# --- GIMP -------------------------------------------------------------------------------------
+
+install_plug_in() {
+    say "Putting the plug-in into GIMP"
+    "$ENVIRONMENT/bin/dip" gimp install ${gimp_dir:+--gimp-dir "$gimp_dir"} || fail \
+        "everything else is installed; only the plug-in for GIMP is not." \
+        "Mend what is said above, then run ./install.sh again."
+}
+
+uninstall_plug_in() {
+    [[ -x $ENVIRONMENT/bin/dip ]] || fail "nothing is installed here." \
+        "The plug-in is the folder dip_restore among the plug-ins of GIMP: delete it there."
+    "$ENVIRONMENT/bin/dip" gimp uninstall ${gimp_dir:+--gimp-dir "$gimp_dir"}
+}
+
+# --- The demonstration ------------------------------------------------------------------------
+
 run_demo() {
     say "Restoring a demonstration picture (about a minute)"
     "$ENVIRONMENT/bin/dip" demo -o demo/ ||
@@ -227,13 +258,19 @@ install_service() {
 
 main() {
     parse_arguments "$@"
+    [[ -z $gimp_dir || $gimp_dir == /* ]] || gimp_dir=$PWD/$gimp_dir
     cd "$(dirname "${BASH_SOURCE[0]}")"
+    if [[ $uninstall == yes ]]; then
+        uninstall_plug_in
+        return
+    fi
     trap 'printf "\ninstall.sh: stopped. Run ./install.sh again to finish.\n" >&2; exit 130' INT TERM
     { : >"$LOG"; } 2>/dev/null || fail "this folder cannot be written to: $PWD" "Copy it to a place of your own, and run ./install.sh there."
     choose_python
     make_environment
     install_torch
     install_package
+    install_plug_in
     [[ $demo == no ]] || run_demo
     [[ $service == no ]] || install_service
     [[ $service == yes ]] || say "./install.sh --service would start the HTTP service with every login"

@@ -1,6 +1,7 @@
 """The command line: `dip restore`, `compare`, `bench`, `demo`, `networks`, `presets`, `doctor`.
 
-The restoration service adds its own commands, where it is installed; nothing else here knows it.
+The packages in `EXTENSIONS` add commands of their own, where they are installed; nothing else here
+knows them.
 
 Neither torch nor numpy is imported before a command needs it: `dip --help` answers at once.
 
@@ -10,6 +11,7 @@ stopped by Ctrl-C or by SIGTERM, with the best result so far written; 1 a fault 
 """
 
 import argparse
+import importlib
 import logging
 import math
 import os
@@ -39,6 +41,7 @@ from dip.progress import Progress, in_words, say
 if TYPE_CHECKING:
     from dip.restore import Restoration
 
+EXTENSIONS = ("server", "gimp_plugin")
 FITTING_COMMANDS = {"restore", "compare", "bench", "demo", "doctor"}
 RESTARTED = "DIP_RESTARTED"
 BROKEN_PIPE = 141  # what a shell says of a program that ended so
@@ -138,22 +141,23 @@ def build_parser() -> argparse.ArgumentParser:
     command("demo", demo, "damage a photo, restore it, and show how well that went")
     commands.add_parser("networks", help="list the networks").set_defaults(run=run_networks)
     commands.add_parser("presets", help="list the presets").set_defaults(run=run_presets)
-    add_service(command)
+    add_extensions(command)
     command("doctor", doctor, "check this machine, and say what to do where something is amiss")
     return parser
 
 
-def add_service(command: Callable[[str, Command, str], None]) -> None:
-    """Declare the commands of the service, and what the check-up asks of it."""
-    try:
-        from server.commands import CHECKS, COMMANDS
-    except ModuleNotFoundError as error:
-        if error.name == "server":
-            return  # only `dip` is installed
-        raise
-    for name, each in COMMANDS.items():
-        command(name, each, each.says)
-    doctor.CHECKS.update(CHECKS)
+def add_extensions(command: Callable[[str, Command, str], None]) -> None:
+    """Declare the commands of the packages around this one, and what the check-up asks of them."""
+    for package in EXTENSIONS:
+        try:
+            extension = importlib.import_module(f"{package}.commands")
+        except ModuleNotFoundError as error:
+            if error.name == package:
+                continue  # it is not installed
+            raise
+        for name, each in extension.COMMANDS.items():
+            command(name, each, each.says)
+        doctor.CHECKS.update(extension.CHECKS)
 
 
 def add_restore_arguments(parser: argparse.ArgumentParser) -> None:

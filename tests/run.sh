@@ -24,7 +24,7 @@ echo "==> Types"
 "$BIN/mypy"
 
 echo "==> Scripts"
-scripts=(install.sh tests/run.sh .ci/run)
+scripts=(install.sh tests/run.sh tests/gimp/*.sh .ci/run)
 for script in "${scripts[@]}"; do bash -n "$script"; done
 "$BIN/shellcheck" "${scripts[@]}"
 

@@ -52,7 +52,7 @@ case $call in
 #!/bin/bash
 echo "dip $*" >>"$CALLS"
 case "$FAULT $1" in
-    "the demo fails demo") exit 1 ;;
+    "the demo fails demo" | "GIMP fails gimp") exit 1 ;;
     *" serve") [[ -z $REAL_PYTHON ]] || exec "$REAL_PYTHON" -m dip "$@" ;;
 esac
 END
@@ -139,6 +139,7 @@ def test_it_installs_torch_first_and_ends_with_the_demo(here: Installation) -> N
     constraints = here.place / ".venv/.install/constraints.txt"
     assert constraints.read_text() == "torch==2.13.0+cpu\n"
     assert here.ran_demo
+    assert "dip gimp install" in here.calls.read_text().splitlines()
     assert "dip restore photo.jpg --mask mask.png" in said.splitlines()[-1]
 
 
@@ -195,6 +196,7 @@ def test_an_index_that_is_named_is_used_and_remembered(here: Installation, form:
         (["--fast"], "unknown option '--fast'"),
         (["extra"], "unknown option 'extra'"),
         (["--torch-index"], "--torch-index needs a URL"),
+        (["--gimp-dir"], "--gimp-dir needs a folder"),
     ],
 )
 def test_a_wrong_option_is_named_and_nothing_is_done(
@@ -212,6 +214,8 @@ def test_help_names_every_option(here: Installation) -> None:
     assert status == 0
     for option in (
         "--torch-index URL",
+        "--gimp-dir FOLDER",
+        "--uninstall",
         "--no-demo",
         "--service",
         "--help",
@@ -230,6 +234,7 @@ def test_help_names_every_option(here: Installation) -> None:
         ("torch fails", "another index: ./install.sh --torch-index URL"),
         ("torch does not load", "Try another build"),
         ("dip fails", "PyTorch is in place and will not be fetched again"),
+        ("GIMP fails", "everything else is installed"),
         ("the demo fails", "dip doctor"),
     ],
 )
@@ -244,7 +249,7 @@ def test_a_failure_says_what_to_do_and_the_next_run_goes_on(
         assert "install.log" in said
     status, said = here.run()
     assert status == 0, said
-    if fault in ("dip fails", "the demo fails"):
+    if fault in ("dip fails", "GIMP fails", "the demo fails"):
         assert "torch==2.13.0" not in "".join(here.installed)
 
 
@@ -277,6 +282,23 @@ def test_the_service_becomes_a_unit_of_the_user(here: Installation, works: bool)
         assert "Failed to connect to bus" in said
         assert "the installation is complete" in said
         assert ".venv/bin/dip serve" in said
+
+
+@pytest.mark.parametrize("form", [["--gimp-dir", "here"], ["--gimp-dir=here"]])
+def test_the_plug_in_goes_where_it_is_wanted_and_out_again(
+    here: Installation, form: list[str]
+) -> None:
+    here.run("--no-demo", *form)
+    assert here.calls.read_text().splitlines()[-1] == "dip gimp install --gimp-dir //here"
+    status, said = here.run("--uninstall", *form)
+    assert status == 0, said
+    assert here.calls.read_text().splitlines() == ["dip gimp uninstall --gimp-dir //here"]
+
+
+def test_where_nothing_is_installed_there_is_nothing_to_uninstall(here: Installation) -> None:
+    status, said = here.run("--uninstall")
+    assert status == 1
+    assert "nothing is installed here" in said
 
 
 @pytest.mark.parametrize("what", ["torch", "dip"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -43,16 +44,14 @@ def test_the_commands_are_part_of_dip(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_dip_works_where_the_service_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    import builtins
+    real_import = importlib.import_module
 
-    real_import = builtins.__import__
-
-    def without_server(name: str, *more: Any) -> Any:
+    def without_server(name: str) -> Any:
         if name.startswith("server"):
             raise ModuleNotFoundError(name="server")
-        return real_import(name, *more)
+        return real_import(name)
 
-    monkeypatch.setattr(builtins, "__import__", without_server)
+    monkeypatch.setattr("importlib.import_module", without_server)
     actions = cli.build_parser()._subparsers
     assert actions is not None
     commands = actions._group_actions[0].choices

@@ -1,0 +1,31 @@
+"""Everything but the fit, for a small selection in a 24-megapixel 16-bit layer.
+
+`pytest tests/gimp/test_overhead.py -s` prints the figures.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("what", "selection", "most_s"),
+    [
+        ("a spot of 60 × 20", (3000, 2000, 60, 20), 3),
+        ("a spot in the corner", (0, 0, 40, 40), 3),
+        # Filled from far around: 4 megapixels are sent, and looked at by the engine.
+        ("a hole of 200 × 200", (3000, 2000, 200, 200), 6),
+    ],
+)
+def test_a_small_selection_costs_little_in_a_large_photo(
+    gimp: Any, what: str, selection: tuple[int, int, int, int], most_s: float
+) -> None:
+    found = gimp.batch("overhead", selection=selection)
+    print(
+        f"\nGIMP {gimp.version}, {what}: {found['seconds']:.2f} s, one iteration of the fit "
+        f"included; {found['gimp_mb']:.0f} MB more in GIMP, {found['plug_in_mb']:.0f} MB plug-in"
+    )
+    assert found["seconds"] < most_s
+    assert found["gimp_mb"] + found["plug_in_mb"] < 500

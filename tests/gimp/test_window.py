@@ -1,0 +1,242 @@
+"""With windows, on a screen that nobody sees. Every test leaves screenshots in pictures/."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from dip import demo
+from dip.image_io import write_pixels
+
+DIALOG = "^Deep Image Prior$"
+QUICK = {"preset": "fast", "iterations": 12, "threads": 1}
+LONG = {"preset": "best", "iterations": 20_000, "threads": 1}
+ONE, TWO = ["photo"], ["photo restored (U-Net)", "photo"]
+
+
+@pytest.fixture(autouse=True)
+def forgotten(gimp: Any) -> None:
+    """What an earlier test chose last."""
+    for path in (gimp.config / "plug-in-settings").glob("*.last"):
+        path.unlink()
+
+
+def press_restore(screen: Any, dialog: str | None = None) -> str:
+    """From the menu, or the questions, to the window that shows the work."""
+    asking = dialog or screen.open_dialog()
+    screen.press(
+        asking, "alt+t", lambda: asking not in screen.windows(DIALOG), "the questions to be gone"
+    )
+    window: str = screen.wait_window(DIALOG)
+    return window
+
+
+def press_cancel(screen: Any, window: str) -> None:
+    screen.press(window, "alt+c", lambda: not screen.windows(DIALOG), "the window to be gone")
+
+
+def wait_for_pictures(screen: Any, window: str, number: int = 2) -> float:
+    """Wait until the preview has changed this often; how long the first took, s."""
+    began, first = time.monotonic(), 0.0
+    for _ in range(number):
+        seen = screen.pixels(window)
+        screen.until(lambda seen=seen: screen.pixels(window) != seen, "the preview to move", 60)
+        first = first or time.monotonic() - began
+    return first
+
+
+def test_menu_dialog_work_result_and_undo(screen: Any) -> None:
+    screen.remember(**LONG)
+    screen.start_gimp()
+    screen.open_menu()
+    screen.picture("1-menu")
+    screen.run("xdotool", "key", "Return")
+    dialog = screen.wait_window(DIALOG)
+    screen.picture("2-dialog")
+    window = press_restore(screen, dialog)
+    wait_for_pictures(screen, window)
+    screen.picture("3-work")
+    screen.keys(window, "alt+b")  # as it was before
+    time.sleep(0.5)
+    screen.picture("4-before")
+    assert screen.state["layers"] == ONE
+    screen.press(window, "alt+s", lambda: screen.layers == TWO, "the new layer")
+    assert screen.state["same"]
+    assert screen.state["selected"]
+    screen.wait_gone(DIALOG)
+    time.sleep(0.5)
+    screen.picture("5-result")
+    screen.keys(screen.main, "ctrl+z")
+    screen.until(lambda: screen.layers == ONE, "the layer to be taken away")
+    assert screen.state["selected"]  # nothing else was undone
+    screen.picture("6-undone")
+
+
+def test_the_first_picture_comes_within_three_seconds(screen: Any, gimp: Any) -> None:
+    gimp.dip("stop")  # from nothing: the service is started while the questions are answered
+    screen.remember(**LONG)
+    screen.start_gimp()
+    dialog = screen.open_dialog()
+    time.sleep(6)  # a person reads
+    press_restore(screen, dialog)
+    pressed = time.monotonic()
+    with gimp.client() as client:
+        screen.until(
+            lambda: any(job["preview"] for job in client.jobs()[:1]), "a preview", 30, 0.05
+        )
+    took_s = time.monotonic() - pressed
+    print(f"first preview {took_s:.1f} s after the press")
+    window = screen.wait_window(DIALOG)
+    press_cancel(screen, window)
+    assert took_s < 3
+
+
+def test_cancel_leaves_nothing(screen: Any, jobs: Callable[[], list[dict[str, Any]]]) -> None:
+    screen.remember(**LONG)
+    screen.start_gimp()
+    window = press_restore(screen)
+    wait_for_pictures(screen, window)
+    assert jobs()[0]["state"] == "running"
+    press_cancel(screen, window)
+    screen.until(lambda: jobs()[0]["state"] == "cancelled", "the job to be cancelled", 5)
+    assert screen.layers == ONE
+    assert screen.state["same"]
+    screen.picture("7-cancelled")
+
+
+def test_gimp_stays_usable_and_closing_the_image_is_noticed(screen: Any) -> None:
+    screen.remember(**{**LONG, "iterations": 100_000})
+    screen.start_gimp()
+    window = press_restore(screen)
+    wait_for_pictures(screen, window, 1)
+    screen.keys(screen.main, "ctrl+shift+a")  # Select > None
+    screen.until(lambda: not screen.state["selected"], "GIMP to obey")
+    screen.keys(screen.main, "ctrl+w")
+    screen.keys(screen.wait_window("^Close "), "ctrl+d")  # discard changes
+    screen.until(lambda: not screen.state["valid"], "the image to be closed")
+    window = screen.wait_window(DIALOG)
+    screen.press(window, "alt+s", lambda: screen.windows("GIMP Message"), "a message")
+    time.sleep(0.5)
+    screen.picture("8-image-closed")
+
+
+def test_what_was_painted_in_place_is_undone_in_one_step(screen: Any) -> None:
+    screen.remember(**QUICK, output="in-place")
+    screen.start_gimp()
+    press_restore(screen)
+    screen.until(lambda: not screen.state["same"], "the photograph to be painted on")
+    screen.wait_gone(DIALOG)
+    assert screen.layers == ONE
+    assert screen.state["selected"]
+    screen.keys(screen.main, "ctrl+z")
+    screen.until(lambda: screen.state["same"], "it to be as it was", 5)
+    assert screen.state["selected"]
+
+
+def test_repeating_with_the_last_values(screen: Any) -> None:
+    screen.remember(**QUICK, seed=7)
+    screen.start_gimp()
+    press_restore(screen)
+    screen.until(lambda: screen.layers == TWO, "the new layer")
+    screen.wait_gone(DIALOG)
+    screen.keys(screen.main, "ctrl+f")
+    screen.until(lambda: len(screen.layers) == 3, "another layer")
+    assert not screen.windows(DIALOG)
+
+
+def test_when_gimp_kills_the_plug_in_its_job_ends(
+    screen: Any, jobs: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """The Cancel of GIMP's own progress bar does that."""
+    screen.remember(**LONG)
+    screen.start_gimp()
+    press_restore(screen)
+    screen.until(lambda: any(job["state"] == "running" for job in jobs()), "the job to run")
+    running = jobs()[0]["id"]
+    plug_in = next(
+        process
+        for process in psutil.process_iter()
+        if any("plug-ins/dip_restore/dip_restore.py" in word for word in process.cmdline())
+    )
+    plug_in.send_signal(signal.SIGKILL)
+    screen.until(
+        lambda: next(job for job in jobs() if job["id"] == running)["state"] == "cancelled",
+        "the lease to run out",
+        30,
+    )
+    assert screen.state["same"]
+    assert screen.layers == ONE
+
+
+def test_where_the_service_cannot_be_started_its_command_is_shown(screen: Any, gimp: Any) -> None:
+    gimp.dip("stop")
+    screen.variables = {"FLATPAK_ID": "org.gimp.GIMP"}
+    screen.remember(**QUICK)
+    screen.start_gimp()
+    window = press_restore(screen)
+    time.sleep(1.5)
+    screen.picture("9-command")
+    assert screen.windows(DIALOG) == [window]
+    serving = subprocess.Popen(
+        [gimp.command[-3], "-m", "dip", "serve"],
+        env={**os.environ, "DIP_DATA_DIR": str(gimp.data_dir), "PYTHONPATH": gimp.checkout},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        screen.until(lambda: screen.layers == TWO, "the work to go on by itself")
+    finally:
+        serving.terminate()
+        serving.wait()
+
+
+def test_an_indexed_image_is_converted_where_that_is_allowed(screen: Any) -> None:
+    screen.remember(**QUICK)
+    screen.start_gimp(indexed=True)
+    dialog = screen.open_dialog()
+    time.sleep(0.5)
+    screen.keys(dialog, "alt+t")
+    screen.picture("10-indexed")
+    assert screen.windows(DIALOG) == [dialog]  # not before it is allowed
+    screen.keys(dialog, "alt+x")
+    press_restore(screen, dialog)
+    screen.until(lambda: screen.layers == TWO, "the new layer")
+    assert screen.state["mode"] == "rgb"
+    screen.keys(screen.main, "ctrl+z")
+    screen.until(lambda: screen.layers == ONE, "the layer to be taken away")
+    screen.until(lambda: screen.state["mode"] == "indexed", "the mode to be as it was", 5)
+
+
+def test_a_real_photograph_as_the_readme_shows_it(
+    screen: Any, gimp: Any, jobs: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """The demonstration's photograph at work; pictures/in_gimp-*.jpg."""
+    truth = demo.astronaut()
+    damage = demo.draw_damage(truth)
+    photo, mask = gimp.folder / "photo.png", gimp.folder / "mask.png"
+    write_pixels(photo, damage.photo)
+    write_pixels(mask, damage.mask)
+    screen.remember(preset="fast")
+    screen.start_gimp(photo=str(photo), mask=str(mask))
+    screen.run("xdotool", "windowsize", "--sync", screen.main, "1276", "900")
+    screen.keys(screen.main, "ctrl+shift+j")  # fit the image into the window
+    window = press_restore(screen)
+    screen.run("xdotool", "windowmove", "--sync", window, "740", "100")
+    screen.until(lambda: (jobs()[0]["progress"] or {}).get("fraction", 0) > 0.4, "half of it", 240)
+    screen.picture("11-photograph")
+    screen.run(
+        "convert", str(gimp.folder / "screenshot.png"), "-resize", "960x", "-quality", "75",
+        str(gimp.folder / "in_gimp.jpg"),
+    )  # fmt: skip
+    shutil.copyfile(gimp.folder / "in_gimp.jpg", screen.pictures / f"in_gimp-{gimp.version}.jpg")
+    screen.press(window, "alt+s", lambda: screen.layers == TWO, "the new layer")
+    time.sleep(1)
+    screen.picture("12-photograph-restored")

@@ -1,0 +1,58 @@
+"""The plug-in's own modules, as GIMP's Python sees them: by their own names, beside the client."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+import server.client
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "gimp_plugin" / "dip_restore"))
+sys.modules["dip_client"] = server.client
+import service  # noqa: E402  # found by what is said just above
+
+DIP = ("/usr/bin/env", f"PYTHONPATH={ROOT}", "OMP_WAIT_POLICY=PASSIVE", sys.executable, "-m", "dip")
+"""What starts `dip` in an environment without PYTHONPATH."""
+
+
+@pytest.fixture
+def dip_command() -> tuple[str, ...]:
+    return DIP
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for a service; the one that has it at the end is ended."""
+    folder = tmp_path / "service"
+    monkeypatch.setenv("DIP_DATA_DIR", str(folder))
+    for name in ("FLATPAK_ID", "SNAP"):
+        monkeypatch.delenv(name, raising=False)
+    yield folder
+    end_services(folder)
+
+
+@pytest.fixture(scope="module")
+def finder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.Service]:
+    """A service for all tests of a file, started as the plug-in starts it."""
+    folder = tmp_path_factory.mktemp("session") / "service"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DIP_DATA_DIR", str(folder))
+        yield service.Service(service.Settings(command=DIP))
+    end_services(folder)
+
+
+def end_services(folder: Path) -> None:
+    """End every process that was told of a data folder."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid != os.getpid() and process.environ().get("DIP_DATA_DIR") == str(folder):
+                process.kill()
+                process.wait(10)
+    service._started[:] = [started for started in service._started if started.poll() is None]

@@ -1,0 +1,165 @@
+"""Finding the service, starting it, and whom to trust; with real processes."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import service
+from service import CannotStart, Service, Settings
+
+from dip import __version__
+from server.client import ClientError, Unreachable
+
+
+def pid_of(data_dir: Path) -> int:
+    return int(json.loads((data_dir / "server.json").read_text())["pid"])
+
+
+@pytest.fixture
+def stranger() -> Iterator[int]:
+    """A server that is none of ours; its port."""
+    handler = type(
+        "Handler",
+        (http.server.BaseHTTPRequestHandler,),
+        {"do_GET": lambda self: self.send_error(404), "log_message": lambda *_: None},
+    )
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def test_it_is_started_found_again_and_started_again_after_a_crash(
+    data_dir: Path, dip_command: tuple[str, ...]
+) -> None:
+    said: list[str] = []
+    settings = Settings(command=dip_command, version=__version__)
+    with Service(settings, said.append).connect() as client:
+        assert client.health()["version"] == __version__
+    assert said == ["Starting the restoration service…"]
+    first = pid_of(data_dir)
+    assert os.getsid(first) != os.getsid(0)  # it outlives GIMP
+    with Service(settings).connect():
+        assert pid_of(data_dir) == first
+    os.kill(first, signal.SIGKILL)  # what it announced stays behind
+    with pytest.raises(Unreachable):
+        Service(settings).running()
+    with Service(settings).connect():
+        assert pid_of(data_dir) != first
+
+
+def test_a_stranger_at_the_announced_address_is_not_trusted(
+    data_dir: Path, dip_command: tuple[str, ...], stranger: int
+) -> None:
+    data_dir.mkdir(mode=0o700)
+    (data_dir / "token").write_text("t" * 43)
+    (data_dir / "token").chmod(0o600)
+    (data_dir / "server.json").write_text(json.dumps({"url": f"http://127.0.0.1:{stranger}"}))
+    with Service(Settings(command=dip_command)).connect() as client:
+        assert client.health()["service"] == "dip-restore"
+        assert not client.url.endswith(str(stranger))
+
+
+def test_where_the_usual_port_is_taken_another_one_is(
+    data_dir: Path, dip_command: tuple[str, ...]
+) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 8777))
+            taken.listen()
+        except OSError:
+            pass  # somebody else has it: just as well
+        with Service(Settings(command=dip_command)).connect() as client:
+            assert not client.url.endswith(":8777")
+
+
+def test_an_outdated_service_is_replaced_once(data_dir: Path, dip_command: tuple[str, ...]) -> None:
+    with Service(Settings(command=dip_command)).connect():
+        outdated = pid_of(data_dir)
+    newer = Service(Settings(command=dip_command, version="99.0"))
+    with newer.connect() as client:
+        assert client.health()["version"] == __version__  # as new as the command is
+    replaced = pid_of(data_dir)
+    assert replaced != outdated
+    assert psutil.Process(outdated).status() == psutil.STATUS_ZOMBIE  # ended; we are its parent
+    with newer.connect():
+        assert pid_of(data_dir) == replaced
+
+
+@pytest.mark.parametrize("variable", ["FLATPAK_ID", "SNAP"])
+def test_in_a_sandbox_the_user_is_told_the_command(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "gimp")
+    with pytest.raises(CannotStart) as caught:
+        Service(Settings(command=("/opt/my tools/dip",))).connect()
+    assert caught.value.command == "'/opt/my tools/dip' serve"
+    assert "sandbox" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("command", "why"), [((), "not known where"), (("/gone/dip",), "/gone/dip is not there")]
+)
+def test_where_dip_is_gone_that_is_said(data_dir: Path, command: tuple[str, ...], why: str) -> None:
+    with pytest.raises(CannotStart, match=why):
+        Service(Settings(command=command)).connect()
+
+
+def test_a_service_that_ends_at_once_is_quoted(data_dir: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho no torch here\nexit 1\n")
+    broken.chmod(0o755)
+    with pytest.raises(ClientError, match=r"status 1\): no torch here"):
+        Service(Settings(command=(str(broken),))).connect()
+
+
+def test_one_that_never_gets_ready_is_ended(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "START_TIMEOUT_S", 0.5)
+    idle = tmp_path / "idle"
+    idle.write_text("#!/bin/sh\nexec sleep 60\n")
+    idle.chmod(0o755)
+    with pytest.raises(ClientError, match="did not get ready"):
+        Service(Settings(command=(str(idle),))).connect()
+
+
+def test_children_get_nothing_of_what_gimp_set_up_for_itself() -> None:
+    kept = {"PATH": "/bin", "HOME": "/root", "DIP_DATA_DIR": "/data", "LANG": "C"}
+    dropped = dict.fromkeys(
+        (
+            "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "GI_TYPELIB_PATH", "GIO_MODULE_DIR",
+            "GTK_PATH", "GDK_PIXBUF_MODULE_FILE", "GEGL_PATH", "BABL_PATH", "XDG_DATA_DIRS",
+        ),
+        "x",
+    )  # fmt: skip
+    assert service.clean_environment({**kept, **dropped}) == kept
+
+
+def test_settings_are_read_beside_the_plug_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert Settings.beside(tmp_path) == Settings()
+    (tmp_path / "settings.json").write_text('{"command": ["/a/dip"], "version": "1.2"}')
+    assert Settings.beside(tmp_path) == Settings(command=("/a/dip",), version="1.2")
+
+
+def test_a_dip_on_the_search_path_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dip").write_text("#!/bin/sh\n")
+    (tmp_path / "dip").chmod(0o755)
+    (tmp_path / "settings.json").write_text('{"command": null, "version": "1.2"}')
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert Settings.beside(tmp_path).command == (str(tmp_path / "dip"),)
