@@ -100,12 +100,12 @@ def choose(name: str = "auto") -> Compute:
             "Use --device auto, or install a build of torch for it: "
             "./install.sh --torch-index URL.",
         )
-    # bfloat16 convolutions pay where there are matrix units for them: 3 to 6 times on a CPU with
-    # AMX; without, they are emulated and slower than float32.
+    # bfloat16 convolutions pay where the hardware has them: 4 to 6 times on a CPU with AMX, 2 to
+    # 2.5 times with AVX-512 BF16; without either, they are emulated and slower than float32.
     low_precision = {
         "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
         "mps": lambda: False,
-        "cpu": has_matrix_units,
+        "cpu": has_bfloat16,
     }[name]()
     return Compute(
         device=torch.device(name), low_precision=low_precision, channels_last=low_precision
@@ -132,12 +132,12 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def has_matrix_units() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices in hardware (AMX)."""
+def has_bfloat16() -> bool:
+    """Whether this CPU multiplies bfloat16 numbers in hardware (AMX, or AVX-512 BF16)."""
     import torch
 
-    supported = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(supported and supported())
+    checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
 
 
 def free_memory_mb(compute: Compute) -> float:

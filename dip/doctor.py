@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from dip import __version__
-from dip.device import cores
+from dip.device import cores, has_bfloat16
 from dip.errors import DipError
 
 PACKAGES = ("numpy", "scipy", "pillow", "scikit-image", "pyvips", "psutil")
@@ -151,9 +151,8 @@ def check_processor() -> Finding:
 
     capability = torch.backends.cpu.get_cpu_capability()
     features = [capability]
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists() and "amx_tile" in cpuinfo.read_text(encoding="ascii", errors="replace"):
-        features.append("AMX")
+    if has_bfloat16():
+        features.append("bfloat16 in hardware")
     used = f"{cores()} cores usable, {torch.get_num_threads()} threads, {' '.join(features)}"
     if platform.machine().lower() in {"x86_64", "amd64"} and capability in {"DEFAULT", "NO AVX"}:
         return Finding("warn", used, "Without AVX2 a fit takes several times as long.")

@@ -16,8 +16,19 @@ from dip.presets import recipe
 def test_the_cpu_is_always_there() -> None:
     compute = device.choose("cpu")
     assert compute.device.type == "cpu"
-    assert compute.low_precision == device.has_matrix_units()
+    assert compute.low_precision == device.has_bfloat16()
     assert "cpu" in compute.describe()
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512_bf16"), [(False, False), (True, False), (False, True), (True, True)]
+)
+def test_bfloat16_is_used_where_the_cpu_has_it_in_hardware(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, avx512_bf16: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16, raising=False)
+    assert device.choose("cpu").low_precision == (amx or avx512_bf16)
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
