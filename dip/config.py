@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dip.errors import SettingError
 
@@ -19,8 +19,11 @@ NETWORKS = {
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Damage = Literal["thin", "hole", "scattered"]
-Padding = Literal["zeros", "reflect"]
 """Kinds of damage that want different recipes; `dip.mask.kind_of_damage` tells them apart."""
+
+Padding = Literal["zeros", "reflect"]
+Code = Literal["coordinates", "noise", "both", "fill"]
+Finish = Literal["none", "membrane", "kriging"]
 
 
 def _check(condition: bool, name: str, value: object, rule: str) -> None:
@@ -49,7 +52,7 @@ class Settings:
     preset : str
         A name in `dip.presets.PRESETS`.
     iterations : int, optional
-        Iterations of each fit; the preset's own number when None.
+        Iterations of each run of a fit; the preset's own number when None.
     seed : int
         The same image, mask, settings and seed give the same result on the same machine.
     device : str
@@ -114,6 +117,13 @@ class NetworkConfig:
         Kernel sizes of encoder and decoder, px, odd.
     upsampling : str
         U-Net only: 'nearest' or 'bilinear'.
+    reduce_first : bool
+        U-Net only: whether each decoder narrows its input before it enlarges it, not after.
+    shuffle_channels : int
+        U-Net only: width of the finest decoder where it enlarges by pixel shuffle, so that the
+        trunk runs at half size; 0 to interpolate there as at every other scale.
+    correction : bool
+        Whether the output is added to the input's first channels, an image, instead of being one.
     padding : str
         'zeros' or 'reflect'.
     """
@@ -125,6 +135,9 @@ class NetworkConfig:
     kernel_down: int = 3
     kernel_up: int = 3
     upsampling: Literal["nearest", "bilinear"] = "bilinear"
+    reduce_first: bool = False
+    shuffle_channels: int = 0
+    correction: bool = False
     padding: Padding = "zeros"
 
     def __post_init__(self) -> None:
@@ -138,6 +151,7 @@ class NetworkConfig:
         else:
             right = len(self.convolutions) == depth and min(self.convolutions) >= 1
             _check(right, "convolutions", self.convolutions, f"{depth} numbers, 1 or more")
+        _check_integer("shuffle_channels", self.shuffle_channels, 0, 1024)
         for name in ("kernel_down", "kernel_up"):
             value = getattr(self, name)
             _check(value in (1, 3, 5, 7), name, value, "1, 3, 5 or 7")
@@ -162,7 +176,8 @@ class FitConfig:
     loss : str
         'l1' or 'mse', over the known pixels.
     code : str
-        The input: 'coordinates', 'noise' or 'both'.
+        The input: 'coordinates', 'noise', both of them, or 'fill': the known pixels and a kriged
+        fill, which the network learns to correct (`dip.correction`).
     code_channels : int
         Channels of a noise code.
     jitter_std : float
@@ -171,8 +186,13 @@ class FitConfig:
         Weight of the past in the running average of the outputs; 0 takes the last output.
     holdout_fraction : float
         Part of the known pixels near the holes that is kept from the loss and measures quality.
-    harmonise : bool
-        Whether the difference at the rim of a hole is carried smoothly into it.
+    anchor : tuple of two floats
+        Weight of the squared distance of the fill from a smooth membrane, at the start and from
+        half of the iterations on. Large deviations cost, small ones hardly do.
+    runs : int
+        Fits from different random starts, one after the other; the result is their median.
+    finish : str
+        How the residual is carried into the fill: 'none', as a smooth 'membrane', or by 'kriging'.
     """
 
     network: NetworkConfig
@@ -181,20 +201,36 @@ class FitConfig:
     learning_rate: float = 0.1
     decay: bool = True
     loss: Literal["l1", "mse"] = "l1"
-    code: Literal["coordinates", "noise", "both"] = "coordinates"
+    code: Code = "coordinates"
     code_channels: int = 32
     jitter_std: float = 0.0
     averaging: float = 0.9
     holdout_fraction: float = 0.03
-    harmonise: bool = True
+    anchor: tuple[float, float] = (0.0, 0.0)
+    runs: int = 1
+    finish: Finish = "membrane"
+
+    @property
+    def total_iterations(self) -> int:
+        """Over all runs."""
+        return self.iterations * self.runs
 
     def __post_init__(self) -> None:
         _check_integer("iterations", self.iterations, 1, 1_000_000)
         _check_integer("code_channels", self.code_channels, 1, 1024)
         _check(self.optimizer in ("muon", "adam"), "optimizer", self.optimizer, "muon or adam")
         _check(self.loss in ("l1", "mse"), "loss", self.loss, "l1 or mse")
-        codes = ("coordinates", "noise", "both")
-        _check(self.code in codes, "code", self.code, "one of " + ", ".join(codes))
+        _check_integer("runs", self.runs, 1, 100)
+        for name, choices in (("code", get_args(Code)), ("finish", get_args(Finish))):
+            value = getattr(self, name)
+            _check(value in choices, name, value, "one of " + ", ".join(choices))
+        _check(min(self.anchor) >= 0, "anchor", self.anchor, "two numbers, 0 or more")
+        _check(
+            (self.code == "fill") == self.network.correction,
+            "code",
+            self.code,
+            "'fill' for a network that corrects, and for no other",
+        )
         _check(0 < self.learning_rate <= 10, "learning_rate", self.learning_rate, "in (0, 10]")
         _check(0 <= self.jitter_std <= 1, "jitter_std", self.jitter_std, "in [0, 1]")
         _check(0 <= self.averaging < 1, "averaging", self.averaging, "in [0, 1)")

@@ -22,10 +22,11 @@ from dip import networks
 from dip.config import Damage, FitConfig
 from dip.device import Compute
 from dip.errors import FitFailed
+from dip.kriging import membrane
 from dip.latent import input_code
 from dip.loss import masked_loss
 from dip.optimizers import optimizers_for
-from dip.schedule import rate_factor
+from dip.schedule import anchor_weight, rate_factor
 from dip.stopping import Validation, held_out
 
 _MEASURE_EVERY = 10
@@ -93,18 +94,22 @@ class Fit:
         self.config = config
         self._compute = compute
         generator = torch.Generator().manual_seed(seed)
-        height, width, channels = target.shape
         clean = np.where(known[:, :, None], target, np.float32(0))
-        self._target = self._place(torch.from_numpy(clean).permute(2, 0, 1).unsqueeze(0))
+        self._target = self._place(_planes(clean))
         out = held_out(known, config.holdout_fraction, damage, seed)
         self._known = self._place(_plane(known))
         self._weight = self._place(_plane(known & ~out))
         where = torch.from_numpy(out).to(compute.device)
         self._validation = Validation(self._target, where) if out.any() else None
-        code = input_code(config, height, width, generator)
-        self._code = self._place(code)
+        self._anchor = (
+            self._place(_planes(membrane(clean, known))) if any(config.anchor) else self._target
+        )
+        self._code = self._place(self._make_code(clean, known, generator))
         network = networks.build(
-            config.network, in_channels=code.shape[1], out_channels=channels, generator=generator
+            config.network,
+            in_channels=self._code.shape[1],
+            out_channels=target.shape[2],
+            generator=generator,
         )
         self._network = self._place(network)
         self._optimizers = optimizers_for(self._network, config)
@@ -140,12 +145,37 @@ class Fit:
 
     def output(self) -> NDArray[np.float32]:
         """The best output so far, (H, W, C), float32 in [0, 1]."""
-        best = self._average
+        best = self._answer()
         validation = self._validation
         if validation and validation.spoiled and validation.best_output is not None:
             best = validation.best_output
         image: NDArray[np.float32] = best[0].permute(1, 2, 0).float().cpu().numpy().copy()
         return image
+
+    # What a fit of another kind does in its own way: see `dip.correction`.
+
+    def _make_code(
+        self, target: NDArray[np.float32], known: NDArray[np.bool_], generator: torch.Generator
+    ) -> Tensor:
+        """(1, C_in, H, W)"""
+        height, width = known.shape
+        return input_code(self.config, height, width, generator)
+
+    def _ask(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network is fed in this iteration, the target, and where its error counts."""
+        code = self._code
+        if self.config.jitter_std:
+            noise = torch.empty_like(code).normal_(generator=self._jitter)
+            code = code + self.config.jitter_std * noise
+        return code, self._target, self._weight
+
+    def _answer(self) -> Tensor:
+        """The estimate so far, (1, C, H, W)."""
+        return self._average
+
+    def _measure(self, validation: Validation) -> float:
+        """PSNR of held-out pixels, dB."""
+        return validation.measure(self._average)
 
     def _step(self, index: int) -> Tensor:
         config = self.config
@@ -153,15 +183,17 @@ class Fit:
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor * self._rate
-        code = self._code
-        if config.jitter_std:
-            noise = torch.empty_like(code).normal_(generator=self._jitter)
-            code = code + config.jitter_std * noise
-        device = self._compute.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self._compute.low_precision):
-            reconstruction = self._network(code)
-        loss = masked_loss(reconstruction, self._target, self._weight, config.loss)
-        loss.backward()
+        code, target, weight = self._ask()
+        reconstruction = self._evaluate(code)
+        loss = masked_loss(reconstruction, target, weight, config.loss)
+        total = loss
+        if any(config.anchor):
+            held = anchor_weight(index - 1, config.iterations, config.anchor)
+            unknown = 1 - self._known
+            # In units of the known pixels' own loss: a small hole is not held more strongly.
+            share = unknown.sum() / self._known.sum()
+            total = loss + held * share * masked_loss(reconstruction, self._anchor, unknown, "mse")
+        total.backward()
         for optimizer in self._optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -170,13 +202,20 @@ class Fit:
         self._average.lerp_(reconstruction.detach(), newest)
         return loss.detach()
 
+    def _evaluate(self, code: Tensor) -> Tensor:
+        """(1, C, H, W)"""
+        device = self._compute.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self._compute.low_precision):
+            reconstruction: Tensor = self._network(code)
+        return reconstruction
+
     def _validate(self, index: int) -> float | None:
         if self._validation is None:
             return None
         last = max(1, math.floor(_VALIDATED_PART * self.config.iterations))
         if index > last or (index % _MEASURE_EVERY and index != last):
             return None
-        psnr_db = self._validation.measure(self._average)
+        psnr_db = self._measure(self._validation)
         if index == last and not self._validation.spoiled:
             self._weight = self._known
         return psnr_db
@@ -212,6 +251,11 @@ class Fit:
         return what.to(self._compute.device).contiguous() if isinstance(what, Tensor) else what.to(
             self._compute.device
         )  # fmt: skip
+
+
+def _planes(image: NDArray[np.float32]) -> Tensor:
+    """(H, W, C) to (1, C, H, W)."""
+    return torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
 
 
 def _plane(pixels: NDArray[np.bool_]) -> Tensor:

@@ -9,7 +9,7 @@ from dip.config import FitConfig
 
 
 def input_code(config: FitConfig, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Make the input code of a region.
+    """Make the input code of a region, where it is not a fill.
 
     Coordinates carry no detail of their own, so that a network cannot copy noise into a large
     hole; noise lets thin damage be filled with texture in fewer iterations.

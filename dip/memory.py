@@ -8,6 +8,7 @@ import torch
 
 from dip import networks
 from dip.config import FitConfig, NetworkConfig
+from dip.correction import FOLDS
 from dip.device import Compute
 
 _PROBE_PX = 64
@@ -56,11 +57,16 @@ def bytes_per_pixel(config: FitConfig, channels: int, compute: Compute) -> float
     float
         bytes
     """
-    in_channels = {"coordinates": 2, "noise": config.code_channels}.get(
-        config.code, 2 + config.code_channels
-    )
+    in_channels = {
+        "coordinates": 2,
+        "noise": config.code_channels,
+        "both": 2 + config.code_channels,
+        "fill": channels + 1,
+    }[config.code]
     activations = _saved_samples_per_pixel(config.network, in_channels, channels)
-    planes = 4 * (in_channels + 8 * channels)  # target, averages, harmonising: single precision
+    planes = 4 * (in_channels + 8 * channels)  # target, averages, finishing: single precision
+    if config.code == "fill":
+        planes += 4 * (FOLDS + 1) * (in_channels + 1)
     return _OVERHEAD * activations * compute.bytes_per_sample + planes
 
 

@@ -6,7 +6,7 @@ Geometry is row-first: (top, left, height, width), in pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -145,16 +145,16 @@ def tight_box(unknown: NDArray[np.bool_], within: Box) -> Box | None:
     )
 
 
-def plan_regions(unknown: NDArray[np.bool_], *, max_pixels: int) -> list[Region]:
+def plan_regions(unknown: NDArray[np.bool_], *, max_pixels: Mapping[Damage, int]) -> list[Region]:
     """Divide the work: far-apart damages are separate regions.
 
     Parameters
     ----------
     unknown : ndarray
         (H, W) bool
-    max_pixels : int
-        A region that would be larger is cut into overlapping tiles where its damage is thin or
-        scattered, and fitted at reduced size where it is a hole.
+    max_pixels : mapping
+        For each kind of damage. A region that would be larger is cut into overlapping tiles where
+        its damage is thin or scattered, and fitted at reduced size where it is a hole.
 
     Returns
     -------
@@ -165,15 +165,16 @@ def plan_regions(unknown: NDArray[np.bool_], *, max_pixels: int) -> list[Region]
     groups = _merged([_with_context(unknown, box, frame) for box in _damage_boxes(unknown)], frame)
     regions: list[Region] = []
     for group in groups:
-        if group.box.area <= max_pixels:
+        most = max_pixels[group.damage]
+        if group.box.area <= most:
             regions.append(group)
         elif group.damage == "hole":
-            reduction = math.ceil(math.sqrt(group.box.area / max_pixels))
+            reduction = math.ceil(math.sqrt(group.box.area / most))
             regions.append(
                 Region(box=group.box, core=group.core, damage="hole", reduction=reduction)
             )
         else:
-            regions.extend(_tiles(unknown, group, frame, max_pixels))
+            regions.extend(_tiles(unknown, group, frame, most))
     return sorted(regions, key=lambda region: region.core)
 
 

@@ -1,6 +1,6 @@
 """A damaged image goes in, a restored one comes out.
 
-The story, top to bottom: mask → regions → fit → harmonise → composite. `Restoration` is one job:
+The story, top to bottom: mask → regions → fit → finish → composite. `Restoration` is one job:
 iterate to work, ask for the result at any time, stop iterating to cancel.
 """
 
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from dip import device, memory
 from dip.composite import Canvas, composite, to_samples
 from dip.config import Damage, FitConfig, Settings
+from dip.correction import Correction
+from dip.ensemble import Ensemble
 from dip.errors import (
     ImageTooSmall,
     InputError,
@@ -26,6 +28,7 @@ from dip.errors import (
 )
 from dip.fit import Fit, FitStep
 from dip.harmonise import harmonise
+from dip.kriging import krige
 from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha, unknown_from
 from dip.presets import PRESETS, recipe
 from dip.region import Box, Region, plan_regions
@@ -36,6 +39,9 @@ Array = NDArray[Any]
 SMALLEST_SIDE_PX = 16
 _FREE_PART = 0.8
 _SMALLEST_REGION_PX = 160 * 160
+_RUN_SEEDS = 1_000_003
+"""Seeds of runs lie this far apart: those between belong to other regions."""
+
 _DAMAGES: tuple[Damage, ...] = ("thin", "hole", "scattered")
 
 
@@ -140,11 +146,13 @@ class Restoration:
         self._compute = device.choose(self.settings.device)
         torch.set_num_threads(self.settings.threads or device.cores())
         self.regions, self.notes = self._plan()
-        self.iterations = sum(self._recipe(region.damage).iterations for region in self.regions)
+        self.iterations = sum(
+            self._recipe(region.damage).total_iterations for region in self.regions
+        )
         self.memory_mb = max(self._peak_mb(region) for region in self.regions)
         self._canvas = Canvas(self._image)
         self._reconstruction = self._normal(self._image) if keep_reconstruction else None
-        self._fit: Fit | None = None
+        self._fit: Fit | Ensemble | None = None
         self._region = self.regions[0]
 
     def __iter__(self) -> Iterator[Step]:
@@ -162,7 +170,7 @@ class Restoration:
                     validation_psnr_db=step.validation_psnr_db,
                     note=step.note,
                 )
-            done += config.iterations
+            done += config.total_iterations
             self._finish_region()
 
     def result(self) -> Array:
@@ -230,8 +238,9 @@ class Restoration:
                 f"A fit may take {budget_mb:.0f} MB; the smallest takes about {needed:.0f} MB.",
                 "Close other programs, raise the limit, or choose the preset 'fast'.",
             )
-        most = min(most, PRESETS[settings.preset].most_pixels)
-        regions = tuple(plan_regions(self._unknown, max_pixels=most))
+        preset = PRESETS[settings.preset]
+        limits = {damage: min(most, preset.most_pixels[damage]) for damage in _DAMAGES}
+        regions = tuple(plan_regions(self._unknown, max_pixels=limits))
         for region in regions:
             known = np.count_nonzero(self._known(region.box))
             if known < FEWEST_KNOWN:
@@ -243,10 +252,11 @@ class Restoration:
         tiles = sum(region.tiled for region in regions)
         if tiles:
             notes.append(
-                f"worked on in {tiles} overlapping tiles of at most {most / 1e6:.2g} megapixels"
+                f"worked on in {tiles} overlapping tiles of at most "
+                f"{limits['thin'] / 1e6:.2g} megapixels"
             )
         reduction = max(region.reduction for region in regions)
-        if reduction > 1:
+        if reduction > 2:  # a fill is no sharper than half size as it is
             notes.append(
                 f"a hole is too large to be fitted at full size: it is filled at 1/{reduction} of "
                 "its size and enlarged, so its finest detail is missing"
@@ -318,17 +328,27 @@ class Restoration:
         for step in self._fit:
             yield replace(step, note=note if step.index == 1 else step.note)
 
-    def _start(self, region: Region, config: FitConfig, seed: int) -> Fit:
+    def _start(self, region: Region, config: FitConfig, seed: int) -> Fit | Ensemble:
         known = self._known(region.box)
         low, high = self._range(region)
         target = (self._normal(self._image[region.box.slices]) - low) / np.float32(high - low)
         target = np.where(known[:, :, None], target, np.float32(0))
         small, small_known = reduce(target, known, region.reduction)
-        return Fit(
-            small, small_known, config, compute=self._compute, damage=region.damage, seed=seed
-        )
+        kind = Correction if config.code == "fill" else Fit
 
-    def _output(self, region: Region, fit: Fit) -> NDArray[np.float32]:
+        def begin(run: int) -> Fit:
+            return kind(
+                small,
+                small_known,
+                config,
+                compute=self._compute,
+                damage=region.damage,
+                seed=(seed + _RUN_SEEDS * run) % 2**63,
+            )
+
+        return begin(0) if config.runs == 1 else Ensemble(begin, config.runs)
+
+    def _output(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
         """A fit's output for the whole box, (height, width, C), in units of full scale."""
         low, high = self._range(region)
         box = region.box
@@ -339,13 +359,16 @@ class Restoration:
         scaled = output * np.float32(_full_scale(self._image.dtype))
         return to_samples(scaled, self._image.dtype)
 
-    def _fill_of(self, region: Region, fit: Fit) -> NDArray[np.float32]:
+    def _fill_of(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
         """A fit's fill of the whole box, seamless at the rim, in units of full scale."""
         output = self._output(region, fit)
-        if not self._recipe(region.damage).harmonise:
+        finish = self._recipe(region.damage).finish
+        if finish == "none":
             return output
-        target = self._normal(self._image[region.box.slices])
-        return harmonise(output, target, self._known(region.box))
+        target, known = self._normal(self._image[region.box.slices]), self._known(region.box)
+        if finish == "membrane":
+            return harmonise(output, target, known)
+        return output + krige(target - output, known)
 
     def _finish_region(self) -> None:
         region, fit = self._region, self._fit

@@ -30,7 +30,8 @@ def build(
     Returns
     -------
     nn.Module
-        (1, in_channels, H, W) to (1, out_channels, H, W) in [0, 1], for any H, W of 16 or more.
+        (1, in_channels, H, W) to (1, out_channels, H, W), for any H, W of 16 or more; in [0, 1]
+        unless it is a correction.
     """
     with torch.device("meta"):  # no draw from the global generator
         network = _CLASSES[config.name](config, in_channels, out_channels)
@@ -45,4 +46,7 @@ def build(
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
+    if config.correction:  # to begin with, nothing is corrected
+        for parameter in network.head.parameters():
+            nn.init.zeros_(parameter)
     return network

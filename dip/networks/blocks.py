@@ -8,6 +8,9 @@ from torch.nn import functional as F
 
 from dip.config import Padding
 
+_CORRECTION_SCALE = 0.1
+"""A correction is small: this much of what the last layer says."""
+
 
 class BatchNorm(nn.BatchNorm2d):
     """Normalise with the statistics of the one image there is; nothing is kept between steps."""
@@ -50,12 +53,25 @@ class ConvNormAct(nn.Module):
 
 
 class Head(nn.Module):
-    """1×1 convolution and sigmoid: features to an image in [0, 1], in single precision."""
+    """1×1 convolution from features to an image, in single precision.
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    correction : bool
+        Whether the image is what entered the network plus a correction, zero before the first
+        step; otherwise it goes through a sigmoid, into [0, 1].
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, correction: bool = False) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(in_channels, out_channels, 1)
+        self.correction = correction
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, entered: Tensor) -> Tensor:
+        """(1, in_channels, H, W) and the network's input, an image first, to an image."""
         with torch.autocast(x.device.type, enabled=False):  # 8 bits of bfloat16 would band
-            return torch.sigmoid(self.convolution(x.float()))
+            image: Tensor = self.convolution(x.float())
+            if self.correction:
+                return entered[:, : image.shape[1]].float() + _CORRECTION_SCALE * image
+            return torch.sigmoid(image)

@@ -43,12 +43,12 @@ def unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class SegNet(nn.Module):
-    """(1, in_channels, H, W) to (1, out_channels, H, W) in [0, 1].
+    """(1, in_channels, H, W) to (1, out_channels, H, W), in [0, 1] unless a correction.
 
     Parameters
     ----------
     config : NetworkConfig
-        channels, convolutions, kernel_down, kernel_up and padding are used.
+        channels, convolutions, kernel_down, kernel_up, correction and padding are used.
     in_channels, out_channels : int
     """
 
@@ -62,10 +62,10 @@ class SegNet(nn.Module):
             up = [width] * count + [widths[max(index - 1, 0)]]
             self.encoders.append(_chain(down, config.kernel_down, pad))
             self.decoders.append(_chain(up, config.kernel_up, pad))
-        self.head = Head(widths[0], out_channels)
+        self.head = Head(widths[0], out_channels, config.correction)
 
-    def forward(self, x: Tensor) -> Tensor:
-        pooled = []
+    def forward(self, code: Tensor) -> Tensor:
+        x, pooled = code, []
         for encode in self.encoders:
             x = encode(x)
             size = (x.shape[-2], x.shape[-1])
@@ -73,7 +73,7 @@ class SegNet(nn.Module):
             pooled.append((indices, size))
         for decode, (indices, size) in zip(reversed(self.decoders), reversed(pooled), strict=True):
             x = decode(unpool(x, indices, size))
-        image: Tensor = self.head(x)
+        image: Tensor = self.head(x, code)
         return image
 
 

@@ -6,7 +6,9 @@ Ulyanov, Vedaldi, Lempitsky, *Deep Image Prior*, CVPR 2018, arXiv:1711.10925.
 What differs from the first: strided convolutions instead of max-pooling, BatchNorm, LeakyReLU,
 zero padding, narrow skips through a 1×1 convolution (or none: a skip carries the code's noise
 past the bottleneck into large holes). From the second: the size is restored by interpolating to
-the encoder's own size, so that any image size works without cropping.
+the encoder's own size, so that any image size works without cropping. Two ways to do less at the
+largest sizes are choices: a decoder may narrow its features before it enlarges them, and the
+finest may enlarge by pixel shuffle (Shi et al., CVPR 2016, arXiv:1609.05158).
 """
 
 from __future__ import annotations
@@ -34,33 +36,49 @@ class _Scale(nn.Module):
             ConvNormAct(width, width, config.kernel_down, 1, pad),
         )
         self.skip = ConvNormAct(in_channels, skip, 1) if skip else None
-        self.norm = BatchNorm(below + skip)
+        self.upsampling: str = config.upsampling
+        kernel = config.kernel_up
+        if index == 0 and config.shuffle_channels:
+            self.upsampling = "shuffle"
+            width = config.shuffle_channels
+            self.before: nn.Module = ConvNormAct(below, 4 * width, kernel, 1, pad)
+            self.up = nn.Sequential(ConvNormAct(width + skip, width, kernel, 1, pad))
+            return
+        joined: nn.Module
+        if config.reduce_first:
+            self.before, joined = ConvNormAct(below, width, 1), nn.Identity()
+            below = width
+        else:
+            self.before, joined = nn.Identity(), BatchNorm(below + skip)
         self.up = nn.Sequential(
-            ConvNormAct(below + skip, width, config.kernel_up, 1, pad),
+            joined,
+            ConvNormAct(below + skip, width, kernel, 1, pad),
             ConvNormAct(width, width, 1),
         )
-        self.upsampling = config.upsampling
 
     def join(self, below: Tensor, entered: Tensor) -> Tensor:
         """(1, C_below, h, w) and what entered this scale, (1, C_in, H, W), to (1, width, H, W)."""
-        size = entered.shape[-2:]
-        if self.upsampling == "bilinear":
-            x = F.interpolate(below, size=size, mode="bilinear", align_corners=False)
-        else:
-            x = F.interpolate(below, size=size, mode="nearest")
+        x = self._enlarge(self.before(below), entered.shape[-2:])
         if self.skip is not None:
-            x = torch.cat([self.skip(entered), x], dim=1)  # (1, C_skip + C_below, H, W)
-        up: Tensor = self.up(self.norm(x))
+            x = torch.cat([self.skip(entered), x], dim=1)  # (1, C_skip + C, H, W)
+        up: Tensor = self.up(x)
         return up
+
+    def _enlarge(self, x: Tensor, size: torch.Size) -> Tensor:
+        if self.upsampling == "shuffle":
+            return F.pixel_shuffle(x, 2)[..., : size[0], : size[1]]
+        if self.upsampling == "bilinear":
+            return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        return F.interpolate(x, size=size, mode="nearest")
 
 
 class UNet(nn.Module):
-    """(1, in_channels, H, W) to (1, out_channels, H, W) in [0, 1].
+    """(1, in_channels, H, W) to (1, out_channels, H, W), in [0, 1] unless a correction.
 
     Parameters
     ----------
     config : NetworkConfig
-        channels, skip_channels, kernel_down, kernel_up, upsampling and padding are used.
+        All but convolutions are used.
     in_channels, out_channels : int
     """
 
@@ -70,15 +88,16 @@ class UNet(nn.Module):
         self.scales = nn.ModuleList(
             _Scale(config, index, channels) for index, channels in enumerate(entering)
         )
-        self.head = Head(config.channels[0], out_channels)
+        finest = config.shuffle_channels or config.channels[0]
+        self.head = Head(finest, out_channels, config.correction)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, code: Tensor) -> Tensor:
         scales = cast("list[_Scale]", list(self.scales))
-        entered = []
+        x, entered = code, []
         for scale in scales:
             entered.append(x)
             x = scale.down(x)
         for scale, before in zip(reversed(scales), reversed(entered), strict=True):
             x = scale.join(x, before)
-        image: Tensor = self.head(x)
+        image: Tensor = self.head(x, code)
         return image

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from dip.config import NETWORKS, FitConfig, NetworkConfig, Settings
+from dip.config import NETWORKS, Damage, FitConfig, NetworkConfig, Settings
 from dip.errors import SettingError
 from dip.presets import PRESETS, recipe
+
+DAMAGES: tuple[Damage, ...] = ("thin", "hole", "scattered")
 
 
 @pytest.mark.parametrize(
@@ -74,6 +76,10 @@ def test_an_impossible_network_is_refused(wrong: dict[str, Any]) -> None:
         {"optimizer": "sgd"},
         {"loss": "l3"},
         {"jitter_std": -1},
+        {"runs": 0},
+        {"anchor": (1.0, -1.0)},
+        {"finish": "poisson"},
+        {"code": "fill"},
     ],
 )
 def test_an_impossible_fit_is_refused(wrong: dict[str, Any]) -> None:
@@ -94,9 +100,22 @@ def test_every_preset_has_a_recipe_for_every_network_and_damage(
 
 
 def test_a_better_preset_fits_for_longer() -> None:
-    for damage in ("thin", "hole", "scattered"):
-        counts = [PRESETS[name].iterations[damage] for name in ("fast", "balanced", "best")]
+    for damage in DAMAGES:
+        counts = [
+            recipe(name, "unet", damage).total_iterations for name in ("fast", "balanced", "best")
+        ]
         assert counts == sorted(set(counts))
+
+
+def test_runs_multiply_the_iterations() -> None:
+    config = FitConfig(network=NetworkConfig(), iterations=10, runs=3)
+    assert config.total_iterations == 30
+
+
+def test_only_a_network_that_corrects_is_fed_with_a_fill() -> None:
+    FitConfig(network=NetworkConfig(correction=True), iterations=10, code="fill")
+    with pytest.raises(SettingError, match="corrects"):
+        FitConfig(network=NetworkConfig(correction=True), iterations=10)
 
 
 def test_the_published_recipe_is_the_papers() -> None:
@@ -104,7 +123,7 @@ def test_the_published_recipe_is_the_papers() -> None:
     assert (thin.optimizer, thin.loss, thin.learning_rate) == ("adam", "mse", 0.01)
     assert thin.network.channels == (128,) * 5
     assert thin.network.padding == "reflect"
-    assert (thin.averaging, thin.harmonise, thin.holdout_fraction) == (0, False, 0)
+    assert (thin.averaging, thin.finish, thin.holdout_fraction) == (0, "none", 0)
     assert thin.code == "noise"
     assert thin.jitter_std == 0.03
     assert recipe("paper", "unet", "hole").network.skip_channels == (0,) * 6

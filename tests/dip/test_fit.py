@@ -16,9 +16,10 @@ from dip import fit as fit_module
 from dip.config import NETWORKS, FitConfig, NetworkConfig
 from dip.errors import FitFailed
 from dip.fit import Fit
+from dip.kriging import membrane
 from dip.latent import input_code
 from dip.loss import masked_loss
-from dip.schedule import rate_factor
+from dip.schedule import anchor_weight, rate_factor
 from dip.stopping import Validation, held_out
 
 Array = npt.NDArray[np.float32]
@@ -159,6 +160,18 @@ def test_an_absurd_rate_does_no_lasting_harm(target: Array, mask: npt.NDArray[np
     assert np.isfinite(fit.output()).all()
 
 
+def test_an_anchor_keeps_the_fill_near_the_membrane(target: Array) -> None:
+    known = np.ones(target.shape[:2], dtype=bool)
+    known[14:34, 20:44] = False
+    smooth = membrane(target, known)
+    distances = []
+    for anchor in ((0.0, 0.0), (0.0, 100.0)):
+        fit = begin(target, known, config(iterations=30, learning_rate=0.05, anchor=anchor))
+        list(fit)
+        distances.append(np.square(fit.output() - smooth)[~known].mean())
+    assert distances[1] < 0.5 * distances[0]
+
+
 # --- Its parts ----------------------------------------------------------------------------------
 
 
@@ -192,6 +205,14 @@ def test_the_rate_falls_to_a_twentieth() -> None:
     assert factors[0] == 1
     assert factors[-1] == pytest.approx(0.05)
     assert factors == sorted(factors, reverse=True)
+
+
+def test_the_anchor_lets_go_over_half_of_the_iterations() -> None:
+    weights = [anchor_weight(index, 100, (3.0, 0.5)) for index in range(100)]
+    assert weights[0] == 3
+    assert weights[25] == pytest.approx(1.75)
+    assert weights[50:] == [0.5] * 50
+    assert anchor_weight(0, 10, (0.0, 0.0)) == 0
 
 
 @pytest.mark.parametrize("damage", ["thin", "hole", "scattered"])

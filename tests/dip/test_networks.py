@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -43,12 +45,25 @@ def test_any_size_and_number_of_channels_comes_back(
     [
         NetworkConfig(channels=(8,) * 6, skip_channels=(0,) * 6, kernel_down=5, padding="reflect"),
         NetworkConfig(channels=(8,), skip_channels=(8,), upsampling="nearest"),
+        NetworkConfig(channels=(8, 16), skip_channels=(0, 4), reduce_first=True),
+        NetworkConfig(channels=(8, 16), skip_channels=(4, 0), shuffle_channels=4),
+        NetworkConfig(channels=(8,), skip_channels=(0,), shuffle_channels=4, reduce_first=True),
         NetworkConfig(channels=(8, 8), skip_channels=(4, 4), kernel_up=5, padding="reflect"),
         NetworkConfig(name="segnet", channels=(8, 8), convolutions=(1, 2), padding="reflect"),
     ],
 )
 def test_depth_kernels_and_padding_are_configuration(config: NetworkConfig) -> None:
     assert build(config)(torch.rand(1, 4, 35, 52)).shape == (1, 3, 35, 52)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_correction_begins_with_the_image_that_it_is_given(name: str) -> None:
+    code = torch.rand(1, 4, 33, 50, generator=torch.Generator().manual_seed(0))
+    network = build(replace(SMALL[name], correction=True))
+    torch.testing.assert_close(network(code), code[:, :3])
+    with torch.no_grad():
+        network.get_submodule("head").convolution.bias += 1
+    assert (network(code) > code[:, :3]).all()
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dip.config import Damage
 from dip.region import TILE_OVERLAP_PX, Box, Region, plan_regions, tight_box
 
 FRAME = Box(0, 0, 200, 300)
@@ -28,6 +29,10 @@ def damages(draw: st.DrawFn) -> npt.NDArray[np.bool_]:
     for box in draw(st.lists(boxes(), min_size=1, max_size=5)):
         unknown[box.top : box.top + 40, box.left : box.left + 60] = True
     return unknown
+
+
+def limit(pixels: int) -> dict[Damage, int]:
+    return {"thin": pixels, "hole": pixels, "scattered": pixels}
 
 
 def covers(outer: Box, inner: Box) -> bool:
@@ -72,7 +77,7 @@ def test_a_tight_box_touches_the_damage_on_all_sides() -> None:
 def test_every_unknown_pixel_is_answered_for(
     unknown: npt.NDArray[np.bool_], max_pixels: int
 ) -> None:
-    regions = plan_regions(unknown, max_pixels=max_pixels)
+    regions = plan_regions(unknown, max_pixels=limit(max_pixels))
     answered = np.zeros_like(unknown)
     for region in regions:
         answered[region.core.slices] = True
@@ -85,7 +90,7 @@ def test_every_unknown_pixel_is_answered_for(
 
 @given(damages())
 def test_regions_stay_within_the_limit(unknown: npt.NDArray[np.bool_]) -> None:
-    for region in plan_regions(unknown, max_pixels=40_000):
+    for region in plan_regions(unknown, max_pixels=limit(40_000)):
         assert region.fitted_pixels <= 1.1 * 40_000
 
 
@@ -93,7 +98,7 @@ def test_far_apart_damages_are_separate_regions() -> None:
     unknown = np.zeros((1000, 1500), dtype=bool)
     unknown[50:53, 100:200] = True
     unknown[900:940, 1300:1303] = True
-    regions = plan_regions(unknown, max_pixels=10**6)
+    regions = plan_regions(unknown, max_pixels=limit(10**6))
     assert len(regions) == 2
     assert sum(region.fitted_pixels for region in regions) < 0.06 * unknown.size
 
@@ -102,14 +107,14 @@ def test_near_damages_are_one_region() -> None:
     unknown = np.zeros((300, 300), dtype=bool)
     unknown[100:103, 100:200] = True
     unknown[130:133, 100:200] = True
-    assert len(plan_regions(unknown, max_pixels=10**6)) == 1
+    assert len(plan_regions(unknown, max_pixels=limit(10**6))) == 1
 
 
 def test_a_hole_is_seen_with_more_around_it_than_a_scratch() -> None:
     scratch, hole = np.zeros((2, 800, 800), dtype=bool)
     scratch[400:404, 380:420] = True
     hole[380:420, 380:420] = True
-    (thin,), (large,) = (plan_regions(each, max_pixels=10**6) for each in (scratch, hole))
+    (thin,), (large,) = (plan_regions(each, max_pixels=limit(10**6)) for each in (scratch, hole))
     assert (thin.damage, large.damage) == ("thin", "hole")
     assert large.box.area > 2 * thin.box.area
 
@@ -117,7 +122,7 @@ def test_a_hole_is_seen_with_more_around_it_than_a_scratch() -> None:
 def test_long_thin_damage_is_cut_into_tiles_that_overlap() -> None:
     unknown = np.zeros((200, 3000), dtype=bool)
     unknown[100:104, 10:2990] = True
-    regions = plan_regions(unknown, max_pixels=100_000)
+    regions = plan_regions(unknown, max_pixels=limit(100_000))
     assert len(regions) > 2
     assert all(region.tiled for region in regions)
     for left, right in pairwise(regions):
@@ -127,14 +132,25 @@ def test_long_thin_damage_is_cut_into_tiles_that_overlap() -> None:
 def test_a_hole_that_is_too_large_is_fitted_smaller() -> None:
     unknown = np.zeros((1000, 1000), dtype=bool)
     unknown[300:700, 300:700] = True
-    (region,) = plan_regions(unknown, max_pixels=250_000)
+    (region,) = plan_regions(unknown, max_pixels=limit(250_000))
     assert region.reduction == 2
     assert region.fitted_pixels == 250_000
+
+
+def test_every_kind_of_damage_has_a_limit_of_its_own() -> None:
+    scratch, hole = np.zeros((2, 600, 600), dtype=bool)
+    scratch[300:304, 100:500] = True
+    hole[270:330, 270:330] = True
+    limits: dict[Damage, int] = {"thin": 10**6, "hole": 50_000, "scattered": 10**6}
+    (thin,), (large,) = (plan_regions(each, max_pixels=limits) for each in (scratch, hole))
+    assert thin.reduction == 1
+    assert large.reduction > 1
+    assert large.fitted_pixels <= 50_000 * 1.05
 
 
 def test_damage_in_a_corner_has_its_context_inside() -> None:
     unknown = np.zeros((100, 100), dtype=bool)
     unknown[:5, :5] = True
-    (region,) = plan_regions(unknown, max_pixels=10**6)
+    (region,) = plan_regions(unknown, max_pixels=limit(10**6))
     assert region == Region(box=region.box, core=Box(0, 0, 5, 5), damage="thin")
     assert (region.box.top, region.box.left) == (0, 0)

@@ -1,0 +1,90 @@
+"""Learn from hidden known pixels to correct a kriged fill: for damage that is scattered all over.
+
+Where every other pixel is missing, an interpolation is near the truth already, and what it gets
+wrong (an edge, a stripe that bends) can be learned from the image itself: some known pixels are
+hidden, the rest is kriged, and the network is fitted to put right what the fill got wrong at the
+hidden ones. What it has learned then corrects the fill of the pixels that are really missing.
+
+Sources: hiding pixels of the one image there is: Batson, Royer, *Noise2Self*, ICML 2019,
+arXiv:1901.11365; Quan et al., *Self2Self with dropout*, CVPR 2020. What differs: the network starts
+from a kriged fill and learns the difference; the answers of mirrored images are averaged.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dip.config import Damage, FitConfig
+from dip.device import Compute
+from dip.fit import Fit
+from dip.kriging import krige_image
+from dip.stopping import Validation
+
+FOLDS = 8
+"""Different choices of hidden pixels. The first is kept from the loss, and measures quality."""
+
+_HIDDEN_PART = 0.12
+_SEEN_WEIGHT = 0.05
+"""Known pixels that the network was shown count this much: it leaves them as they are."""
+
+_MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
+
+
+class Correction(Fit):
+    """A network being fitted to what a kriged fill gets wrong; else as `dip.fit.Fit`."""
+
+    def __init__(
+        self,
+        target: NDArray[np.float32],
+        known: NDArray[np.bool_],
+        config: FitConfig,
+        *,
+        compute: Compute,
+        damage: Damage = "scattered",
+        seed: int = 0,
+    ) -> None:
+        super().__init__(target, known, config, compute=compute, damage=damage, seed=seed)
+        self._rng = np.random.default_rng(seed)
+        self._pixels = np.where(known[:, :, None], target, np.float32(0))
+        self._is_known = known
+        self._order = self._rng.random(known.shape)
+        self._fold = cache(self._make_fold)  # made when they are first asked for
+        self._validation_code, hidden = self._fold(0)
+        self._validation = Validation(self._target, hidden[0, 0].bool()) if hidden.any() else None
+
+    def _make_code(
+        self, target: NDArray[np.float32], known: NDArray[np.bool_], generator: torch.Generator
+    ) -> Tensor:
+        fill = torch.from_numpy(krige_image(target, known)).permute(2, 0, 1)
+        trusted = torch.from_numpy(known).float()[None] - 0.5
+        return torch.cat([fill, trusted]).unsqueeze(0)  # (1, C + 1, H, W)
+
+    def _make_fold(self, number: int) -> tuple[Tensor, Tensor]:
+        """The code (1, C + 1, H, W) without some of the known pixels, and these, (1, 1, H, W)."""
+        place = (self._order - number * _HIDDEN_PART) % 1
+        hidden = self._is_known & (place < _HIDDEN_PART)
+        code = self._make_code(self._pixels, self._is_known & ~hidden, self._jitter)
+        return self._place(code), self._place(torch.from_numpy(hidden).float()[None, None])
+
+    def _ask(self) -> tuple[Tensor, Tensor, Tensor]:
+        # Once the held-out pixels count as well, the first fold is one like the others.
+        first = 0 if self._weight is self._known else 1
+        code, hidden = self._fold(int(self._rng.integers(first, FOLDS)))
+        mirror = _MIRRORS[self._rng.integers(len(_MIRRORS))]
+        weight = _SEEN_WEIGHT * self._known + (1 - _SEEN_WEIGHT) * hidden
+        code, target, weight = (each.flip(mirror) for each in (code, self._target, weight))
+        return code, target, weight
+
+    @torch.no_grad()
+    def _answer(self) -> Tensor:
+        answers = [self._evaluate(self._code.flip(mirror)).flip(mirror) for mirror in _MIRRORS]
+        return torch.stack(answers).mean(0).clamp(0, 1)
+
+    @torch.no_grad()
+    def _measure(self, validation: Validation) -> float:
+        return validation.measure(self._evaluate(self._validation_code))
