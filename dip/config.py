@@ -190,7 +190,7 @@ class FitConfig:
         Weight of the squared distance of the fill from a smooth membrane, at the start and from
         half of the iterations on. Large deviations cost, small ones hardly do.
     runs : int
-        Fits from different random starts, one after the other; the result is their median.
+        Fits from different random starts, one after the other; the result is their trimmed mean.
     finish : str
         How the residual is carried into the fill: 'none', as a smooth 'membrane', or by 'kriging'.
     """

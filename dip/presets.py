@@ -24,7 +24,7 @@ class Preset:
     iterations : mapping
         Iterations of each run, for each kind of damage.
     runs : mapping
-        Fits of a region whose median is taken, for each kind of damage.
+        Fits of a region whose trimmed mean is taken, for each kind of damage.
     most_pixels : mapping
         For each kind of damage: regions that would be larger are cut into tiles or, holes, fitted
         at reduced size.
