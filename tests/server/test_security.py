@@ -83,6 +83,26 @@ def test_a_configured_name_is_answered(serve: Callable[..., Any]) -> None:
     assert status(served.exchange(get("/v1/jobs", "other.lan"))) == 403
 
 
+@pytest.mark.parametrize(
+    ("host", "names"),
+    [
+        ("192.168.1.5", ("photos.lan", "192.168.1.5")),
+        ("fe80::1", ("photos.lan", "[fe80::1]")),
+        ("[fe80::1]", ("photos.lan", "[fe80::1]")),
+        ("0.0.0.0", ("photos.lan",)),  # which is nobody's name
+        ("::", ("photos.lan",)),
+    ],
+)
+def test_an_address_that_was_named_to_listen_on_is_a_configured_name(
+    serve: Callable[..., Any], host: str, names: tuple[str, ...]
+) -> None:
+    served = serve(host=host, expose=True, allowed_hosts=("photos.lan",))
+    assert served.service.settings.host_names == names
+    for name in names:
+        assert status(served.exchange(get("/v1/jobs", f"{name}:8777"))) == 200
+    assert status(served.exchange(get("/v1/jobs", "192.168.1.6"))) == 403
+
+
 # --- A web page that posts to localhost ----------------------------------------------------------
 
 
@@ -200,8 +220,30 @@ def test_a_foreign_or_empty_token_file_is_refused(tmp_path: Path) -> None:
             read_or_make_token(path)
     link = tmp_path / "link"
     link.symlink_to(path)
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(ServiceFailure, match="cannot be used as the token file") as caught:
         read_or_make_token(link)
+    assert "Delete it" in caught.value.hint
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ServiceFailure, match="is no file"):
+        read_or_make_token(tmp_path / "folder")
+
+
+def test_a_token_is_made_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut at the first start must not leave an empty file, which would be refused."""
+    path = tmp_path / "token"
+
+    def cut(handle: int) -> None:
+        assert not path.exists()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", cut)
+        with pytest.raises(ServiceFailure, match="No space left"):
+            read_or_make_token(path)
+    assert list(tmp_path.iterdir()) == []
+    assert len(read_or_make_token(path)) == 43
 
 
 def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
