@@ -68,6 +68,10 @@ def test_it_says_where_it_is_and_ends_when_told_to(tmp_path: Path) -> None:
         (("--host", "0.0.0.0"), "--expose"),
         (("--host", "no.such.host.invalid", "--expose"), "is no address"),
         (("--port", "99999"), "port is 99999"),
+        (("--keep-gb", "nan"), "nan is no number"),
+        (("--keep-gb", "inf"), "inf is no number"),
+        (("--keep-days", "-1"), "-1 is no number"),
+        (("--idle-minutes", "soon"), "soon is no number"),
     ],
 )
 def test_what_cannot_be_served_is_refused_in_words(
@@ -82,6 +86,22 @@ def test_what_cannot_be_served_is_refused_in_words(
 def test_a_folder_that_cannot_be_made_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "cannot be made" in dip("serve", folder=tmp_path / "file" / "d", status=9).stderr
+
+
+def test_a_folder_that_cannot_be_used_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    assert "cannot be used: Is a directory" in dip("serve", folder=tmp_path, status=9).stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address")
+def test_its_own_client_finds_it_at_another_address(
+    start_service: Callable[..., Any], tmp_path: Path
+) -> None:
+    service = start_service(tmp_path / "data", host="127.0.0.2")
+    assert service.url.startswith("http://127.0.0.2:")
+    assert "no jobs are waiting" in dip("jobs", folder=tmp_path / "data").stderr
+    assert service.stop() == 0
+    assert any(line["message"] == "told to end: SIGTERM" for line in service.log())
 
 
 def test_a_lock_is_held_once_and_let_go_with_its_process(tmp_path: Path) -> None:
