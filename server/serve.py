@@ -248,6 +248,7 @@ def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(address)
+            sock.listen()  # of two that bind in the same moment, one is refused only here
         except OSError as error:
             raise ServiceFailure(
                 f"Port {settings.port} of {settings.host} cannot be had: {error.strerror}.",

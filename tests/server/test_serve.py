@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +18,10 @@ import psutil
 import pytest
 
 from server.client import Client, Refused
+from server.errors import ServiceFailure
 from server.locks import LockFile
+from server.serve import _listening
+from server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,6 +107,24 @@ def test_its_own_client_finds_it_at_another_address(
     assert "no jobs are waiting" in dip("jobs", folder=tmp_path / "data").stderr
     assert service.stop() == 0
     assert any(line["message"] == "told to end: SIGTERM" for line in service.log())
+
+
+def test_a_port_that_another_program_takes_in_the_last_moment_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ServerSettings(data_dir=tmp_path, port=0)
+    with _listening(settings) as sock:
+        socket.create_connection(sock.getsockname(), timeout=5).close()
+
+    def taken(sock: socket.socket) -> None:
+        raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    monkeypatch.setattr(socket.socket, "listen", taken)
+    with (
+        pytest.raises(ServiceFailure, match="cannot be had: Address already in use"),
+        _listening(settings),
+    ):
+        pass
 
 
 def test_a_lock_is_held_once_and_let_go_with_its_process(tmp_path: Path) -> None:
