@@ -105,7 +105,7 @@ def run_serve(args: argparse.Namespace) -> int:
     if args.install_service or args.uninstall_service:
         from server import service_unit
 
-        return service_unit.run(install=args.install_service, data_dir=args.data_dir)
+        return service_unit.run(settings_from(args), install=args.install_service)
     settings = settings_from(
         args,
         host=args.host,
@@ -187,12 +187,25 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
 
 def run_stop(args: argparse.Namespace) -> int:
     """Stop the service that has a data folder, if there is one."""
-    settings = settings_from(args)
+    if stop(settings_from(args)):
+        print("The service has stopped; jobs that had not ended go on at the next start.")
+    else:
+        print("The service is not running.")
+    return 0
+
+
+def stop(settings: ServerSettings) -> bool:
+    """End the service that has a data folder; False where there is none.
+
+    Raises
+    ------
+    ServiceFailure
+        It does not end.
+    """
     lock = LockFile(settings.data_dir / "lock")
     if not settings.data_dir.is_dir() or lock.acquire():
         lock.release()
-        print("The service is not running.")
-        return 0
+        return False
     there = _announcement(settings)
     if "pid" not in there:
         raise ServiceFailure(
@@ -205,8 +218,7 @@ def run_stop(args: argparse.Namespace) -> int:
             f"kill -9 {there['pid']} ends it; accepted jobs are kept.",
         )
     lock.release()
-    print("The service has stopped; jobs that had not ended go on at the next start.")
-    return 0
+    return True
 
 
 @contextmanager
