@@ -31,7 +31,7 @@ def dip(*arguments: str, folder: Path, status: int | None = 0) -> subprocess.Com
         [sys.executable, "-m", "dip", *arguments, "--data-dir", str(folder)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert status in (None, done.returncode), done.stderr
     return done
@@ -59,9 +59,9 @@ def test_it_says_where_it_is_and_ends_when_told_to(tmp_path: Path) -> None:
 
     workers = psutil.Process(process.pid).children()
     assert "has stopped" in dip("stop", folder=folder).stdout
-    assert process.wait(5) == 0
+    assert process.wait(60) == 0
     process.stdout.close()
-    psutil.wait_procs(workers, 5)
+    psutil.wait_procs(workers, 60)
     assert not any(each.is_running() for each in workers)
     assert not (folder / "server.json").exists()
     assert "not running" in dip("stop", folder=folder).stdout
@@ -147,7 +147,7 @@ def test_a_lock_is_held_once_and_let_go_with_its_process(tmp_path: Path) -> None
     holder.kill()
     holder.wait()
     holder.stdout.close()
-    assert lock.acquire(2)
+    assert lock.acquire(20)
     lock.release()
 
 
@@ -226,7 +226,7 @@ def test_a_killed_service_takes_its_worker_along_and_finds_its_results_again(
         (service.settings.incoming_dir / "half").write_bytes(b"half a body")
         (service.settings.blobs_dir / "stranger").mkdir()
         service.kill()
-        _, alive = psutil.wait_procs(workers, 5)
+        _, alive = psutil.wait_procs(workers, 60)
         assert alive == []
         service.start()
         assert client.result(done["id"]).data == picture.data
