@@ -629,7 +629,10 @@ def locked_photo_new_layer():
 
 
 def overhead(selection):
-    """A small selection in 24 megapixels of 16 bit: seconds, and MB more than before."""
+    """A small selection in 24 megapixels of 16 bit: seconds, and MB more than before.
+
+    The quickest of three: other programs may keep the machine busy.
+    """
     width, height = 6000, 4000
     image = Gimp.Image.new_with_precision(
         width, height, Gimp.ImageBaseType.RGB, Gimp.Precision.U16_NON_LINEAR
@@ -651,13 +654,16 @@ def overhead(selection):
         file.write("5")  # the peak is counted from here
     plug_in = PeakOfPlugIn()
     plug_in.start()
-    began = time.monotonic()
-    succeed(image, [layer], iterations=1)
-    took_s = time.monotonic() - began
+    took_s = []
+    for _ in range(3):
+        began = time.monotonic()
+        succeed(image, [layer], iterations=1)
+        took_s.append(time.monotonic() - began)
+        image.remove_layer(image.get_layers()[0])
     plug_in.end = True
     plug_in.join()
     answer = {
-        "seconds": took_s,
+        "seconds": min(took_s),
         "gimp_mb": memory_mb(gimp, "VmHWM") - before,
         "plug_in_mb": plug_in.peak_mb,
     }
