@@ -134,7 +134,8 @@ def test_every_accepted_job_is_accounted_for_exactly_once(
         assert 2 * len(failed) <= chaos.kills["worker"]
         attempts = Counter(job["attempts"] for job in jobs.values())
         print(f"{len(failed)} failed; begun how often: {dict(attempts)}")
-        assert sum(count for times, count in attempts.items() if times > 1) >= 5
+        # In the middle of fits, that is; on a slow machine often of the same one.
+        assert sum(count * (times - 1) for times, count in attempts.items()) >= 5
         assert client.health()["status"] == "ok"
     assert {path.name for path in service.settings.blobs_dir.iterdir()} == set(accepted)
     assert list(service.settings.incoming_dir.iterdir()) == []
