@@ -167,7 +167,8 @@ installed_torch() {
 has_nvidia_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q '^GPU'; }
 
 pip_is_configured() {
-    "$ENVIRONMENT/bin/python" -m pip config list | grep -qE '(index-url|find-links|no-index)='
+    # Not through a pipe: grep -q stops reading, and pip calls that an error and fails.
+    grep -qE '(index-url|find-links|no-index)=' <<<"$("$ENVIRONMENT/bin/python" -m pip config list)"
 }
 
 answers() { # whether a package index has torch, asked for a few seconds at most

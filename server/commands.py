@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -250,6 +251,8 @@ _STEP = tuple(field.name for field in fields(_Step))
 def _line(job: dict[str, Any]) -> str:
     parameters, progress = job["parameters"], job["progress"] or {}
     how_far = f"{100 * progress['fraction']:.0f} %" if progress.get("fraction") else ""
-    why = job["error"]["message"] if job["error"] else ""
     what = f"{parameters['network']} {parameters['preset']}"
-    return f"{job['id']}  {job['created'][:19]}  {job['state']:<9}  {what:<16}  {how_far}{why}"
+    then = datetime.fromisoformat(job["created"].replace("Z", "+00:00")).astimezone()
+    columns = [job["id"], f"{then:%Y-%m-%d %H:%M:%S}", f"{job['state']:<9}", f"{what:<16}"]
+    columns.append(job["error"]["message"] if job["error"] else how_far)
+    return "  ".join(columns).rstrip()

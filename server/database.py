@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from server.errors import ServiceError
+from server.errors import ServiceError, ServiceFailure
 
 _SCHEMA_VERSION = 1
 _SCHEMA = """
@@ -64,9 +64,15 @@ class Database:
     ----------
     path : Path
         Made, with its tables, if it is not there.
+
+    Raises
+    ------
+    ServiceFailure
+        What is there is something else.
     """
 
     def __init__(self, path: Path) -> None:
+        _check_file(path)
         self._path = path
         self._write_lock = threading.Lock()
         self._writer = self._connect()
@@ -129,3 +135,25 @@ class Database:
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
             connection.execute(f"PRAGMA {pragma}")
         return connection
+
+
+def _check_file(path: Path) -> None:
+    if not path.exists():
+        return
+    db = sqlite3.connect(path, timeout=_BUSY_S)
+    try:
+        found = db.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        raise ServiceFailure(
+            f"{path} is no store of jobs: {error}.",
+            "Move it away and start again; the jobs in it are lost.",
+        ) from error
+    finally:
+        db.close()
+    if found > _SCHEMA_VERSION:
+        raise ServiceFailure(
+            f"{path} was written by a newer version of dip.",
+            "Use that version, or choose another folder with --data-dir.",
+        )

@@ -189,18 +189,36 @@ def read_or_make_token(path: Path) -> str:
         Others may read or replace the file, or it holds no token.
     """
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read_token(path)
-    with os.fdopen(handle, "w") as file:
-        file.write(token := secrets.token_urlsafe(32))
-        file.flush()
-        os.fsync(file.fileno())
+        if os.path.lexists(path):
+            return _read_token(path)
+        return _make_token(path)
+    except OSError as error:
+        raise ServiceFailure(
+            f"{path} cannot be used as the token file: {error.strerror}.",
+            "Delete it: a new one is made at the next start.",
+        ) from error
+
+
+def _make_token(path: Path) -> str:
+    """Write a token, all of it or nothing: a power cut leaves no half one behind."""
+    beside = path.with_name(f".{secrets.token_hex(6)}.part")
+    try:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(token := secrets.token_urlsafe(32))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
     return token
 
 
 def _read_token(path: Path) -> str:
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise ServiceFailure(f"{path} is no file.", "Remove it: a token is made at the next start.")
     with os.fdopen(handle) as file:
         if os.name == "posix":
             _check_owner(path, os.fstat(file.fileno()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import signal
 import socket
@@ -53,14 +54,14 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     keeping = parser.add_argument_group("what is kept")
     keeping.add_argument(
-        "--keep-days", type=float, default=7, metavar="N", help="default: %(default)s"
+        "--keep-days", type=_number, default=7, metavar="N", help="default: %(default)s"
     )
     keeping.add_argument(
-        "--keep-gb", type=float, default=10, metavar="N", help="default: %(default)s"
+        "--keep-gb", type=_number, default=10, metavar="N", help="default: %(default)s"
     )
     parser.add_argument(
         "--idle-minutes",
-        type=float,
+        type=_number,
         default=5,
         metavar="N",
         help="the worker gives its memory back after this long (default: %(default)s)",
@@ -72,6 +73,16 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         help="start the service whenever you log in (systemd user unit, launchd agent)",
     )
     unit.add_argument("--uninstall-service", action="store_true", help="undo --install-service")
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number from 0 upwards")
+    return number
 
 
 def add_data_dir_argument(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +105,7 @@ def run_serve(args: argparse.Namespace) -> int:
     if args.install_service or args.uninstall_service:
         from server import service_unit
 
-        return service_unit.run(install=args.install_service, data_dir=args.data_dir)
+        return service_unit.run(settings_from(args), install=args.install_service)
     settings = settings_from(
         args,
         host=args.host,
@@ -102,7 +113,7 @@ def run_serve(args: argparse.Namespace) -> int:
         expose=args.expose,
         allowed_hosts=tuple(args.allowed_host),
         keep_days=args.keep_days,
-        keep_bytes=int(args.keep_gb * GIB),
+        keep_bytes=round(args.keep_gb * GIB),
         idle_exit_s=60 * args.idle_minutes,
     )
     serve(settings, open_page=args.open)
@@ -151,7 +162,7 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     supervisor.start()
     service.changes.start()
     try:
-        with _ended_by_signals(), _announced(settings, url):
+        with _ended_by_signals() as signals, _announced(settings, url):
             _log.info("serving at %s", url)
             print(f"Serving at {url}")
             print(f"Token file: {settings.token_file}", flush=True)
@@ -165,6 +176,7 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
                 webbrowser.open(f"{url}/launch?code={service.gate.launch_code()}")
             with suppress(SystemExit, KeyboardInterrupt):
                 server.asyncore.loop(timeout=1, map=server._map, use_poll=True)
+            _log.info("told to end: %s", ", ".join(signals))
     finally:
         _log.info("ending")
         service.changes.close()
@@ -175,12 +187,25 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
 
 def run_stop(args: argparse.Namespace) -> int:
     """Stop the service that has a data folder, if there is one."""
-    settings = settings_from(args)
+    if stop(settings_from(args)):
+        print("The service has stopped; jobs that had not ended go on at the next start.")
+    else:
+        print("The service is not running.")
+    return 0
+
+
+def stop(settings: ServerSettings) -> bool:
+    """End the service that has a data folder; False where there is none.
+
+    Raises
+    ------
+    ServiceFailure
+        It does not end.
+    """
     lock = LockFile(settings.data_dir / "lock")
     if not settings.data_dir.is_dir() or lock.acquire():
         lock.release()
-        print("The service is not running.")
-        return 0
+        return False
     there = _announcement(settings)
     if "pid" not in there:
         raise ServiceFailure(
@@ -193,15 +218,21 @@ def run_stop(args: argparse.Namespace) -> int:
             f"kill -9 {there['pid']} ends it; accepted jobs are kept.",
         )
     lock.release()
-    print("The service has stopped; jobs that had not ended go on at the next start.")
-    return 0
+    return True
 
 
 @contextmanager
 def _held(settings: ServerSettings) -> Iterator[None]:
     """Hold the data folder."""
     lock = LockFile(settings.data_dir / "lock")
-    if not lock.acquire():
+    try:
+        held = lock.acquire()
+    except OSError as error:
+        raise ServiceFailure(
+            f"{settings.data_dir} cannot be used: {error.strerror} ({error.filename}).",
+            "Mend that, or choose another folder with --data-dir.",
+        ) from error
+    if not held:
         there = _announcement(settings)
         where = there.get("url", "an address that it has not announced yet")
         raise AlreadyRunning(
@@ -229,6 +260,7 @@ def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(address)
+            sock.listen()  # of two that bind in the same moment, one is refused only here
         except OSError as error:
             raise ServiceFailure(
                 f"Port {settings.port} of {settings.host} cannot be had: {error.strerror}.",
@@ -270,14 +302,18 @@ def _announcement(settings: ServerSettings) -> dict[str, Any]:
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def _ended_by_signals() -> Iterator[list[str]]:
+    """Yield the names of the signals that came."""
+    came: list[str] = []
+
     def end(number: int, frame: FrameType | None) -> None:
+        came.append(signal.Signals(number).name)
         raise SystemExit
 
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), end)
-    yield
+    yield came
 
 
 def _url(sock: socket.socket) -> str:

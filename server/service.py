@@ -77,7 +77,7 @@ class Service:
             settings=settings,
             store=store,
             blobs=Blobs(settings.blobs_dir),
-            gate=Gate(token, settings.allowed_hosts),
+            gate=Gate(token, settings.host_names),
             changes=Changes(store),
             streams=threading.BoundedSemaphore(settings.max_streams),
         )

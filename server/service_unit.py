@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.errors import ServiceFailure
+from server.settings import ServerSettings
 
 NAME = "dip-restore"
 LABEL = "org.dip-restore.service"
@@ -37,15 +38,19 @@ class Unit:
     stop: tuple[tuple[str, ...], ...]
 
 
-def run(*, install: bool, data_dir: Path | None) -> int:
+def run(settings: ServerSettings, *, install: bool) -> int:
     """Install the unit of this system, or remove it.
+
+    A service that runs by itself makes room for the one that is installed.
 
     Raises
     ------
     ServiceFailure
         This system has neither systemd nor launchd, or they refuse.
     """
-    unit = unit_for(sys.platform, _command(data_dir))
+    from server.serve import stop
+
+    unit = unit_for(sys.platform, _command(settings.data_dir))
     if not install:
         for command in unit.stop:
             _call(command, must_work=False)
@@ -55,6 +60,8 @@ def run(*, install: bool, data_dir: Path | None) -> int:
     unit.path.parent.mkdir(parents=True, exist_ok=True)
     unit.path.write_bytes(unit.content)
     print(f"wrote {unit.path}")
+    if stop(settings):
+        print("the service that ran has stopped; jobs that had not ended go on")
     for command in unit.start:
         _call(command, must_work=True)
     print("the service runs, and starts with every login; dip serve --uninstall-service undoes it")
@@ -91,16 +98,17 @@ def unit_for(platform: str, command: list[str]) -> Unit:
     )
 
 
-def _command(data_dir: Path | None) -> list[str]:
+def _command(data_dir: Path) -> list[str]:
     command = [sys.executable, "-m", "dip", "serve"]
-    if data_dir is not None:
-        command += ["--data-dir", str(data_dir.expanduser().absolute())]
+    if data_dir != ServerSettings().data_dir or "DIP_DATA_DIR" in os.environ:
+        command += ["--data-dir", str(data_dir.absolute())]
     return command
 
 
 def _systemd(command: list[str]) -> bytes:
     # A worker that runs out of memory must not take the service along: OOMPolicy. The service ends
-    # its worker by itself, so that no job is blamed for the end of a session: KillMode.
+    # its worker by itself, so that no job is blamed for the end of a session: KillMode. While a
+    # service runs already, and where it was refused, another start would mend nothing.
     return f"""\
 [Unit]
 Description=Photo restoration with Deep Image Prior, for this user
@@ -109,6 +117,7 @@ Description=Photo restoration with Deep Image Prior, for this user
 ExecStart={" ".join(_quoted(word) for word in command)}
 Restart=on-failure
 RestartSec=2
+RestartPreventExitStatus=2 9 10
 OOMPolicy=continue
 KillMode=mixed
 UMask=0077

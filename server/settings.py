@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -103,6 +104,17 @@ class ServerSettings:
         for name in positive:
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} is {getattr(self, name)!r}.", "It must be 1 or more.")
+        for name in ("keep_days", "idle_exit_s"):
+            if not 0 <= getattr(self, name) < math.inf:  # NaN is neither
+                raise SettingError(f"{name} is {getattr(self, name)!r}.", "It must be 0 or more.")
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """Under which a client may ask, besides the loopback ones: the address itself, too."""
+        if self.host.strip("[]") in ("", "0.0.0.0", "::"):
+            return self.allowed_hosts
+        host = f"[{self.host.strip('[]')}]" if ":" in self.host else self.host
+        return (*self.allowed_hosts, host)
 
     @property
     def store_file(self) -> Path:

@@ -40,7 +40,11 @@ case $call in
         fault venv
         ;;
     *'version("torch")'*) cat .venv/torch ;;
-    "-m pip config list") [[ -z $CONFIGURED ]] || echo "global.index-url='$CONFIGURED'" ;;
+    "-m pip config list")
+        [[ -z $CONFIGURED ]] && exit
+        echo "global.index-url='$CONFIGURED'"
+        seq 100000 # more than a pipe holds: who stops reading makes this fail
+        ;;
     *urlopen*) [[ $FAULT != "there is no network" ]] ;;
     "-m pip install "*torch==2.13.0)
         fault torch

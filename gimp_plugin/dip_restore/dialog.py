@@ -23,14 +23,14 @@ gi.require_version("Gtk", "3.0")
 from gi.repository import GdkPixbuf, GimpUi, GLib, Gtk  # noqa: E402  # versions must be named first
 
 PICTURE_PX = 480
-_LOOK_EVERY_S = 1.0
+_LOOK_EVERY_S, _LOOK_EVERY_MS = 1.0, 500
 _RESPONSE_STOP = 1
 
 _WELCOME = (
     "The damage is filled from the rest of this photograph. Nothing is pre-trained, and "
     "nothing leaves this computer."
 )
-_ADVANCED = ("seed", "iterations", "device", "threads", "max-memory")
+_ADVANCED = ("iterations", "device", "threads", "max-memory")
 
 
 def begin(name: str) -> None:
@@ -49,7 +49,7 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     dialog.set_ok_label("Res_tore")
     if help_button := dialog.get_widget_for_response(Gtk.ResponseType.HELP):
         help_button.hide()  # the tooltips are all there is
-    names = ["damage", "grow", "network", "preset", "output"]
+    names = ["damage", "grow", "network", "preset", "output", "seed"]
     if layer.is_indexed():
         names.append("allow-rgb")
     dialog.fill_box("questions", names)
@@ -118,14 +118,16 @@ def _warm_up(service: Service) -> None:
 # --- Meanwhile -----------------------------------------------------------------------------------
 
 
-def watch(session: Session, service: Service, cutting: layers.Cutting) -> list[Filled]:
+def watch(session: Session, service: Service, image: Any, cutting: layers.Cutting) -> list[Filled]:
     """Show a session at work, to its end.
 
     Raises
     ------
     Cancelled, ClientError
+    layers.Refusal
+        The image was closed, or the layer deleted: what works for it is ended.
     """
-    window = _Window(session, cutting)
+    window = _Window(session, image, cutting)
     worker = threading.Thread(target=_work, args=[session, service, window], daemon=True)
     worker.start()
     window.run()
@@ -164,11 +166,11 @@ def _wait_for(service: Service, window: _Window) -> bool:
 class _Window:
     """The window that shows a session at work."""
 
-    def __init__(self, session: Session, cutting: layers.Cutting) -> None:
+    def __init__(self, session: Session, image: Any, cutting: layers.Cutting) -> None:
         self.error: Exception | None = None
         self.results: list[Filled] = []
         self.closed = threading.Event()
-        self._session, self._cutting = session, cutting
+        self._session, self._photograph, self._cutting = session, image, cutting
         self._before: dict[Rect, Any] = {}
         self._after: Any = None
         self._place = _whole_view(cutting)
@@ -184,7 +186,7 @@ class _Window:
         touch.set_tooltip_text("Click to compare with the photograph as it was")
         touch.add(self._image)
         touch.connect("button-press-event", self._on_click)
-        self._compare = Gtk.ToggleButton.new_with_mnemonic("Show the photograph _before")
+        self._compare = Gtk.ToggleButton.new_with_mnemonic("Show how it was _before")
         self._compare.connect("toggled", self._on_compare)
         self._bar = Gtk.ProgressBar(show_text=True)
         self._quality = _wrapped("")
@@ -208,6 +210,7 @@ class _Window:
 
     def run(self) -> None:
         """Show it until the session has ended, or is not wanted any more."""
+        GLib.timeout_add(_LOOK_EVERY_MS, self._is_wanted)
         while not self.closed.is_set():
             Gtk.main_iteration()
         self._dialog.destroy()
@@ -292,14 +295,28 @@ class _Window:
 
     def _on_compare(self, *_: Any) -> None:
         shown = self._compare.get_active()
-        self._compare.set_label(
-            "_Back to the restoration" if shown else "Show the photograph _before"
-        )
+        self._compare.set_label("_Back to the restoration" if shown else "Show how it was _before")
         self._draw()
 
     def _on_click(self, *_: Any) -> bool:
         self._compare.set_active(not self._compare.get_active())
         return True
+
+    def _is_wanted(self) -> bool:
+        """Whether to look again: GIMP stays usable, and the image may have been closed."""
+        if self.closed.is_set():
+            return False
+        try:
+            layers.check_there(self._photograph, self._cutting.layer)
+        except layers.Refusal as refusal:
+            self._give_up(refusal)
+        return not self.closed.is_set()
+
+    def _give_up(self, why: Exception) -> None:
+        self._session.cancel()
+        self.error = self.error or why
+        self.results.clear()
+        self.closed.set()
 
     def _on_response(self, dialog: Any, response: int) -> None:
         if response == _RESPONSE_STOP:
@@ -307,10 +324,7 @@ class _Window:
             self._stop.set_sensitive(False)
             self._bar.set_text("Finishing with what there is…")
             return
-        self._session.cancel()
-        self.error = self.error or Cancelled()
-        self.results.clear()
-        self.closed.set()
+        self._give_up(Cancelled())
 
 
 def _whole_view(cutting: layers.Cutting) -> Rect:

@@ -23,38 +23,38 @@ PROCEDURE = "dip-restore"
 
 CHOICES = {
     "damage": (
-        "_Damage is",
+        "_Damage",
         "What is to be restored. Where something is selected, nothing outside is changed",
         {
-            "selection": "what is selected",
-            "transparency": "what is transparent",
-            "layer-mask": "what the layer mask hides",
+            "selection": "What is selected",
+            "transparency": "What is transparent",
+            "layer-mask": "What the layer mask hides",
         },
     ),
     "network": (
         "_Network",
         "U-Net is usually better; SegNet is sharper at times. Both gives two layers to compare",
-        {"unet": "U-Net", "segnet": "SegNet", "both": "both, to compare"},
+        {"unet": "U-Net", "segnet": "SegNet", "both": "Both, to compare"},
     ),
     "preset": (
         "_Quality",
         "Time for quality. Start with a first look, and take more where that is promising",
         {
-            "fast": "a first look",
-            "balanced": "balanced",
-            "best": "best, in about five times the time",
-            "paper": "as published: takes hours",
+            "fast": "A first look",
+            "balanced": "Balanced",
+            "best": "Best, in about five times the time",
+            "paper": "As published: takes hours",
         },
     ),
     "output": (
         "Res_ult",
         "A new layer leaves the photograph as it is; both can be undone in one step",
-        {"new-layer": "a new layer above", "in-place": "painted into this layer"},
+        {"new-layer": "A new layer above", "in-place": "Painted into this layer"},
     ),
     "device": (
         "Compute _with",
         "Automatic takes a graphics card where there is one",
-        {"auto": "automatic", "cpu": "processor", "cuda": "NVIDIA or AMD card", "mps": "Apple GPU"},
+        {"auto": "Automatic", "cpu": "Processor", "cuda": "NVIDIA or AMD card", "mps": "Apple GPU"},
     ),
 }
 DEFAULTS = {
@@ -71,9 +71,9 @@ NUMBERS = {
         100,
     ),
     "seed": ("S_eed", "Another number gives another result; the same one the same", 2**31 - 1),
-    "iterations": ("_Iterations", "0: as many as the quality takes", 100_000),
-    "threads": ("Thre_ads", "0: all of the processor", 256),
-    "max-memory": ("Most _memory (MB)", "0: most of what is free", 1_000_000),
+    "iterations": ("_Iterations (0: automatic)", "0: as many as the quality takes", 100_000),
+    "threads": ("Thre_ads (0: all)", "0: all of the processor", 256),
+    "max-memory": ("Most _memory in MB (0: automatic)", "0: most of what is free", 1_000_000),
 }
 ALLOW_RGB = (
     "Convert an inde_xed image to RGB",
@@ -144,7 +144,7 @@ def restore(
         )
         session = Session(service, cutting.order)
         if run_mode == Gimp.RunMode.INTERACTIVE:
-            results = dialog.watch(session, service, cutting)
+            results = dialog.watch(session, service, image, cutting)
         else:
             results = follow(session)
         layers.put_in(image, cutting, results)

@@ -79,8 +79,8 @@ def check_output(image: Any, layer: Any, output: str, damage: str, convert: bool
         raise Refusal("The image was closed, or the layer deleted. Nothing was done.")
     if layer.is_indexed() and not convert:
         raise Refusal(
-            "This image is indexed: it has no room for new colours. Allow its conversion to RGB "
-            "in the dialog, or convert it yourself with Image > Mode > RGB."
+            "This image is indexed: it has no room for new colours. Tick “Convert an indexed image "
+            "to RGB”, or convert it yourself with Image > Mode > RGB."
         )
     if output != IN_PLACE:
         return
@@ -89,13 +89,13 @@ def check_output(image: Any, layer: Any, output: str, damage: str, convert: bool
         if holder.get_lock_content():
             raise Refusal(
                 f"The pixels of “{holder.get_name()}” are locked. Unlock them in the Layers "
-                "dialog, or choose “a new layer” as the result."
+                "dialog, or choose “A new layer above” as the result."
             )
         holder = holder.get_parent()
     if layer.get_lock_alpha() and damage == TRANSPARENCY:
         raise Refusal(
             f"The transparency of “{layer.get_name()}” is locked. Unlock it in the Layers dialog, "
-            "or choose “a new layer” as the result."
+            "or choose “A new layer above” as the result."
         )
 
 
@@ -325,6 +325,14 @@ def picture(layer: Any, part: Rect, most_px: int) -> tuple[bytes, int, int]:
 # --- And back ------------------------------------------------------------------------------------
 
 
+def check_there(image: Any, layer: Any) -> None:
+    """Raise Refusal where the photograph is gone."""
+    if not image.is_valid():
+        raise Refusal("The image was closed meanwhile; the result has nowhere to go.")
+    if not layer.is_valid() or layer.get_image().get_id() != image.get_id():
+        raise Refusal("The layer was deleted meanwhile; the result has nowhere to go.")
+
+
 def put_in(image: Any, cutting: Cutting, results: list[Filled]) -> None:
     """Put results into the image: one step for Undo.
 
@@ -334,10 +342,7 @@ def put_in(image: Any, cutting: Cutting, results: list[Filled]) -> None:
         The image is not what it was; nothing is changed then.
     """
     layer = cutting.layer
-    if not image.is_valid():
-        raise Refusal("The image was closed meanwhile; the result has nowhere to go.")
-    if not layer.is_valid() or layer.get_image().get_id() != image.get_id():
-        raise Refusal("The layer was deleted meanwhile; the result has nowhere to go.")
+    check_there(image, layer)
     if _signature(layer) != cutting.signature:
         raise Refusal(
             "The size, mode or precision of the layer was changed meanwhile, so that the result "
@@ -348,7 +353,7 @@ def put_in(image: Any, cutting: Cutting, results: list[Filled]) -> None:
         if _digest(cutting) != cutting.digest:
             raise Refusal(
                 "The photograph was painted on meanwhile. Nothing was changed, so that this is "
-                "not lost; try again, or choose “a new layer” as the result."
+                "not lost; try again, or choose “A new layer above” as the result."
             )
     with _one_undo_step(image):
         if layer.is_indexed():
@@ -370,7 +375,7 @@ def _lay_over(image: Any, cutting: Cutting, results: list[Filled]) -> None:
     for number, result in enumerate(results):
         new = Gimp.Layer.new(
             image,
-            f"{layer.get_name()} restored ({result.network})",
+            f"{result.network} restoration of {layer.get_name()}",
             result.width,
             result.height,
             kind,

@@ -46,8 +46,8 @@ readonly LOG=$CACHE/gimp-$1.log
     exec 8>"$CACHE/apt.lock"
     flock 8
     if ! command -v debootstrap >/dev/null; then
-        DEBIAN_FRONTEND=noninteractive apt-get install -y debootstrap >>"$LOG" 2>&1 ||
-            { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y debootstrap; } >>"$LOG" 2>&1 ||
+        install=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y debootstrap)
+        "${install[@]}" >>"$LOG" 2>&1 || { apt-get update && "${install[@]}"; } >>"$LOG" 2>&1 ||
             cannot "debootstrap could not be installed; see $LOG"
     fi
     exec 8>&-

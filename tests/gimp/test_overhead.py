@@ -25,7 +25,8 @@ def test_a_small_selection_costs_little_in_a_large_photo(
     found = gimp.batch("overhead", selection=selection)
     print(
         f"\nGIMP {gimp.version}, {what}: {found['seconds']:.2f} s, one iteration of the fit "
-        f"included; {found['gimp_mb']:.0f} MB more in GIMP, {found['plug_in_mb']:.0f} MB plug-in"
+        f"included ({found['undisturbed_s']:.2f} s without other programs); "
+        f"{found['gimp_mb']:.0f} MB more in GIMP, {found['plug_in_mb']:.0f} MB plug-in"
     )
-    assert found["seconds"] < most_s
+    assert found["undisturbed_s"] < most_s
     assert found["gimp_mb"] + found["plug_in_mb"] < 500

@@ -54,5 +54,5 @@ def end_services(folder: Path) -> None:
         with suppress(psutil.Error):
             if process.pid != os.getpid() and process.environ().get("DIP_DATA_DIR") == str(folder):
                 process.kill()
-                process.wait(10)
+                process.wait(60)
     service._started[:] = [started for started in service._started if started.poll() is None]

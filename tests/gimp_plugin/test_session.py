@@ -42,6 +42,13 @@ def jobs(finder: Service) -> list[dict[str, Any]]:
         return client.jobs()
 
 
+def wait_while_running(finder: Service) -> None:
+    ends = time.monotonic() + 120
+    while jobs(finder)[0]["state"] == "running":
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
 def test_pixels_go_in_and_the_fill_comes_out(finder: Service) -> None:
     happenings = list(Session(finder, order()).run())
     (filled,) = (each for each in happenings if isinstance(each, Filled))
@@ -80,6 +87,7 @@ def test_cancel_ends_the_job(finder: Service) -> None:
     with pytest.raises(Cancelled):
         list(stream)
     session.close()
+    wait_while_running(finder)
     assert jobs(finder)[0]["state"] == "cancelled"
 
 
@@ -140,10 +148,7 @@ def test_a_session_that_nobody_reads_any_more_ends_with_its_lease(
     for happening in stream:
         if isinstance(happening, Progress) and happening.fraction:
             break  # as if killed
-    ends = time.monotonic() + 30
-    while jobs(finder)[0]["state"] == "running":
-        assert time.monotonic() < ends
-        time.sleep(0.2)
+    wait_while_running(finder)
     assert jobs(finder)[0]["error"]["code"] == "lease_expired"
 
 

@@ -137,7 +137,7 @@ class Served:
         return {"Authorization": f"Bearer {TOKEN}"}
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def exchange(self, request: bytes) -> bytes:
         """Send bytes as they are, and read until the server closes."""
@@ -234,7 +234,7 @@ class RealService:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
-    def client(self, patience_s: float = 15) -> Client:
+    def client(self, patience_s: float = 60) -> Client:
         return Client.find(self.settings.data_dir, patience_s=patience_s)
 
     def workers(self) -> list[psutil.Process]:
@@ -254,7 +254,7 @@ class RealService:
         return self.process.returncode
 
     def reap(self) -> None:
-        self.process.wait(20)
+        self.process.wait(60)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -293,9 +293,9 @@ def real(
 
 @pytest.fixture(scope="session")
 def until() -> Callable[..., Any]:
-    """Wait for something to become true."""
+    """Wait for something to become true; for long, where the machine is slow and busy."""
 
-    def wait(condition: Callable[[], Any], timeout_s: float = 30) -> Any:
+    def wait(condition: Callable[[], Any], timeout_s: float = 120) -> Any:
         ends = time.monotonic() + timeout_s
         while not (value := condition()):
             assert time.monotonic() < ends, "it did not come true in time"

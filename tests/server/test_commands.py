@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from dip import cli, doctor
 from dip.image_io import read_photo
 from server.client import Client
-from server.commands import COMMANDS
+from server.commands import COMMANDS, _line
 from server.doctor import check_service
 from server.locks import LockFile
 
@@ -91,6 +92,24 @@ def test_a_job_that_fails_stops_the_command_as_dip_restore_would(
     assert "no transparency" in captured.err
     assert dip("jobs", "--all") == 0
     assert "There is no mask" in capsys.readouterr().out
+
+
+def test_a_listed_job_shows_local_time_and_what_became_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "Etc/GMT-2")
+    time.tzset()
+    job: dict[str, Any] = {
+        "id": "abc", "created": "2026-01-31T23:30:00.000Z", "state": "running", "error": None,
+        "parameters": {"network": "both", "preset": "fast"}, "progress": {"fraction": 0.071},
+    }  # fmt: skip
+    try:
+        assert _line(job) == "abc  2026-02-01 01:30:00  running    both fast         7 %"
+        cancelled = {**job, "state": "cancelled", "error": {"message": "It was cancelled."}}
+        assert _line(cancelled).endswith("  both fast         It was cancelled.")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_running_job_is_cancelled(

@@ -29,6 +29,7 @@ CHECKS = [
     response_schema_conformance,
 ]
 SECONDS_FOR_EACH = 4.0
+FEWEST = 10
 PARAMETERS = JobParameters(settings=Settings())
 
 
@@ -69,7 +70,7 @@ def test_the_api_keeps_to_its_description(
     for label, statuses in tried.items():
         print(label, dict(statuses))
     assert len(tried) == 13
-    assert all(statuses.total() >= 10 for statuses in tried.values())
+    assert all(statuses.total() >= FEWEST for statuses in tried.values())
     # Both good and bad ones got through.
     assert {202, 415, 422} <= set(tried["POST /v1/jobs"])
     assert {200, 404} <= set(tried["GET /v1/jobs/{job_id}/result"])
@@ -120,7 +121,8 @@ def examine(
         picture=st.none() | pictures,
     )
     def ask(case: Any, known_job: int | None, picture: bytes | None) -> None:
-        if time.monotonic() > ends:
+        asked = tried[f"{operation.method.upper()} {operation.path}"]
+        if time.monotonic() > ends and asked.total() >= FEWEST:
             return
         ids = sorted(job.id for job in store.jobs(limit=1000))
         if ids and known_job is not None and "job_id" in (case.path_parameters or {}):
@@ -131,7 +133,7 @@ def examine(
             for job_id in ids:
                 store.cancel(job_id)  # else the stream stays open
         case.headers = {**(case.headers or {}), **served.headers}
-        response = case.call_and_validate(checks=CHECKS, timeout=20)
+        response = case.call_and_validate(checks=CHECKS, timeout=60)
         tried[f"{case.method} {operation.path}"][response.status_code] += 1
         if len(ids) > 60:
             for job_id in ids:

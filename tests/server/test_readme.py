@@ -60,7 +60,7 @@ def test_the_example_returns_a_restored_picture(
         env={**os.environ, "HOME": str(home[0])},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
     )
     assert done.returncode == 0, done.stderr
     given, restored = (read_photo(tmp_path / name) for name in ("photo.jpg", "restored.png"))

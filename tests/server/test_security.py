@@ -83,6 +83,26 @@ def test_a_configured_name_is_answered(serve: Callable[..., Any]) -> None:
     assert status(served.exchange(get("/v1/jobs", "other.lan"))) == 403
 
 
+@pytest.mark.parametrize(
+    ("host", "names"),
+    [
+        ("192.168.1.5", ("photos.lan", "192.168.1.5")),
+        ("fe80::1", ("photos.lan", "[fe80::1]")),
+        ("[fe80::1]", ("photos.lan", "[fe80::1]")),
+        ("0.0.0.0", ("photos.lan",)),  # which is nobody's name
+        ("::", ("photos.lan",)),
+    ],
+)
+def test_an_address_that_was_named_to_listen_on_is_a_configured_name(
+    serve: Callable[..., Any], host: str, names: tuple[str, ...]
+) -> None:
+    served = serve(host=host, expose=True, allowed_hosts=("photos.lan",))
+    assert served.service.settings.host_names == names
+    for name in names:
+        assert status(served.exchange(get("/v1/jobs", f"{name}:8777"))) == 200
+    assert status(served.exchange(get("/v1/jobs", "192.168.1.6"))) == 403
+
+
 # --- A web page that posts to localhost ----------------------------------------------------------
 
 
@@ -159,7 +179,7 @@ def test_no_answer_ever_allows_another_origin(served: Any) -> None:
         for origin in ("http://attacker.example", f"http://127.0.0.1:{served.port}"):
             preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
             for headers in (preflight, {**preflight, **served.headers}):
-                response = requests.request(method, served.url + path, headers=headers, timeout=9)
+                response = requests.request(method, served.url + path, headers=headers, timeout=60)
                 assert not any(
                     name.lower().startswith("access-control") for name in response.headers
                 )
@@ -200,8 +220,30 @@ def test_a_foreign_or_empty_token_file_is_refused(tmp_path: Path) -> None:
             read_or_make_token(path)
     link = tmp_path / "link"
     link.symlink_to(path)
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(ServiceFailure, match="cannot be used as the token file") as caught:
         read_or_make_token(link)
+    assert "Delete it" in caught.value.hint
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(ServiceFailure, match="is no file"):
+        read_or_make_token(tmp_path / "folder")
+
+
+def test_a_token_is_made_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut at the first start must not leave an empty file, which would be refused."""
+    path = tmp_path / "token"
+
+    def cut(handle: int) -> None:
+        assert not path.exists()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", cut)
+        with pytest.raises(ServiceFailure, match="No space left"):
+            read_or_make_token(path)
+    assert list(tmp_path.iterdir()) == []
+    assert len(read_or_make_token(path)) == 43
 
 
 def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
@@ -227,28 +269,28 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_launch_code_works_once_and_gives_a_cookie_that_scripts_cannot_read(served: Any) -> None:
-    made = requests.post(served.url + "/v1/launch", headers=served.headers, timeout=9)
+    made = requests.post(served.url + "/v1/launch", headers=served.headers, timeout=60)
     link = served.url + made.json()["url"]
-    first = requests.get(link, allow_redirects=False, timeout=9)
+    first = requests.get(link, allow_redirects=False, timeout=60)
     assert (first.status_code, first.headers["Location"]) == (303, "/")
     assert re.search("HttpOnly.*SameSite=Strict", first.headers["Set-Cookie"])
-    again = requests.get(link, allow_redirects=False, timeout=9)
+    again = requests.get(link, allow_redirects=False, timeout=60)
     assert again.status_code == 401
     assert again.json()["error"]["code"] == "launch_code_spent"
     assert "Set-Cookie" not in again.headers
     cookie = {"Cookie": first.headers["Set-Cookie"].split(";")[0]}
     jobs = served.url + "/v1/jobs"
-    assert requests.get(jobs, headers=cookie, timeout=9).status_code == 200
+    assert requests.get(jobs, headers=cookie, timeout=60).status_code == 200
     # Alone it changes nothing: the browser has to say which page asks.
     stop = jobs + "/x/stop"
-    assert requests.post(stop, headers=cookie, timeout=9).status_code == 403
+    assert requests.post(stop, headers=cookie, timeout=60).status_code == 403
     ours = {**cookie, "Origin": served.url}
-    assert requests.post(stop, headers=ours, timeout=9).status_code == 404
+    assert requests.post(stop, headers=ours, timeout=60).status_code == 404
     ours = {**cookie, "Sec-Fetch-Site": "same-origin"}
-    assert requests.post(stop, headers=ours, timeout=9).status_code == 404
+    assert requests.post(stop, headers=ours, timeout=60).status_code == 404
     forged = {"Cookie": cookie["Cookie"][:-1] + "0"}
     forged["Cookie"] += "1" if forged == cookie else ""
-    assert requests.get(jobs, headers=forged, timeout=9).status_code == 401
+    assert requests.get(jobs, headers=forged, timeout=60).status_code == 401
 
 
 def test_launch_codes_and_cookies_grow_old(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,10 +317,10 @@ def test_two_services_on_one_host_have_cookies_of_their_own() -> None:
 
 
 def test_neither_token_nor_launch_code_is_ever_logged(real: Any) -> None:
-    made = requests.post(real.url + "/v1/launch", headers=real.headers, timeout=9).json()
-    requests.get(real.url + made["url"], timeout=9)
-    requests.get(real.url + f"/v1/nothing?token={real.token}", headers=real.headers, timeout=9)
-    requests.get(real.url + f"/v1/jobs/x?code={real.token}", timeout=9)
+    made = requests.post(real.url + "/v1/launch", headers=real.headers, timeout=60).json()
+    requests.get(real.url + made["url"], timeout=60)
+    requests.get(real.url + f"/v1/nothing?token={real.token}", headers=real.headers, timeout=60)
+    requests.get(real.url + f"/v1/jobs/x?code={real.token}", timeout=60)
     logged = str(real.log())
     assert "/launch" in logged
     assert real.token not in logged
@@ -399,7 +441,7 @@ def test_dip_serve_refuses_a_token_that_others_may_read(tmp_path: Path) -> None:
         f"serve(ServerSettings(data_dir=Path({str(tmp_path)!r}), port=0))"
     )
     answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, cwd=Path.cwd()
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=Path.cwd()
     )
     assert answer.returncode == 1
     assert f"chmod 600 {tmp_path / 'token'}" in answer.stderr

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,7 +18,10 @@ import psutil
 import pytest
 
 from server.client import Client, Refused
+from server.errors import ServiceFailure
 from server.locks import LockFile
+from server.serve import _listening
+from server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +31,7 @@ def dip(*arguments: str, folder: Path, status: int | None = 0) -> subprocess.Com
         [sys.executable, "-m", "dip", *arguments, "--data-dir", str(folder)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert status in (None, done.returncode), done.stderr
     return done
@@ -54,9 +59,9 @@ def test_it_says_where_it_is_and_ends_when_told_to(tmp_path: Path) -> None:
 
     workers = psutil.Process(process.pid).children()
     assert "has stopped" in dip("stop", folder=folder).stdout
-    assert process.wait(5) == 0
+    assert process.wait(60) == 0
     process.stdout.close()
-    psutil.wait_procs(workers, 5)
+    psutil.wait_procs(workers, 60)
     assert not any(each.is_running() for each in workers)
     assert not (folder / "server.json").exists()
     assert "not running" in dip("stop", folder=folder).stdout
@@ -68,6 +73,10 @@ def test_it_says_where_it_is_and_ends_when_told_to(tmp_path: Path) -> None:
         (("--host", "0.0.0.0"), "--expose"),
         (("--host", "no.such.host.invalid", "--expose"), "is no address"),
         (("--port", "99999"), "port is 99999"),
+        (("--keep-gb", "nan"), "nan is no number"),
+        (("--keep-gb", "inf"), "inf is no number"),
+        (("--keep-days", "-1"), "-1 is no number"),
+        (("--idle-minutes", "soon"), "soon is no number"),
     ],
 )
 def test_what_cannot_be_served_is_refused_in_words(
@@ -82,6 +91,40 @@ def test_what_cannot_be_served_is_refused_in_words(
 def test_a_folder_that_cannot_be_made_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert "cannot be made" in dip("serve", folder=tmp_path / "file" / "d", status=9).stderr
+
+
+def test_a_folder_that_cannot_be_used_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "lock").mkdir()
+    assert "cannot be used: Is a directory" in dip("serve", folder=tmp_path, status=9).stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have one loopback address")
+def test_its_own_client_finds_it_at_another_address(
+    start_service: Callable[..., Any], tmp_path: Path
+) -> None:
+    service = start_service(tmp_path / "data", host="127.0.0.2")
+    assert service.url.startswith("http://127.0.0.2:")
+    assert "no jobs are waiting" in dip("jobs", folder=tmp_path / "data").stderr
+    assert service.stop() == 0
+    assert any(line["message"] == "told to end: SIGTERM" for line in service.log())
+
+
+def test_a_port_that_another_program_takes_in_the_last_moment_is_refused_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ServerSettings(data_dir=tmp_path, port=0)
+    with _listening(settings) as sock:
+        socket.create_connection(sock.getsockname(), timeout=5).close()
+
+    def taken(sock: socket.socket) -> None:
+        raise OSError(errno.EADDRINUSE, "Address already in use")
+
+    monkeypatch.setattr(socket.socket, "listen", taken)
+    with (
+        pytest.raises(ServiceFailure, match="cannot be had: Address already in use"),
+        _listening(settings),
+    ):
+        pass
 
 
 def test_a_lock_is_held_once_and_let_go_with_its_process(tmp_path: Path) -> None:
@@ -104,7 +147,7 @@ def test_a_lock_is_held_once_and_let_go_with_its_process(tmp_path: Path) -> None
     holder.kill()
     holder.wait()
     holder.stdout.close()
-    assert lock.acquire(2)
+    assert lock.acquire(20)
     lock.release()
 
 
@@ -183,7 +226,7 @@ def test_a_killed_service_takes_its_worker_along_and_finds_its_results_again(
         (service.settings.incoming_dir / "half").write_bytes(b"half a body")
         (service.settings.blobs_dir / "stranger").mkdir()
         service.kill()
-        _, alive = psutil.wait_procs(workers, 5)
+        _, alive = psutil.wait_procs(workers, 60)
         assert alive == []
         service.start()
         assert client.result(done["id"]).data == picture.data

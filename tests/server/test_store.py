@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from dip.config import Settings
-from server.errors import ServiceError
+from server.errors import ServiceError, ServiceFailure
 from server.jobs import MOST_ATTEMPTS, Job, State
 from server.parameters import JobParameters
 from server.store import Store
@@ -291,6 +291,22 @@ def test_a_full_disk_is_an_error_of_its_own(store: Store) -> None:
     assert (caught.value.code, caught.value.status) == ("disk_full", 507)
     store._database._writer.execute("PRAGMA max_page_count = 1000000")
     add(store, "b")
+
+
+def test_a_file_that_is_no_store_or_a_newer_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    path.write_bytes(b"not a database" * 1000)
+    with pytest.raises(ServiceFailure, match="is no store of jobs") as caught:
+        Store(path)
+    assert "Move it away" in caught.value.hint
+    path.unlink()
+    Store(path).close()
+    Store(path).close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(ServiceFailure, match="newer version"):
+        Store(path)
 
 
 def test_only_one_kind_of_state_fits_into_the_table(store: Store) -> None:

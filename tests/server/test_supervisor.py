@@ -136,7 +136,7 @@ def test_results_are_pruned_when_they_are_old_or_too_many(service: Service) -> N
     kept = service.store.jobs()
     assert len(kept) == 1
     assert [path.name for path in service.blobs.folder.iterdir()] == [kept[0].id]
-    settings = replace(service.settings, keep_days=-1)
+    settings = replace(service.settings, keep_days=0)
     Supervisor(replace(service, settings=settings))._prune()
     assert service.store.jobs() == []
     assert list(service.blobs.folder.iterdir()) == []

@@ -20,6 +20,7 @@ from dip.restore import Restoration
 from server import pixels
 from server.errors import ServiceError
 from server.jobs import Job, State
+from server.parameters import MEDIA_TYPES
 from server.reporter import Abandoned, Reporter, _reduced
 from server.service import Service
 from server.worker import Worker, _failure
@@ -78,6 +79,52 @@ def test_a_result_is_what_the_engine_makes_of_the_same_input(
     assert (result["format"], result["iterations"], result["network"]) == ("png", 2, "unet")
     names = {path.name for path in (service.blobs.folder / job.id).iterdir()}
     assert names == {"image", "mask", result["file"], job.preview["file"]}  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("form", "samples", "asked", "given_back"),
+    [
+        ("png", np.uint8, "auto", "png"),
+        ("png", np.uint16, "auto", "png"),
+        ("tiff", np.uint8, "auto", "tiff"),
+        ("tiff", np.uint16, "auto", "tiff"),
+        ("tiff", np.float32, "auto", "tiff"),
+        ("webp", np.uint8, "auto", "webp"),
+        ("jpeg", np.uint8, "auto", "png"),  # which loses nothing more
+        ("png", np.uint8, "jpeg", "jpeg"),
+        ("png", np.uint16, "tiff", "tiff"),
+        ("tiff", np.uint16, "png", "png"),
+        ("jpeg", np.uint8, "webp", "webp"),
+        ("tiff", np.uint16, "raw", "raw"),
+    ],
+)
+def test_every_format_goes_in_and_out(
+    worker: Worker, service: Service, submit: Callable[..., str], http: FlaskClient,
+    photo: np.ndarray, mask: np.ndarray, mask_file: bytes,
+    form: str, samples: Any, asked: str, given_back: str,
+) -> None:  # fmt: skip
+    levels = photo.astype(samples)
+    if samples is np.uint16:
+        levels = levels * 257 - levels // 3
+    elif samples is np.float32:
+        levels = levels / np.float32(255)
+    sent = encode_photo(levels, form)
+    url = f"/v1/jobs/{submit(sent, mask_file, iterations=1, format=asked)}/result"
+    assert work(worker, service).state is State.DONE
+    answer = http.get(url)
+    assert answer.mimetype == MEDIA_TYPES[given_back]
+    assert answer.headers["Dip-Samples"] == np.dtype(samples).name
+    if given_back == "raw":
+        restored = np.frombuffer(answer.data, samples).reshape(photo.shape)
+    else:
+        restored = decode_photo(answer.data).pixels
+    assert restored.dtype == samples
+    known = mask == 0
+    if given_back == "jpeg":
+        assert np.abs(restored[known].astype(int) - levels[known]).mean() < 3
+    else:
+        np.testing.assert_array_equal(restored[known], decode_photo(sent).pixels[known])
+    assert (restored[~known] != levels[~known]).any()
 
 
 def test_both_networks_give_two_results_and_one_story(
