@@ -59,14 +59,14 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 name="balanced",
                 description="the default",
                 iterations=_each(thin=120, hole=80, scattered=250),
-                runs=_each(thin=1, hole=5, scattered=1),
+                runs=_each(thin=1, hole=8, scattered=1),
                 most_pixels=_each(thin=700_000, hole=120_000, scattered=700_000),
             ),
             Preset(
                 name="best",
-                description="the highest quality, in about five times the time",
-                iterations=_each(thin=300, hole=100, scattered=1000),
-                runs=_each(thin=3, hole=15, scattered=1),
+                description="the highest quality, in five to ten times the time",
+                iterations=_each(thin=150, hole=100, scattered=800),
+                runs=_each(thin=6, hole=20, scattered=1),
                 most_pixels=_each(thin=2_000_000, hole=160_000, scattered=2_000_000),
             ),
             Preset(
