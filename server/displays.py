@@ -133,6 +133,7 @@ def _ask(wanted: dict[str, Any], timeout_s: float) -> dict[str, Any]:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
             start_new_session=os.name == "posix",  # Ctrl-C is for the service
             timeout=timeout_s,
+            cwd=_ROOT,  # Python looks there first: not into whatever folder we were started in
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -17,7 +17,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from dip.errors import DipError
-from dip.image_io import Limits, Photo, decode_mask, decode_photo, encode_photo
+from dip.image_io import Limits, decode_mask, decode_photo, encode_photo
 from dip.metrics import to_8_bit
 
 _JPEG = {"Q": 92, "subsample_mode": "off"}
@@ -30,7 +30,7 @@ def main() -> int:
     """Do what the first argument says."""
     wanted = json.loads(sys.argv[1])
     try:
-        answer = _WAYS[wanted["what"]](wanted)
+        answer = WAYS[wanted["what"]](wanted)
     except DipError as error:
         answer = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
     json.dump(answer, sys.stdout)
@@ -41,8 +41,9 @@ def _show_photo(wanted: dict[str, Any]) -> dict[str, Any]:
     photo = decode_photo(
         Path(wanted["source"]).read_bytes(), "image", Limits(pixels=wanted["max_pixels"])
     )
-    height, width = photo.pixels.shape[:2]
-    image = _as_srgb(photo)
+    pixels = np.atleast_2d(photo.pixels)  # a single gray pixel comes without dimensions
+    height, width = pixels.shape[:2]
+    image = _as_srgb(pixels, photo.metadata.icc)
     if wanted["side"] is not None and max(height, width) > wanted["side"]:
         image = image.thumbnail_image(wanted["side"], height=wanted["side"], size="down")
     alpha = image.hasalpha()
@@ -52,18 +53,15 @@ def _show_photo(wanted: dict[str, Any]) -> dict[str, Any]:
         "media_type": "image/png" if alpha else "image/jpeg",
         "width": width,
         "height": height,
-        "samples": photo.pixels.dtype.name,
+        "samples": pixels.dtype.name,
         "format": photo.format,
     }
 
 
 def _show_mask(wanted: dict[str, Any]) -> dict[str, Any]:
     """White = restore this, in 8 bits: what the engine will take the file for."""
-    mask = to_8_bit(
-        decode_mask(
-            Path(wanted["source"]).read_bytes(), "mask", Limits(pixels=wanted["max_pixels"])
-        )
-    )
+    data, limits = Path(wanted["source"]).read_bytes(), Limits(pixels=wanted["max_pixels"])
+    mask = np.atleast_2d(to_8_bit(decode_mask(data, "mask", limits)))
     image = pyvips.Image.new_from_memory(
         np.ascontiguousarray(mask).data, mask.shape[1], mask.shape[0], 1, "uchar"
     )
@@ -96,9 +94,8 @@ def _draw_example(wanted: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _as_srgb(photo: Photo) -> Any:
-    """The photo in 8 bits and the colours of a screen, as a libvips image."""
-    pixels, icc = photo.pixels, photo.metadata.icc
+def _as_srgb(pixels: NDArray[Any], icc: bytes | None) -> Any:
+    """A photo in 8 bits and the colours of a screen, as a libvips image."""
     if icc is not None:
         try:
             return _transformed(pixels, icc)
@@ -133,7 +130,7 @@ def _transformed(pixels: NDArray[Any], icc: bytes) -> Any:
     return shown
 
 
-_WAYS = {
+WAYS = {
     "photo": _show_photo,
     "mask": _show_mask,
     "example": _draw_example,

@@ -46,7 +46,7 @@ def launch(query: dict[str, Any]) -> Any:
     try:
         cookie = here.gate.trade(query["code"])
     except ServiceError as error:
-        if request.accept_mimetypes.best != "text/html":
+        if "text/html" not in request.headers.get("Accept", ""):
             raise
         # A person who opens the link a second time sees the page, which says how to get in.
         return Response(_assets().page, status=error.status, mimetype="text/html")

@@ -37,6 +37,13 @@ const view = new JobView(stage, {
 /** From a slider that is fine for small brushes, to px of the photo. */
 const brushRadius = () => 0.5 * 1.062 ** Number(element("brush-size").value);
 
+/** A brush that suits the photo's size. */
+function suitBrush() {
+  const size = Math.max(6, photo.picture.width / 60, photo.picture.height / 60);
+  element("brush-size").value = String(Math.round(Math.log(size) / Math.log(1.062)));
+  resizeBrush();
+}
+
 const tools = () =>
   Object.fromEntries(
     ["brush", "eraser", "rectangle", "lasso"].map((name) => [
@@ -122,6 +129,7 @@ async function open(file, name = file.name || "photo") {
     toolbox = tools();
     photo.history.onChange = updateMask;
     wand.suit(photo);
+    suitBrush();
     showPhoto({ anew: true });
     stage.element.focus({ preventScroll: true });
     say(`${photo.about} is open`);

@@ -117,7 +117,8 @@ export class JobView {
       this.#previews.get(key)?.bitmap.close();
       this.#previews.set(key, { bitmap, ...place });
       this.stage.drawPhoto();
-      performance.mark("preview", { detail: { number: number("Number") } });
+      // After it is drawn: how long previews are on their way is measured.
+      requestAnimationFrame(() => performance.mark("preview", { detail: { number: number("Number") } }));
     } catch (error) {
       if (!signal.aborted && error.code !== "preview_missing" && error.code !== "job_unknown") complain(error);
     } finally {

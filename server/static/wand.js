@@ -31,7 +31,7 @@ export class Wand {
   /** A width that suits a photo: what is narrow grows with its size. */
   suit({ picture }) {
     const slider = element("wand-width");
-    slider.value = String(Math.round(Math.max(picture.width, picture.height) / 110));
+    slider.value = String(Math.max(7, Math.round(Math.max(picture.width, picture.height) / 110)));
     element("wand-width-shown").textContent = `${slider.value} px`;
   }
 

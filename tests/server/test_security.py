@@ -164,7 +164,10 @@ def test_no_answer_ever_allows_another_origin(served: Any) -> None:
                     name.lower().startswith("access-control") for name in response.headers
                 )
                 assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin"
-                assert "default-src 'none'; script-src 'self'; style-src 'self'; " in response.headers["Content-Security-Policy"]
+                assert (
+                    "default-src 'none'; script-src 'self'; style-src 'self'; "
+                    in response.headers["Content-Security-Policy"]
+                )
                 assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
