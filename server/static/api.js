@@ -2,6 +2,8 @@
 // until it is back, and when the page is not signed in, until it is.
 
 const LOOK_EVERY_MS = 1000;
+const MOST_FAILURES = 5;
+const UNSENT = { code: "unsent", message: "It cannot be sent.", hint: "Is the file still where it was? Open it again." };
 
 /** What the service refused, with what to do about it. */
 export class Refusal extends Error {
@@ -21,13 +23,15 @@ export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Ask for something; the answer is a Response. */
 export async function ask(path, { signal, ...options } = {}) {
-  for (;;) {
+  for (let failures = 0; ; ) {
     let response;
     try {
       response = await fetch(path, { cache: "no-store", credentials: "same-origin", signal, ...options });
     } catch (error) {
       if (signal?.aborted) throw error;
       await (gone ??= untilBack());
+      // The service is there, and yet it fails: it is not the service.
+      if (++failures === MOST_FAILURES) throw new Refusal(0, UNSENT);
       continue;
     }
     if (response.ok || response.status === 204) return response;

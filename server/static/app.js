@@ -186,7 +186,7 @@ async function restore() {
     }));
     remember(job.id, photo.name);
     (photo.jobs ??= new Set()).add(job.id);
-    photo.sent = photo.history.bytes;
+    photo.sent = photo.history.revision;
     list.wake();
     await showJob(job.id);
   } catch (error) {
@@ -311,7 +311,7 @@ addEventListener("paste", (event) => {
   if (file) open(file);
 });
 addEventListener("beforeunload", (event) => {
-  if (photo && !photo.mask.empty && photo.sent !== photo.history.bytes) event.preventDefault();
+  if (photo && !photo.mask.empty && photo.sent !== photo.history.revision) event.preventDefault();
 });
 
 stage.onView = () => {

@@ -4,6 +4,7 @@ const MOST_BYTES = 32 * 2 ** 20;
 
 export class History {
   onChange = () => {};
+  revision = 0; // another one after every change
   #done = [];
   #undone = [];
   #open = null;
@@ -31,6 +32,7 @@ export class History {
     this.#done.push(changes);
     this.#undone = [];
     while (this.#done.length > 1 && this.bytes > this.mostBytes) this.#done.shift();
+    this.revision++;
     this.onChange();
   }
 
@@ -76,6 +78,7 @@ export class History {
     const back = changes.map(({ mask, key }) => ({ mask, key, before: pack(mask.tiles.get(key)?.data) }));
     for (const { mask, key, before } of changes) mask.restore(key, unpack(before));
     to.push(back);
+    this.revision++;
     this.onChange();
     return true;
   }

@@ -39,6 +39,19 @@ addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy violated: ${event.violatedDirective} ${event.blockedURI}`));
 """
 
+_TINY = """
+// Small fits on one thread, but where a test asks for one that takes its time.
+const fetchAsIs = window.fetch;
+window.fetch = (path, options) => {
+  const form = options?.body;
+  if (path === "/v1/jobs" && form instanceof FormData) {
+    form.append("threads", "1");
+    if (!["best", "paper"].includes(form.get("preset"))) form.append("iterations", "16");
+  }
+  return fetchAsIs(path, options);
+};
+"""
+
 
 @pytest.hookimpl(tryfirst=True)  # before any are deselected by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -147,7 +160,10 @@ def new_context(chromium: Any) -> Iterator[Callable[..., Any]]:
         context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, **options)
         context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(_WATCH)
-        context.complaints, context.expected, context.requests = [], [], []
+        context.add_init_script(_TINY)
+        context.complaints, context.requests = [], []
+        # Of tests that read from the stage what it shows.
+        context.expected = ["Canvas2D: Multiple readback operations"]
         context.on("console", lambda said: _note(context, said))
         context.on("weberror", lambda fault: context.complaints.append(str(fault.error)))
         context.on("request", lambda request: context.requests.append(request.url))
