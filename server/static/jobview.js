@@ -4,7 +4,7 @@ import { ask, deleteJob, displayOf, getJob, stopJob } from "./api.js";
 import { Curve } from "./curve.js";
 import { follow } from "./events.js";
 import { nameOf, networkName, showable, summary } from "./joblist.js";
-import { complain, duration, element, make, say } from "./messages.js";
+import { complain, duration, element, fileSize, make, say } from "./messages.js";
 import { openPicture } from "./picture.js";
 
 const SUFFIXES = { png: ".png", tiff: ".tif", webp: ".webp", jpeg: ".jpg" };
@@ -222,7 +222,7 @@ export class JobView {
     element("downloads").replaceChildren(
       ...results.map((result) => {
         const depth = { uint8: "8 bit", uint16: "16 bit", float32: "32-bit float" }[result.samples];
-        const facts = `${result.format.toUpperCase()} · ${depth} · ${(result.bytes / 1e6).toFixed(1)} MB`;
+        const facts = `${result.format.toUpperCase()} · ${depth} · ${fileSize(result.bytes)}`;
         const label = results.length > 1 ? `Download ${networkName(result.network)}` : "Download";
         return make("a", { className: "download", href: result.url, download: this.fileName(result) }, label, make("small", {}, facts));
       }),

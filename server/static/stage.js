@@ -4,7 +4,8 @@
 import { drawPicture } from "./picture.js";
 import { Viewport } from "./viewport.js";
 
-const GAP = 2;
+const GAP = 6;
+const NARROW = matchMedia("(max-width: 940px)"); // as in page.css: nothing lies over the photo there
 
 export class Stage {
   viewport = new Viewport();
@@ -144,7 +145,7 @@ export class Stage {
 
   #setPane() {
     const { width, height } = this.places[0];
-    const margin = { x: 24 * this.ratio, top: 68 * this.ratio, bottom: 60 * this.ratio };
+    const margin = { x: 24 * this.ratio, top: (NARROW.matches ? 20 : 68) * this.ratio, bottom: 60 * this.ratio };
     this.viewport.setPane(width, height, margin);
   }
 

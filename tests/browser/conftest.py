@@ -282,9 +282,11 @@ class Canvas:
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a point of the photo is in the window; the photo is fitted."""
         box = self.page.locator("#stage").bounding_box()
-        scale = min((box["width"] - 48) / self.width, (box["height"] - 128) / self.height, 8)
+        over = 68 if self.page.viewport_size["width"] > 940 else 20
+        height = box["height"] - over - 60
+        scale = min((box["width"] - 48) / self.width, height / self.height, 8)
         left = box["x"] + (box["width"] - scale * self.width) / 2
-        top = box["y"] + 68 + (box["height"] - 128 - scale * self.height) / 2
+        top = box["y"] + over + (height - scale * self.height) / 2
         return left + scale * x, top + scale * y
 
     def draw(self, *points: tuple[float, float]) -> None:

@@ -109,7 +109,7 @@ def nothing_is_cut_off(page: Any) -> None:
     """No control is beyond the window's sides, and the window does not scroll sideways."""
     width = page.viewport_size["width"]
     beyond = page.evaluate(
-        """(width) => [...document.querySelectorAll("header button, #options *, aside button")]
+        """(width) => [...document.querySelectorAll("header button, #zoom *, aside button")]
           .filter((each) => each.checkVisibility())
           .map((each) => [each.id || each.tagName, each.getBoundingClientRect()])
           .filter(([, box]) => box.width && (box.left < -1 || box.right > width + 1))
