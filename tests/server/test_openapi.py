@@ -22,6 +22,7 @@ from dip.config import Settings
 from dip.errors import DipError
 from dip.image_io import encode_photo
 from server import viewer
+from server.errors import ServiceError
 from server.parameters import JobParameters
 
 CHECKS = [
@@ -84,6 +85,8 @@ def decode_here(wanted: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         return viewer.WAYS[wanted["what"]](wanted)
     except DipError as error:
         return {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
+    except Exception as error:  # what a process of its own would end with
+        raise ServiceError("image_unreadable", "The picture's decoder ended.") from error
 
 
 def leave_jobs(service: Any) -> None:
