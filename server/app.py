@@ -11,9 +11,11 @@ from flask import Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from dip import __version__
+from server.assets import KEPT
 from server.door import cookie_value
 from server.errors import CODE_OF_STATUS, ServiceError
 from server.routes import refusals
+from server.routes.displays import displays
 from server.routes.events import events
 from server.routes.jobs import jobs
 from server.routes.meta import meta
@@ -36,7 +38,7 @@ def create_app(parts: Service) -> APIFlask:
         title="Deep Image Prior restoration",
         version=__version__,
         docs_path=None,
-        static_folder="static",
+        static_folder=None,  # type: ignore[arg-type]  # the page's files have their own route
     )
     app.request_class = UploadRequest
     app.config.update(
@@ -55,7 +57,7 @@ def create_app(parts: Service) -> APIFlask:
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(Exception, _answer_fault)
     app.spec_processor(_complete_spec)
-    for blueprint in (jobs, events, meta, page):
+    for blueprint in (jobs, events, displays, meta, page):
         app.register_blueprint(blueprint)
     return app
 
@@ -78,7 +80,10 @@ def _let_in() -> None:
 
 
 def _finish_response(response: Response) -> Response:
+    kept = response.headers.get("Cache-Control") == KEPT
     response.headers.update(RESPONSE_HEADERS)
+    if kept:
+        response.headers["Cache-Control"] = KEPT
     worth_telling = request.method not in ("GET", "HEAD") or response.status_code >= 400
     _log.log(
         logging.INFO if worth_telling else logging.DEBUG,

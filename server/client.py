@@ -237,6 +237,10 @@ class Client:
         """Networks, presets, devices, limits, versions. Makes the worker ready."""
         return self._json("GET", "/v1/capabilities")
 
+    def launch(self) -> str:
+        """A link that opens the page in a browser, signed in: once, within a minute."""
+        return f"{self.url}{self._json('POST', '/v1/launch')['url']}"
+
     # --- Jobs ------------------------------------------------------------------------------------
 
     def submit(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dip.composite import composite
-from dip.image_io import encode_photo
+from dip.image_io import Metadata, Photo, encode_photo
 from dip.metrics import to_8_bit
 from server.blobs import Blobs
 from server.jobs import Job
@@ -70,10 +70,15 @@ class Reporter:
         self._loss: float | None = None
         self._psnr_db: float | None = None
 
-    def begin(self, network: str, restoration: Restoration, image: Array) -> None:
-        """Turn to the next network, which is fitted to an image, (H, W) or (H, W, C)."""
+    def begin(self, network: str, restoration: Restoration, photo: Photo) -> None:
+        """Turn to the next network, which is fitted to a photo."""
+        image = photo.pixels
         self._network, self._restoration = network, restoration
         self._image = image if image.ndim == 3 else image[:, :, None]
+        # Its colours mean what those of the photo mean; nothing else of it is told.
+        self._colours = Photo(
+            pixels=image[:1, :1], format="jpeg", metadata=Metadata(icc=photo.metadata.icc)
+        )
         self._network_began = time.monotonic()
         self._networks_done += 1
         self._iteration = 0
@@ -147,7 +152,7 @@ class Reporter:
         if levels.shape[2] in (2, 4):
             levels = levels[:, :, :-1]  # what is shown has no transparency
         factor = -(-max(box.height, box.width) // MOST_PREVIEW_PX)
-        data = encode_photo(_reduced(levels, factor), "jpeg")
+        data = encode_photo(_reduced(levels, factor), "jpeg", like=self._colours)
         self._previews += 1
         name = f"preview.{self._job.attempt}.{self._previews}"
         try:

@@ -98,6 +98,38 @@ class NetworkQuery(Schema):
     network = String(validate=OneOf([*NETWORKS]), metadata=described("Where both were asked for."))
 
 
+class DisplayIn(Schema):
+    """A picture to be shown."""
+
+    image = File(required=True, metadata=described("PNG, TIFF, JPEG or WebP."))
+    kind = String(
+        validate=OneOf(["photo", "mask"]),
+        load_default="photo",
+        metadata=described("`mask`: gray, exactly as a job would take it."),
+    )
+    side = Integer(
+        validate=Range(min=16, max=65_000),
+        metadata=described("The longest side that the answer may have, px."),
+    )
+
+
+class DisplayQuery(Schema):
+    of = String(
+        validate=OneOf(["image", "mask", "result"]),
+        load_default="result",
+        metadata=described("`image`, `mask`: as they were submitted."),
+    )
+    network = String(validate=OneOf([*NETWORKS]), metadata=described("Where both were asked for."))
+    side = Integer(
+        validate=Range(min=16, max=65_000),
+        metadata=described("The longest side that the answer may have, px."),
+    )
+
+
+class InputQuery(Schema):
+    of = String(validate=OneOf(["image", "mask"]), load_default="image")
+
+
 class ErrorDetail(Schema):
     code = String(required=True, validate=OneOf(sorted(MEANINGS)))
     message = String(required=True)

@@ -33,7 +33,7 @@ from server.errors import ServiceError, ServiceFailure
 LAUNCH_CODE_S = 60
 COOKIE_S = 12 * 3600
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-PUBLIC = re.compile(r"/|/launch|/static/[a-z0-9._-]+|/v1/health")
+PUBLIC = re.compile(r"/|/launch|/static/[0-9a-f]{16}/[a-z0-9._-]+|/v1/health")
 """What may be read without a token: nothing here tells of any job."""
 
 RESPONSE_HEADERS = {
@@ -42,8 +42,9 @@ RESPONSE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob:; connect-src 'self'; worker-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 import webbrowser
 from collections.abc import Iterator
@@ -116,7 +117,12 @@ def run_serve(args: argparse.Namespace) -> int:
         keep_bytes=round(args.keep_gb * GIB),
         idle_exit_s=60 * args.idle_minutes,
     )
-    serve(settings, open_page=args.open)
+    try:
+        serve(settings, open_page=args.open)
+    except AlreadyRunning:
+        if not args.open:
+            raise
+        _open_running(settings)
     return 0
 
 
@@ -173,7 +179,7 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
                     file=sys.stderr,
                 )
             if open_page:
-                webbrowser.open(f"{url}/launch?code={service.gate.launch_code()}")
+                _open(f"{url}/launch?code={service.gate.launch_code()}")
             with suppress(SystemExit, KeyboardInterrupt):
                 server.asyncore.loop(timeout=1, map=server._map, use_poll=True)
             _log.info("told to end: %s", ", ".join(signals))
@@ -183,6 +189,31 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
         supervisor.close()
         server.task_dispatcher.shutdown()
         service.store.close()
+
+
+def _open_running(settings: ServerSettings) -> None:
+    """Open the page of the service that has the folder already."""
+    from server.client import Client, ClientError  # here: `dip --help` need not import requests
+
+    try:
+        with Client.find(settings.data_dir) as client:
+            link = client.launch()
+    except ClientError as error:
+        raise ServiceFailure(error.message, error.hint) from error
+    print("The service is running already; opening its page.")
+    _open(link).join()
+
+
+def _open(link: str) -> threading.Thread:
+    """Open a link; a browser in the terminal would keep the service from answering."""
+
+    def show() -> None:
+        if not webbrowser.open(link):
+            print(f"No browser was found. Open this within a minute, it works once: {link}")
+
+    thread = threading.Thread(target=show, name="browser", daemon=True)
+    thread.start()
+    return thread
 
 
 def run_stop(args: argparse.Namespace) -> int:

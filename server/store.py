@@ -139,6 +139,14 @@ class Store:
         with self._writing() as db:
             db.execute(f"DELETE FROM jobs WHERE id = ? AND {_ENDED}", (job_id,))
 
+    def note_bytes(self, job_id: str, more: int) -> None:
+        """A job takes more of the disk; nothing is kept of a cancelled one."""
+        with self._writing(durable=False) as db:
+            db.execute(
+                "UPDATE jobs SET bytes = bytes + ? WHERE id = ? AND state != 'cancelled'",
+                (more, job_id),
+            )
+
     def renew(self, job_id: str) -> Job:
         """Extend the lease of a job, if it has one and has not ended."""
         with self._writing(durable=False) as db:

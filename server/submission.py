@@ -119,7 +119,7 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
         `disk_full`.
     """
     here = service()
-    uploads = {name: _upload(form[name]) for name in ("image", "mask") if form.get(name)}
+    uploads = {name: take_upload(form[name]) for name in ("image", "mask") if form.get(name)}
     parameters = parameters_from(form, has_mask="mask" in uploads)
     _check_pixels(parameters, uploads, here)
     lease_s = _lease(form.get("lease_s"), here)
@@ -160,7 +160,8 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
     return job
 
 
-def _upload(file: FileStorage) -> Upload:
+def take_upload(file: FileStorage) -> Upload:
+    """The file that a field of the form has become."""
     upload = file.stream
     assert isinstance(upload, Upload)
     return upload

@@ -128,7 +128,7 @@ class Worker:
 
         settings = replace(job.parameters.settings, network=network)
         restoration = Restoration(source.photo.pixels, source.mask, settings)
-        reporter.begin(network, restoration, source.photo.pixels)
+        reporter.begin(network, restoration, source.photo)
         for step in restoration:
             if not reporter.note(step):
                 break

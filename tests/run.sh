@@ -16,6 +16,18 @@ if [[ $(cat "$NOTE" 2>/dev/null) != "$wanted" ]]; then
     echo "$wanted" >"$NOTE"
 fi
 
+if [[ -z ${DIP_TEST_CHROMIUM-} ]] && ! command -v chromium >/dev/null; then
+    if ((EUID == 0)) && command -v apt-get >/dev/null; then
+        echo "==> Installing Chromium, for the tests in a browser"
+        readonly CHROMIUM="apt-get install -y -qq --no-install-recommends chromium fonts-noto-core"
+        export DEBIAN_FRONTEND=noninteractive
+        { $CHROMIUM || { apt-get update -qq && $CHROMIUM; }; } >/dev/null ||
+            echo "tests/run.sh: no Chromium to be had; the tests in a browser are skipped" >&2
+    else
+        echo "tests/run.sh: no Chromium here (apt-get install chromium)" >&2
+    fi
+fi
+
 echo "==> Style"
 "$BIN/ruff" check .
 "$BIN/ruff" format --check .

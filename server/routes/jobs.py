@@ -245,6 +245,7 @@ def _result(job: Job, network: str | None) -> Response:
         )
     except FileNotFoundError:
         raise ServiceError("job_unknown", "The job was deleted meanwhile.") from None
+    del response.headers["Content-Disposition"]  # the file's name here is no name for a photo
     for name in ("top", "left", "height", "width", "channels", "samples", "network", "part"):
         response.headers[f"Dip-{name.capitalize()}"] = str(result[name])
     response.headers["Dip-Job"] = job.id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -495,7 +496,9 @@ def test_the_page_is_public_and_brings_all_it_needs(http: FlaskClient) -> None:
     response = http.get("/")
     assert response.status_code == 200
     assert "http://" not in response.text.replace("http://127.0.0.1:8777", "")
-    assert http.get("/static/page.css").mimetype == "text/css"
+    style = re.search(r'href="(/static/[^"]+/page.css)"', response.text)
+    assert style is not None
+    assert http.get(style[1]).mimetype == "text/css"
 
 
 def test_the_description_covers_every_path_with_its_errors(http: FlaskClient) -> None:
@@ -508,7 +511,8 @@ def test_the_description_covers_every_path_with_its_errors(http: FlaskClient) ->
         ("delete", "/v1/jobs/{job_id}"), ("get", "/v1/jobs/{job_id}/events"),
         ("get", "/v1/jobs/{job_id}/preview"), ("get", "/v1/jobs/{job_id}/result"),
         ("post", "/v1/jobs/{job_id}/stop"), ("post", "/v1/jobs/{job_id}/lease"),
-        ("post", "/v1/restore"),
+        ("post", "/v1/restore"), ("post", "/v1/display"), ("get", "/v1/example"),
+        ("get", "/v1/jobs/{job_id}/display"), ("get", "/v1/jobs/{job_id}/input"),
     }  # fmt: skip
     for path, operations in spec["paths"].items():
         for operation in operations.values():

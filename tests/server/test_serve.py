@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+import requests
 
 from server.client import Client, Refused
 from server.errors import ServiceFailure
@@ -26,12 +27,18 @@ from server.settings import ServerSettings
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def dip(*arguments: str, folder: Path, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+def dip(
+    *arguments: str,
+    folder: Path,
+    status: int | None = 0,
+    environment: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "dip", *arguments, "--data-dir", str(folder)],
         capture_output=True,
         text=True,
         timeout=180,
+        env={**os.environ, **(environment or {})},
     )
     assert status in (None, done.returncode), done.stderr
     return done
@@ -52,6 +59,16 @@ def test_it_says_where_it_is_and_ends_when_told_to(tmp_path: Path) -> None:
     again = dip("serve", "--port", "0", folder=folder, status=10)
     assert f"at {there['url']}, pid {process.pid}" in again.stderr
     assert "dip stop" in again.stderr
+
+    browser = tmp_path / "browser"
+    browser.write_text(f"#!/bin/sh\necho $1 >{tmp_path}/opened\n")
+    browser.chmod(0o700)
+    opened = dip("serve", "--open", folder=folder, environment={"BROWSER": f"{browser} %s"})
+    assert "running already" in opened.stdout
+    link = (tmp_path / "opened").read_text().strip()
+    assert link.startswith(f"{there['url']}/launch?code=")
+    first, second = (requests.get(link, allow_redirects=False, timeout=9) for _ in range(2))
+    assert (first.status_code, second.status_code) == (303, 401)
 
     taken = there["url"].rpartition(":")[2]
     other = dip("serve", "--port", taken, folder=tmp_path / "other", status=9)

@@ -1,0 +1,226 @@
+"""Measure the page in a real Chromium: its first paint, brush strokes, previews on their way.
+
+    python tests/benchmarks/bench_page.py paint|strokes|preview [--help]
+
+Everything is real: `dip serve` as a process of its own, its worker, the browser's own clock and
+trace. Figures are printed as one JSON object; `strokes` also writes the trace that they come from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import os
+import shutil
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from bench_server import running_service
+from playwright.sync_api import sync_playwright
+
+from dip.image_io import encode_photo
+
+SWITCHES = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+FRAME_MS = 1000 / 60
+
+
+@contextmanager
+def running_browser() -> Iterator[Any]:
+    path = os.environ.get("DIP_TEST_CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=path, args=SWITCHES, chromium_sandbox=os.geteuid() != 0
+        )
+        yield browser
+        browser.close()
+
+
+def open_page(browser: Any, client: Any) -> Any:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.set_default_timeout(600_000)
+    page.goto(client.launch())
+    page.wait_for_selector("#presets label")
+    return page
+
+
+def percentiles(values: list[float]) -> dict[str, float]:
+    ordered = sorted(values)
+    return {
+        "p50": round(statistics.median(ordered), 1),
+        "p95": round(ordered[math.ceil(0.95 * len(ordered)) - 1], 1),
+        "max": round(ordered[-1], 1),
+    }
+
+
+def measure_paint(args: argparse.Namespace) -> dict[str, Any]:
+    """First paint with nothing cached, and what comes over the wire before there is a photo."""
+    paints, sizes = [], []
+    with running_service() as (_, client), running_browser() as browser:
+        for _ in range(args.rounds):
+            page = open_page(browser, client)
+            paints.append(
+                page.evaluate(
+                    """() => performance.getEntriesByName("first-contentful-paint")[0].startTime"""
+                )
+            )
+            sizes.append(
+                page.evaluate(
+                    """() => performance.getEntries()
+                      .reduce((sum, each) => sum + (each.transferSize ?? 0), 0)"""
+                )
+            )
+            page.close()
+    return {"first_paint_ms": percentiles(paints), "bytes": max(sizes)}
+
+
+def measure_strokes(args: argparse.Namespace) -> dict[str, Any]:
+    """Brush strokes on a large photo: frames that were shown, and what each cost."""
+    width, height = 6000, 4000
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 12, (height, width, 1))
+    planes = [columns / width * 255, rows / height * 255, 255 - columns / width * 255]
+    photo = np.clip(np.stack(planes, axis=-1) + noise, 0, 255).astype(np.uint8)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_service() as (_, client),
+        running_browser() as browser,
+    ):
+        path = Path(folder) / "large.jpg"
+        path.write_bytes(encode_photo(photo, "jpeg"))
+        page = open_page(browser, client)
+        began = time.monotonic()
+        page.set_input_files("#photo-file", path)
+        page.wait_for_selector("body[data-mode=edit]")
+        opened_s = time.monotonic() - began
+        time.sleep(3)  # the finest tiles
+        page.evaluate(
+            """size => { const slider = document.getElementById("brush-size");
+              slider.value = size; slider.dispatchEvent(new Event("input")); }""",
+            str(args.brush),
+        )
+        if args.zoomed:
+            page.keyboard.press("1")
+        page.evaluate(
+            """() => {
+              const times = window.frames = [];
+              const count = (now) => { times.push(now); requestAnimationFrame(count); };
+              requestAnimationFrame(count);
+            }"""
+        )
+        browser.start_tracing(page=page, path=args.trace, screenshots=False)
+        stroke(page, args.seconds)
+        browser.stop_tracing()
+        times = page.evaluate("() => window.frames")
+        brush_px = page.text_content("#brush-size-shown")
+        began = time.monotonic()
+        page.keyboard.press("w")
+        page.wait_for_function("() => document.getElementById('busy').hidden")
+        wand_s = time.monotonic() - began
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    seconds = (times[-1] - times[0]) / 1000
+    return {
+        "opened_s": round(opened_s, 2),
+        "wand_s": round(wand_s, 2),
+        "brush": brush_px,
+        "frames_per_s": round(len(gaps) / seconds, 1),
+        "between_frames_ms": percentiles(gaps),
+        "late_frames": round(sum(gap > 1.5 * FRAME_MS for gap in gaps) / len(gaps), 4),
+        "main_thread_ms_a_frame": cost_of_frames(Path(args.trace), len(gaps)),
+        "trace": args.trace,
+    }
+
+
+def stroke(page: Any, seconds: float) -> None:
+    """Draw loops over the photo, as fast as a mouse reports."""
+    began = time.monotonic()
+    page.mouse.move(700, 400)
+    page.mouse.down()
+    while (now := time.monotonic() - began) < seconds:
+        page.mouse.move(620 + 330 * math.sin(2.1 * now), 470 + 260 * math.sin(3.3 * now + 1))
+    page.mouse.up()
+
+
+def cost_of_frames(trace: Path, frames: int) -> dict[str, float]:
+    """CPU time of the page's main thread, by its trace: for a frame on average, and for a task."""
+    events = json.loads(trace.read_text())["traceEvents"]
+    mains = {
+        (each["pid"], each["tid"])
+        for each in events
+        if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
+    }
+    tasks = [
+        each["tdur"] / 1000
+        for each in events
+        if each["name"].endswith("RunTask") and (each["pid"], each["tid"]) in mains
+        and "tdur" in each
+    ]  # fmt: skip
+    return {"mean": round(sum(tasks) / max(1, frames), 2), "longest_task": round(max(tasks), 1)}
+
+
+def measure_preview(args: argparse.Namespace) -> dict[str, Any]:
+    """From the moment that the worker has written a preview to the frame that shows it."""
+    rows, columns = np.mgrid[:600, :800]
+    photo = np.stack([columns % 256, rows % 256, (rows + columns) % 256], -1).astype(np.uint8)
+    mask = np.zeros((600, 800), dtype=np.uint8)
+    mask[290:310, 390:410] = 255
+    written: dict[int, float] = {}
+    with running_service() as (_, client), running_browser() as browser:
+        job_id = client.submit(
+            encode_photo(photo, "png"), encode_photo(mask, "png"), iterations=100_000
+        )["id"]
+        folder = client._data_dir / "blobs" / job_id
+        watching = threading.Event()
+
+        def watch() -> None:
+            while not watching.is_set():
+                for path in folder.glob("preview.*"):
+                    with suppress(FileNotFoundError):
+                        written.setdefault(int(path.suffix[1:]), path.stat().st_mtime)
+                time.sleep(0.005)
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        page = open_page(browser, client)
+        page.wait_for_function(
+            "count => performance.getEntriesByName('preview').length >= count", arg=args.rounds
+        )
+        shown = page.evaluate(
+            """() => performance.getEntriesByName("preview")
+              .map((each) => [each.detail.number, performance.timeOrigin + each.startTime])"""
+        )
+        watching.set()
+        thread.join()
+        client.delete(job_id)
+    # The first one may have been written before the page was there.
+    delays = [at - 1000 * written[number] for number, at in shown[1:] if number in written]
+    return {"previews": len(delays), "worker_to_screen_ms": percentiles(delays)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ways = parser.add_subparsers(dest="what", required=True)
+    paint = ways.add_parser("paint", help=measure_paint.__doc__)
+    paint.add_argument("--rounds", type=int, default=9)
+    strokes = ways.add_parser("strokes", help=measure_strokes.__doc__)
+    strokes.add_argument("--seconds", type=float, default=10)
+    strokes.add_argument("--brush", type=int, default=75, help="the slider, 1 to 100")
+    strokes.add_argument("--zoomed", action="store_true", help="one to one instead of fitted")
+    strokes.add_argument("--trace", default="page_trace.json", help="to be opened in DevTools")
+    preview = ways.add_parser("preview", help=measure_preview.__doc__)
+    preview.add_argument("--rounds", type=int, default=30)
+    args = parser.parse_args()
+    measures = {"paint": measure_paint, "strokes": measure_strokes, "preview": measure_preview}
+    print(json.dumps({"load": os.getloadavg()[0], **measures[args.what](args)}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,322 @@
+"""Marking the damage: what is painted is what a job is given, to the pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dip.image_io import encode_photo
+
+LINE = ((20, 40), (76, 40))
+
+
+def capsule(width: int, height: int, a: Any, b: Any, radius: float) -> np.ndarray:
+    """Distance to a line, in px: (H, W)."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    (ax, ay), (bx, by) = a, b
+    along = ((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / ((bx - ax) ** 2 + (by - ay) ** 2)
+    along = np.clip(along, 0, 1)
+    return np.hypot(x - ax - along * (bx - ax), y - ay - along * (by - ay)) - radius
+
+
+def brush_px(page: Any) -> float:
+    return 0.5 * 1.062 ** float(page.input_value("#brush-size"))
+
+
+def test_a_brush_stroke_is_a_smooth_line(canvas: Any) -> None:
+    canvas.draw(*LINE)
+    mask = canvas.mask()
+    beyond = capsule(96, 80, *LINE, brush_px(canvas.page))
+    assert (mask[beyond < -1] == 255).all()
+    assert (mask[beyond > 1] == 0).all()
+    assert 0 < np.count_nonzero((mask > 0) & (mask < 255)) < 300  # only the edge is between
+
+
+def test_undo_and_redo_bring_back_every_state(canvas: Any) -> None:
+    page, states = canvas.page, []
+    assert page.is_disabled("#undo")
+    strokes = [((20, 20), (70, 20)), ((20, 40), (70, 40)), ((20, 60), (70, 60))]
+    for stroke in strokes:
+        canvas.draw(*stroke)
+        states.append(canvas.mask())
+    for state in reversed(states[:-1]):
+        page.keyboard.press("Control+z")
+        assert np.array_equal(canvas.mask(), state)
+    page.keyboard.press("Control+z")
+    assert page.is_disabled("#restore")
+    for state in states:
+        page.keyboard.press("Control+Shift+Z")
+        assert np.array_equal(canvas.mask(), state)
+    assert page.is_disabled("#redo")
+    page.click("#undo")
+    canvas.draw((40, 10), (60, 10))  # something else is done instead
+    assert page.is_disabled("#redo")
+
+
+def test_the_eraser_takes_away_what_it_passes(canvas: Any) -> None:
+    canvas.draw(*LINE)
+    before = canvas.mask()
+    canvas.page.keyboard.press("e")
+    canvas.draw((48, 30), (48, 50))
+    after = canvas.mask()
+    beyond = capsule(96, 80, (48, 30), (48, 50), brush_px(canvas.page))
+    assert (after[beyond < -1] == 0).all()
+    assert np.array_equal(after[beyond > 1], before[beyond > 1])
+
+
+def test_a_rectangle_is_filled_to_the_pixel_and_alt_takes_it_away(canvas: Any) -> None:
+    canvas.page.keyboard.press("r")
+    canvas.draw((10, 20), (50, 60))
+    canvas.page.keyboard.down("Alt")
+    canvas.draw((20, 30), (40, 50))
+    canvas.page.keyboard.up("Alt")
+    expected = np.zeros((80, 96), dtype=np.uint8)
+    expected[20:60, 10:50] = 255
+    expected[30:50, 20:40] = 0
+    assert np.array_equal(canvas.mask(), expected)
+
+
+def test_a_lasso_fills_what_it_surrounds(canvas: Any) -> None:
+    canvas.page.keyboard.press("l")
+    canvas.draw((20, 20), (70, 20), (70, 60), (20, 60))
+    mask = canvas.mask()
+    assert (mask[22:58, 22:68] == 255).all()
+    outside = mask.copy()
+    outside[18:62, 18:72] = 0
+    assert not outside.any()
+
+
+def test_grow_and_shrink_move_the_edge_by_a_pixel(canvas: Any) -> None:
+    page = canvas.page
+    page.keyboard.press("r")
+    canvas.draw((10, 20), (50, 60))
+    page.click("#grow")
+    page.wait_for_timeout(500)
+    grown = canvas.mask()
+    assert (grown[20:60, 9:51] == 255).all()
+    assert (grown[19:61, 10:50] == 255).all()
+    assert grown.sum() == 255 * (42 * 40 + 2 * 40)
+    page.keyboard.press("Shift+G")
+    page.wait_for_timeout(300)
+    shrunk = canvas.mask()
+    assert shrunk.sum() == 255 * 40 * 40
+    page.keyboard.press("Control+z")
+    assert np.array_equal(canvas.mask(), grown)
+
+
+def test_clear_takes_all_away_and_can_be_undone(canvas: Any) -> None:
+    canvas.draw(*LINE)
+    before = canvas.mask()
+    canvas.page.keyboard.press("Delete")
+    assert canvas.page.is_disabled("#restore")
+    canvas.page.keyboard.press("Control+z")
+    assert np.array_equal(canvas.mask(), before)
+
+
+def test_a_mask_file_is_taken_as_the_engine_takes_it(canvas: Any, tmp_path: Path) -> None:
+    mask = np.zeros((80, 96), dtype=np.uint16)
+    mask[30:50, 20:60] = np.linspace(0, 65535, 40).astype(np.uint16)
+    path = tmp_path / "mask.tif"
+    path.write_bytes(encode_photo(mask, "tiff"))
+    canvas.page.set_input_files("#mask-file", path)
+    canvas.page.wait_for_selector("#restore:enabled")
+    assert np.array_equal(canvas.mask(), np.rint(mask / 257).astype(np.uint8))
+
+
+def test_a_mask_of_another_size_is_refused_with_both_sizes(canvas: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mask.png"
+    path.write_bytes(encode_photo(np.zeros((8, 9), dtype=np.uint8), "png"))
+    canvas.page.set_input_files("#mask-file", path)
+    said = canvas.page.text_content(".toast")
+    assert "9 × 8 px" in said
+    assert "96 × 80 px" in said
+
+
+def test_everything_can_be_painted_with_the_keyboard(canvas: Any) -> None:
+    page = canvas.page
+    page.focus("#stage")
+    page.keyboard.press("Enter")
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("Enter")
+    mask = canvas.mask()
+    assert mask[40, 48] == 255
+    assert mask[40, 60] == 255
+    page.keyboard.press("r")
+    page.focus("#stage")
+    page.keyboard.press("Enter")
+    for key in ("Shift+ArrowDown", "Shift+ArrowLeft"):
+        page.keyboard.press(key)
+    page.keyboard.press("Escape")  # not this one
+    page.keyboard.press("Enter")
+    assert np.array_equal(canvas.mask(), mask)
+
+
+def test_two_fingers_zoom_and_paint_nothing(
+    open_page: Callable[..., Any], choose: Any, scratched: Any, canvas_of: Any
+) -> None:
+    page = open_page(size=(820, 1180), has_touch=True)
+    choose(page, scratched)
+    canvas = canvas_of(page, 96, 80)
+    before = page.text_content("#zoom-shown")
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        session.send(
+            "Input.dispatchTouchEvent",
+            {"type": kind, "touchPoints": [{"x": x, "y": y, "id": i}
+                                           for i, (x, y) in enumerate(points)]},
+        )  # fmt: skip
+
+    x, y = canvas.at(48, 40)
+    touch("touchStart", (x, y))
+    touch("touchStart", (x, y), (x + 40, y))
+    for spread in range(0, 100, 20):
+        touch("touchMove", (x - spread, y), (x + 40 + spread, y))
+    touch("touchEnd")
+    assert int(page.text_content("#zoom-shown")[:-2]) > int(before[:-2]) * 1.5
+    assert page.is_disabled("#restore")
+    # One finger paints.
+    page.click("#zoom-fit")
+    touch("touchStart", canvas.at(30, 40))
+    touch("touchMove", canvas.at(60, 40))
+    touch("touchEnd")
+    assert canvas.mask()[40, 45] == 255
+
+
+def test_the_wand_finds_the_scratch_as_a_suggestion(canvas: Any) -> None:
+    page = canvas.page
+    page.keyboard.press("w")
+    page.wait_for_selector("#wand-accept:enabled")
+    assert page.is_disabled("#restore")  # only a suggestion
+    page.keyboard.press("Escape")
+    assert page.is_disabled("#wand-accept")
+    page.keyboard.press("Control+z")
+    page.wait_for_selector("#wand-accept:enabled")
+    page.keyboard.press("Enter")
+    found = canvas.mask() > 0
+    scratch = np.zeros((80, 96), dtype=bool)
+    scratch[39:42, 20:76] = True
+    assert found[scratch].mean() > 0.99
+    assert found.sum() < 2.2 * scratch.sum()  # it and the pixels around it
+    page.keyboard.press("Control+z")
+    assert page.is_disabled("#restore")
+    assert page.is_enabled("#wand-accept")
+
+
+def test_a_suggestion_is_painted_over_and_erased_before_it_is_accepted(canvas: Any) -> None:
+    page = canvas.page
+    page.keyboard.press("w")
+    page.wait_for_selector("#wand-accept:enabled")
+    page.keyboard.press("e")
+    canvas.draw((20, 40), (48, 40))
+    page.keyboard.press("w")
+    page.keyboard.press("Enter")
+    found = canvas.mask() > 0
+    assert not found[40, 20:48].any()
+    assert found[40, 54:76].all()
+
+
+@pytest.mark.parametrize(("kind", "light"), [("light", 250), ("dark", 5)])
+def test_the_wand_looks_for_what_it_is_told_to(
+    page: Any, choose: Any, canvas_of: Any, kind: str, light: int
+) -> None:
+    photo = np.full((80, 96, 3), 128, dtype=np.uint8)
+    photo[20:23, 10:80], photo[50:53, 10:80] = 250, 5
+    choose(page, photo)
+    page.keyboard.press("w")
+    page.click(f"label:has(input[name=wand-kind][value={kind}])")
+    page.wait_for_timeout(800)
+    page.wait_for_selector("#wand-accept:enabled")
+    page.click("#wand-accept")
+    mask = canvas_of(page, 96, 80).mask() > 0
+    assert mask[(photo == light).all(axis=2)].all()
+    assert not mask[(photo == 255 - light).all(axis=2)].any()
+
+
+def test_transparency_is_offered_where_there_is_any(
+    page: Any, choose: Any, scratched: Any, tmp_path: Path
+) -> None:
+    choose(page, scratched)
+    assert page.is_hidden("#use-transparency")
+    alpha = np.full((80, 96, 1), 255, dtype=np.uint8)
+    alpha[30:40, 30:60] = 0
+    choose(page, np.concatenate([scratched, alpha], axis=2), "holes.png")
+    page.click("#use-transparency")
+    page.wait_for_selector("#restore:enabled")
+    assert "transparent" in page.text_content("#marked")
+    page.click("#use-transparency")
+    assert page.is_disabled("#restore")
+
+
+def test_a_photo_can_be_dropped_and_pasted(page: Any, scratched: Any) -> None:
+    data = list(encode_photo(scratched, "png"))
+    for kind, name in (("drop", "dropped.png"), ("paste", "pasted.png")):
+        page.evaluate(
+            """([kind, name, data]) => {
+              const files = new DataTransfer();
+              files.items.add(new File([new Uint8Array(data)], name, {type: "image/png"}));
+              dispatchEvent(kind === "drop" ? new DragEvent(kind, {dataTransfer: files})
+                : new ClipboardEvent(kind, {clipboardData: files}));
+            }""",
+            [kind, name, data],
+        )
+        page.wait_for_function(
+            "name => document.getElementById('about-photo').textContent.startsWith(name)", arg=name
+        )
+
+
+def test_what_is_no_picture_is_refused_in_words(page: Any, tmp_path: Path) -> None:
+    path = tmp_path / "letter.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"no picture")
+    page.context.expected.append("Failed to load resource: the server responded with a status of 4")
+    page.set_input_files("#photo-file", path)
+    assert "cannot be decoded" in page.text_content(".toast")
+    assert page.get_attribute("body", "data-mode") == "empty"
+
+
+def test_undo_stays_within_its_memory(page: Any) -> None:
+    kept = page.evaluate(
+        """async () => {
+          const base = document.querySelector("script[type=module]").src.replace("app.js", "");
+          const {History} = await import(base + "history.js");
+          const {Mask} = await import(base + "mask.js");
+          const history = new History(2 ** 20), mask = new Mask(1024, 1024, [255, 0, 0]);
+          history.watch(mask);
+          const all = {left: 0, top: 0, right: 1024, bottom: 1024};
+          for (let step = 0; step < 20; step++) {
+            const noise = Uint8Array.from({length: 2 ** 20}, () => 256 * Math.random());
+            history.step(() => mask.write(all, noise));
+          }
+          let steps = 0;
+          const bytes = history.bytes;
+          while (history.undo()) steps++;
+          return {bytes, steps};
+        }"""
+    )
+    assert kept["steps"] == 1  # noise does not pack: one step is all that fits, and it is kept
+    assert kept["bytes"] < 5 * 2**20
+
+
+@pytest.mark.parametrize("mark", ["none", "turned"])
+def test_what_says_which_way_is_up_is_shown_by_the_service(
+    page: Any, choose: Any, scratched: Any, tmp_path: Path, mark: str
+) -> None:
+    """Not every browser obeys such a mark in a PNG; the engine does."""
+    import io
+
+    from PIL import Image
+
+    exif = Image.Exif()
+    if mark == "turned":
+        exif[0x0112] = 6
+    path, data = tmp_path / "turned.png", io.BytesIO()
+    Image.fromarray(scratched).save(data, "png", **({"exif": exif} if mark == "turned" else {}))
+    path.write_bytes(data.getvalue())
+    page.set_input_files("#photo-file", path)
+    expected = "80 × 96" if mark == "turned" else "96 × 80"
+    page.wait_for_selector(f"#about-photo:has-text('{expected}')")

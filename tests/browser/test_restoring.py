@@ -1,0 +1,310 @@
+"""The whole way: from a file to a downloaded result, through everything that may come between."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import ImageCms
+
+from dip.image_io import Metadata, Photo, read_photo
+
+SCRATCH = ((18, 40), (78, 40))
+
+
+def paint_scratch(canvas: Any) -> None:
+    canvas.draw(*SCRATCH)
+
+
+def begin(page: Any, *, network: str = "unet", preset: str = "fast") -> str:
+    """Restore; return the job's id."""
+    page.click(f"label:has(input[name=network][value={network}])")
+    page.click(f"label:has(input[name=preset][value={preset}])")
+    page.click("#restore")
+    page.wait_for_selector("#job:visible")
+    found = re.fullmatch(r".*#job=([0-9a-f]{32})", page.url)
+    assert found is not None
+    return found[1]
+
+
+def wait_for_preview(page: Any) -> None:
+    page.wait_for_function("() => performance.getEntriesByName('preview').length > 0")
+
+
+def wait_for_result(page: Any) -> None:
+    page.wait_for_selector("#job-result:visible")
+    page.wait_for_selector(".divider")
+
+
+def download(page: Any, folder: Path, which: str = "Download") -> Path:
+    with page.expect_download() as coming:
+        page.click(f"a.download:has-text('{which}')")
+    path: Path = folder / coming.value.suggested_filename
+    coming.value.save_as(path)
+    return path
+
+
+def shown(page: Any, x: float, y: float) -> list[int]:
+    """The colour on the stage at a place in the window."""
+    colour: list[int] = page.evaluate(
+        """([x, y]) => {
+          const layer = document.getElementById("photo-layer");
+          const box = layer.getBoundingClientRect(), ratio = layer.width / box.width;
+          const context = layer.getContext("2d");
+          const place = [(x - box.left) * ratio, (y - box.top) * ratio];
+          return [...context.getImageData(...place, 1, 1).data];
+        }""",
+        [x, y],
+    )
+    return colour
+
+
+@pytest.mark.parametrize("samples", ["uint8", "uint16"])
+def test_from_file_to_download_and_nothing_else_has_changed(
+    page: Any, choose: Any, canvas_of: Any, scratched: Any, tmp_path: Path, samples: str
+) -> None:
+    deep = samples == "uint16"
+    pixels = scratched.astype(np.uint16) * 257 + 3 if deep else scratched
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    like = Photo(pixels=pixels, format="tiff", metadata=Metadata(icc=icc, resolution=(12.0, 12.0)))
+    name = "photo.tif" if deep else "photo.png"
+    choose(page, pixels, name, like=like)
+    assert ("16 bit" in page.text_content("#about-photo")) == deep
+    canvas = canvas_of(page, 96, 80)
+    paint_scratch(canvas)
+    mask = canvas.mask()
+    begin(page)
+    wait_for_preview(page)
+    wait_for_result(page)
+    path = download(page, tmp_path)
+    assert path.name == f"photo_restored.{'tif' if deep else 'png'}"
+    restored = read_photo(path)
+    assert restored.pixels.dtype.name == samples
+    # What the page did not mark is bit for bit what it was; what it marked is no scratch any more.
+    assert np.array_equal(restored.pixels[mask == 0], pixels[mask == 0])
+    assert restored.metadata.icc == icc
+    assert restored.metadata.resolution == pytest.approx((12.0, 12.0), rel=1e-3)
+    inside = mask == 255
+    assert inside.sum() > 100
+    full = 257 if deep else 1
+    before = pixels[inside].astype(float) / full
+    after = restored.pixels[inside].astype(float) / full
+    around = scratched[[36, 44], 20:76].astype(float).mean()
+    assert abs(after.mean() - around) < abs(before.mean() - around) / 2
+    # The line in the middle shows it: before on its left, after on its right.
+    page.focus(".divider")
+    page.keyboard.press("Home")
+    page.wait_for_timeout(200)
+    healed = shown(page, *canvas.at(48, 40.5))
+    page.keyboard.press("End")
+    page.wait_for_timeout(200)
+    damaged = shown(page, *canvas.at(48, 40.5))
+    assert min(damaged[:3]) > 230
+    assert min(healed[:3]) < 200
+    assert page.get_attribute(".divider", "aria-valuenow") == "100"
+
+
+def test_a_reload_in_the_middle_comes_back_to_the_running_job(
+    page: Any, canvas: Any, service: Any
+) -> None:
+    paint_scratch(canvas)
+    job_id = begin(page, preset="paper")
+    wait_for_preview(page)
+    page.reload()
+    wait_for_preview(page)
+    assert page.url.endswith(job_id)
+    # The tab closed, and the page opened anew without an address that says which.
+    page.goto("about:blank")
+    page.goto(service.url)
+    wait_for_preview(page)
+    assert page.url.endswith(job_id)
+    page.wait_for_function("() => document.getElementById('curve-loss').textContent !== ''")
+    page.click("#stop")
+    wait_for_result(page)
+    with service.client() as client:
+        assert client.job(job_id)["state"] == "done"
+    # The mask can be changed although this page never saw it.
+    page.click("#edit-again")
+    page.wait_for_selector("body[data-mode=edit]")
+    page.wait_for_selector("#restore:enabled")
+    assert canvas.mask()[40, 48] == 255
+
+
+def test_cancel_ends_the_job_and_leads_back_to_the_mask(
+    page: Any, canvas: Any, service: Any, until: Callable[..., Any]
+) -> None:
+    paint_scratch(canvas)
+    job_id = begin(page, preset="paper")
+    page.click("#cancel")
+    page.wait_for_selector("body[data-mode=edit]")
+    assert page.is_enabled("#restore")
+    with service.client() as client:
+        until(lambda: client.job(job_id)["state"] == "cancelled")
+    page.wait_for_selector("#jobs:empty", state="attached")
+
+
+def test_a_server_that_is_killed_is_missed_and_then_goes_on(
+    page: Any, canvas: Any, service: Any
+) -> None:
+    page.context.expected += ["Failed to load resource: net::ERR_"]
+    paint_scratch(canvas)
+    job_id = begin(page, preset="best")
+    wait_for_preview(page)
+    service.kill()
+    page.wait_for_selector("#offline:visible")
+    assert "dip serve" in page.text_content("#offline")
+    service.start()
+    page.wait_for_selector("#offline", state="hidden")
+    page.wait_for_selector("#stop:enabled")
+    wait_for_preview(page)
+    page.click("#stop")
+    wait_for_result(page)
+    assert page.url.endswith(job_id)
+
+
+def test_a_job_handed_in_while_the_server_is_gone_is_handed_in_once(
+    page: Any, canvas: Any, service: Any
+) -> None:
+    page.context.expected += ["Failed to load resource: net::ERR_"]
+    paint_scratch(canvas)
+    service.kill()
+    page.click("label:has(input[name=preset][value=fast])")
+    page.click("#restore")
+    page.wait_for_selector("#offline:visible")
+    service.start()
+    page.wait_for_selector("#job:visible")
+    with service.client() as client:
+        assert len(client.jobs()) == 1
+
+
+def test_jobs_queue_and_a_second_tab_sees_them(
+    page: Any, canvas: Any, open_page: Callable[..., Any]
+) -> None:
+    paint_scratch(canvas)
+    first = begin(page, preset="paper")
+    page.keyboard.press("Escape")  # back to painting, while it runs
+    page.wait_for_selector("body[data-mode=edit]")
+    canvas.draw((30, 20), (60, 20))
+    second = begin(page, network="segnet")
+    assert page.locator("#job-title").text_content() == "Waiting"
+    other = open_page(page.context)
+    other.wait_for_selector("#jobs li:nth-child(2)")
+    assert other.url.endswith(first)  # what runs is what it shows
+    wait_for_preview(other)
+    assert other.locator("#jobs .entry").first.get_attribute("aria-current") is None
+    other.click("#stop")
+    wait_for_result(other)
+    wait_for_result(page)  # its turn has come, and it is done
+    assert page.url.endswith(second)
+    # Forgotten in one tab, it is gone from the other.
+    other.hover("#jobs li:first-child")
+    other.click("#jobs li:first-child .forget")
+    page.wait_for_selector("#jobs li:nth-child(2)", state="detached")
+
+
+def test_both_networks_are_compared_with_the_same_line_and_zoom(
+    page: Any,
+    canvas: Any,
+    scratched: Any,
+    tmp_path: Path,
+    keep_picture: Callable[..., Path],
+) -> None:
+    paint_scratch(canvas)
+    mask = canvas.mask()
+    begin(page, network="both")
+    wait_for_result(page)
+    assert page.locator(".divider").count() == 1
+    page.click("label:has(input[name=compare][value=both])")
+    page.wait_for_function("() => document.querySelectorAll('.divider').length === 2")
+    page.keyboard.press("1")
+    page.wait_for_timeout(200)
+    left, right = (each.bounding_box() for each in page.locator(".divider").all())
+    page.mouse.move(left["x"] + left["width"] / 2, left["y"] + 200)
+    page.mouse.down()
+    page.mouse.move(left["x"] + left["width"] / 2 - 100, left["y"] + 200, steps=3)
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    moved = [each.bounding_box()["x"] for each in page.locator(".divider").all()]
+    assert moved[0] - left["x"] == pytest.approx(-100, abs=2)
+    assert moved[1] - right["x"] == pytest.approx(-100, abs=2)
+    # The same part of the photo in both panes, at the same scale.
+    half = page.locator("#stage").bounding_box()
+    colours = [
+        shown(page, half["x"] + share * half["width"], half["y"] + half["height"] / 2 - 20)
+        for share in (0.25, 0.75)
+    ]
+    assert np.abs(np.subtract(*colours)).max() < 12
+    keep_picture(page, "both.png")
+    for network in ("U-Net", "SegNet"):
+        result = read_photo(download(page, tmp_path, f"Download {network}"))
+        assert np.array_equal(result.pixels[mask == 0], scratched[mask == 0])
+
+
+def test_one_can_go_on_from_a_result_with_another_mask(
+    page: Any, canvas: Any, tmp_path: Path
+) -> None:
+    paint_scratch(canvas)
+    first_mask = canvas.mask()
+    begin(page)
+    wait_for_result(page)
+    first = read_photo(download(page, tmp_path)).pixels
+    page.click("#go-on")
+    page.wait_for_selector("body[data-mode=edit]")
+    assert "photo_restored.png" in page.text_content("#about-photo")
+    assert page.is_disabled("#restore")
+    canvas.draw((30, 15), (60, 15))
+    second_mask = canvas.mask()
+    assert not (second_mask[first_mask > 0]).any()
+    begin(page)
+    wait_for_result(page)
+    second = read_photo(download(page, tmp_path)).pixels
+    assert np.array_equal(second[second_mask == 0], first[second_mask == 0])
+    assert not np.array_equal(second, first)
+
+
+def test_transparent_pixels_are_filled(
+    page: Any, choose: Any, scratched: Any, tmp_path: Path
+) -> None:
+    alpha = np.full((80, 96, 1), 255, dtype=np.uint8)
+    alpha[36:44, 20:76] = 0
+    choose(page, np.concatenate([scratched, alpha], axis=2), "holes.png")
+    page.click("#use-transparency")
+    page.wait_for_selector("#restore:enabled")
+    begin(page)
+    wait_for_result(page)
+    result = read_photo(download(page, tmp_path)).pixels
+    assert (result[:, :, 3] == 255).all()
+    known = alpha[:, :, 0] == 255
+    assert np.array_equal(result[known][:, :3], scratched[known])
+
+
+def test_a_job_that_fails_says_why(page: Any, canvas: Any) -> None:
+    page.keyboard.press("r")
+    canvas.draw((-2, -2), (98, 82))  # everything
+    begin(page)
+    page.wait_for_selector("#job-error:visible")
+    assert "known" in page.text_content("#job-error")
+    page.click("#job-close")
+    assert page.get_attribute("body", "data-mode") == "edit"
+
+
+def test_the_curves_are_drawn_while_it_runs(page: Any, canvas: Any) -> None:
+    paint_scratch(canvas)
+    begin(page, preset="paper")
+    page.wait_for_function("() => document.getElementById('curve-loss').textContent !== ''")
+    page.wait_for_function(
+        """() => {
+          const curve = document.getElementById("curve");
+          const {data} = curve.getContext("2d").getImageData(0, 0, curve.width, curve.height);
+          const colours = new Set();
+          for (let at = 0; at < data.length; at += 4) {
+            if (data[at + 3] === 255) colours.add(`${data[at]},${data[at + 1]},${data[at + 2]}`);
+          }
+          return colours.size > 1;
+        }"""
+    )
+    page.click("#cancel")

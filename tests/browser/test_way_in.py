@@ -1,0 +1,105 @@
+"""The browser's way in: a code that works once, then a cookie that scripts cannot read."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+UNAUTHORISED = "Failed to load resource: the server responded with a status of 401"
+
+
+def test_dip_serve_open_brings_a_browser_in(
+    service: Any, new_context: Callable[..., Any], tmp_path: Path
+) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f"#!/bin/sh\necho $1 >{tmp_path}/opened\n")
+    browser.chmod(0o700)
+    subprocess.run(
+        service.command("serve", "--open"),
+        env={**os.environ, "BROWSER": f"{browser} %s"},
+        check=True,
+        timeout=120,
+        stdout=subprocess.DEVNULL,
+    )
+    link = (tmp_path / "opened").read_text().strip()
+
+    context = new_context()
+    page = context.new_page()
+    page.goto(link)
+    page.wait_for_selector("#presets label")
+    assert page.url == f"{service.url}/"  # the code has not stayed
+    assert page.is_hidden("#sign-in")
+    (cookie,) = context.cookies()
+    assert cookie["name"] == f"dip_session_{service.port}"
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    assert page.evaluate("document.cookie") == ""
+
+    # Whoever read the link afterwards comes too late.
+    other = new_context()
+    other.expected.append(UNAUTHORISED)
+    late = other.new_page()
+    answer = late.goto(link)
+    assert answer.status == 401
+    late.wait_for_selector("#sign-in")
+    assert "dip serve --open" in late.text_content("#sign-in")
+    assert late.url == f"{service.url}/"
+    assert other.cookies() == []
+
+
+def test_a_page_that_is_not_signed_in_goes_on_when_another_tab_is(
+    service: Any, new_context: Callable[..., Any], open_page: Callable[..., Any]
+) -> None:
+    context = new_context()
+    context.expected.append(UNAUTHORISED)
+    page = context.new_page()
+    page.goto(service.url)
+    page.wait_for_selector("#sign-in:visible")
+    open_page(context)
+    page.wait_for_selector("#presets label")
+    page.wait_for_selector("#sign-in", state="hidden")
+
+
+def test_the_cookie_is_not_sent_by_pages_of_other_sites(
+    service: Any, page: Any, serve_elsewhere: Callable[[str], str]
+) -> None:
+    """A form and a script of another origin, in a browser that is signed in."""
+    form = (
+        f'<form method="post" action="{service.url}/v1/launch"><button>Go</button></form>'
+        f'<script>fetch("{service.url}/v1/jobs", {{credentials: "include"}})'
+        '.then(() => document.title = "read", () => document.title = "refused")</script>'
+    )
+    page.context.expected += [
+        "Failed to load resource",
+        "Access to fetch at",
+    ]
+    other = page.context.new_page()
+    other.goto(serve_elsewhere(form))
+    other.wait_for_function("() => document.title !== ''")
+    assert other.title() == "refused"
+    with other.expect_navigation() as navigation:
+        other.click("button")
+    assert navigation.value.status == 403
+    page.reload()  # our own page is still let in
+    page.wait_for_selector("#presets label")
+
+
+def test_nothing_before_the_photo_is_large_or_asked_for_twice(page: Any) -> None:
+    sizes = page.evaluate(
+        """() => performance.getEntries().filter((each) => each.transferSize)
+          .map((each) => [each.name, each.transferSize])"""
+    )
+    scripts = [name for name, _ in sizes if name.endswith((".js", ".css"))]
+    assert len(scripts) > 10
+    assert len(set(scripts)) == len(scripts)
+    assert sum(size for _, size in sizes) < 300_000
+    # The second time nothing but the page itself comes over the wire.
+    page.reload()
+    page.wait_for_selector("#presets label")
+    again = page.evaluate(
+        """() => performance.getEntriesByType("resource")
+          .filter((each) => each.name.includes("/static/") && each.transferSize).length"""
+    )
+    assert again == 0
