@@ -1,4 +1,5 @@
-"""The command line: `dip restore`, `compare`, `bench`, `demo`, `networks`, `presets`, `doctor`.
+"""The command line: `dip restore`, `batch`, `compare`, `bench`, `demo`, `networks`, `presets`,
+`doctor`.
 
 The packages in `EXTENSIONS` add commands of their own, where they are installed; nothing else here
 knows them.
@@ -6,8 +7,9 @@ knows them.
 Neither torch nor numpy is imported before a command needs it: `dip --help` answers at once.
 
 Standard output carries results (the path that was written), standard error everything said on
-the way. Exit status: 0 success; 2 to 8 as `dip.errors` lists them; 9 and 10 the service; 130, 143
-stopped by Ctrl-C or by SIGTERM, with the best result so far written; 1 a fault of this program.
+the way. Exit status: 0 success; 2 to 9 as `dip.errors` lists them; 9 and 10 the service; 11 a
+batch that left photos unrestored; 130, 143 stopped by Ctrl-C or by SIGTERM, with the best result
+so far written; 1 a fault of this program.
 """
 
 import argparse
@@ -25,7 +27,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from dip import __version__, bench, demo, doctor, figure
+from dip import __version__, batch, bench, demo, doctor, figure
 from dip.arguments import (
     add_fit_arguments,
     add_network_argument,
@@ -136,6 +138,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_restore_arguments(restoring)
     restoring.set_defaults(run=run_restore)
+    command("batch", batch, "restore every photo of a folder, here or over a cluster")
     command("compare", figure, "draw damaged photo, U-Net and SegNet side by side")
     command("bench", bench, "measure quality, time and memory over a folder of cases")
     command("demo", demo, "damage a photo, restore it, and show how well that went")

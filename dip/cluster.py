@@ -1,0 +1,494 @@
+"""A batch over an existing Dask cluster: `dip batch --cluster tcp://host:8786`.
+
+Dask has the scheduler, the dashboard, the resources and the ways to be deployed; here is only
+what a batch needs of it. A bounded number of photos is on its way at any time. A photo whose
+worker is lost is begun again by the scheduler; where the scheduler itself is lost, a new
+connection is made, and all that was on its way is sent again. That harms nothing: the same photo
+gives the same result, and the desk takes the first one.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import logging
+import queue
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from dip.batch_desk import Desk, versions
+from dip.batch_listing import Item
+from dip.batch_manifest import digest_of_file, stamp_of
+from dip.batch_process import Outcome, Task
+from dip.errors import ClusterError, InputError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+    from dip.cluster_task import Answer
+
+CONNECT_S = 20.0
+PATIENCE_S = 600.0
+LOOK_EVERY_S = 2.0
+MOST_DEATHS = 3
+LATE_AFTER_S = 30.0
+LATE_TIMES = 4.0
+"""A photo that takes so many times as long as most, and at least so long, is sent to another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """How to reach a cluster.
+
+    Parameters
+    ----------
+    address : str
+        Such as 'tcp://host:8786' or 'tls://host:8786'.
+    resources : mapping
+        What each photo takes of a worker, such as {'GPU': 1}.
+    ca, certificate, key : Path, optional
+        For TLS; otherwise what Dask's own configuration says.
+    """
+
+    address: str
+    resources: Mapping[str, float] = field(default_factory=dict)
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(eq=False)
+class _Flight:
+    """A photo on its way; on two ways at once where the first worker is late."""
+
+    item: Item
+    began: float = 0.0
+    facts: dict[str, Any] = field(default_factory=dict)
+    futures: list[Future] = field(default_factory=list)
+    allowed: frozenset[str] | None = None
+    worker: str | None = None
+    deaths: int = 0
+
+
+class Cluster:
+    """A connection to a scheduler.
+
+    Parameters
+    ----------
+    settings : ClusterSettings
+    patience_s : float
+        How long the scheduler may be away in the middle of a batch.
+
+    Raises
+    ------
+    ClusterError
+        The extra 'cluster' is not installed, nobody answers, there is no worker, or a worker has
+        other versions than this side.
+    """
+
+    def __init__(self, settings: ClusterSettings, *, patience_s: float = PATIENCE_S) -> None:
+        self._settings = settings
+        self._patience_s = patience_s
+        self._batch = uuid.uuid4().hex
+        self._versions = versions()
+        self._workers: dict[str, int] = {}
+        self._refused: set[str] = set()
+        self._places: dict[str, str] = {}
+        self._shared_disk = False
+        self._lost = False
+        self._looked = 0.0
+        self._sent = 0
+        self._flying: list[_Flight] = []
+        self._again: deque[_Flight] = deque()
+        self._landed: queue.SimpleQueue[tuple[_Flight, Future]] = queue.SimpleQueue()
+        self._said: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._durations: deque[float] = deque(maxlen=200)
+        self._client = self._connect(CONNECT_S)
+        try:
+            self._meet_first_workers()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def slots(self) -> int:
+        """Photos that can be worked on at the same time."""
+        return sum(count for worker, count in self._workers.items() if worker not in self._refused)
+
+    def check_disk(self, probe: Path) -> bool:
+        """Find out whether all workers read a file as this side does.
+
+        Then photos are read by the workers, and only results travel.
+        """
+        expected = digest_of_file(probe)
+        found = self._describe_workers(str(probe.resolve())).values()
+        self._shared_disk = expected is not None and all(
+            isinstance(each, dict) and each["probe"] == expected for each in found
+        )
+        return self._shared_disk
+
+    def run(self, items: Iterable[Item], desk: Desk) -> None:
+        """Work on all of them.
+
+        Raises
+        ------
+        OutputError
+            Nothing can be written any more.
+        ClusterError
+            The scheduler was away for too long.
+        """
+        waiting = iter(items)
+        while True:
+            if self._lost or self._client.status != "running":
+                self._reconnect(desk)
+            exhausted = self._fill(waiting, desk)
+            if exhausted and not self._flying:
+                return
+            for flight, future in self._arrivals():
+                if flight in self._flying:  # else the slower of two
+                    self._land(flight, future, desk)
+            self._show_what_was_said(desk)
+            self._look_around(desk, waiting_for_last=exhausted)
+
+    def close(self) -> None:
+        """End the connection, and drop what is on its way."""
+        with contextlib.suppress(Exception):  # whatever state the cluster is in by now
+            self._client.close(timeout=2)
+
+    # --- The connection -------------------------------------------------------------------------
+
+    def _connect(self, timeout_s: float) -> Client:
+        try:
+            import dask
+            from distributed import Client
+            from distributed.security import Security
+        except ModuleNotFoundError as error:
+            raise ClusterError(
+                f"{error.name} is not installed.",
+                "Install the extra: pip install 'deep-image-prior-restore[cluster]'.",
+            ) from error
+        from dip.cluster_task import TOPIC
+
+        for name in ("distributed", "tornado"):  # what matters is said by this program
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
+        here = self._settings
+        security = None
+        if here.address.startswith("tls://"):
+            given = {
+                "tls_ca_file": here.ca,
+                "tls_client_cert": here.certificate,
+                "tls_client_key": here.key,
+            }
+            named = {name: str(path) for name, path in given.items() if path is not None}
+            security = Security(require_encryption=True, **named)
+        try:
+            client = Client(
+                here.address, timeout=timeout_s, security=security, set_as_default=False
+            )
+            client.subscribe_topic(TOPIC, self._hear)
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            raise ClusterError(
+                f"No Dask scheduler answers at {here.address}: {_first_line(error)}.",
+                "Start one (dask scheduler), or check the address; "
+                "for tls:// its certificates: --tls-ca, --tls-cert, --tls-key.",
+            ) from error
+        return client
+
+    def _reconnect(self, desk: Desk) -> None:
+        """Wait for the scheduler, and send again whatever was on its way."""
+        self.close()
+        desk.board.note("the scheduler of the cluster is cut off; waiting for it")
+        ends = time.monotonic() + self._patience_s
+        while True:
+            try:
+                self._client = self._connect(5.0)
+                break
+            except ClusterError as error:
+                if time.monotonic() > ends:
+                    raise ClusterError(
+                        f"The scheduler was away for {self._patience_s / 60:.0f} min.",
+                        "Start the batch again when it is back: what is done stays done.",
+                    ) from error
+                time.sleep(1.0)
+        desk.board.note("the scheduler is back")
+        self._lost = False
+        self._looked = 0.0
+        for flight in self._flying:
+            self._ground(flight)
+
+    def _meet_first_workers(self) -> None:
+        ends = time.monotonic() + CONNECT_S
+        self._count_workers()
+        while not self.slots and time.monotonic() < ends and not self._lost:
+            time.sleep(0.2)
+            self._count_workers()
+        if not self.slots:
+            wanted = ", ".join(f"{name}={n:g}" for name, n in self._settings.resources.items())
+            raise ClusterError(
+                f"The cluster at {self._settings.address} has no workers"
+                + (f" with {wanted}." if wanted else "."),
+                "Start some: dask worker ADDRESS --nthreads 1"
+                + (f" --resources {wanted.replace(', ', ',')}." if wanted else "."),
+            )
+        for worker, found in self._describe_workers(None).items():
+            self._check(worker, found)
+
+    def _check(self, worker: str, found: dict[str, Any] | BaseException) -> None:
+        """Refuse to begin with a worker that would give other results, or none."""
+        if isinstance(found, BaseException):
+            raise ClusterError(
+                f"The worker {worker} cannot work for dip: {_first_line(found)}.",
+                "Install the same dip there: pip install 'deep-image-prior-restore[cluster]'.",
+            )
+        if found["versions"] != self._versions:
+            raise ClusterError(
+                f"The worker {worker} on {found['host']} has {_listed(found['versions'])}; "
+                f"here it is {_listed(self._versions)}.",
+                "Install the same versions on both sides: results would differ.",
+            )
+
+    def _describe_workers(self, probe: str | None) -> dict[str, Any]:
+        from dip.cluster_task import describe_worker
+
+        pool = concurrent.futures.ThreadPoolExecutor(1)
+        asked = pool.submit(self._client.run, describe_worker, probe, on_error="return")
+        try:
+            found: dict[str, Any] = asked.result(timeout=60)
+        except (concurrent.futures.TimeoutError, OSError) as error:
+            raise ClusterError(
+                "Not every worker of the cluster answers.", "Its dashboard shows which."
+            ) from error
+        finally:
+            pool.shutdown(wait=False)
+        return found
+
+    def _count_workers(self) -> None:
+        """Note which workers there are, and how many photos each takes at a time."""
+        try:
+            info = self._client.scheduler_info(n_workers=-1)["workers"]
+        except (OSError, TimeoutError):
+            self._lost = True
+            return
+        wanted = self._settings.resources
+        self._workers = {}
+        for worker, about in info.items():
+            has = about.get("resources", {})
+            counts = [int(has.get(name, 0) // each) for name, each in wanted.items() if each]
+            self._workers[worker] = min([about["nthreads"], *counts])
+
+    # --- Sending --------------------------------------------------------------------------------
+
+    def _fill(self, waiting: Iterator[Item], desk: Desk) -> bool:
+        """Send as many as may be on their way; True where there are no more to send."""
+        # A few more than can be worked on: the next one is there when a worker is free.
+        most = self.slots + max(2, self.slots // 4) if self.slots else 0
+        while len(self._flying) < most:
+            if self._again:
+                flight = self._again.popleft()
+            else:
+                item = next(waiting, None)
+                if item is None:
+                    return True
+                flight = _Flight(item)
+            try:
+                self._send(flight, desk)
+            except InputError as error:
+                desk.fail(flight.item, error.as_dict(), began=time.time())
+        return False
+
+    def _send(self, flight: _Flight, desk: Desk, workers: frozenset[str] | None = None) -> None:
+        """Send a photo on its way; its bytes are not kept here."""
+        from dip.cluster_task import Request, restore_here
+
+        item = flight.item
+        if self._shared_disk:
+            photo = desk.folder / item.photo
+            task = Task(
+                name=item.photo,
+                mask_name=item.mask or "",
+                photo=b"",
+                mask=None,
+                settings=desk.settings,
+                form=item.form,
+            )
+            paths = (str(photo.resolve()), item.mask and str(Path(item.mask).resolve()))
+            flight.facts = {
+                "photo_stamp": stamp_of(photo),
+                "mask_stamp": None if item.mask is None else stamp_of(Path(item.mask)),
+            }
+        else:
+            loaded = desk.load(item)
+            task, paths, flight.facts = desk.task(loaded), None, loaded.facts
+        request = Request(batch=self._batch, task=task, paths=paths, versions=self._versions)
+        if workers is None and self._refused:
+            workers = frozenset(self._workers) - self._refused
+        self._sent += 1
+        flight.allowed = workers
+        if not flight.futures:
+            flight.began = time.time()
+        try:
+            future = self._client.submit(
+                restore_here,
+                request,
+                key=f"dip-{self._batch}-{self._sent}",
+                pure=False,
+                resources=dict(self._settings.resources) or None,
+                workers=None if workers is None else sorted(workers),
+            )
+        except (OSError, RuntimeError):  # the second: the client was closed from its side
+            self._lost = True
+            self._again.append(flight)
+            return
+        flight.futures.append(future)
+        if flight not in self._flying:
+            self._flying.append(flight)
+        future.add_done_callback(lambda landed: self._landed.put((flight, landed)))
+
+    def _ground(self, flight: _Flight) -> None:
+        """Take a photo off its way; it will be sent again."""
+        self._let_go(flight)
+        self._again.append(flight)
+
+    def _let_go(self, flight: _Flight) -> None:
+        self._flying = [each for each in self._flying if each is not flight]
+        futures, flight.futures, flight.worker = flight.futures, [], None
+        for future in futures:
+            with contextlib.suppress(Exception):  # of a client that is gone
+                future.cancel()
+
+    # --- Receiving ------------------------------------------------------------------------------
+
+    def _arrivals(self) -> Iterator[tuple[_Flight, Future]]:
+        """What has come back; waits a moment for the first."""
+        timeout_s = 0.5
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield self._landed.get(timeout=timeout_s) if timeout_s else self._landed.get(False)
+                timeout_s = 0
+
+    def _land(self, flight: _Flight, future: Future, desk: Desk) -> None:
+        """Take in one that has come back, in whatever state."""
+        if future not in flight.futures:
+            return  # of before it was sent again
+        if future.status == "error":
+            self._examine(flight, future.exception(), desk)
+            return
+        try:
+            answer: Answer = future.result(timeout=60)
+        except Exception:
+            # Cancelled with its scheduler, or lost with its worker: it is sent again.
+            self._ground(flight)
+            self._lost = self._lost or future.status == "cancelled"
+            return
+        desk.board.leave(_place(answer.host, answer.worker))
+        if answer.outcome is None:
+            if answer.versions != self._versions:
+                self._refuse(answer.worker, _listed(answer.versions), desk)
+            else:
+                self._shared_disk = False
+            self._ground(flight)
+            return
+        facts = dict(flight.facts)
+        if answer.sha256 is not None:
+            facts["photo_sha256"], facts["mask_sha256"] = answer.sha256
+        self._let_go(flight)
+        self._durations.append(answer.seconds)
+        began = time.time() - answer.seconds
+        desk.deliver(flight.item, facts, answer.outcome, began=began, host=answer.host)
+
+    def _examine(self, flight: _Flight, error: BaseException | None, desk: Desk) -> None:
+        """A worker could not even begin, or died again and again."""
+        refused = len(self._refused)
+        if type(error).__name__ != "KilledWorker":
+            for worker, found in self._describe_workers(None).items():
+                if isinstance(found, BaseException):
+                    self._refuse(worker, _first_line(found), desk)
+        flight.deaths += len(self._refused) == refused
+        if flight.deaths < MOST_DEATHS:
+            self._ground(flight)
+            return
+        seen = f"Its workers died, or could not work: {_first_line(error)}."
+        failure = {
+            "code": "process_died",
+            "message": seen,
+            "hint": "The log of the workers says why; `dip batch --retry-failed` tries it again.",
+        }
+        self._let_go(flight)
+        facts = {"photo_sha256": None, "mask_sha256": None, **flight.facts}
+        desk.deliver(flight.item, facts, Outcome(figures={}, error=failure), began=flight.began)
+
+    def _refuse(self, worker: str, why: str, desk: Desk) -> None:
+        if worker not in self._refused:
+            self._refused.add(worker)
+            desk.board.note(f"the worker {worker} is given nothing: {why}")
+
+    # --- Looking around -------------------------------------------------------------------------
+
+    def _hear(self, event: tuple[float, Any]) -> None:
+        says = event[1]
+        if isinstance(says, dict) and says.get("batch") == self._batch:
+            self._said.put(says)
+
+    def _show_what_was_said(self, desk: Desk) -> None:
+        by_photo = {flight.item.photo: flight for flight in self._flying}
+        with contextlib.suppress(queue.Empty):
+            while True:
+                says = self._said.get(False)
+                flight = by_photo.get(says["photo"])
+                if flight is None:
+                    continue
+                place = _place(says["host"], says["worker"])
+                if flight.worker != says["worker"]:
+                    flight.worker = says["worker"]
+                    self._places[flight.worker] = place
+                    desk.board.begin(place, flight.item.photo)
+                desk.board.step(place, says)
+
+    def _look_around(self, desk: Desk, *, waiting_for_last: bool) -> None:
+        """See who is there, and whom nobody should wait for."""
+        if time.monotonic() - self._looked < LOOK_EVERY_S or self._lost:
+            return
+        self._looked = time.monotonic()
+        before = set(self._workers)
+        self._count_workers()
+        for worker in before - set(self._workers):
+            desk.board.leave(self._places.pop(worker, ""))
+        if not self.slots and not self._lost:
+            desk.board.note_once("no worker is left; waiting for one to come")
+        here = frozenset(self._workers) - self._refused
+        for flight in list(self._flying):
+            if flight.allowed is not None and not flight.allowed & here:
+                self._ground(flight)  # nobody whom it may go to is there any more
+            elif waiting_for_last and self._is_late(flight):
+                others = here - {flight.worker or ""}
+                if len(flight.futures) == 1 and flight.worker and others:
+                    desk.board.note(f"{flight.item.photo} is late; another worker takes it too")
+                    with contextlib.suppress(InputError):
+                        self._send(flight, desk, others)
+
+    def _is_late(self, flight: _Flight) -> bool:
+        if len(self._flying) >= self.slots or not self._durations:
+            return False
+        usual_s = median(self._durations)
+        return time.time() - flight.began > max(LATE_AFTER_S, LATE_TIMES * usual_s)
+
+
+def _place(host: str, worker: str) -> str:
+    """A worker, for a person: its machine and its port."""
+    return f"{host}:{worker.rpartition(':')[2]}"
+
+
+def _listed(found: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in found.items())
+
+
+def _first_line(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")
