@@ -23,7 +23,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from dip.batch_desk import Desk, versions
-from dip.batch_listing import Item
+from dip.batch_listing import Item, shown
 from dip.batch_manifest import digest_of_file, stamp_of
 from dip.batch_process import Outcome, Task
 from dip.errors import ClusterError, InputError
@@ -466,18 +466,32 @@ class Cluster:
         for flight in list(self._flying):
             if flight.allowed is not None and not flight.allowed & here:
                 self._ground(flight)  # nobody whom it may go to is there any more
-            elif waiting_for_last and self._is_late(flight):
-                others = here - {flight.worker or ""}
-                if len(flight.futures) == 1 and flight.worker and others:
-                    desk.board.note(f"{flight.item.photo} is late; another worker takes it too")
-                    with contextlib.suppress(InputError):
-                        self._send(flight, desk, others)
+        if waiting_for_last:
+            late = [flight for flight in self._flying if self._is_late(flight)]
+            if late:
+                self._send_to_others(late, here, desk)
 
     def _is_late(self, flight: _Flight) -> bool:
-        if len(self._flying) >= self.slots or not self._durations:
+        if len(flight.futures) != 1 or not self._durations:
             return False
         usual_s = median(self._durations)
         return time.time() - flight.began > max(LATE_AFTER_S, LATE_TIMES * usual_s)
+
+    def _send_to_others(self, late: Iterable[_Flight], here: frozenset[str], desk: Desk) -> None:
+        """Give what takes too long to workers that have nothing to do, as well."""
+        try:
+            busy = {worker: set(keys) for worker, keys in self._client.processing().items()}
+        except (OSError, TimeoutError):
+            self._lost = True
+            return
+        idle = {worker for worker in here if not busy.get(worker)}
+        for flight in late:
+            key = flight.futures[0].key
+            if idle and any(key in keys for keys in busy.values()):
+                desk.board.note(f"{shown(flight.item.photo)} is late; another worker takes it too")
+                with contextlib.suppress(InputError):
+                    self._send(flight, desk, frozenset(idle))
+                idle.pop()
 
 
 def _place(host: str, worker: str) -> str:
