@@ -368,7 +368,8 @@ def finish(output: Path, manifest: Manifest, left_out: Sequence[LeftOut]) -> Non
 
 def connect(args: argparse.Namespace) -> Cluster:
     """Reach the cluster that the options name."""
-    from dip.cluster import Cluster, ClusterSettings
+    from dip.cluster import Cluster
+    from dip.cluster_link import ClusterSettings
 
     cluster = Cluster(
         ClusterSettings(

@@ -9,58 +9,35 @@ gives the same result, and the desk takes the first one.
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
-import logging
 import queue
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from dip.batch_desk import Desk, versions
+from dip.batch_desk import Desk
 from dip.batch_listing import Item, shown
 from dip.batch_manifest import digest_of_file, stamp_of
 from dip.batch_process import Outcome, Task
+from dip.cluster_link import PATIENCE_S, ClusterLink, ClusterSettings, first_line, listed
 from dip.errors import ClusterError, InputError
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Future
 
     from dip.cluster_task import Answer
 
-CONNECT_S = 20.0
-PATIENCE_S = 600.0
 LOOK_EVERY_S = 2.0
 MOST_DEATHS = 3
 LATE_AFTER_S = 30.0
 LATE_TIMES = 4.0
 """A photo that takes so many times as long as most, and at least so long, is sent to another."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterSettings:
-    """How to reach a cluster.
-
-    Parameters
-    ----------
-    address : str
-        Such as 'tcp://host:8786' or 'tls://host:8786'.
-    resources : mapping
-        What each photo takes of a worker, such as {'GPU': 1}.
-    ca, certificate, key : Path, optional
-        For TLS; otherwise what Dask's own configuration says.
-    """
-
-    address: str
-    resources: Mapping[str, float] = field(default_factory=dict)
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
 
 
 @dataclass(eq=False)
@@ -77,7 +54,7 @@ class _Flight:
 
 
 class Cluster:
-    """A connection to a scheduler.
+    """A batch's work on a cluster.
 
     Parameters
     ----------
@@ -88,20 +65,14 @@ class Cluster:
     Raises
     ------
     ClusterError
-        The extra 'cluster' is not installed, nobody answers, there is no worker, or a worker has
-        other versions than this side.
+        As for `ClusterLink`.
     """
 
     def __init__(self, settings: ClusterSettings, *, patience_s: float = PATIENCE_S) -> None:
-        self._settings = settings
-        self._patience_s = patience_s
+        self._resources = dict(settings.resources)
         self._batch = uuid.uuid4().hex
-        self._versions = versions()
-        self._workers: dict[str, int] = {}
-        self._refused: set[str] = set()
         self._places: dict[str, str] = {}
         self._shared_disk = False
-        self._lost = False
         self._looked = 0.0
         self._sent = 0
         self._flying: list[_Flight] = []
@@ -109,17 +80,12 @@ class Cluster:
         self._landed: queue.SimpleQueue[tuple[_Flight, Future]] = queue.SimpleQueue()
         self._said: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._durations: deque[float] = deque(maxlen=200)
-        self._client = self._connect(CONNECT_S)
-        try:
-            self._meet_first_workers()
-        except BaseException:
-            self.close()
-            raise
+        self._link = ClusterLink(settings, self._hear, patience_s=patience_s)
 
     @property
     def slots(self) -> int:
         """Photos that can be worked on at the same time."""
-        return sum(count for worker, count in self._workers.items() if worker not in self._refused)
+        return self._link.slots
 
     def check_disk(self, probe: Path) -> bool:
         """Find out whether all workers read a file as this side does.
@@ -127,7 +93,7 @@ class Cluster:
         Then photos are read by the workers, and only results travel.
         """
         expected = digest_of_file(probe)
-        found = self._describe_workers(str(probe.resolve())).values()
+        found = self._link.describe_workers(str(probe.resolve())).values()
         self._shared_disk = expected is not None and all(
             isinstance(each, dict) and each["probe"] == expected for each in found
         )
@@ -145,7 +111,7 @@ class Cluster:
         """
         waiting = iter(items)
         while True:
-            if self._lost or self._client.status != "running":
+            if self._link.is_cut_off:
                 self._reconnect(desk)
             exhausted = self._fill(waiting, desk)
             if exhausted and not self._flying:
@@ -158,130 +124,16 @@ class Cluster:
 
     def close(self) -> None:
         """End the connection, and drop what is on its way."""
-        with contextlib.suppress(Exception):  # whatever state the cluster is in by now
-            self._client.close(timeout=2)
-
-    # --- The connection -------------------------------------------------------------------------
-
-    def _connect(self, timeout_s: float) -> Client:
-        try:
-            import dask
-            from distributed import Client
-            from distributed.security import Security
-        except ModuleNotFoundError as error:
-            raise ClusterError(
-                f"{error.name} is not installed.",
-                "Install the extra: pip install 'deep-image-prior-restore[cluster]'.",
-            ) from error
-        from dip.cluster_task import TOPIC
-
-        for name in ("distributed", "tornado"):  # what matters is said by this program
-            logging.getLogger(name).setLevel(logging.CRITICAL)
-        dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
-        here = self._settings
-        security = None
-        if here.address.startswith("tls://"):
-            given = {
-                "tls_ca_file": here.ca,
-                "tls_client_cert": here.certificate,
-                "tls_client_key": here.key,
-            }
-            named = {name: str(path) for name, path in given.items() if path is not None}
-            security = Security(require_encryption=True, **named)
-        try:
-            client = Client(
-                here.address, timeout=timeout_s, security=security, set_as_default=False
-            )
-            client.subscribe_topic(TOPIC, self._hear)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
-            raise ClusterError(
-                f"No Dask scheduler answers at {here.address}: {_first_line(error)}.",
-                "Start one (dask scheduler), or check the address; "
-                "for tls:// its certificates: --tls-ca, --tls-cert, --tls-key.",
-            ) from error
-        return client
+        self._link.close()
 
     def _reconnect(self, desk: Desk) -> None:
         """Wait for the scheduler, and send again whatever was on its way."""
-        self.close()
         desk.board.note("the scheduler of the cluster is cut off; waiting for it")
-        ends = time.monotonic() + self._patience_s
-        while True:
-            try:
-                self._client = self._connect(5.0)
-                break
-            except ClusterError as error:
-                if time.monotonic() > ends:
-                    raise ClusterError(
-                        f"The scheduler was away for {self._patience_s / 60:.0f} min.",
-                        "Start the batch again when it is back: what is done stays done.",
-                    ) from error
-                time.sleep(1.0)
+        self._link.reconnect()
         desk.board.note("the scheduler is back")
-        self._lost = False
         self._looked = 0.0
         for flight in self._flying:
             self._ground(flight)
-
-    def _meet_first_workers(self) -> None:
-        ends = time.monotonic() + CONNECT_S
-        self._count_workers()
-        while not self.slots and time.monotonic() < ends and not self._lost:
-            time.sleep(0.2)
-            self._count_workers()
-        if not self.slots:
-            wanted = ", ".join(f"{name}={n:g}" for name, n in self._settings.resources.items())
-            raise ClusterError(
-                f"The cluster at {self._settings.address} has no workers"
-                + (f" with {wanted}." if wanted else "."),
-                "Start some: dask worker ADDRESS --nthreads 1"
-                + (f" --resources {wanted.replace(', ', ',')}." if wanted else "."),
-            )
-        for worker, found in self._describe_workers(None).items():
-            self._check(worker, found)
-
-    def _check(self, worker: str, found: dict[str, Any] | BaseException) -> None:
-        """Refuse to begin with a worker that would give other results, or none."""
-        if isinstance(found, BaseException):
-            raise ClusterError(
-                f"The worker {worker} cannot work for dip: {_first_line(found)}.",
-                "Install the same dip there: pip install 'deep-image-prior-restore[cluster]'.",
-            )
-        if found["versions"] != self._versions:
-            raise ClusterError(
-                f"The worker {worker} on {found['host']} has {_listed(found['versions'])}; "
-                f"here it is {_listed(self._versions)}.",
-                "Install the same versions on both sides: results would differ.",
-            )
-
-    def _describe_workers(self, probe: str | None) -> dict[str, Any]:
-        from dip.cluster_task import describe_worker
-
-        pool = concurrent.futures.ThreadPoolExecutor(1)
-        asked = pool.submit(self._client.run, describe_worker, probe, on_error="return")
-        try:
-            found: dict[str, Any] = asked.result(timeout=60)
-        except (concurrent.futures.TimeoutError, OSError) as error:
-            raise ClusterError(
-                "Not every worker of the cluster answers.", "Its dashboard shows which."
-            ) from error
-        finally:
-            pool.shutdown(wait=False)
-        return found
-
-    def _count_workers(self) -> None:
-        """Note which workers there are, and how many photos each takes at a time."""
-        try:
-            info = self._client.scheduler_info(n_workers=-1)["workers"]
-        except (OSError, TimeoutError):
-            self._lost = True
-            return
-        wanted = self._settings.resources
-        self._workers = {}
-        for worker, about in info.items():
-            has = about.get("resources", {})
-            counts = [int(has.get(name, 0) // each) for name, each in wanted.items() if each]
-            self._workers[worker] = min([about["nthreads"], *counts])
 
     # --- Sending --------------------------------------------------------------------------------
 
@@ -289,19 +141,19 @@ class Cluster:
         """Send as many as may be on their way; True where there are no more to send."""
         # A few more than can be worked on: the next one is there when a worker is free.
         most = self.slots + max(2, self.slots // 4) if self.slots else 0
-        while len(self._flying) < most:
-            if self._again:
-                flight = self._again.popleft()
-            else:
-                item = next(waiting, None)
-                if item is None:
-                    return True
-                flight = _Flight(item)
+        while len(self._flying) < most and self._has_more(waiting):
+            flight = self._again.popleft()
             try:
                 self._send(flight, desk)
             except InputError as error:
                 desk.fail(flight.item, error.as_dict(), began=time.time())
-        return False
+        return not self._has_more(waiting)
+
+    def _has_more(self, waiting: Iterator[Item]) -> bool:
+        """Whether anything is to be sent; what is next stands first in the row then."""
+        if not self._again:
+            self._again.extend(_Flight(item) for item in islice(waiting, 1))
+        return bool(self._again)
 
     def _send(self, flight: _Flight, desk: Desk, workers: frozenset[str] | None = None) -> None:
         """Send a photo on its way; its bytes are not kept here."""
@@ -326,25 +178,26 @@ class Cluster:
         else:
             loaded = desk.load(item)
             task, paths, flight.facts = desk.task(loaded), None, loaded.facts
-        request = Request(batch=self._batch, task=task, paths=paths, versions=self._versions)
-        if workers is None and self._refused:
-            workers = frozenset(self._workers) - self._refused
+        request = Request(batch=self._batch, task=task, paths=paths, versions=self._link.versions)
+        if workers is None and self._link.refused:
+            workers = frozenset(self._link.workers) - self._link.refused
         self._sent += 1
         flight.allowed = workers
         if not flight.futures:
             flight.began = time.time()
         try:
-            future = self._client.submit(
+            future = self._link.client.submit(
                 restore_here,
                 request,
                 key=f"dip-{self._batch}-{self._sent}",
                 pure=False,
-                resources=dict(self._settings.resources) or None,
+                resources=self._resources or None,
                 workers=None if workers is None else sorted(workers),
             )
         except (OSError, RuntimeError):  # the second: the client was closed from its side
-            self._lost = True
-            self._again.append(flight)
+            self._link.lost = True
+            if flight not in self._flying:
+                self._again.append(flight)
             return
         flight.futures.append(future)
         if flight not in self._flying:
@@ -385,12 +238,12 @@ class Cluster:
         except Exception:
             # Cancelled with its scheduler, or lost with its worker: it is sent again.
             self._ground(flight)
-            self._lost = self._lost or future.status == "cancelled"
+            self._link.lost = self._link.lost or future.status == "cancelled"
             return
         desk.board.leave(_place(answer.host, answer.worker))
         if answer.outcome is None:
-            if answer.versions != self._versions:
-                self._refuse(answer.worker, _listed(answer.versions), desk)
+            if answer.versions != self._link.versions:
+                self._refuse(answer.worker, listed(answer.versions), desk)
             else:
                 self._shared_disk = False
             self._ground(flight)
@@ -405,16 +258,17 @@ class Cluster:
 
     def _examine(self, flight: _Flight, error: BaseException | None, desk: Desk) -> None:
         """A worker could not even begin, or died again and again."""
-        refused = len(self._refused)
+        refused = len(self._link.refused)
         if type(error).__name__ != "KilledWorker":
-            for worker, found in self._describe_workers(None).items():
-                if isinstance(found, BaseException):
-                    self._refuse(worker, _first_line(found), desk)
-        flight.deaths += len(self._refused) == refused
+            with contextlib.suppress(ClusterError):  # one of them stands still
+                for worker, found in self._link.describe_workers().items():
+                    if isinstance(found, BaseException):
+                        self._refuse(worker, first_line(found), desk)
+        flight.deaths += len(self._link.refused) == refused
         if flight.deaths < MOST_DEATHS:
             self._ground(flight)
             return
-        seen = f"Its workers died, or could not work: {_first_line(error)}."
+        seen = f"Its workers died, or could not work: {first_line(error)}."
         failure = {
             "code": "process_died",
             "message": seen,
@@ -425,8 +279,8 @@ class Cluster:
         desk.deliver(flight.item, facts, Outcome(figures={}, error=failure), began=flight.began)
 
     def _refuse(self, worker: str, why: str, desk: Desk) -> None:
-        if worker not in self._refused:
-            self._refused.add(worker)
+        if worker not in self._link.refused:
+            self._link.refused.add(worker)
             desk.board.note(f"the worker {worker} is given nothing: {why}")
 
     # --- Looking around -------------------------------------------------------------------------
@@ -453,16 +307,16 @@ class Cluster:
 
     def _look_around(self, desk: Desk, *, waiting_for_last: bool) -> None:
         """See who is there, and whom nobody should wait for."""
-        if time.monotonic() - self._looked < LOOK_EVERY_S or self._lost:
+        if time.monotonic() - self._looked < LOOK_EVERY_S or self._link.lost:
             return
         self._looked = time.monotonic()
-        before = set(self._workers)
-        self._count_workers()
-        for worker in before - set(self._workers):
+        before = set(self._link.workers)
+        self._link.count_workers()
+        for worker in before - set(self._link.workers):
             desk.board.leave(self._places.pop(worker, ""))
-        if not self.slots and not self._lost:
+        if not self.slots and not self._link.lost:
             desk.board.note_once("no worker is left; waiting for one to come")
-        here = frozenset(self._workers) - self._refused
+        here = frozenset(self._link.workers) - self._link.refused
         for flight in list(self._flying):
             if flight.allowed is not None and not flight.allowed & here:
                 self._ground(flight)  # nobody whom it may go to is there any more
@@ -480,9 +334,9 @@ class Cluster:
     def _send_to_others(self, late: Iterable[_Flight], here: frozenset[str], desk: Desk) -> None:
         """Give what takes too long to workers that have nothing to do, as well."""
         try:
-            busy = {worker: set(keys) for worker, keys in self._client.processing().items()}
+            busy = {worker: set(keys) for worker, keys in self._link.client.processing().items()}
         except (OSError, TimeoutError):
-            self._lost = True
+            self._link.lost = True
             return
         idle = {worker for worker in here if not busy.get(worker)}
         for flight in late:
@@ -497,12 +351,3 @@ class Cluster:
 def _place(host: str, worker: str) -> str:
     """A worker, for a person: its machine and its port."""
     return f"{host}:{worker.rpartition(':')[2]}"
-
-
-def _listed(found: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in found.items())
-
-
-def _first_line(error: BaseException | None) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
