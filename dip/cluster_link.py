@@ -125,16 +125,18 @@ class ClusterLink:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
         here = self._settings
-        security = None
-        if here.address.startswith("tls://"):
-            given = {
-                "tls_ca_file": here.ca,
-                "tls_client_cert": here.certificate,
-                "tls_client_key": here.key,
-            }
-            named = {name: str(path) for name, path in given.items() if path is not None}
-            security = Security(require_encryption=True, **named)
+        given = {
+            "tls_ca_file": here.ca,
+            "tls_client_cert": here.certificate,
+            "tls_client_key": here.key,
+        }
+        named = {name: str(path) for name, path in given.items() if path is not None}
         try:
+            security = None
+            if here.address.startswith("tls://"):
+                security = Security(require_encryption=True, **named)
+                if security.get_connection_args("client")["ssl_context"] is None:
+                    raise ValueError("there is no certificate for tls://")
             client = Client(
                 here.address, timeout=timeout_s, security=security, set_as_default=False
             )

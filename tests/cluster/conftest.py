@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from dip.image_io import write_photo
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
 
-START_S = 60.0
+START_S = 120.0
 Batch = subprocess.Popen[str]
 
 
@@ -33,29 +33,29 @@ def free_port() -> int:
 class Grid:
     """A scheduler and workers that can be killed, stopped and started one by one."""
 
-    def __init__(self, folder: Path, options: Sequence[str] = (), scheme: str = "tcp") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        scheme: str = "tcp",
+        host: str = "127.0.0.1",
+        options: Sequence[str] = (),
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
+        self.host = host
         self.port = free_port()
-        self.address = f"{scheme}://127.0.0.1:{self.port}"
+        self.address = f"{scheme}://{host}:{self.port}"
         self.options = list(options)
+        self.prefix = list(prefix)
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
-        self.prefix: list[str] = []
         self.started = 0
 
     def start_scheduler(self) -> None:
-        host = self.address.partition("//")[2].partition(":")[0]
-        self.scheduler = self._start(
-            "scheduler", "--host", host, "--port", str(self.port), "--no-dashboard", *self.options
-        )
-        ends = time.monotonic() + START_S
-        while time.monotonic() < ends:
-            assert self.scheduler.poll() is None, self.log("scheduler")
-            with socket.socket() as probe:
-                if probe.connect_ex((host, self.port)) == 0:
-                    return
-            time.sleep(0.1)
-        raise AssertionError(self.log("scheduler"))
+        place = ["--host", self.host, "--port", str(self.port), "--no-dashboard"]
+        self.scheduler = self._start("scheduler", *place, *self.options, prefix=self.prefix)
+        self.wait_for("scheduler", "Scheduler at:")
 
     def start_worker(
         self,
@@ -109,7 +109,7 @@ class Grid:
         self.started += what == "worker"
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [*prefix, *self.prefix, sys.executable, "-m", "dask", what, *options],
+                [*prefix, sys.executable, "-m", "dask", what, *options],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
@@ -124,16 +124,28 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture
-def grid(tmp_path: Path) -> Iterator[Grid]:
-    """A scheduler without workers yet."""
-    folder = tmp_path / "grid"
-    folder.mkdir()
-    made = Grid(folder)
+def make_grid(tmp_path: Path) -> Iterator[Callable[..., Grid]]:
+    """Make a scheduler, by the arguments of `Grid`."""
+    made: list[Grid] = []
+
+    def make(**given: Any) -> Grid:
+        folder = tmp_path / "grid"
+        folder.mkdir()
+        made.append(Grid(folder, **given))
+        made[0].start_scheduler()
+        return made[0]
+
     try:
-        made.start_scheduler()
-        yield made
+        yield make
     finally:
-        made.close()
+        for each in made:
+            each.close()
+
+
+@pytest.fixture
+def grid(make_grid: Callable[..., Grid]) -> Grid:
+    """A scheduler without workers yet."""
+    return make_grid()
 
 
 class Archive:
