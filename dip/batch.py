@@ -33,6 +33,7 @@ from dip.batch_listing import (
 )
 from dip.errors import SettingError
 from dip.progress import in_words, say
+from dip.signals import signals_handled_by
 
 if TYPE_CHECKING:
     from dip.batch_local import Crew
@@ -186,17 +187,8 @@ def interrupted_by_signals() -> Iterator[list[int]]:
         received.append(number)
         raise KeyboardInterrupt
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    # What the parent chose to ignore (nohup, a background job) stays ignored.
-    before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
-    try:
-        for number in before:
-            signal.signal(number, interrupt)
+    with signals_handled_by(interrupt):
         yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def sweep(output: Path) -> None:

@@ -68,7 +68,8 @@ class FolderLock:
                 raise self._refusal(owner)
             self.stale = f"an earlier batch here (process {owner.get('pid')}) did not end properly"
         mine = {"pid": os.getpid(), "host": platform.node(), "began": _began(os.getpid())}
-        self._path.write_text(json.dumps(mine), encoding="ascii")
+        with contextlib.suppress(OSError):  # a full disk is found out by what matters more
+            self._path.write_text(json.dumps(mine), encoding="ascii")
         self._renewing = threading.Thread(target=self._renew, daemon=True)
         self._renewing.start()
 

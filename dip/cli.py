@@ -39,6 +39,7 @@ from dip.device import environment_for_cpu
 from dip.errors import DipError, OutputError
 from dip.presets import PRESETS
 from dip.progress import Progress, in_words, say
+from dip.signals import signals_handled_by
 
 if TYPE_CHECKING:
     from dip.restore import Restoration
@@ -303,17 +304,8 @@ def stop_on_signals() -> Iterator[list[int]]:
                 2, b"\ndip: stopping; the best result so far is kept. Again to quit at once.\n"
             )
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP.
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    # What the parent chose to ignore (nohup, a background job) stays ignored.
-    before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
-    try:
-        for number in before:
-            signal.signal(number, stop)
+    with signals_handled_by(stop):
         yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def summary(progress: Progress, iterations: int) -> str:

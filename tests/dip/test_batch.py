@@ -227,15 +227,20 @@ def children_of(batch: subprocess.Popen[str]) -> list[psutil.Process]:
     ]
 
 
+def wait_for_children(batch: subprocess.Popen[str]) -> list[psutil.Process]:
+    ends = time.monotonic() + 60
+    while not (children := children_of(batch)):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    return children
+
+
 @pytest.mark.slow
 def test_a_fit_that_is_killed_for_want_of_memory_is_tried_once_more(archive: Archive) -> None:
     archive.put("a.png")
     archive.put("b.png")
     batch = archive.start("--iterations", 60, "--workers", 1)
-    ends = time.monotonic() + 60
-    while not (children := children_of(batch)):
-        assert time.monotonic() < ends
-        time.sleep(0.05)
+    children = wait_for_children(batch)
     time.sleep(3)
     children[0].kill()
     said = batch.communicate(timeout=200)[1]
@@ -291,10 +296,7 @@ def test_stopped_it_says_how_to_go_on(archive: Archive, number: int, status: int
     archive.put("a.png")
     archive.put("b.png")
     batch = archive.start("--iterations", 100_000)
-    ends = time.monotonic() + 60
-    while not children_of(batch):
-        assert time.monotonic() < ends
-        time.sleep(0.05)
+    wait_for_children(batch)
     time.sleep(2)
     children = children_of(batch)
     batch.send_signal(number)
@@ -312,10 +314,7 @@ def test_stopped_it_says_how_to_go_on(archive: Archive, number: int, status: int
 def test_two_batches_do_not_share_a_folder(archive: Archive, run: Run) -> None:
     archive.put("a.png")
     batch = archive.start("--iterations", 100_000)
-    ends = time.monotonic() + 60
-    while not children_of(batch):
-        assert time.monotonic() < ends
-        time.sleep(0.05)
+    wait_for_children(batch)
     ran = run()
     assert ran.returncode == 5
     assert f"Another batch (process {batch.pid} on " in ran.stderr
