@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -23,9 +23,7 @@ from dip.arguments import (
 )
 from dip.batch_listing import (
     FORMS,
-    LEFT_OUT,
     MANIFEST,
-    Item,
     LeftOut,
     Listing,
     list_photos,
@@ -38,10 +36,10 @@ from dip.signals import signals_handled_by
 if TYPE_CHECKING:
     from dip.batch_local import Crew
     from dip.batch_manifest import Manifest
+    from dip.batch_plan import Plan
     from dip.cluster import Cluster
 
 EXIT_INCOMPLETE = 11
-MOST_SAID = 40
 PART = "[0-9a-f]" * 12
 
 
@@ -156,13 +154,22 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -> int:
     from dip.batch_local import Crew
     from dip.batch_manifest import Manifest
+    from dip.batch_plan import make_plan
 
     manifest = Manifest(args.output / MANIFEST)
     crew = Crew(args.workers, settings)
     try:
         with interrupted_by_signals() as received:
             try:
-                plan = make_plan(args, crew.settings, listing, manifest, crew)
+                plan = make_plan(
+                    listing,
+                    manifest,
+                    folder=args.folder,
+                    output=args.output,
+                    settings=crew.settings,
+                    look=crew.look,
+                    retry_failed=args.retry_failed,
+                )
                 plan.announce()
                 if args.dry_run:
                     return say_estimate(args, crew, plan, manifest)
@@ -196,118 +203,6 @@ def sweep(output: Path) -> None:
     for pattern in (f".{PART}.part", f".{MANIFEST}.*.part"):
         for left in output.rglob(pattern):
             left.unlink(missing_ok=True)
-
-
-# --- The plan -----------------------------------------------------------------------------------
-
-
-@dataclass
-class Plan:
-    """What is to be done, what is done, and what is left out."""
-
-    items: list[Item]
-    done: int
-    failed: int
-    left_out: list[LeftOut]
-
-    @property
-    def lacks_something(self) -> bool:
-        """Whether a picture is left out; other files need no attention."""
-        return any(each.kind != "no picture" for each in self.left_out)
-
-    def announce(self) -> None:
-        """Say all that before anything starts."""
-        for each in self.left_out[:MOST_SAID]:
-            say(f"dip: left out: {shown(each.name)}: {shown(each.why)}")
-        if len(self.left_out) > MOST_SAID:
-            say(f"dip: left out: {len(self.left_out) - MOST_SAID} more, see {LEFT_OUT}")
-        parts = [f"{len(self.items)} photos to restore"]
-        if self.done:
-            parts.append(f"{self.done} done before")
-        if self.failed:
-            parts.append(f"{self.failed} failed before (--retry-failed tries them again)")
-        if self.left_out:
-            parts.append(f"{len(self.left_out)} files left out")
-        say(f"dip: {', '.join(parts)}")
-
-
-def make_plan(
-    args: argparse.Namespace,
-    settings: dict[str, Any],
-    listing: Listing,
-    manifest: Manifest,
-    crew: Crew,
-) -> Plan:
-    """Leave out what is done, and what cannot be read."""
-    from dip.batch_manifest import DONE, FAILED, digest_of_settings
-
-    hashes = {form: digest_of_settings(settings, form) for form in FORMS}
-    fresh: list[Item] = []
-    done = failed = 0
-    for item in listing.items:
-        outcome = manifest.outcome_of(item, hashes[item.form], args.folder, args.output)
-        if outcome == DONE:
-            done += 1
-        elif outcome == FAILED and not args.retry_failed:
-            failed += 1
-        else:
-            fresh.append(item)
-    items = keep_readable(args.folder, fresh, listing.left_out, crew.look)
-    if not len(manifest):
-        items = keep_apart(args.output, items, listing.left_out)
-    return Plan(items, done, failed, listing.left_out)
-
-
-def keep_readable(
-    folder: Path,
-    items: Sequence[Item],
-    left_out: list[LeftOut],
-    look: Callable[[Sequence[str]], dict[str, dict[str, Any]]],
-) -> list[Item]:
-    """Leave out photos that cannot be read, or whose mask cannot be, or does not fit."""
-    photos = [str(folder / item.photo) for item in items]
-    masks = {item.mask for item in items if item.mask is not None}
-    found = look([*photos, *sorted(masks)])
-    readable = []
-    for item, photo in zip(items, photos, strict=True):
-        why = _trouble(found[photo], None if item.mask is None else found[item.mask])
-        if why is None:
-            readable.append(item)
-        else:
-            left_out.append(LeftOut(item.photo, *why))
-    return readable
-
-
-def _trouble(photo: dict[str, Any], mask: dict[str, Any] | None) -> tuple[str, str] | None:
-    for each in (photo, mask):
-        if each is not None and "error" in each:
-            error = each["error"]
-            return "unreadable", f"{error['message']} {error['hint']}".strip()
-    if mask is None:
-        if photo["has_alpha"]:
-            return None
-        return "unpaired", "there is no mask for it, and nothing in it is transparent"
-    sizes = [(each["width"], each["height"]) for each in (photo, mask)]
-    # As stored: a photo that its camera marked as turned has its sides exchanged.
-    if sizes[0] not in (sizes[1], sizes[1][::-1]):
-        (width, height), (mask_width, mask_height) = sizes
-        return (
-            "unreadable",
-            f"its mask is {mask_width}×{mask_height} px, the photo {width}×{height} px",
-        )
-    return None
-
-
-def keep_apart(output: Path, items: Sequence[Item], left_out: list[LeftOut]) -> list[Item]:
-    """Into a folder that no batch wrote to, write over nothing."""
-    kept = []
-    for item in items:
-        if (output / item.output).exists():
-            why = f"{item.output} is there already, and no batch wrote it"
-            left_out.append(LeftOut(item.photo, "collision", why))
-        else:
-            kept.append(item)
-    return kept
 
 
 # --- The work -----------------------------------------------------------------------------------

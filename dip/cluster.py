@@ -25,8 +25,8 @@ from dip.batch_desk import Desk
 from dip.batch_listing import Item, shown
 from dip.batch_manifest import digest_of_file, stamp_of
 from dip.batch_process import Outcome, Task
-from dip.cluster_link import PATIENCE_S, ClusterLink, ClusterSettings, first_line, listed
-from dip.errors import ClusterError, InputError
+from dip.cluster_link import PATIENCE_S, ClusterLink, ClusterSettings, first_line
+from dip.errors import InputError
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -48,7 +48,7 @@ class _Flight:
     began: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
     futures: list[Future] = field(default_factory=list)
-    allowed: frozenset[str] | None = None
+    allowed: frozenset[str] = frozenset()
     worker: str | None = None
     deaths: int = 0
 
@@ -179,10 +179,8 @@ class Cluster:
             loaded = desk.load(item)
             task, paths, flight.facts = desk.task(loaded), None, loaded.facts
         request = Request(batch=self._batch, task=task, paths=paths, versions=self._link.versions)
-        if workers is None and self._link.refused:
-            workers = frozenset(self._link.workers) - self._link.refused
+        flight.allowed = workers or self._link.at_hand
         self._sent += 1
-        flight.allowed = workers
         if not flight.futures:
             flight.began = time.time()
         try:
@@ -192,7 +190,7 @@ class Cluster:
                 key=f"dip-{self._batch}-{self._sent}",
                 pure=False,
                 resources=self._resources or None,
-                workers=None if workers is None else sorted(workers),
+                workers=sorted(flight.allowed),
             )
         except (OSError, RuntimeError):  # the second: the client was closed from its side
             self._link.lost = True
@@ -243,7 +241,7 @@ class Cluster:
         desk.board.leave(_place(answer.host, answer.worker))
         if answer.outcome is None:
             if answer.versions != self._link.versions:
-                self._refuse(answer.worker, listed(answer.versions), desk)
+                self._link.trusted.discard(answer.worker)
             else:
                 self._shared_disk = False
             self._ground(flight)
@@ -258,13 +256,7 @@ class Cluster:
 
     def _examine(self, flight: _Flight, error: BaseException | None, desk: Desk) -> None:
         """A worker could not even begin, or died again and again."""
-        refused = len(self._link.refused)
-        if type(error).__name__ != "KilledWorker":
-            with contextlib.suppress(ClusterError):  # one of them stands still
-                for worker, found in self._link.describe_workers().items():
-                    if isinstance(found, BaseException):
-                        self._refuse(worker, first_line(found), desk)
-        flight.deaths += len(self._link.refused) == refused
+        flight.deaths += 1
         if flight.deaths < MOST_DEATHS:
             self._ground(flight)
             return
@@ -277,11 +269,6 @@ class Cluster:
         self._let_go(flight)
         facts = {"photo_sha256": None, "mask_sha256": None, **flight.facts}
         desk.deliver(flight.item, facts, Outcome(figures={}, error=failure), began=flight.began)
-
-    def _refuse(self, worker: str, why: str, desk: Desk) -> None:
-        if worker not in self._link.refused:
-            self._link.refused.add(worker)
-            desk.board.note(f"the worker {worker} is given nothing: {why}")
 
     # --- Looking around -------------------------------------------------------------------------
 
@@ -314,11 +301,13 @@ class Cluster:
         self._link.count_workers()
         for worker in before - set(self._link.workers):
             desk.board.leave(self._places.pop(worker, ""))
-        if not self.slots and not self._link.lost:
+        for worker, why in self._link.meet_newcomers():
+            desk.board.note(f"the worker {worker} is given nothing: {why}")
+        if not self._link.workers and not self._link.lost:
             desk.board.note_once("no worker is left; waiting for one to come")
-        here = frozenset(self._link.workers) - self._link.refused
+        here = self._link.at_hand
         for flight in list(self._flying):
-            if flight.allowed is not None and not flight.allowed & here:
+            if not flight.allowed & here:
                 self._ground(flight)  # nobody whom it may go to is there any more
         if waiting_for_last:
             late = [flight for flight in self._flying if self._is_late(flight)]

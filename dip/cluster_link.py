@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import logging
+import queue
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -59,8 +60,9 @@ class ClusterLink:
     client : distributed.Client
     workers : dict
         How many photos each worker takes at a time, by its address.
-    refused : set of str
-        Workers that are given nothing.
+    trusted : set of str
+        Workers that said what they are, and will do. Only these are given anything: one that
+        cannot even read what it is sent would die of every photo in turn.
     versions : dict
         Of this side.
     lost : bool
@@ -85,7 +87,9 @@ class ClusterLink:
         self._patience_s = patience_s
         self.versions = versions()
         self.workers: dict[str, int] = {}
-        self.refused: set[str] = set()
+        self.trusted: set[str] = set()
+        self._asked: set[str] = set()
+        self._introduced: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.lost = False
         self.client = self._connect(CONNECT_S)
         try:
@@ -97,7 +101,12 @@ class ClusterLink:
     @property
     def slots(self) -> int:
         """Photos that can be worked on at the same time."""
-        return sum(count for worker, count in self.workers.items() if worker not in self.refused)
+        return sum(self.workers[worker] for worker in self.at_hand)
+
+    @property
+    def at_hand(self) -> frozenset[str]:
+        """Workers that are there and will do."""
+        return frozenset(self.trusted & self.workers.keys())
 
     @property
     def is_cut_off(self) -> bool:
@@ -171,14 +180,47 @@ class ClusterLink:
                     ) from error
                 time.sleep(1.0)
         self.lost = False
+        self.trusted.clear()  # others may be at the same addresses by now
+        self._asked.clear()
+
+    def meet_newcomers(self) -> list[tuple[str, str]]:
+        """Ask whoever has come what it is, without waiting for the answer.
+
+        Returns
+        -------
+        list of (str, str)
+            Workers that were found not to do since the last call, each with the reason.
+        """
+        for worker in self.workers.keys() - self._asked:
+            self._asked.add(worker)
+            threading.Thread(target=self._ask, args=(worker,), daemon=True).start()
+        unfit = []
+        while not self._introduced.empty():
+            worker, found = self._introduced.get()
+            if isinstance(found, BaseException):
+                unfit.append((worker, first_line(found)))
+            elif found["versions"] != self.versions:
+                unfit.append((worker, f"it has {listed(found['versions'])}"))
+            else:
+                self.trusted.add(worker)
+        return unfit
+
+    def _ask(self, worker: str) -> None:
+        from dip.cluster_task import describe_worker
+
+        try:
+            found = self.client.run(describe_worker, None, workers=[worker], on_error="return")
+            self._introduced.put((worker, found[worker]))
+        except Exception:  # it, or the scheduler, is gone again
+            self._asked.discard(worker)
 
     def _meet_first_workers(self) -> None:
         ends = time.monotonic() + CONNECT_S
         self.count_workers()
-        while not self.slots and time.monotonic() < ends and not self.lost:
+        while not sum(self.workers.values()) and time.monotonic() < ends and not self.lost:
             time.sleep(0.2)
             self.count_workers()
-        if not self.slots:
+        if not sum(self.workers.values()):
             wanted = ", ".join(f"{name}={n:g}" for name, n in self._settings.resources.items())
             raise ClusterError(
                 f"The cluster at {self._settings.address} has no workers"
@@ -188,6 +230,8 @@ class ClusterLink:
             )
         for worker, found in self.describe_workers().items():
             self._check(worker, found)
+            self.trusted.add(worker)
+        self._asked = set(self.trusted)
 
     def _check(self, worker: str, found: dict[str, Any] | BaseException) -> None:
         """Refuse to begin with a worker that would give other results, or none."""
@@ -213,17 +257,20 @@ class ClusterLink:
         """
         from dip.cluster_task import describe_worker
 
-        pool = concurrent.futures.ThreadPoolExecutor(1)
-        asked = pool.submit(self.client.run, describe_worker, probe, on_error="return")
+        answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+
+        def ask() -> None:
+            with contextlib.suppress(OSError):
+                answers.put(self.client.run(describe_worker, probe, on_error="return"))
+
+        # One that stands still would be waited for without end.
+        threading.Thread(target=ask, daemon=True).start()
         try:
-            found: dict[str, Any] = asked.result(timeout=ANSWER_S)
-        except (concurrent.futures.TimeoutError, OSError) as error:
+            return answers.get(timeout=ANSWER_S)
+        except queue.Empty:
             raise ClusterError(
                 "Not every worker of the cluster answers.", "Its dashboard shows which."
-            ) from error
-        finally:
-            pool.shutdown(wait=False)
-        return found
+            ) from None
 
     def count_workers(self) -> None:
         """Note which workers there are, and how many photos each takes at a time."""

@@ -88,7 +88,8 @@ def batch(folder: Path, output: str, *options: object, **environment: str) -> di
         if child.returncode != 0:
             said.seek(0)
             raise SystemExit(f"the batch ended with {child.returncode}:\n{said.read()}")
-    return {"seconds": seconds, "peak_mb": usage.ru_maxrss / 1024}
+    cpu_s = usage.ru_utime + usage.ru_stime
+    return {"seconds": seconds, "peak_mb": usage.ru_maxrss / 1024, "cpu_s": cpu_s}
 
 
 def records(folder: Path, output: str) -> list[dict[str, Any]]:
@@ -215,6 +216,8 @@ def measure_cluster(photos_each: int) -> dict[str, Any]:
                 "on_the_worker_s": statistics.median(ended),
                 "whole_overhead_ms_each": 1000 * (ran["seconds"] - rounds) / photos_each,
                 "peak_mb": ran["peak_mb"],
+                # Its own processor time, start-up and report within.
+                "client_cpu_ms_each": 1000 * ran["cpu_s"] / (workers * photos_each),
             }
             figures[workers]["scheduler_ms_each"] = pace_overhead(folder, workers)
     one = figures[1]["photos_per_s"]

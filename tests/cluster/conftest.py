@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from dip.image_io import write_photo
@@ -63,12 +65,14 @@ class Grid:
         environment: dict[str, str] | None = None,
         prefix: Sequence[str] = (),
         wait: bool = True,
+        nanny: bool = False,
     ) -> subprocess.Popen[bytes]:
         local = self.folder / f"worker{self.started}"
         worker = self._start(
             "worker",
             self.address,
-            *("--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", str(local)),
+            *("--nthreads", "1", "--no-dashboard", "--local-directory", str(local)),
+            "--nanny" if nanny else "--no-nanny",
             *self.options,
             *options,
             environment=environment,
@@ -95,8 +99,14 @@ class Grid:
 
     def close(self) -> None:
         for each in [*self.workers, self.scheduler]:
-            if each is not None:
+            if each is not None and each.poll() is None:
+                inner = psutil.Process(each.pid).children(recursive=True)
                 end(each)
+                for process in inner:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+            elif each is not None:
+                each.wait()
 
     def _start(
         self,

@@ -8,6 +8,7 @@ import threading
 import time
 from typing import Any
 
+import psutil
 import pytest
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -76,6 +77,26 @@ def test_what_a_killed_batch_left_is_done_by_the_next_one(grid: Grid, archive: A
     status, said = archive.run("out", "--cluster", grid.address)
     assert status == 0, said
     assert f"{12 - done} photos to restore, {done} done before" in said
+    assert sorted(record["photo"] for record in archive.manifest("out")) == archive.photos()
+
+
+def test_a_worker_that_its_nanny_starts_again_goes_on(grid: Grid, archive: Archive) -> None:
+    archive.fill(10)
+    nanny = grid.start_worker(nanny=True)
+    batch = archive.start("out", "--cluster", grid.address)
+    archive.wait_until("out", 3, batch)
+    inner = [
+        each
+        for each in psutil.Process(nanny.pid).children(recursive=True)
+        if "dip.batch_child" in each.cmdline()
+    ]
+    worker = inner[0].parent()
+    assert worker.pid != nanny.pid
+    worker.kill()
+    psutil.wait_procs([*inner, worker], timeout=20)
+    assert not inner[0].is_running()  # it does not outlive its worker
+    status, said = archive.end(batch)
+    assert status == 0, said
     assert sorted(record["photo"] for record in archive.manifest("out")) == archive.photos()
 
 
