@@ -84,10 +84,11 @@ def describe_worker(probe: str | None) -> dict[str, Any]:
 
 def restore_here(request: Request) -> Answer:
     """Restore a photo on this worker."""
-    from distributed import get_worker
+    from distributed import Reschedule, get_worker
 
     began = time.monotonic()
     me = get_worker()
+    key = me.get_current_task()
     answer = Answer(
         outcome=None, host=platform.node(), worker=me.address, sha256=None, versions=versions()
     )
@@ -110,6 +111,8 @@ def restore_here(request: Request) -> Answer:
 
     def say(says: dict[str, Any]) -> None:
         nonlocal said
+        if _is_unwanted(me, key):
+            raise Reschedule  # the scheduler drops it, unless somebody wants it again by now
         if time.monotonic() - said >= SAY_EVERY_S:
             said = time.monotonic()
             about = {"batch": request.batch, "worker": me.address, "host": answer.host}
@@ -128,10 +131,20 @@ def _restore(task: Task, say: Any) -> Outcome:
         except ProcessDied as error:
             process.close()
             death = error.as_dict()
+        except BaseException:
+            process.kill()
+            process.close()
+            raise
         else:
             _put_back(process)
             return outcome
     return Outcome(figures={}, error=death)
+
+
+def _is_unwanted(worker: Any, key: Any) -> bool:
+    """Whether whoever asked for it is gone, or has it from another worker."""
+    task = worker.state.tasks.get(key)
+    return task is None or task.state == "cancelled"
 
 
 _idle: list[FitProcess] = []

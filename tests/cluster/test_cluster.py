@@ -100,6 +100,28 @@ def test_a_worker_that_its_nanny_starts_again_goes_on(grid: Grid, archive: Archi
     assert sorted(record["photo"] for record in archive.manifest("out")) == archive.photos()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+def test_workers_do_not_go_on_for_a_batch_that_is_gone(
+    grid: Grid, archive: Archive, number: int
+) -> None:
+    archive.fill(1)
+    worker = psutil.Process(grid.start_worker().pid)
+    batch = archive.start("out", "--cluster", grid.address, "--iterations", "1000000")
+    ends = time.monotonic() + 100
+    while not worker.children():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+    (fitting,) = worker.children()
+    time.sleep(5)
+    batch.send_signal(number)
+    status, said = archive.end(batch)
+    assert status == (130 if number == signal.SIGINT else -9), said
+    assert "Traceback" not in said
+    psutil.wait_procs([fitting], timeout=60)
+    assert not fitting.is_running()
+    assert worker.is_running()
+
+
 BLIND = (
     "import pathlib\n"
     "read = pathlib.Path.read_bytes\n"
