@@ -258,26 +258,28 @@ def test_killed_at_any_moment_and_started_again_it_ends_as_if_it_never_was(
     chance = random.Random(1)
     out = archive.folder / "out"
     kills = 0
-    while True:
+    while len(archive.done()) < len(names) - 2:
         batch = archive.start("--workers", 2)
-        try:
-            said = batch.communicate(timeout=chance.uniform(0.5, 9) * (1 + kills / 4))[1]
-        except subprocess.TimeoutExpired:
-            children = children_of(batch)
-            batch.send_signal(signal.SIGKILL)
-            batch.communicate()
-            kills += 1
-            _, alive = psutil.wait_procs(children, timeout=10)
-            assert not alive  # nobody goes on without it
-            known = archive.done()
-            assert len(known) == len(set(known))
-            for result in out.rglob("[0-9]*.png"):
-                read_photo(result)  # whole, or not there
-            for name in known:
-                assert (out / name).exists()
-            continue
-        assert batch.returncode == 0, said
-        break
+        goal = len(archive.done()) + chance.randint(0, 5)
+        ends = time.monotonic() + 120
+        while len(archive.done()) < goal and batch.poll() is None:
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 1))
+        children = children_of(batch) if batch.poll() is None else []
+        batch.kill()
+        batch.communicate()
+        kills += batch.returncode == -signal.SIGKILL
+        _, alive = psutil.wait_procs(children, timeout=10)
+        assert not alive  # nobody goes on without it
+        known = archive.done()
+        assert len(known) == len(set(known))
+        for result in out.rglob("[0-9]*.png"):
+            read_photo(result)  # whole, or not there
+        assert all((out / name).exists() for name in known)
+    batch = archive.start("--workers", 2)
+    said = batch.communicate(timeout=200)[1]
+    assert batch.returncode == 0, said
     assert kills >= 2
     assert archive.done() == names
     assert len(archive.manifest()) == len(names)
