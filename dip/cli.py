@@ -1,4 +1,5 @@
-"""The command line: `dip restore`, `compare`, `bench`, `demo`, `networks`, `presets`, `doctor`.
+"""The command line: `dip restore`, `batch`, `compare`, `bench`, `demo`, `networks`, `presets`,
+`doctor`.
 
 The packages in `EXTENSIONS` add commands of their own, where they are installed; nothing else here
 knows them.
@@ -6,8 +7,9 @@ knows them.
 Neither torch nor numpy is imported before a command needs it: `dip --help` answers at once.
 
 Standard output carries results (the path that was written), standard error everything said on
-the way. Exit status: 0 success; 2 to 8 as `dip.errors` lists them; 9 and 10 the service; 130, 143
-stopped by Ctrl-C or by SIGTERM, with the best result so far written; 1 a fault of this program.
+the way. Exit status: 0 success; 2 to 9 as `dip.errors` lists them; 9 and 10 the service; 11 a
+batch that left photos unrestored; 130, 143 stopped by Ctrl-C or by SIGTERM, with the best result
+so far written; 1 a fault of this program.
 """
 
 import argparse
@@ -25,7 +27,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from dip import __version__, bench, demo, doctor, figure
+from dip import __version__, batch, bench, demo, doctor, figure
 from dip.arguments import (
     add_fit_arguments,
     add_network_argument,
@@ -37,6 +39,7 @@ from dip.device import environment_for_cpu
 from dip.errors import DipError, OutputError
 from dip.presets import PRESETS
 from dip.progress import Progress, in_words, say
+from dip.signals import signals_handled_by
 
 if TYPE_CHECKING:
     from dip.restore import Restoration
@@ -136,6 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_restore_arguments(restoring)
     restoring.set_defaults(run=run_restore)
+    command("batch", batch, "restore every photo of a folder, here or over a cluster")
     command("compare", figure, "draw damaged photo, U-Net and SegNet side by side")
     command("bench", bench, "measure quality, time and memory over a folder of cases")
     command("demo", demo, "damage a photo, restore it, and show how well that went")
@@ -300,17 +304,8 @@ def stop_on_signals() -> Iterator[list[int]]:
                 2, b"\ndip: stopping; the best result so far is kept. Again to quit at once.\n"
             )
 
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP.
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    # What the parent chose to ignore (nohup, a background job) stays ignored.
-    before = {n: signal.getsignal(n) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
-    try:
-        for number in before:
-            signal.signal(number, stop)
+    with signals_handled_by(stop):
         yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def summary(progress: Progress, iterations: int) -> str:

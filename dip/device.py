@@ -146,6 +146,11 @@ def free_memory_mb(compute: Compute) -> float:
         import torch
 
         return float(torch.cuda.mem_get_info(compute.device)[0]) / 2**20
+    return free_ram_mb()
+
+
+def free_ram_mb() -> float:
+    """Main memory that this process may still take; found without torch."""
     import psutil
 
     free = psutil.virtual_memory().available

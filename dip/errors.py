@@ -16,6 +16,8 @@
     ├── DeviceUnavailable        device_unavailable     6
     ├── NotEnoughMemory          not_enough_memory      7
     ├── FitFailed                fit_failed             8
+    │   └── ProcessDied          process_died           8
+    ├── ClusterError             cluster_unavailable    9
     └── ReferenceUnavailable     reference_unavailable  1   (dip.reference)
 
 The code is stable: scripts, the service and the plug-in rely on it. The message says what was
@@ -44,6 +46,10 @@ class DipError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+    def as_dict(self) -> dict[str, str]:
+        """The failure as JSON carries it."""
+        return {"code": self.code, "message": self.message, "hint": self.hint}
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.message, self.hint)
@@ -132,3 +138,16 @@ class FitFailed(DipError):
 
     code = "fit_failed"
     exit_status = 8
+
+
+class ProcessDied(FitFailed):
+    """The process that worked on a photo ended in the middle of it."""
+
+    code = "process_died"
+
+
+class ClusterError(DipError):
+    """A cluster that cannot be reached, or that cannot be worked with."""
+
+    code = "cluster_unavailable"
+    exit_status = 9

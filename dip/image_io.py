@@ -65,11 +65,13 @@ class Header:
         'png', 'tiff', 'jpeg' or 'webp'.
     width, height : int
         px, as stored: before an orientation mark is obeyed.
+    has_alpha : bool
     """
 
     format: str
     width: int
     height: int
+    has_alpha: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +170,9 @@ def read_header(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Header:
     with _named(str(path)):
         form = _format_of_file(path, limits)
         image = _open(partial(_loader(form, buffer=False), os.fsencode(path)), limits)
-        return Header(format=form, width=image.width, height=image.height)
+        return Header(
+            format=form, width=image.width, height=image.height, has_alpha=image.hasalpha()
+        )
 
 
 def read_mask(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Array:
@@ -495,6 +499,13 @@ def encode_photo(pixels: Array, form: str, like: Photo | None = None) -> bytes:
         _add_tags(file, like.metadata.exif)
         return file.getvalue()
     return data
+
+
+def write_file(path: Path | str, data: bytes | memoryview) -> None:
+    """Write the bytes of a file, such as `encode_photo` gives, as `write_photo` does."""
+    path = Path(path).resolve()
+    with _replacing(path) as beside:
+        beside.write_bytes(data)
 
 
 def write_pixels(path: Path | str, pixels: Array) -> None:

@@ -12,7 +12,7 @@ wanted=$(cksum <pyproject.toml)
 if [[ $(cat "$NOTE" 2>/dev/null) != "$wanted" ]]; then
     echo "==> Installing what the tests need"
     "$BIN/python" -m pip install --quiet --disable-pip-version-check \
-        --constraint .venv/.install/constraints.txt --editable '.[test,bench]'
+        --constraint .venv/.install/constraints.txt --editable '.[test,bench,cluster]'
     echo "$wanted" >"$NOTE"
 fi
 

@@ -1,0 +1,299 @@
+"""A batch over a real scheduler and real workers, which come and go."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import time
+from typing import Any
+
+import psutil
+import pytest
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+QUICK = ["--iterations", "3", "--device", "cpu"]
+
+Grid = Any
+Archive = Any
+
+
+def test_sixty_photos_survive_lost_workers_and_a_lost_scheduler(
+    grid: Grid, archive: Archive
+) -> None:
+    archive.fill(60)
+    first, _ = grid.start_worker(), grid.start_worker()
+    batch = archive.start("out", "--cluster", grid.address)
+    archive.wait_until("out", 6, batch)
+    first.kill()  # killed with a photo in hand
+    grid.start_worker()
+    archive.wait_until("out", 16, batch)
+    grid.kill_scheduler()
+    for worker in grid.workers:
+        worker.kill()
+    time.sleep(2)
+    grid.start_scheduler()
+    late = [grid.start_worker(wait=False), grid.start_worker(wait=False)]
+    archive.wait_until("out", 36, batch)
+    late[0].kill()
+    grid.start_worker()
+
+    status, said = archive.end(batch)
+    assert status == 0, said
+    assert "cut off" in said
+    assert "is back" in said
+    done = archive.manifest("out")
+    assert sorted(record["photo"] for record in done) == archive.photos()
+    assert {record["outcome"] for record in done} == {"done"}
+
+    assert archive.run("alone")[0] == 0
+    assert archive.results("out") == archive.results("alone")
+    assert len(archive.results("out")) == 60
+
+
+def test_a_scheduler_that_is_cut_off_while_its_workers_stay(grid: Grid, archive: Archive) -> None:
+    """They notice, and come back by themselves where something starts them again."""
+    archive.fill(12)
+    grid.start_worker()
+    batch = archive.start("out", "--cluster", grid.address)
+    archive.wait_until("out", 3, batch)
+    grid.kill_scheduler()
+    grid.start_scheduler()
+    grid.start_worker(wait=False)
+    status, said = archive.end(batch)
+    assert status == 0, said
+    assert len(archive.manifest("out")) == 12
+
+
+def test_what_a_killed_batch_left_is_done_by_the_next_one(grid: Grid, archive: Archive) -> None:
+    archive.fill(12)
+    grid.start_worker()
+    batch = archive.start("out", "--cluster", grid.address)
+    archive.wait_until("out", 4, batch)
+    batch.kill()
+    batch.communicate()
+    done = len(archive.manifest("out"))
+    status, said = archive.run("out", "--cluster", grid.address)
+    assert status == 0, said
+    assert f"{12 - done} photos to restore, {done} done before" in said
+    assert sorted(record["photo"] for record in archive.manifest("out")) == archive.photos()
+
+
+def test_a_worker_that_its_nanny_starts_again_goes_on(grid: Grid, archive: Archive) -> None:
+    archive.fill(10)
+    nanny = grid.start_worker(nanny=True)
+    batch = archive.start("out", "--cluster", grid.address)
+    archive.wait_until("out", 3, batch)
+    inner = [
+        each
+        for each in psutil.Process(nanny.pid).children(recursive=True)
+        if "dip.batch_child" in each.cmdline()
+    ]
+    worker = inner[0].parent()
+    assert worker.pid != nanny.pid
+    worker.kill()
+    psutil.wait_procs([*inner, worker], timeout=20)
+    assert not inner[0].is_running()  # it does not outlive its worker
+    status, said = archive.end(batch)
+    assert status == 0, said
+    assert sorted(record["photo"] for record in archive.manifest("out")) == archive.photos()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+def test_workers_do_not_go_on_for_a_batch_that_is_gone(
+    grid: Grid, archive: Archive, number: int
+) -> None:
+    archive.fill(1)
+    worker = psutil.Process(grid.start_worker().pid)
+    batch = archive.start("out", "--cluster", grid.address, "--iterations", "1000000")
+    ends = time.monotonic() + 100
+    while not worker.children():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+    (fitting,) = worker.children()
+    time.sleep(5)
+    batch.send_signal(number)
+    status, said = archive.end(batch)
+    assert status == (130 if number == signal.SIGINT else -9), said
+    assert "Traceback" not in said
+    psutil.wait_procs([fitting], timeout=60)
+    assert not fitting.is_running()
+    assert worker.is_running()
+
+
+BLIND = (
+    "import pathlib\n"
+    "read = pathlib.Path.read_bytes\n"
+    "def blind(self):\n"
+    "    if self.suffix == '.jpg': raise FileNotFoundError(2, 'not here', str(self))\n"
+    "    return read(self)\n"
+    "pathlib.Path.read_bytes = blind\n"
+)
+
+
+def test_photos_travel_as_bytes_where_workers_cannot_read_them(
+    grid: Grid, archive: Archive
+) -> None:
+    """This worker has no eyes for the folder: it opens nothing that is called p*.jpg."""
+    archive.fill(4)
+    grid.start_worker(environment=archive.environment_with(BLIND))
+    status, said = archive.run("out", "--cluster", grid.address)
+    assert status == 0, said
+    assert "shared disk" not in said
+    assert archive.run("alone")[0] == 0
+    assert archive.results("out") == archive.results("alone")
+    hashes = [
+        [
+            (each["photo"], each["photo_sha256"], each["mask_sha256"])
+            for each in sorted(archive.manifest(name), key=lambda record: str(record["photo"]))
+        ]
+        for name in ("out", "alone")
+    ]
+    assert hashes[0] == hashes[1]
+
+
+def test_a_blind_worker_that_comes_later_is_sent_bytes(grid: Grid, archive: Archive) -> None:
+    archive.fill(10)
+    seeing = grid.start_worker()
+    batch = archive.start("out", "--cluster", grid.address)
+    archive.wait_until("out", 2, batch)
+    grid.start_worker(environment=archive.environment_with(BLIND))
+    seeing.kill()
+    status, said = archive.end(batch)
+    assert status == 0, said
+    assert len(archive.manifest("out")) == 10
+
+
+# --- What is refused ----------------------------------------------------------------------------
+
+
+OTHER_VERSION = "import dip\ndip.__version__ = '9.9.9'\n"
+WITHOUT_DIP = (
+    "import sys\n"
+    "class Without:\n"
+    "    def find_spec(self, name, path=None, target=None):\n"
+    "        if name.partition('.')[0] == 'dip':\n"
+    "            raise ModuleNotFoundError(\"No module named 'dip'\", name='dip')\n"
+    "sys.meta_path.insert(0, Without())\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [(OTHER_VERSION, "dip 9.9.9"), (WITHOUT_DIP, "No module named 'dip'")],
+    ids=["another version", "no dip"],
+)
+def test_workers_that_will_not_do_are_named_before_the_first_photo(
+    grid: Grid, archive: Archive, code: str, says: str
+) -> None:
+    archive.fill(2)
+    grid.start_worker()
+    grid.start_worker(environment=archive.environment_with(code))
+    status, said = archive.run("out", "--cluster", grid.address)
+    assert status == 9
+    assert says in said
+    assert archive.manifest("out") == []
+
+
+@pytest.mark.parametrize("code", [OTHER_VERSION, WITHOUT_DIP], ids=["another version", "no dip"])
+def test_workers_that_come_later_and_will_not_do_are_given_nothing(
+    grid: Grid, archive: Archive, code: str
+) -> None:
+    archive.fill(14)
+    grid.start_worker()
+    slowly = ["--iterations", "40"]
+    batch = archive.start("out", "--cluster", grid.address, *slowly)
+    archive.wait_until("out", 2, batch)
+    grid.start_worker(environment=archive.environment_with(code))
+    status, said = archive.end(batch)
+    assert status == 0, said
+    assert "is given nothing" in said
+    assert len(archive.manifest("out")) == 14
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_nobody_at_the_address(archive: Archive) -> None:
+    archive.fill(1)
+    address = f"tcp://127.0.0.1:{unused_port()}"
+    status, said = archive.run("out", "--cluster", address)
+    assert status == 9
+    assert "No Dask scheduler answers" in said
+
+
+def test_a_cluster_without_a_gpu_is_not_given_photos_that_need_one(
+    grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.fill(3)
+    grid.start_worker()
+    status, said = archive.run("out", "--cluster", grid.address, "--resources", "GPU=1")
+    assert status == 9
+    assert "no workers with GPU=1" in said
+    grid.start_worker("--resources", "GPU=1", "--name", "has-one")
+    status, said = archive.run("out", "--cluster", grid.address, "--resources", "GPU=1")
+    assert status == 0, said
+    assert "1 photos at a time" in said
+    assert "restore_here" not in grid.log("worker0")
+
+
+# --- What goes wrong ----------------------------------------------------------------------------
+
+
+def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive: Archive) -> None:
+    archive.fill(5)
+    crashing = archive.environment_with(
+        "import sys\n"
+        "if 'dip.batch_child' in sys.orig_argv:\n"
+        "    import os, signal\n"
+        "    from dip import image_io\n"
+        "    decode = image_io.decode_photo\n"
+        "    def crash(data, name='image', *rest):\n"
+        "        if 'p002' in name: os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "        return decode(data, name, *rest)\n"
+        "    image_io.decode_photo = crash\n",
+    )
+    worker = grid.start_worker(environment=crashing)
+    status, said = archive.run("out", "--cluster", grid.address)
+    assert status == 11
+    assert worker.poll() is None
+    outcomes = {each["photo"]: each for each in archive.manifest("out")}
+    assert [name for name, each in outcomes.items() if each["outcome"] == "failed"] == [
+        "box/p002.jpg"
+    ]
+    assert outcomes["box/p002.jpg"]["error"]["code"] == "process_died"
+    assert "SIGSEGV" in said
+
+
+def test_nobody_waits_for_a_worker_that_stands_still(
+    grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from dip import cli, cluster
+
+    monkeypatch.setattr(cluster, "LATE_AFTER_S", 5.0)
+    archive.fill(6)
+    still = grid.start_worker()
+    grid.start_worker()
+
+    def freeze() -> None:
+        ends = time.monotonic() + 100
+        while not archive.manifest("out") and time.monotonic() < ends:
+            time.sleep(0.05)
+        still.send_signal(signal.SIGSTOP)
+
+    freezing = threading.Thread(target=freeze)
+    freezing.start()
+    words = ["batch", str(archive.folder / "scans"), "--masks", str(archive.folder / "masks")]
+    began = time.monotonic()
+    status = cli.main(
+        [*words, "-o", str(archive.folder / "out"), "--cluster", grid.address, *QUICK]
+    )
+    freezing.join()
+    assert status == 0, capfd.readouterr().err
+    assert "is late" in capfd.readouterr().err
+    assert time.monotonic() - began < 120
+    assert len(archive.manifest("out")) == 6

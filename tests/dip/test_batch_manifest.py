@@ -1,0 +1,173 @@
+"""What the manifest knows, and what a torn one still tells."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dip.batch_listing import Item
+from dip.batch_manifest import Manifest, digest, digest_of_settings, stamp_of
+from dip.errors import OutputError
+
+SETTINGS = {"seed": 0, "preset": "fast", "max_memory_mb": 100}
+SETTINGS_HASH = digest_of_settings(SETTINGS, "png")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("scans", "masks", "out"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def put(root: Path, name: str = "a") -> Item:
+    """A photo, its mask and its result."""
+    (root / f"scans/{name}.jpg").write_bytes(b"photo of " + name.encode())
+    (root / f"masks/{name}.png").write_bytes(b"mask")
+    (root / f"out/{name}.png").write_bytes(b"result")
+    return Item(
+        photo=f"{name}.jpg", mask=str(root / f"masks/{name}.png"), output=f"{name}.png", form="png"
+    )
+
+
+def record(root: Path, item: Item, **other: Any) -> dict[str, Any]:
+    photo, mask = root / "scans" / item.photo, Path(item.mask or "")
+    return {
+        "photo": item.photo,
+        "mask": item.mask,
+        "output": item.output,
+        "outcome": "done",
+        "photo_sha256": digest(photo.read_bytes()),
+        "photo_stamp": stamp_of(photo),
+        "mask_sha256": digest(mask.read_bytes()),
+        "mask_stamp": stamp_of(mask),
+        "settings_sha256": SETTINGS_HASH,
+        "seconds": 1.5,
+        **other,
+    }
+
+
+def outcome(root: Path, item: Item, settings: str = SETTINGS_HASH) -> str | None:
+    manifest = Manifest(root / "out/manifest.jsonl")
+    return manifest.outcome_of(item, settings, root / "scans", root / "out")
+
+
+@pytest.fixture
+def item(root: Path) -> Item:
+    made = put(root)
+    manifest = Manifest(root / "out/manifest.jsonl")
+    manifest.append(record(root, made))
+    manifest.close()
+    return made
+
+
+def test_what_is_written_is_known_again(root: Path, item: Item) -> None:
+    assert outcome(root, item) == "done"
+    assert Manifest(root / "out/manifest.jsonl").seconds_with(SETTINGS_HASH) == [1.5]
+
+
+@pytest.mark.parametrize("which", ["scans/a.jpg", "masks/a.png"])
+def test_another_photo_or_mask_is_done_again(root: Path, item: Item, which: str) -> None:
+    (root / which).write_bytes(b"changed!")
+    assert outcome(root, item) is None
+
+
+def test_a_change_that_hides_behind_size_and_time_is_seen(root: Path, item: Item) -> None:
+    path = root / "scans/a.jpg"
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_mtime_ns == before.st_mtime_ns
+    assert outcome(root, item) is None
+
+
+def test_the_same_photo_with_another_time_is_not_done_again(root: Path, item: Item) -> None:
+    os.utime(root / "scans/a.jpg", (1, 1))
+    assert outcome(root, item) == "done"
+
+
+def test_a_result_that_is_gone_is_made_again(root: Path, item: Item) -> None:
+    (root / "out/a.png").unlink()
+    assert outcome(root, item) is None
+
+
+def test_other_settings_make_it_again_and_other_memory_does_not(root: Path, item: Item) -> None:
+    assert outcome(root, item, digest_of_settings({**SETTINGS, "seed": 1}, "png")) is None
+    assert outcome(root, item, digest_of_settings({**SETTINGS, "max_memory_mb": 5}, "png")) == (
+        "done"
+    )
+    assert digest_of_settings(SETTINGS, "tiff") != SETTINGS_HASH
+
+
+def test_a_mask_that_is_not_used_any_more_makes_it_again(root: Path, item: Item) -> None:
+    without = Item(photo=item.photo, mask=None, output=item.output, form="png")
+    assert outcome(root, without) is None
+
+
+@pytest.mark.parametrize("cut", [1, 10, 200])
+def test_a_torn_last_line_counts_as_not_written(root: Path, item: Item, cut: int) -> None:
+    path = root / "out/manifest.jsonl"
+    other = put(root, "b")
+    whole = path.read_bytes()
+    manifest = Manifest(path)
+    manifest.append(record(root, other))
+    manifest.close()
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert outcome(root, item) == "done"
+    # Without its line end only, it is whole: JSON tells.
+    assert outcome(root, other) == ("done" if cut == 1 else None)
+    again = Manifest(path)
+    again.append(record(root, other))
+    again.close()
+    assert outcome(root, other) == "done"
+    assert path.read_bytes().startswith(whole)
+
+
+@pytest.mark.parametrize("rubbish", [b"[]", b"null", b'{"format": 1}', b"\xff\x00", b"{}{}"])
+def test_rubbish_between_the_lines_is_passed_over(root: Path, item: Item, rubbish: bytes) -> None:
+    path = root / "out/manifest.jsonl"
+    path.write_bytes(rubbish + b"\n" + path.read_bytes())
+    assert outcome(root, item) == "done"
+
+
+def test_a_photo_is_in_it_once_after_it_was_done_again(root: Path, item: Item) -> None:
+    path = root / "out/manifest.jsonl"
+    other = put(root, "b")
+    manifest = Manifest(path)
+    manifest.append(record(root, other))
+    manifest.append(record(root, item, outcome="failed"))
+    assert len(path.read_text().splitlines()) == 3
+    assert [each["photo"] for each in manifest.latest()] == ["b.jpg", "a.jpg"]
+    manifest.close()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["photo"], line["outcome"]) for line in lines] == [
+        ("b.jpg", "done"),
+        ("a.jpg", "failed"),
+    ]
+    assert sorted(each.name for each in (root / "out").iterdir()) == [
+        "a.png", "b.png", "manifest.jsonl",
+    ]  # fmt: skip
+
+
+def test_a_manifest_of_a_newer_program_is_left_alone(root: Path) -> None:
+    path = root / "out/manifest.jsonl"
+    path.write_text('{"format": 99}\n')
+    with pytest.raises(OutputError, match="newer"):
+        Manifest(path)
+    assert path.read_text() == '{"format": 99}\n'
+
+
+def test_a_full_disk_is_said(root: Path, item: Item, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    manifest = Manifest(root / "out/manifest.jsonl")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="No space left"):
+        manifest.append(record(root, item))
+    manifest.close()
