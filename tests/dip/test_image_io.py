@@ -350,9 +350,16 @@ def test_what_is_transparent_in_a_mask_is_not_restored() -> None:
     assert coverage[10:].min() == 1
 
 
-def test_a_coloured_mask_is_refused() -> None:
-    mask = np.zeros((20, 20, 3), dtype=np.uint8)
-    mask[5:10, 5:10, 0] = 255
+def test_a_mask_keeps_no_more_than_its_one_channel_in_memory() -> None:
+    mask = decode_mask(encode_photo(np.full((20, 20, 3), 255, np.uint8), "png"))
+    assert mask.base is None
+    assert mask.flags.c_contiguous
+
+
+@pytest.mark.parametrize("top", [5, 600])  # it is looked through strip by strip
+def test_a_coloured_mask_is_refused(top: int) -> None:
+    mask = np.zeros((700, 20, 3), dtype=np.uint8)
+    mask[top : top + 5, 5:10, 0] = 255
     with pytest.raises(MaskError, match="The mask has colours"):
         decode_mask(encode_photo(mask, "png"), "painted.png")
 
