@@ -5,6 +5,7 @@ What the README says of quality and time is this module's doing, and a test hold
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,13 @@ def readme_table(figures: dict[str, Any]) -> str:
     name = "research" if "research" in figures["sets"] else "own"
     whose = {"research": "Research images", "own": "The cases of `make_cases.py`"}[name]
     seeds = ", ".join(map(str, figures["seeds"]))
+    said = (
+        f"The default preset on {measured_on(figures)}. {whose}, measured with `dip bench`: PSNR "
+        "over the restored pixels alone, in dB, and the seconds of the whole process, start-up "
+        f"included; medians of seeds {seeds}."
+    )
     lines = [
-        f"The default preset on {measured_on(figures)}. {whose}, measured with `dip bench`: PSNR",
-        "over the restored pixels alone, in dB, and the seconds of the whole process, start-up",
-        f"included; medians of seeds {seeds}.",
+        *textwrap.wrap(said, 100),
         "",
         "| damage | U-Net | SegNet | OpenCV, the better of two | biharmonic |",
         "| --- | --- | --- | --- | --- |",

@@ -107,23 +107,30 @@ def test_other_settings_start_anew(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "last", "passed"),
+    ("name", "last", "time", "memory"),
     [
-        ("image", {"megapixels": 100.0, "seconds_but_files": 12.0}, True),
-        ("image", {"megapixels": 100.0, "seconds_but_files": 13.0}, False),
-        ("writing", {"damaged_kpx": 15.0, "seconds_but_files": 100.0}, True),
-        ("writing", {"damaged_kpx": 15.0, "seconds_but_files": 120.0}, False),
-        ("regions", {"regions": 10, "seconds_but_files": 100.0}, True),
-        ("regions", {"regions": 10, "seconds_but_files": 100.0, "peak_memory_mb": 2e3}, False),
-        ("limit", {"bits": 16, "peak_memory_mb": 3990.0}, True),
-        ("limit", {"bits": 16, "peak_memory_mb": 4010.0}, False),
+        ("image", {"megapixels": 100.0, "seconds_but_files": 12.0}, True, True),
+        ("image", {"megapixels": 100.0, "seconds_but_files": 13.0}, False, True),
+        ("image", {"megapixels": 100.0, "peak_memory_mb": 1100.0}, True, False),
+        ("writing", {"damaged_kpx": 15.0, "seconds_but_files": 100.0}, True, True),
+        ("writing", {"damaged_kpx": 15.0, "seconds_but_files": 120.0}, False, True),
+        ("hole", {"damaged_kpx": 15.0, "peak_memory_mb": 9000.0}, True, False),
+        ("regions", {"regions": 10, "seconds_but_files": 100.0}, True, True),
+        ("regions", {"regions": 10, "peak_memory_mb": 2000.0}, True, False),
     ],
 )
-def test_a_promise_is_judged_by_the_first_point_and_the_last(name, last, passed):
+def test_time_and_memory_are_judged_by_the_first_point_and_the_last(name, last, time, memory):
     report = made_up_report(name, made_up_point(), made_up_point(**last))
+    found = list(findings(report))
+    assert [finding["passed"] for finding in found] == [time, memory]
+    assert all(finding["says"].startswith(report["series"][name]["title"]) for finding in found)
+
+
+@pytest.mark.parametrize(("peak_mb", "passed"), [(3990.0, True), (4010.0, False)])
+def test_the_largest_photos_must_stay_below_the_limit_of_memory(peak_mb, passed):
+    report = made_up_report("limit", made_up_point(), made_up_point(peak_memory_mb=peak_mb))
     (finding,) = findings(report)
     assert finding["passed"] is passed
-    assert finding["says"].startswith(report["series"][name]["title"])
 
 
 def test_one_point_promises_nothing():
