@@ -152,10 +152,8 @@ SIZES = {1: (1224, 816), 6: (3000, 2000), 24: (6000, 4000), 100: (12288, 8192)}
 
 def series(*, quick: bool) -> dict[str, Series]:
     """Say what is measured; quick: the same with the smallest points only, in a minute."""
-    sizes = {"tiny": (640, 448), "small": (1224, 816)} if quick else SIZES
-    middle = sizes["small"] if quick else SIZES[6]
-    wide = sizes["small"] if quick else SIZES[24]
-    largest = sizes["small"] if quick else SIZES[100]
+    sizes = [(640, 448), (1224, 816)] if quick else list(SIZES.values())
+    middle, wide, largest = [sizes[-1]] * 3 if quick else sizes[1:]
     counts = (1, 2) if quick else (1, 5, 10, 25, 50)
     blocks_px = (96, 192) if quick else (200, 400, 600, 800, 1200)
     sides_px = (32, 48) if quick else (50, 100, 150, 200, 300)
@@ -165,9 +163,7 @@ def series(*, quick: bool) -> dict[str, Series]:
             title="One scratch in ever larger photos",
             x="megapixels",
             x_label="megapixels of the photo",
-            points=[
-                Point(size=size, damage=partial(scratches, count=1)) for size in sizes.values()
-            ],
+            points=[Point(size=size, damage=partial(scratches, count=1)) for size in sizes],
             promise="flat but for reading and writing",
         ),
         "writing": Series(
