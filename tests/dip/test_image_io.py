@@ -19,6 +19,7 @@ import pyvips
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from skimage.data import astronaut
 
 from dip import image_io
 from dip.errors import DipError, ImageTooLarge, InputError, MaskError, OutputError
@@ -112,6 +113,11 @@ def test_memory_and_file_hold_the_same(tmp_path: Path, form: str) -> None:
     write_photo(tmp_path / f"photo.{form}", pixels)
     from_memory = decode_photo(encode_photo(pixels, form)).pixels
     np.testing.assert_array_equal(from_memory, read_photo(tmp_path / f"photo.{form}").pixels)
+
+
+def test_a_photo_makes_a_png_of_less_than_three_fifths_of_its_samples() -> None:
+    photo = astronaut()
+    assert len(encode_photo(photo, "png")) < 0.6 * photo.nbytes
 
 
 def test_jpeg_keeps_full_colour_resolution(tmp_path: Path) -> None:
