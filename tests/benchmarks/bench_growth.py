@@ -285,8 +285,8 @@ def run(
 def in_short(point: dict[str, Any]) -> str:
     """Say in one line what a run took."""
     return (
-        f"{point['seconds']:.1f} s, {point['seconds_but_files']:.1f} without reading and writing; "
-        f"{point['peak_memory_mb']:.0f} MB"
+        f"{point['seconds']:.1f} s, {point['seconds_but_files']:.1f} without reading and writing "
+        f"(CPU {point['cpu_s']:.1f} s); {point['peak_memory_mb']:.0f} MB"
     )
 
 
@@ -332,16 +332,17 @@ def findings(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def table(report: dict[str, Any]) -> str:
     """Lay out every point as a Markdown table."""
     lines = [
-        "| | megapixels | damaged, thousand px | regions | seconds | without files | "
+        "| | megapixels | damaged, thousand px | regions | seconds | without files | of the CPU | "
         "before the fit | peak MB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in report["series"].values():
         for point in each["points"]:
             lines.append(
                 f"| {each['title']} | {point['megapixels']:.3g} | {point['damaged_kpx']:.3g} | "
                 f"{point['regions']} | {point['seconds']:.1f} | "
-                f"{point['seconds_but_files']:.1f} | {point['planning_s']:.2f} | "
+                f"{point['seconds_but_files']:.1f} | {point['cpu_s']:.1f} | "
+                f"{point['planning_s']:.2f} | "
                 f"{point['peak_memory_mb']:.0f} |"
             )
     return "\n".join(lines)

@@ -20,6 +20,7 @@ def made_up_point(**figures):
         "seconds": 12.0,
         "seconds_but_files": 10.0,
         "planning_s": 0.5,
+        "cpu_s": 18.0,
         "peak_memory_mb": 800.0,
         **figures,
     }
@@ -84,6 +85,7 @@ def test_a_point_is_measured_once_and_kept(tmp_path, monkeypatch):
     assert 0 < parts < figures["seconds"]
     assert figures["seconds_but_files"] < figures["seconds"]
     assert 100 < figures["peak_memory_mb"] < 4000
+    assert figures["cpu_s"] > 0.5
 
     def never(*_):
         raise AssertionError("it was measured again")
