@@ -11,18 +11,17 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dip.arguments import add_fit_arguments, settings_from
+from dip.circumstances import machine, versions
 from dip.config import NETWORKS, Settings
 from dip.errors import InputError, SettingError
 from dip.presets import PRESETS
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 BEST_PSNR_DB = 99.0  # a perfect result: JSON has no infinity
-PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "opencv-python-headless")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +101,7 @@ def run(args: argparse.Namespace) -> int:
         for measured in measure(cases, wanted):
             report["cases"][measured.case.name] = measured.figures
             report["targets"] = bench_report.judge(report, targets)
+            report["not_judged"] = len(targets) - len(report["targets"])
             if args.json is not None:
                 write_json(args.json, report)
             if args.sheet is not None:
@@ -293,7 +292,7 @@ def measure_run(measured: Measured, settings: Settings, photo: Path, mask: Path)
     """Restore in a child process; return its figures, or its error."""
     import numpy as np
 
-    from dip.bench_worker import RECONSTRUCTION, RESULT
+    from dip.bench_worker import RECONSTRUCTION, RESULT, read_previews
     from dip.device import environment_for_cpu
     from dip.image_io import read_photo
 
@@ -301,7 +300,7 @@ def measure_run(measured: Measured, settings: Settings, photo: Path, mask: Path)
     with tempfile.TemporaryDirectory(dir=photo.parent) as place:
         folder = Path(place)
         command = [sys.executable, "-m", "dip.bench_worker", str(photo), str(mask), str(folder)]
-        began = time.perf_counter()
+        began, began_at_s = time.perf_counter(), time.time()
         child = subprocess.run(
             [*command, json.dumps(asdict(settings))],
             env={**environment_for_cpu(), **os.environ},
@@ -321,13 +320,44 @@ def measure_run(measured: Measured, settings: Settings, photo: Path, mask: Path)
             return {**named, "error": report["error"]}
         result = without_alpha(read_photo(folder / RESULT).pixels)
         raw = np.load(folder / RECONSTRUCTION).reshape(measured.truth.shape)
+        first_s = first_useful_s(measured, read_previews(folder), began_at_s)
     measured.results[settings.network, settings.preset, settings.seed] = result
     return {
         **named,
         "seconds": seconds,
+        "first_preview_seconds": first_s,
         **report,
         **score(measured, result, raw),
     }
+
+
+def first_useful_s(
+    measured: Measured,
+    previews: Iterable[tuple[float, tuple[slice, slice], npt.NDArray[Any]]],
+    began_at_s: float,
+) -> float | None:
+    """Return how long it took until a preview was of use.
+
+    Of use is one that comes nearer to the truth, under the mask, than the mean colour of the known
+    pixels around does.
+
+    Returns
+    -------
+    float or None
+        s, since the process was started; None where none was, or where there is no truth.
+    """
+    from dip.metrics import psnr_db
+
+    if not measured.case.truth:
+        return None
+    for at_s, index, pixels in previews:
+        truth, unknown = measured.truth[index], measured.unknown[index]
+        flat = truth.copy()
+        flat[unknown] = truth[~unknown].mean(axis=0)
+        shown = without_alpha(pixels).reshape(truth.shape)
+        if psnr_db(shown, truth, unknown) > psnr_db(flat, truth, unknown):
+            return at_s - began_at_s
+    return None
 
 
 def score(
@@ -384,40 +414,8 @@ def begin_report(wanted: Sequence[Settings]) -> dict[str, Any]:
         },
         "cases": {},
         "targets": [],
+        "not_judged": 0,
     }
-
-
-def versions() -> dict[str, str | None]:
-    """Return the versions of all that takes part, None for what is not installed."""
-    from dip import __version__
-
-    found: dict[str, str | None] = {"dip": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = None
-    return found
-
-
-def machine() -> dict[str, Any]:
-    """Describe the processor and the system, without naming the machine."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return {
-        "cpu": cpu_model(),
-        "cores": len(affinity(0)) if affinity else os.cpu_count(),
-        "system": platform.platform(terse=True),
-    }
-
-
-def cpu_model() -> str:
-    """Return the processor's name as its maker writes it, where the system tells."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def write_json(path: Path, report: dict[str, Any]) -> None:

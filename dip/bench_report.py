@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from dip.presets import PRESETS
 from dip.reference import METHODS, OPENCV_METHODS
-from dip.targets import METRICS, Target
+from dip.targets import BY_EYE, METRICS, Target
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,16 +35,16 @@ COLUMNS = (
     ("raw dB", "full_raw_psnr_db", ".2f"),
     ("SSIM", "ssim_around", ".3f"),
     ("texture", "texture_distance", ".2f"),
+    ("1st s", "first_preview_seconds", ".1f"),
     ("seconds", "seconds", ".1f"),
-    ("s/it", "seconds_per_iteration", ".3f"),
     ("its", "iterations", ".0f"),
     ("peak MB", "peak_memory_mb", ".0f"),
 )
 LEGEND = """\
 hole dB: PSNR of the unknown pixels.  full dB: of the whole picture.  raw dB: of the network's own
 output, known pixels not pasted back where it was fitted.  SSIM: at and around the unknown
-pixels.  texture: sliced Wasserstein distance, 0 is best.  seconds: start-up included.
-peak MB: of the whole process."""
+pixels.  texture: sliced Wasserstein distance, 0 is best.  seconds: of the whole process, start-up
+included.  1st s: until the first preview that is of use.  peak MB: of the whole process."""
 PANEL_PX = 340
 
 
@@ -53,9 +54,9 @@ def summarise(case: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     Returns
     -------
     dict
-        By network and preset: the median of every figure, `spread_db` (highest less lowest hole
-        PSNR; None for a single seed), `typical_seed` (the one of the median), and `error` where
-        a run has failed.
+        By network and preset: the median of every figure, `spread` (of every figure, its highest
+        less its lowest; empty for a single seed), `spread_db` (that of the hole PSNR, or None),
+        `typical_seed` (the one of the median), and `error` where a run has failed.
     """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in case["runs"]:
@@ -67,15 +68,16 @@ def _summarise_runs(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     failed = [run for run in runs if "error" in run]
     if failed:
         return {"error": failed[0]["error"], "typical_seed": None}
-    summary: dict[str, Any] = {"device": runs[0]["device"], "spread_db": None}
+    summary: dict[str, Any] = {"device": runs[0]["device"], "spread": {}}
     names = [figure for _, figure, _ in COLUMNS if figure != "spread_db"]
     for name in dict.fromkeys((*names, *METRICS)):
-        values = [run[name] for run in runs if run[name] is not None]
+        values = [run[name] for run in runs if run.get(name) is not None]
         summary[name] = statistics.median(values) if len(values) == len(runs) else None
+        if len(values) == len(runs) > 1:
+            summary["spread"][name] = max(values) - min(values)
     by_quality = sorted(runs, key=lambda run: run["hole_psnr_db"] or 0.0)
     summary["typical_seed"] = by_quality[(len(runs) - 1) // 2]["seed"]
-    if len(runs) > 1 and summary["hole_psnr_db"] is not None:
-        summary["spread_db"] = by_quality[-1]["hole_psnr_db"] - by_quality[0]["hole_psnr_db"]
+    summary["spread_db"] = summary["spread"].get("hole_psnr_db")
     return summary
 
 
@@ -89,7 +91,8 @@ def judge(report: dict[str, Any], targets: Sequence[Target]) -> list[dict[str, A
     -------
     list of dict
         The target's fields, the `bound` as a number, what was `reached` (None where the run
-        failed), and `passed`. A target whose rival was not measured is left out.
+        failed), its `spread` over the seeds (None for one), and `passed`. A target whose rival
+        was not measured is left out.
     """
     verdicts = []
     order = list(report["cases"])
@@ -104,11 +107,18 @@ def judge(report: dict[str, Any], targets: Sequence[Target]) -> list[dict[str, A
         if bound is None:
             continue
         reached = summary.get(target.metric)
-        passed = reached is not None and (
-            reached >= bound if target.at_most is None else reached <= bound
-        )
-        verdicts.append({**asdict(target), "bound": bound, "reached": reached, "passed": passed})
+        spread = summary.get("spread", {}).get(target.metric)
+        found = {"bound": bound, "reached": reached, "spread": spread}
+        verdicts.append({**asdict(target), **found, "passed": _passes(target, reached, bound)})
     return verdicts
+
+
+def _passes(target: Target, reached: float | None, bound: float) -> bool:
+    if reached is None:
+        return False
+    if target.at_most is not None:
+        return reached <= bound
+    return reached > bound if target.at_least in PRESETS else reached >= bound
 
 
 def _bound(
@@ -135,7 +145,7 @@ def _bound(
 def table(report: dict[str, Any]) -> str:
     """Lay out the report as plain text, at most 120 columns wide."""
     columns = [column for column in COLUMNS if _is_shown(column[1], report)]
-    heads = "".join(f"{head:>9}" for head, _, _ in columns)
+    heads = "".join(f"{head:>8}" for head, _, _ in columns)
     lines = [_circumstances(report)]
     for name, case in report["cases"].items():
         size = f"{case['width']} × {case['height']} px"
@@ -153,7 +163,10 @@ def table(report: dict[str, Any]) -> str:
             lines.append("  What lies under the mask is not the right answer: look at the sheet.")
     lines += ["", LEGEND]
     if report["targets"]:
-        lines += ["", *_verdict_lines(report["targets"])]
+        lines += ["", *_verdict_lines(report["targets"], report.get("not_judged", 0))]
+    for name, looks in BY_EYE.items():
+        if name in report["cases"]:
+            lines.append(f"  {'by eye':<12}{name:<18}{looks}? (--sheet draws it)")
     return "\n".join(lines)
 
 
@@ -199,21 +212,25 @@ def _rows(
 
 
 def _cell(value: float | None, form: str) -> str:
-    return f"{'–' if value is None else format(value, form):>9}"
+    return f"{'–' if value is None else format(value, form):>8}"
 
 
-def _verdict_lines(verdicts: Sequence[dict[str, Any]]) -> Iterator[str]:
+def _verdict_lines(verdicts: Sequence[dict[str, Any]], not_judged: int) -> Iterator[str]:
     reached = sum(verdict["passed"] for verdict in verdicts)
-    yield f"Targets: {reached} of {len(verdicts)} reached"
+    others = f"; {not_judged} more speak of what was not measured here" if not_judged else ""
+    yield f"Targets: {reached} of {len(verdicts)} reached{others}"
     for verdict in verdicts:
         mark = PASSED if verdict["passed"] else SHORT
         run = f"{NAMES[verdict['network']]}, {verdict['preset']}"
         figure = "failed" if verdict["reached"] is None else f"{verdict['reached']:.2f}"
+        spread = "" if verdict.get("spread") is None else f"(spread {verdict['spread']:.2f})"
         bound = f"at {'least' if verdict['at_most'] is None else 'most'} {verdict['bound']:.2f}"
+        if verdict["at_least"] in PRESETS:
+            bound = f"above {verdict['bound']:.2f}"
         rival = f" ({verdict['at_least']})" if isinstance(verdict["at_least"], str) else ""
         yield (
-            f"  {mark:<12}{verdict['case']:<18}{run:<20}{METRICS[verdict['metric']]:<20}"
-            f"{figure:>9}   {bound}{rival}"
+            f"  {mark:<12}{verdict['case']:<18}{run:<18}{METRICS[verdict['metric']]:<20}"
+            f"{figure:>9} {spread:<15}  {bound}{rival}"
         )
 
 

@@ -54,7 +54,7 @@ class Canvas:
     """
 
     def __init__(self, like: Array) -> None:
-        self._pixels = np.zeros_like(like)
+        self._pixels = np.zeros(like.shape, like.dtype)  # zeros_like writes to every page
         self._filled = np.zeros(like.shape[:2], dtype=bool)
         self._before: tuple[Box, Array, NDArray[np.bool_]] | None = None
 

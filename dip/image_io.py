@@ -136,6 +136,7 @@ _SUFFIXES = {
 }  # fmt: skip
 _SAMPLES = ("uchar", "ushort", "float")
 _FAILURES = (pyvips.Error, UnicodeDecodeError)  # the second: libvips quotes bytes of a name or file
+_ROWS = 256  # looked through at a time, so that 100 megapixels need no copies of themselves
 _COLOURS = ("b-w", "grey16", "srgb", "rgb", "rgb16", "scrgb", "multiband")
 
 
@@ -308,21 +309,33 @@ def _said_by(error: pyvips.Error | UnicodeDecodeError) -> str:
 def _gray(pixels: Array, name: str) -> Array:
     if pixels.ndim == 2:
         return pixels
-    alpha = pixels[:, :, -1] if pixels.shape[2] in (2, 4) else None
-    colour = pixels[:, :, :3] if pixels.shape[2] >= 3 else pixels[:, :, :1]
     full = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
-    visible = np.ones(pixels.shape[:2], dtype=bool) if alpha is None else alpha > 0
-    spread = np.ptp(colour.astype(np.float32), axis=2)[visible]
-    if spread.size and spread.max() > 0.04 * full:  # a JPEG's gray is not quite neutral
+    if pixels.shape[2] >= 3 and _has_colours(pixels, full):
         raise MaskError(
             f"{name}: The mask has colours.",
             "It must be gray: white where the image is to be restored, black elsewhere.",
         )
-    middle = colour[:, :, colour.shape[2] // 2]
-    if alpha is None:
-        return middle
-    opaque: Array = middle.astype(np.float32) / full * (alpha.astype(np.float32) / full)
+    middle = pixels[:, :, 1 if pixels.shape[2] >= 3 else 0]
+    if not _has_alpha(pixels):
+        return middle.copy()  # a view would keep the other channels in memory
+    opaque: Array = middle.astype(np.float32) / np.float32(full)
+    opaque *= pixels[:, :, -1].astype(np.float32) / np.float32(full)
     return opaque
+
+
+def _has_colours(pixels: Array, full: int) -> bool:
+    """Whether the channels of any pixel that can be seen differ."""
+    for top in range(0, len(pixels), _ROWS):
+        rows = pixels[top : top + _ROWS]
+        # Copied first: numpy is twenty times slower where neighbours are three bytes apart.
+        bands = np.ascontiguousarray(np.moveaxis(rows[:, :, :3], 2, 0))
+        spread = bands.max(axis=0) - bands.min(axis=0)
+        coloured = spread > 0.04 * full  # a JPEG's gray is not quite neutral
+        if _has_alpha(pixels):
+            coloured &= rows[:, :, -1] > 0
+        if coloured.any():
+            return True
+    return False
 
 
 # --- Metadata -----------------------------------------------------------------------------------
@@ -433,7 +446,8 @@ def _raw_entries(file: IO[bytes], start: int) -> dict[int, bytes]:
 
 _LARGEST_SIDE_PX = {"jpeg": 65_535, "webp": 16_383}
 _SAVING: dict[str, dict[str, Any]] = {
-    "png": {"compression": 6},
+    # Differences of neighbouring rows: photos 10 to 30 % smaller, in the same time.
+    "png": {"compression": 6, "filter": "up"},
     "tiff": {"compression": "deflate", "predictor": "horizontal"},
     # Lossless, with the colours behind full transparency.
     "webp": {"lossless": True, "exact": True, "effort": 4},

@@ -126,7 +126,9 @@ def _fractions(mask: Array) -> Coverage:
     if mask.dtype == np.bool_:
         return mask.astype(np.float32)
     if np.issubdtype(mask.dtype, np.unsignedinteger):
-        return mask.astype(np.float32) / np.float32(np.iinfo(mask.dtype).max)
+        full = np.float32(np.iinfo(mask.dtype).max)
+        fractions: Coverage = np.divide(mask, full, dtype=np.float32)  # no copy on the way
+        return fractions
     if not np.issubdtype(mask.dtype, np.floating):
         raise MaskError(f"The mask's samples are {mask.dtype}.", "Use 8 or 16 bit.")
     if not (np.isfinite(mask).all() and mask.min() >= 0 and mask.max() <= 1):
@@ -137,7 +139,8 @@ def _fractions(mask: Array) -> Coverage:
 
 
 def _checked(coverage: Coverage) -> Coverage:
-    coverage = np.where(coverage > UNKNOWN_ABOVE, coverage, np.float32(0))
+    """Fractions of this module's own making, in their place without what is too faint to count."""
+    coverage *= coverage > UNKNOWN_ABOVE
     unknown = np.count_nonzero(coverage)
     if unknown == 0:
         raise MaskEmpty(

@@ -228,6 +228,8 @@ def draw_curves(
     title: str,
     x_label: str,
     logarithmic: bool = False,
+    from_zero: bool = False,
+    dots: bool = False,
 ) -> Image.Image:
     """Draw curves over one pair of axes.
 
@@ -237,6 +239,10 @@ def draw_curves(
         Points that are not finite, or not positive on a logarithmic axis, are left out.
     size : (width, height)
         px
+    from_zero : bool
+        Whether the axis begins at 0, so that what is flat looks flat.
+    dots : bool
+        Whether each point is marked: where there are few, and the line between them is a guess.
     """
     width, height = size
     page = Image.new("RGB", size, PAPER)
@@ -254,9 +260,12 @@ def draw_curves(
     to_axis = math.log10 if logarithmic else float
     values = [to_axis(y) for points in drawn for _, y in points]
     low, high = min(values), max(values)
+    if from_zero and not logarithmic:
+        low = min(0.0, low)
     if high - low < 1e-9:
         low, high = low - 0.5, high + 0.5
-    low, high = low - 0.04 * (high - low), high + 0.04 * (high - low)
+    below = 0.0 if from_zero else 0.04 * (high - low)
+    low, high = low - below, high + 0.04 * (high - low)
     last_x = max(points[-1][0] for points in drawn if points)
 
     def across(x: float) -> float:
@@ -280,8 +289,8 @@ def draw_curves(
     pen = ImageDraw.Draw(large)
     for curve, points in zip(curves, drawn, strict=True):
         path = [(SMOOTHING * across(x), SMOOTHING * up(to_axis(y))) for x, y in points]
-        if len(path) == 1:
-            (x, y), radius = path[0], 3 * SMOOTHING
+        radius = 3 * SMOOTHING
+        for x, y in path if dots or len(path) == 1 else ():
             pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=curve.colour)
         pen.line(path, fill=curve.colour, width=2 * SMOOTHING, joint="curve")
     page = large.resize(size, Image.Resampling.BOX)

@@ -183,9 +183,9 @@ def _damage_boxes(unknown: NDArray[np.bool_]) -> list[Box]:
     height, width = unknown.shape
     rows = np.arange(0, height, _BLOCK_PX)
     columns = np.arange(0, width, _BLOCK_PX)
-    blocks = np.logical_or.reduceat(
-        np.logical_or.reduceat(unknown, rows, axis=0), columns, axis=1
-    )  # fmt: skip
+    # Row by row of blocks: reduceat along columns takes sixty times as long.
+    strips = np.stack([unknown[row : row + _BLOCK_PX].any(axis=0) for row in rows])
+    blocks = np.logical_or.reduceat(strips, columns, axis=1)
     labels, _ = ndimage.label(blocks, structure=np.ones((3, 3), dtype=int))
     boxes = []
     for row_slice, column_slice in ndimage.find_objects(labels):

@@ -136,16 +136,18 @@ class Restoration:
         self._image = _checked(image)
         self._alpha = self._image.shape[2] in (2, 4)
         self._make_opaque = mask is None
-        self._coverage = (
+        coverage = (
             coverage_from_alpha(self._image)
             if mask is None
             else coverage_from(mask, self._image.shape)
         )
-        self._unknown = unknown_from(self._coverage)
+        self._unknown = unknown_from(coverage)
         self._check_finite()
         self._compute = device.choose(self.settings.device)
         torch.set_num_threads(self.settings.threads or device.cores())
         self.regions, self.notes = self._plan()
+        # Of each region's box alone: the coverage of 100 megapixels would hold 400 MB.
+        self._coverage = {region: coverage[region.box.slices].copy() for region in self.regions}
         self.iterations = sum(
             self._recipe(region.damage).total_iterations for region in self.regions
         )
@@ -195,7 +197,8 @@ class Restoration:
             self._canvas.lay(self._region, fill, provisional=True)
         fills = []
         for region in self.regions:
-            pixels, coverage = self._canvas.take(region.core, self._coverage[region.core.slices])
+            within = region.core.within(region.box)
+            pixels, coverage = self._canvas.take(region.core, self._coverage[region][within])
             if coverage.any():
                 fills.append(Fill(box=region.core, pixels=pixels, coverage=coverage))
         return fills
@@ -207,7 +210,7 @@ class Restoration:
             pixels = self._image[region.box.slices].copy()
         else:
             pixels = self._samples(self._output(region, self._fit), region)
-        return Fill(box=region.box, pixels=pixels, coverage=self._coverage[region.box.slices])
+        return Fill(box=region.box, pixels=pixels, coverage=self._coverage[region])
 
     def reconstruction(self) -> NDArray[np.float32]:
         """The raw output of the networks where they were fitted, the input elsewhere.

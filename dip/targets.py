@@ -23,12 +23,19 @@ METRICS = {
     "ssim_around": "SSIM around",
     "texture_distance": "texture distance",
     "seconds": "seconds",
+    "first_preview_seconds": "first preview, s",
     "fit_seconds": "seconds of fitting",
     "peak_memory_mb": "peak MB",
 }
 """The figures of a run that a target may bound, and what they are called on screen."""
 
 RIVALS = ("opencv", "biharmonic", *PRESETS)
+
+BY_EYE = {
+    "library": "it looks like shelves, not like smears",
+    "vase": "wall, door and table go on, and there is no ghost",
+}
+"""What no figure can judge: whoever reads the report looks at the sheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +50,7 @@ class Target:
         A name in `METRICS`; with several seeds the median is judged.
     at_least : float or str, optional
         A number, or the name of a rival whose figure must be reached: 'opencv' (the better of its
-        two), 'biharmonic', or another preset of the same network.
+        two), 'biharmonic', or another preset of the same network, which must be surpassed.
     at_most : float, optional
     device : str, optional
         'cpu', 'cuda' or 'mps' where the promise is about that device only.
@@ -161,9 +168,10 @@ def _table() -> tuple[Target, ...]:
                 )
         for case in _HALVES:
             table.append(target(case, "balanced", "seconds", network, at_most=300, device="cpu"))
-    for case in _HOLES:
-        table.append(target(case, "fast", "seconds", at_most=15, device="cpu"))
     for case in _HOLES + _HALVES:
+        # Start-up included: before it there is nothing to see.
+        table.append(target(case, "balanced", "first_preview_seconds", at_most=3))
+        table.append(target(case, "fast", "seconds", at_most=15, device="cpu"))
         table.append(target(case, "fast", "hole_psnr_db", at_least="opencv"))
         table.append(target(case, "best", "hole_psnr_db", at_least="balanced"))
         table.append(target(case, "best", "seconds", at_most=600, device="cpu"))

@@ -4,6 +4,7 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -121,6 +122,8 @@ def test_every_run_has_all_its_figures(outcome):
         assert run["texture_distance"] > 0
         assert run["seconds"] > run["fit_seconds"] >= 3 * run["seconds_per_iteration"] * 0.99
         assert run["peak_memory_mb"] > 50
+        first_s = run["first_preview_seconds"]  # three iterations may show nothing of use
+        assert first_s is None or run["first_step_seconds"] < first_s < run["seconds"]
 
 
 def test_the_classical_methods_and_the_published_figures_stand_beside(outcome):
@@ -286,6 +289,7 @@ def made_up_run(**figures):
         "ssim_around": 0.9,
         "texture_distance": 0.5,
         "seconds": 50.0,
+        "first_preview_seconds": 2.5,
         "fit_seconds": 45.0,
         "seconds_per_iteration": 0.2,
         "iterations": 225,
@@ -351,6 +355,51 @@ def test_one_preset_can_be_a_rival_of_another():
     assert verdict(report, at_least="best") is False
 
 
+def test_a_rival_preset_must_be_surpassed_and_opencv_only_reached():
+    report = made_up_report(made_up_run(), made_up_run(preset="best"))
+    assert verdict(report, preset="best", at_least="balanced") is False
+    assert verdict(made_up_report(made_up_run(hole_psnr_db=29.0)), at_least="opencv") is True
+
+
+def test_what_was_not_measured_is_counted_and_what_only_eyes_can_judge_is_asked():
+    report = made_up_report()
+    report["targets"] = bench_report.judge(
+        report,
+        [Target(case="face", network="unet", preset="balanced", metric="seconds", at_most=60)],
+    )
+    report["not_judged"] = 12
+    text = bench_report.table(report)
+    assert "1 of 1 reached; 12 more speak of what was not measured here" in text
+    assert "by eye" not in text
+    report["cases"]["vase"] = report["cases"].pop("face")
+    assert "no ghost?" in bench_report.table(report)
+
+
+def test_a_preview_is_of_use_once_it_is_nearer_than_one_flat_colour(measured):
+    truth, unknown = measured.truth, measured.unknown
+    everywhere = slice(0, 64), slice(0, 64)
+    black, good = np.zeros_like(truth), truth.copy()
+    good[unknown] //= 2
+    good[unknown] += truth[unknown] // 3
+    previews = [(101.0, everywhere, black), (102.5, everywhere, good), (104.0, everywhere, truth)]
+    assert bench.first_useful_s(measured, previews, 100.0) == 2.5
+    assert bench.first_useful_s(measured, previews[:1], 100.0) is None
+
+
+def test_previews_come_back_with_their_place_and_time(tmp_path):
+    photo = np.tile(np.arange(64, dtype=np.uint8)[:, None], (1, 600))
+    unknown = np.zeros(photo.shape, dtype=bool)
+    unknown[30:34, 560:580] = True
+    paths = bench.write_damaged(photo, unknown, tmp_path)
+    before = time.time()
+    bench_worker.restore(*paths, tmp_path, {"preset": "fast", "iterations": 2, "threads": 1})
+    first, second = bench_worker.read_previews(tmp_path)
+    assert before < first[0] <= second[0] < time.time()
+    assert np.abs(photo[first[1]] - first[2][..., 0].astype(int))[~unknown[first[1]]].mean() > 0
+    assert first[1][1].start > 400
+    assert first[2].shape[:2] == photo[first[1]].shape
+
+
 def test_of_several_seeds_the_median_counts_and_the_spread_is_shown():
     runs = [made_up_run(seed=n, hole_psnr_db=p) for n, p in enumerate((30.4, 29.0, 30.1))]
     report = made_up_report(*runs)
@@ -358,6 +407,12 @@ def test_of_several_seeds_the_median_counts_and_the_spread_is_shown():
     assert summary["hole_psnr_db"] == 30.1
     assert summary["typical_seed"] == 2
     assert summary["spread_db"] == pytest.approx(1.4)
+    target = Target(
+        case="face", network="unet", preset="balanced", metric="hole_psnr_db", at_least=30
+    )
+    report["targets"] = bench_report.judge(report, [target])
+    assert "(spread 1.40)" in bench_report.table(report)
+    assert max(map(len, bench_report.table(report).splitlines()[1:])) <= 120
     assert verdict(report, at_least=30.0) is True
     row = next(line for line in bench_report.table(report).splitlines() if "U-Net" in line)
     assert "30.10" in row

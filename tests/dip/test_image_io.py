@@ -19,6 +19,7 @@ import pyvips
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from skimage.data import astronaut
 
 from dip import image_io
 from dip.errors import DipError, ImageTooLarge, InputError, MaskError, OutputError
@@ -112,6 +113,11 @@ def test_memory_and_file_hold_the_same(tmp_path: Path, form: str) -> None:
     write_photo(tmp_path / f"photo.{form}", pixels)
     from_memory = decode_photo(encode_photo(pixels, form)).pixels
     np.testing.assert_array_equal(from_memory, read_photo(tmp_path / f"photo.{form}").pixels)
+
+
+def test_a_photo_makes_a_png_of_less_than_three_fifths_of_its_samples() -> None:
+    photo = astronaut()
+    assert len(encode_photo(photo, "png")) < 0.6 * photo.nbytes
 
 
 def test_jpeg_keeps_full_colour_resolution(tmp_path: Path) -> None:
@@ -350,9 +356,16 @@ def test_what_is_transparent_in_a_mask_is_not_restored() -> None:
     assert coverage[10:].min() == 1
 
 
-def test_a_coloured_mask_is_refused() -> None:
-    mask = np.zeros((20, 20, 3), dtype=np.uint8)
-    mask[5:10, 5:10, 0] = 255
+def test_a_mask_keeps_no_more_than_its_one_channel_in_memory() -> None:
+    mask = decode_mask(encode_photo(np.full((20, 20, 3), 255, np.uint8), "png"))
+    assert mask.base is None
+    assert mask.flags.c_contiguous
+
+
+@pytest.mark.parametrize("top", [5, 600])  # it is looked through strip by strip
+def test_a_coloured_mask_is_refused(top: int) -> None:
+    mask = np.zeros((700, 20, 3), dtype=np.uint8)
+    mask[top : top + 5, 5:10, 0] = 255
     with pytest.raises(MaskError, match="The mask has colours"):
         decode_mask(encode_photo(mask, "png"), "painted.png")
 

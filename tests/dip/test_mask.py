@@ -44,6 +44,15 @@ def test_the_threshold_is_the_documented_one(level: int, unknown: bool) -> None:
     assert unknown_from(coverage_from(mask, mask.shape))[20, 20] == unknown
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_mask_is_left_as_it_was(dtype: str) -> None:
+    full = 1 if dtype == "float32" else np.iinfo(dtype).max
+    mask = np.tile(np.linspace(0, full, 32), (32, 1)).astype(dtype)
+    before = mask.copy()
+    coverage_from(mask, mask.shape)
+    np.testing.assert_array_equal(mask, before)
+
+
 def test_both_sizes_are_named_when_they_differ() -> None:
     with pytest.raises(MaskSizeMismatch, match=r"30×20 px.*64×48 px"):
         coverage_from(np.ones((20, 30)), (48, 64, 3))

@@ -112,6 +112,18 @@ def test_curves_of_every_kind_are_drawn_in_their_colour(values, logarithmic):
     assert BLUE in colours_of(drawn.crop((64, 40, 392, 190)))
 
 
+def test_what_is_flat_looks_flat_where_the_axis_begins_at_zero():
+    def height_of(**style):
+        curve = Curve("s", [(1.0, 100.0), (2.0, 101.0)], BLUE)
+        drawn = np.asarray(draw_curves([curve], (400, 240), title="s", x_label="MP", **style))
+        rows = np.flatnonzero((drawn[40:190, 64:392] == BLUE).all(axis=-1).any(axis=1))
+        return np.ptp(rows)
+
+    assert height_of() > 100
+    assert height_of(from_zero=True) < 10
+    assert height_of(from_zero=True, dots=True) > height_of(from_zero=True)
+
+
 @pytest.mark.parametrize("points", [[], [(1.0, math.inf)]])
 def test_a_curve_without_points_says_so_instead_of_failing(points):
     drawn = draw_curves([Curve("x", points, BLUE)], (400, 240), title="loss", x_label="iteration")

@@ -38,6 +38,19 @@ def test_the_default_preset_must_reach_these_within_a_minute(case, psnr_db):
     assert {t.at_most for t in own if t.metric == "seconds" and t.device == "cpu"} == {60}
 
 
+def test_every_case_is_seen_in_three_seconds_fast_in_fifteen_and_best_in_ten_minutes():
+    cases = {target.case for target in TARGETS}
+    assert len(cases) == 9
+    for case in cases:
+        own = [t for t in TARGETS if (t.case, t.network) == (case, "unet")]
+        bounds = {(t.preset, t.metric): t.at_most for t in own if t.device != "cuda"}
+        assert bounds["balanced", "first_preview_seconds"] == 3
+        assert bounds["balanced", "seconds"] in (60, 300)
+        assert (bounds["fast", "seconds"], bounds["best", "seconds"]) == (15, 600)
+        rivals = {t.preset: t.at_least for t in own if isinstance(t.at_least, str)}
+        assert rivals == {"fast": "opencv", "best": "balanced"}
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

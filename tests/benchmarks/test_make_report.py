@@ -1,0 +1,192 @@
+"""The report: what was measured is kept, and the README claims nothing that it does not hold."""
+
+import json
+import subprocess
+
+import make_report
+import pytest
+import report_text
+from make_report import HERE, README, Plan, condense, gather, plans
+from report_text import BEGIN, END, put_into, readme_table
+
+FIGURES = HERE / "figures.json"
+
+
+def made_up_run(network="unet", preset="balanced", seed=0, psnr_db=30.04):
+    return {
+        "network": network,
+        "preset": preset,
+        "seed": seed,
+        "device": "cpu",
+        "threads": 2,
+        "hole_psnr_db": psnr_db,
+        "full_psnr_db": 40.0,
+        "full_raw_psnr_db": 35.0,
+        "ssim_around": 0.9,
+        "texture_distance": 0.5,
+        "first_preview_seconds": 2.5,
+        "seconds": 41.6,
+        "fit_seconds": 35.0,
+        "seconds_per_iteration": 0.2,
+        "iterations": 225,
+        "peak_memory_mb": 900.0,
+    }
+
+
+def made_up_case(*runs, truth=True):
+    return {
+        "kind": "text",
+        "truth": truth,
+        "height": 480,
+        "width": 720,
+        "unknown_px": 16000,
+        "published": {"hole_psnr_db": {}, "full_psnr_db": {}},
+        "references": {
+            "telea": {"hole_psnr_db": 28.0, "seconds": 0.1},
+            "ns": {"hole_psnr_db": 29.06, "seconds": 0.1},
+            "biharmonic": {"skipped": "Too large."},
+        },
+        "runs": list(runs),
+    }
+
+
+def made_up_figures(**changed):
+    runs = [made_up_run(), made_up_run(seed=1, psnr_db=30.10), made_up_run(seed=2, psnr_db=31.0)]
+    face = condense(made_up_case(*runs))
+    vase = condense(made_up_case({**made_up_run(), "hole_psnr_db": None}, truth=False))
+    verdict = {
+        "case": "face_text",
+        "network": "unet",
+        "preset": "balanced",
+        "metric": "hole_psnr_db",
+        "at_least": 36.0,
+        "at_most": None,
+        "bound": 36.0,
+        "reached": 30.1,
+        "spread": 0.96,
+        "passed": False,
+    }
+    return {
+        "made_at": "2030-01-02T03:04:05+0000",
+        "versions": {"dip": "1.2", "torch": "2.13"},
+        "machine": {"cpu": "an abacus", "cores": 2},
+        "options": [],
+        "seeds": [0, 1, 2],
+        "sets": {"research": {"face_text": face, "vase": vase}, "own": {"grass_text": face}},
+        "targets": [verdict],
+        "not_judged": 5,
+        "growth": {"series": {}},
+        **changed,
+    }
+
+
+# --- The README ---------------------------------------------------------------------------------
+
+
+def test_the_table_of_the_readme_holds_the_figures_of_the_file():
+    lines = readme_table(made_up_figures()).splitlines()
+    assert lines[-1] == "| writing over a face | 30.1, in 42 s | – | 29.1 | – |"
+    assert "2 cores of an abacus" in lines[0]
+    assert not any("vase" in line for line in lines)
+
+
+def test_without_further_cases_the_readme_speaks_of_the_projects_own():
+    figures = made_up_figures()
+    del figures["sets"]["research"]
+    assert "| grass, text | 30.1, in 42 s |" in readme_table(figures)
+
+
+def test_only_what_stands_between_the_marks_is_replaced():
+    before = f"# Title\n\n{BEGIN}\nold\n{END}\n\nmore\n"
+    once = put_into(before, made_up_figures())
+    assert once.startswith(f"# Title\n\n{BEGIN}\n")
+    assert once.endswith(f"\n{END}\n\nmore\n")
+    assert "old" not in once
+    assert put_into(once, made_up_figures()) == once
+
+
+@pytest.mark.parametrize("readme", ["nothing", f"{END} {BEGIN}", BEGIN])
+def test_a_readme_without_marks_is_left_alone_and_said(readme):
+    with pytest.raises(ValueError, match="figures: begin"):
+        put_into(readme, made_up_figures())
+
+
+@pytest.mark.skipif(not FIGURES.exists(), reason="the report has not been made yet")
+def test_the_readme_and_the_report_say_what_was_measured():
+    figures = json.loads(FIGURES.read_text(encoding="utf-8"))
+    readme = README.read_text(encoding="utf-8")
+    assert put_into(readme, figures) == readme
+    written = (HERE / "REPORT.md").read_text(encoding="utf-8")
+    assert report_text.report(figures, make_report.PICTURES) == written
+    assert not figures["options"], "these are the figures of a trial run"
+
+
+def test_the_readme_has_its_marks():
+    assert put_into(README.read_text(encoding="utf-8"), made_up_figures())
+
+
+# --- The report ---------------------------------------------------------------------------------
+
+
+def test_the_report_names_every_target_with_its_mark():
+    text = report_text.report(made_up_figures(), make_report.PICTURES)
+    assert "| **falls short** | face_text | U-Net, balanced | hole PSNR | 30.10 | 0.96 |" in text
+    assert "0 of 1 reached; 5 were not measured." in text
+    assert "| by eye | vase |" in text
+    assert "Not the real thing" not in text
+
+
+def test_figures_of_a_trial_run_are_never_taken_for_real_ones():
+    figures = made_up_figures(options=["--iterations", "3"])
+    assert "**Not the real thing**: measured with `--iterations 3`" in report_text.report(
+        figures, make_report.PICTURES
+    )
+
+
+def test_a_run_that_failed_is_in_the_report():
+    failed = {"network": "unet", "preset": "best", "seed": 0, "error": {"message": "No paint."}}
+    figures = made_up_figures(sets={"own": {"grass_text": condense(made_up_case(failed))}})
+    text = report_text.report(figures, make_report.PICTURES)
+    assert "| grass_text | U-Net, best | failed or skipped |" in text
+
+
+# --- Measuring ----------------------------------------------------------------------------------
+
+
+def test_what_was_measured_so_is_not_measured_again(tmp_path, monkeypatch):
+    calls = []
+
+    def bench(command, **_):
+        calls.append(command)
+        path = command[command.index("--json") + 1]
+        name = command[command.index("--case") + 1]
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"cases": {name: made_up_case(made_up_run())}}, file)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(subprocess, "run", bench)
+    balanced, *_ = plans([0, 1])
+    for _ in range(2):
+        make_report.measure(tmp_path, ["a", "b"], balanced, tmp_path / "own", [])
+    assert len(calls) == 2
+    make_report.measure(tmp_path, ["a"], balanced, tmp_path / "own", ["--iterations", "3"])
+    assert len(calls) == 3
+
+
+def test_a_bench_that_was_stopped_stops_the_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 130)
+    )
+    plan = Plan(preset="fast", network="unet", seeds=[0])
+    with pytest.raises(SystemExit) as stopped:
+        make_report.measure(tmp_path, ["a"], plan, tmp_path, [])
+    assert stopped.value.code == 130
+
+
+def test_the_runs_of_all_presets_come_together(tmp_path):
+    for preset in ("balanced", "best"):
+        case = made_up_case(made_up_run(preset=preset))
+        path = tmp_path / f"face.{preset}.json"
+        path.write_text(json.dumps({"cases": {"face": case}}))
+    cases = gather(tmp_path, ["face"], ["balanced", "best"])
+    assert list(condense(cases["face"])["runs"]) == ["unet balanced", "unet best"]
