@@ -8,6 +8,7 @@ import pytest
 from bench_growth import SIZES, Point, Series, draw_all, findings, scratches, series, table
 from PIL import Image
 
+from dip.presets import PRESETS
 from dip.region import plan_regions
 
 
@@ -37,7 +38,8 @@ def made_up_report(name, *points):
 
 @pytest.mark.parametrize(("count", "size"), [(1, SIZES[1]), (5, SIZES[6]), (50, SIZES[24])])
 def test_every_scratch_is_a_region_of_its_own(count, size):
-    assert len(plan_regions(scratches(size, count=count), max_pixels=700_000)) == count
+    limits = PRESETS["balanced"].most_pixels
+    assert len(plan_regions(scratches(size, count=count), max_pixels=limits)) == count
 
 
 def test_the_one_scratch_has_the_same_surroundings_in_every_photo():
