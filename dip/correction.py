@@ -50,8 +50,7 @@ class Correction(Fit):
     ) -> None:
         super().__init__(target, known, config, compute=compute, damage=damage, seed=seed)
         self._rng = np.random.default_rng(seed)
-        self._pixels = np.where(known[:, :, None], target, np.float32(0))
-        self._is_known = known
+        self._pixels, self._is_known = target, known
         self._order = self._rng.random(known.shape)
         self._fold = cache(self._make_fold)  # made when they are first asked for
         self._validation_code, hidden = self._fold(0)
@@ -60,15 +59,13 @@ class Correction(Fit):
     def _make_code(
         self, target: NDArray[np.float32], known: NDArray[np.bool_], generator: torch.Generator
     ) -> Tensor:
-        fill = torch.from_numpy(krige_image(target, known)).permute(2, 0, 1)
-        trusted = torch.from_numpy(known).float()[None] - 0.5
-        return torch.cat([fill, trusted]).unsqueeze(0)  # (1, C + 1, H, W)
+        return _code(target, known)
 
     def _make_fold(self, number: int) -> tuple[Tensor, Tensor]:
         """The code (1, C + 1, H, W) without some of the known pixels, and these, (1, 1, H, W)."""
         place = (self._order - number * _HIDDEN_PART) % 1
         hidden = self._is_known & (place < _HIDDEN_PART)
-        code = self._make_code(self._pixels, self._is_known & ~hidden, self._jitter)
+        code = _code(self._pixels, self._is_known & ~hidden)
         return self._place(code), self._place(torch.from_numpy(hidden).float()[None, None])
 
     def _ask(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -88,3 +85,10 @@ class Correction(Fit):
     @torch.no_grad()
     def _measure(self, validation: Validation) -> float:
         return validation.measure(self._evaluate(self._validation_code))
+
+
+def _code(target: NDArray[np.float32], known: NDArray[np.bool_]) -> Tensor:
+    """(1, C + 1, H, W): the kriged fill, and which pixels of it are known."""
+    fill = torch.from_numpy(krige_image(target, known)).permute(2, 0, 1)
+    trusted = torch.from_numpy(known).float()[None] - 0.5
+    return torch.cat([fill, trusted]).unsqueeze(0)

@@ -22,7 +22,7 @@ from dip import networks
 from dip.config import Damage, FitConfig
 from dip.device import Compute
 from dip.errors import FitFailed
-from dip.kriging import membrane
+from dip.harmonise import membrane
 from dip.latent import input_code
 from dip.loss import masked_loss
 from dip.optimizers import optimizers_for
@@ -101,9 +101,11 @@ class Fit:
         self._weight = self._place(_plane(known & ~out))
         where = torch.from_numpy(out).to(compute.device)
         self._validation = Validation(self._target, where) if out.any() else None
-        self._anchor = (
-            self._place(_planes(membrane(clean, known))) if any(config.anchor) else self._target
-        )
+        if any(config.anchor):
+            self._anchor = self._place(_planes(membrane(clean, known)))
+            self._unknown = 1 - self._known
+            # In units of the known pixels' own loss: a small hole is not held more strongly.
+            self._anchor_share = self._unknown.sum() / self._known.sum()
         self._code = self._place(self._make_code(clean, known, generator))
         network = networks.build(
             config.network,
@@ -188,11 +190,9 @@ class Fit:
         loss = masked_loss(reconstruction, target, weight, config.loss)
         total = loss
         if any(config.anchor):
-            held = anchor_weight(index - 1, config.iterations, config.anchor)
-            unknown = 1 - self._known
-            # In units of the known pixels' own loss: a small hole is not held more strongly.
-            share = unknown.sum() / self._known.sum()
-            total = loss + held * share * masked_loss(reconstruction, self._anchor, unknown, "mse")
+            held = self._anchor_share * anchor_weight(index - 1, config.iterations, config.anchor)
+            away = masked_loss(reconstruction, self._anchor, self._unknown, "mse")
+            total = loss + held * away
         total.backward()
         for optimizer in self._optimizers:
             optimizer.step()

@@ -44,6 +44,26 @@ def harmonise(
     return reconstruction + _pull_push(smooth, np.clip(total, 0, 1))
 
 
+def membrane(target: Array, known: NDArray[np.bool_]) -> Array:
+    """Fill an image as smoothly as what is known around allows.
+
+    Parameters
+    ----------
+    target : ndarray
+        (H, W, C), float32
+    known : ndarray
+        (H, W) bool; the target is not looked at elsewhere.
+
+    Returns
+    -------
+    ndarray
+        (H, W, C), float32; smooth at the known pixels as well.
+    """
+    clean = np.where(known[:, :, None], target, np.float32(0))
+    mean = clean.sum((0, 1), dtype=np.float64) / max(1, np.count_nonzero(known))
+    return harmonise(np.broadcast_to(mean.astype(np.float32), target.shape), clean, known)
+
+
 def _blur(values: Array, sigma_px: float) -> Array:
     blurred: Array = ndimage.gaussian_filter(values, (sigma_px, sigma_px, 0), truncate=3.0)
     return blurred

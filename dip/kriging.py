@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from dip.device import cores
-from dip.harmonise import harmonise
+from dip.harmonise import membrane
+from dip.region import Box
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
@@ -58,24 +59,17 @@ def krige(residual: Array, known: Plane, *, range_px: int = 12, nugget: float = 
     ndarray
         (H, W, C), float32; the residual itself at known pixels.
     """
-    filled = np.where(known[:, :, None], residual, np.float32(0))
+    clean = np.where(known[:, :, None], residual, np.float32(0))
+    filled = clean.copy()
 
-    def fill(window: tuple[slice, slice, slice, slice]) -> None:
-        rows, columns, inner_rows, inner_columns = window
-        around = (
-            slice(inner_rows.start, inner_rows.stop),
-            slice(inner_columns.start, inner_columns.stop),
-        )
-        solved = _krige_window(residual[rows, columns], known[rows, columns], range_px, nugget)
-        core = solved[around]
-        at = (
-            slice(rows.start + around[0].start, rows.start + around[0].start + core.shape[0]),
-            slice(columns.start + around[1].start, columns.start + around[1].start + core.shape[1]),
-        )
-        filled[at] = np.where(known[at][:, :, None], residual[at], core)
+    def fill(core: Box) -> None:
+        window = core.expanded(_MARGIN_PX, Box.of(known))
+        solved = _krige_window(clean[window.slices], known[window.slices], range_px, nugget)
+        # Zero at the known pixels, as what is there already is at the unknown ones.
+        filled[core.slices] += solved[core.within(window)]
 
     with ThreadPoolExecutor(cores()) as pool:  # the transforms run outside the interpreter's lock
-        list(pool.map(fill, _windows(known)))
+        list(pool.map(fill, _cores(known)))
     return filled
 
 
@@ -97,44 +91,31 @@ def krige_image(target: Array, known: Plane, *, range_px: int = 8) -> Array:
         (H, W, C), float32 in [0, 1]; the target itself at known pixels.
     """
     smooth = membrane(target, known)
-    residual = np.where(known[:, :, None], target - smooth, np.float32(0))
-    filled = smooth + krige(residual, known, range_px=range_px, nugget=0.003)
+    filled = smooth + krige(target - smooth, known, range_px=range_px, nugget=0.003)
     return np.where(known[:, :, None], target, np.clip(filled, 0, 1)).astype(np.float32)
 
 
-def membrane(target: Array, known: Plane) -> Array:
-    """(H, W, C): the smoothest fill there is, of what is known around."""
-    clean = np.where(known[:, :, None], target, np.float32(0))
-    mean = clean.sum((0, 1), dtype=np.float64) / max(1, np.count_nonzero(known))
-    return harmonise(np.broadcast_to(mean.astype(np.float32), target.shape), clean, known)
-
-
-def _windows(known: Plane) -> Iterator[tuple[slice, slice, slice, slice]]:
-    """Rows and columns of each window that has something to fill, and of its core within it."""
-    height, width = known.shape
-    for top in range(0, height, _CORE_PX):
-        for left in range(0, width, _CORE_PX):
-            if known[top : top + _CORE_PX, left : left + _CORE_PX].all():
-                continue
-            first_row, first_column = max(0, top - _MARGIN_PX), max(0, left - _MARGIN_PX)
-            yield (
-                slice(first_row, min(height, top + _CORE_PX + _MARGIN_PX)),
-                slice(first_column, min(width, left + _CORE_PX + _MARGIN_PX)),
-                slice(top - first_row, top - first_row + _CORE_PX),
-                slice(left - first_column, left - first_column + _CORE_PX),
-            )
+def _cores(known: Plane) -> Iterator[Box]:
+    """The squares that have something to fill."""
+    frame = Box.of(known)
+    for top in range(0, frame.height, _CORE_PX):
+        for left in range(0, frame.width, _CORE_PX):
+            core = Box(top, left, _CORE_PX, _CORE_PX).intersection(frame)
+            if not known[core.slices].all():
+                yield core
 
 
 def _krige_window(residual: Array, known: Plane, range_px: int, nugget: float) -> Array:
     """Solve for the unknown pixels of a window: P_uu x_u = −P_uk r_k, with the precision P.
 
-    The window is padded so that its periodic continuation is unknown as well. P is diagonal in
+    The residual is zero where it is unknown, and what is returned is zero where it is known. The
+    window is padded so that its periodic continuation is unknown as well. P is diagonal in
     the Fourier domain, and the covariance is the preconditioner of the conjugate gradients.
     """
     height, width = known.shape
     shape = tuple(fft.next_fast_len(side + 2 * range_px, real=True) for side in known.shape)
     values = np.zeros((residual.shape[2], *shape), np.float32)  # (C, height, width), padded
-    values[:, :height, :width] = np.where(known[:, :, None], residual, 0).transpose(2, 0, 1)
+    values[:, :height, :width] = residual.transpose(2, 0, 1)
     free = np.ones(shape, np.float32)
     free[:height, :width] = ~known
     spectrum = _spectrum(values, 1 - free, range_px, nugget)

@@ -16,7 +16,7 @@ from dip import fit as fit_module
 from dip.config import NETWORKS, FitConfig, NetworkConfig
 from dip.errors import FitFailed
 from dip.fit import Fit
-from dip.kriging import membrane
+from dip.harmonise import membrane
 from dip.latent import input_code
 from dip.loss import masked_loss
 from dip.schedule import anchor_weight, rate_factor

@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dip.kriging import krige, krige_image, membrane
+from dip.harmonise import membrane
+from dip.kriging import krige, krige_image
 
 Array = npt.NDArray[np.float32]
 SHAPE = (96, 150)
