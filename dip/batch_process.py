@@ -16,10 +16,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Any
 
 from dip.batch_frames import Frame, receive, send
+from dip.child import child_environment
 from dip.device import environment_for_cpu
 from dip.errors import ProcessDied
 
@@ -98,20 +98,13 @@ class FitProcess:
     def __init__(
         self, environment: Mapping[str, str] | None = None, idle_s: float | None = None
     ) -> None:
-        root = str(Path(__file__).resolve().parent.parent)
-        paths = [root, os.environ.get("PYTHONPATH", "")]
         command = [sys.executable, "-m", "dip.batch_child"]
         self._process = subprocess.Popen(
             command if idle_s is None else [*command, str(idle_s)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={
-                **environment_for_cpu(),
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-                **(environment or {}),
-            },
+            env={**child_environment(), **environment_for_cpu(), **(environment or {})},
             # Ctrl-C is for the batch, which then ends its processes.
             start_new_session=os.name == "posix",
         )

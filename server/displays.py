@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dip.child import CHECKOUT, child_environment
 from server.blobs import disk_full_is_an_error
 from server.errors import ServiceError
 
@@ -24,7 +25,6 @@ What = Literal["photo", "mask", "example"]
 _AT_ONCE = 2
 _TIMEOUT_S = 120.0
 _PATIENCE_S = 60.0
-_ROOT = Path(__file__).resolve().parent.parent
 
 _log = logging.getLogger(__name__)
 _places = threading.BoundedSemaphore(_AT_ONCE)
@@ -124,16 +124,15 @@ def _place() -> Iterator[None]:
 
 
 def _ask(wanted: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-    paths = [str(_ROOT), os.environ.get("PYTHONPATH", "")]
     try:
         done = subprocess.run(
             [sys.executable, "-m", "server.viewer", json.dumps(wanted)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env=child_environment(),
             start_new_session=os.name == "posix",  # Ctrl-C is for the service
             timeout=timeout_s,
-            cwd=_ROOT,  # Python looks there first: not into whatever folder we were started in
+            cwd=CHECKOUT,  # Python looks there first: not into whatever folder we were started in
             check=False,
         )
     except subprocess.TimeoutExpired:

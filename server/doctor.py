@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dip import __version__
 from dip.doctor import Finding
-from server.locks import LockFile
+from dip.locks import LockFile
 from server.settings import DEFAULT_PORT
 
 

@@ -98,7 +98,14 @@ class NetworkQuery(Schema):
     network = String(validate=OneOf([*NETWORKS]), metadata=described("Where both were asked for."))
 
 
-class DisplayIn(Schema):
+class SideQuery(Schema):
+    side = Integer(
+        validate=Range(min=16, max=65_000),
+        metadata=described("The longest side that the answer may have, px."),
+    )
+
+
+class DisplayIn(SideQuery):
     """A picture to be shown."""
 
     image = File(required=True, metadata=described("PNG, TIFF, JPEG or WebP."))
@@ -107,22 +114,13 @@ class DisplayIn(Schema):
         load_default="photo",
         metadata=described("`mask`: gray, exactly as a job would take it."),
     )
-    side = Integer(
-        validate=Range(min=16, max=65_000),
-        metadata=described("The longest side that the answer may have, px."),
-    )
 
 
-class DisplayQuery(Schema):
+class DisplayQuery(NetworkQuery, SideQuery):
     of = String(
         validate=OneOf(["image", "mask", "result"]),
         load_default="result",
         metadata=described("`image`, `mask`: as they were submitted."),
-    )
-    network = String(validate=OneOf([*NETWORKS]), metadata=described("Where both were asked for."))
-    side = Integer(
-        validate=Range(min=16, max=65_000),
-        metadata=described("The longest side that the answer may have, px."),
     )
 
 

@@ -22,9 +22,9 @@ from types import FrameType
 from typing import Any
 
 from dip import __version__
+from dip.locks import LockFile
 from server import logs
 from server.errors import AlreadyRunning, ServiceFailure
-from server.locks import LockFile
 from server.security import check_folder, read_or_make_token
 from server.settings import DEFAULT_PORT, GIB, ServerSettings, is_loopback
 

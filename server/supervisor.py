@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 from collections import deque
-from pathlib import Path
 from typing import IO
 
+from dip.child import child_environment
 from dip.device import environment_for_cpu
 from server.errors import ServiceError
 from server.jobs import State
@@ -216,18 +216,12 @@ class Worker:
     """
 
     def __init__(self, settings: str) -> None:
-        root = str(Path(__file__).resolve().parent.parent)
-        paths = [root, os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "server.worker", settings],
             stdin=subprocess.PIPE,  # its lifeline
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={
-                **os.environ,
-                **environment_for_cpu(),
-                "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-            },
+            env={**child_environment(), **environment_for_cpu()},
             # Ctrl-C is for the service, which then ends the worker.
             start_new_session=os.name == "posix",
         )

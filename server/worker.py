@@ -20,11 +20,11 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from dip.errors import DipError, NotEnoughMemory
+from dip.locks import LockFile
 from server import logs, pixels
 from server.blobs import Blobs
 from server.errors import ServiceError
 from server.jobs import Job
-from server.locks import LockFile
 from server.reporter import Abandoned, Reporter
 from server.settings import ServerSettings
 from server.store import Store

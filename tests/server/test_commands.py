@@ -13,10 +13,10 @@ import pytest
 
 from dip import cli, doctor
 from dip.image_io import read_photo
+from dip.locks import LockFile
 from server.client import Client
 from server.commands import COMMANDS, _line
 from server.doctor import check_service
-from server.locks import LockFile
 
 
 @pytest.fixture

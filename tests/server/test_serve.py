@@ -18,9 +18,9 @@ import psutil
 import pytest
 import requests
 
+from dip.locks import LockFile
 from server.client import Client, Refused
 from server.errors import ServiceFailure
-from server.locks import LockFile
 from server.serve import _listening
 from server.settings import ServerSettings
 
@@ -152,7 +152,7 @@ def test_a_lock_is_held_once_and_let_go_with_its_process(tmp_path: Path) -> None
     assert other.acquire()
     other.release()
     code = (
-        "import sys, time; from pathlib import Path; from server.locks import LockFile;"
+        "import sys, time; from pathlib import Path; from dip.locks import LockFile;"
         "lock = LockFile(Path(sys.argv[1])); print(lock.acquire(), flush=True); time.sleep(99)"
     )
     holder = subprocess.Popen(
