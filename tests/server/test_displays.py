@@ -125,7 +125,7 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_picture(
     package = tmp_path / "server"
     package.mkdir()
     (package / "__init__.py").touch()
-    monkeypatch.setattr(displays, "_ROOT", tmp_path)
+    monkeypatch.setattr(displays, "CHECKOUT", tmp_path)
     fault = f"import os; os.kill(os.getpid(), {signal.SIGSEGV.value})"
     (package / "viewer.py").write_text(fault)
     answer = show(image_file)
