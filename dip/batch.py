@@ -29,6 +29,7 @@ from dip.batch_listing import (
     list_photos,
     shown,
 )
+from dip.cluster_options import ClusterSettings, add_cluster_arguments, cluster_from
 from dip.errors import SettingError
 from dip.progress import in_words, say
 from dip.signals import signals_handled_by
@@ -85,38 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_network_argument(parser)
     add_preset_arguments(parser)
     add_fit_arguments(parser)
-    cluster = parser.add_argument_group("a cluster")
-    cluster.add_argument(
-        "--cluster",
-        metavar="ADDRESS",
-        help="hand the photos to this Dask scheduler: tcp://host:8786 or tls://host:8786",
-    )
-    cluster.add_argument(
-        "--resources",
-        type=resource,
-        action="append",
-        default=[],
-        metavar="NAME=N",
-        help="what each photo takes of a worker, such as GPU=1",
-    )
-    for name, what in (
-        ("ca", "certificate authority"),
-        ("cert", "own certificate"),
-        ("key", "key of that"),
-    ):
-        cluster.add_argument(f"--tls-{name}", type=Path, metavar="FILE", help=f"TLS: {what}")
-
-
-def resource(text: str) -> tuple[str, float]:
-    """Read 'GPU=1'."""
-    name, _, amount = text.partition("=")
-    try:
-        value = float(amount)
-    except ValueError:
-        value = 0.0
-    if not name or not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is not like GPU=1")
-    return name, value
+    add_cluster_arguments(parser, "photos")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -215,7 +185,8 @@ def work(args: argparse.Namespace, crew: Crew, plan: Plan, manifest: Manifest) -
     from dip.batch_report import write_left_out
 
     write_left_out(args.output, plan.left_out)
-    cluster = connect(args) if args.cluster and plan.items else None
+    named = cluster_from(args)
+    cluster = connect(named) if named is not None and plan.items else None
     settings = crew.settings
     if cluster is not None:
         # The memory is that of the workers, and each of them knows its own.
@@ -253,21 +224,12 @@ def finish(output: Path, manifest: Manifest, left_out: Sequence[LeftOut]) -> Non
     print(write_report(output, manifest, left_out))
 
 
-def connect(args: argparse.Namespace) -> Cluster:
+def connect(settings: ClusterSettings) -> Cluster:
     """Reach the cluster that the options name."""
     from dip.cluster import Cluster
-    from dip.cluster_link import ClusterSettings
 
-    cluster = Cluster(
-        ClusterSettings(
-            address=args.cluster,
-            resources=dict(args.resources),
-            ca=args.tls_ca,
-            certificate=args.tls_cert,
-            key=args.tls_key,
-        )
-    )
-    say(f"dip: {cluster.slots} photos at a time on the cluster at {args.cluster}")
+    cluster = Cluster(settings)
+    say(f"dip: {cluster.slots} photos at a time on the cluster at {settings.address}")
     return cluster
 
 
@@ -281,8 +243,9 @@ def say_estimate(args: argparse.Namespace, crew: Crew, plan: Plan, manifest: Man
         mask = "what is transparent" if item.mask is None else item.mask
         print(f"{shown(item.photo)}\t{shown(mask)}\t{shown(item.output)}")
     workers = crew.size
-    if args.cluster:
-        cluster = connect(args)
+    named = cluster_from(args)
+    if named is not None:
+        cluster = connect(named)
         workers = cluster.slots
         cluster.close()
     desk = Desk(

@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Generic, TypeVar
 
 from dip.batch_frames import Frame, receive, send
 from dip.child import child_environment
@@ -84,11 +84,13 @@ class Outcome:
     error: dict[str, str] | None = None
 
 
-class FitProcess:
-    """One such process.
+class Child:
+    """A process of ours at the other end of a pipe.
 
     Parameters
     ----------
+    module : str
+        What it runs.
     environment : mapping, optional
         Variables of its own, such as the GPU that it is to use.
     idle_s : float, optional
@@ -96,9 +98,12 @@ class FitProcess:
     """
 
     def __init__(
-        self, environment: Mapping[str, str] | None = None, idle_s: float | None = None
+        self,
+        module: str,
+        environment: Mapping[str, str] | None = None,
+        idle_s: float | None = None,
     ) -> None:
-        command = [sys.executable, "-m", "dip.batch_child"]
+        command = [sys.executable, "-m", module]
         self._process = subprocess.Popen(
             command if idle_s is None else [*command, str(idle_s)],
             stdin=subprocess.PIPE,
@@ -122,6 +127,108 @@ class FitProcess:
         for listener in self._listeners:
             listener.start()
 
+    def ask(self, says: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
+        """Tell it something.
+
+        Raises
+        ------
+        ProcessDied
+        """
+        try:
+            send(self._asking, says, blobs)
+        except (OSError, ValueError):  # the second: closed by `close` in another thread
+            raise self._death() from None
+
+    def hear(self, timeout_s: float) -> Frame | None:
+        """What it says next, or None where that takes longer.
+
+        Raises
+        ------
+        ProcessDied
+        """
+        try:
+            frame = self._answers.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if frame is None:
+            raise self._death()
+        return frame
+
+    def has_ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process.poll() is not None
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """End it, at the latest in a moment, and let go of its pipes."""
+        with contextlib.suppress(OSError):
+            self._asking.close()
+        try:
+            self._process.wait(_FAREWELL_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        for listener in self._listeners:
+            listener.join()
+
+    def _heard(self) -> Frame:
+        frame = self.hear(STALL_S)
+        if frame is None:
+            self.kill()
+            raise ProcessDied(
+                f"It showed no sign of life for {STALL_S / 60:.0f} min, and was ended.",
+                "Try this photo alone, with `dip restore`.",
+            )
+        return frame
+
+    def _death(self) -> ProcessDied:
+        try:
+            status = self._process.wait(_FAREWELL_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            status = -signal.SIGTERM
+        self._listeners[1].join(_FAREWELL_S)
+        last = next((line for line in reversed(self._last_lines) if line.strip()), "")
+        if status == -getattr(signal, "SIGKILL", 9):
+            return ProcessDied(
+                "Its process was killed: by somebody, or by the system for want of memory.",
+                "Close other programs, or set a lower --max-memory-mb.",
+            )
+        how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
+        return ProcessDied(
+            f"Its process ended {how}" + (f": {last.strip()}." if last else "."),
+            "Open the photo elsewhere and save it again; it may be damaged.",
+        )
+
+    def _listen(self, answers: IO[bytes]) -> None:
+        with answers:
+            while (frame := receive(answers)) is not None:
+                self._answers.put(frame)
+        self._answers.put(None)
+
+    def _overhear(self, stderr: IO[bytes]) -> None:
+        with stderr:
+            for line in stderr:
+                self._last_lines.append(line.decode(errors="replace").rstrip())
+
+
+class FitProcess(Child):
+    """One that fits photos.
+
+    Parameters
+    ----------
+    environment, idle_s
+        As for `Child`.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str] | None = None, idle_s: float | None = None
+    ) -> None:
+        super().__init__("dip.batch_child", environment, idle_s)
+
     def look(self, files: Sequence[str]) -> list[dict[str, Any]]:
         """What each of these files claims to be: width, height and has_alpha, or an error.
 
@@ -130,8 +237,8 @@ class FitProcess:
         ProcessDied
             One of them made it crash.
         """
-        self._ask({"do": "look", "files": list(files)})
-        looked: list[dict[str, Any]] = self._answer()["looked"]
+        self.ask({"do": "look", "files": list(files)})
+        looked: list[dict[str, Any]] = self._heard().says["looked"]
         return looked
 
     def fit(self, task: Task, *, admit: Admission, on_step: Steps) -> Outcome:
@@ -164,13 +271,13 @@ class FitProcess:
             "form": task.form,
             "limit_s": task.limit_s,
         }
-        self._ask(asked, blobs)
+        self.ask(asked, blobs)
         while True:
             frame = self._heard()
             says = frame.says
             if "needs_mb" in says:
                 admit(says)
-                self._ask({"go": True})
+                self.ask({"go": True})
             elif "failed" in says:
                 return Outcome(figures={}, error=says["failed"])
             elif "done" in says:
@@ -179,74 +286,34 @@ class FitProcess:
             else:
                 on_step(says)
 
-    def has_ended(self) -> bool:
-        """Whether it is gone."""
-        return self._process.poll() is not None
 
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-        self._process.wait()
+AChild = TypeVar("AChild", bound=Child)
 
-    def close(self) -> None:
-        """End it, at the latest in a moment, and let go of its pipes."""
-        with contextlib.suppress(OSError):
-            self._asking.close()
-        try:
-            self._process.wait(_FAREWELL_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        for listener in self._listeners:
-            listener.join()
 
-    def _ask(self, says: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
-        try:
-            send(self._asking, says, blobs)
-        except (OSError, ValueError):  # the second: closed by `close` in another thread
-            raise self._death() from None
+class Spares(Generic[AChild]):
+    """Processes that wait for something to do; they leave by themselves when nothing comes.
 
-    def _answer(self) -> dict[str, Any]:
-        return self._heard().says
+    Parameters
+    ----------
+    make : callable
+        Starts another one.
+    """
 
-    def _heard(self) -> Frame:
-        try:
-            frame = self._answers.get(timeout=STALL_S)
-        except queue.Empty:
-            self.kill()
-            raise ProcessDied(
-                f"It showed no sign of life for {STALL_S / 60:.0f} min, and was ended.",
-                "Try this photo alone, with `dip restore`.",
-            ) from None
-        if frame is None:
-            raise self._death()
-        return frame
+    def __init__(self, make: Callable[[], AChild]) -> None:
+        self._make = make
+        self._idle: list[AChild] = []
+        self._lock = threading.Lock()
 
-    def _death(self) -> ProcessDied:
-        try:
-            status = self._process.wait(_FAREWELL_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            status = -signal.SIGTERM
-        self._listeners[1].join(_FAREWELL_S)
-        last = next((line for line in reversed(self._last_lines) if line.strip()), "")
-        if status == -getattr(signal, "SIGKILL", 9):
-            return ProcessDied(
-                "Its process was killed: by somebody, or by the system for want of memory.",
-                "Close other programs, or set a lower --max-memory-mb.",
-            )
-        how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
-        return ProcessDied(
-            f"Its process ended {how}" + (f": {last.strip()}." if last else "."),
-            "Open the photo elsewhere and save it again; it may be damaged.",
-        )
+    def take(self) -> AChild:
+        """A process that waits, or a new one."""
+        with self._lock:
+            while self._idle:
+                process = self._idle.pop()
+                if not process.has_ended():
+                    return process
+                process.close()
+        return self._make()
 
-    def _listen(self, answers: IO[bytes]) -> None:
-        with answers:
-            while (frame := receive(answers)) is not None:
-                self._answers.put(frame)
-        self._answers.put(None)
-
-    def _overhear(self, stderr: IO[bytes]) -> None:
-        with stderr:
-            for line in stderr:
-                self._last_lines.append(line.decode(errors="replace").rstrip())
+    def put_back(self, process: AChild) -> None:
+        with self._lock:
+            self._idle.append(process)

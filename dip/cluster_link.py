@@ -8,40 +8,19 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dip.batch_desk import versions
+from dip.cluster_options import ClusterSettings
 from dip.errors import ClusterError
 
 if TYPE_CHECKING:
     from distributed import Client
 
 CONNECT_S = 20.0
+RECONNECT_S = 5.0
 PATIENCE_S = 600.0
 ANSWER_S = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterSettings:
-    """How to reach a cluster.
-
-    Parameters
-    ----------
-    address : str
-        Such as 'tcp://host:8786' or 'tls://host:8786'.
-    resources : mapping
-        What each photo takes of a worker, such as {'GPU': 1}.
-    ca, certificate, key : Path, optional
-        For TLS; otherwise what Dask's own configuration says.
-    """
-
-    address: str
-    resources: Mapping[str, float] = field(default_factory=dict)
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
 
 
 class ClusterLink:
@@ -54,6 +33,9 @@ class ClusterLink:
         Is given what workers say of their progress, as Dask wraps it; from another thread.
     patience_s : float
         How long the scheduler may be away.
+    insist : bool
+        Whether there must be workers now, all of which will do. Else those that are there are
+        met by `count_workers` and `meet_newcomers`.
 
     Attributes
     ----------
@@ -81,6 +63,7 @@ class ClusterLink:
         hear: Callable[[tuple[float, Any]], None],
         *,
         patience_s: float = PATIENCE_S,
+        insist: bool = True,
     ) -> None:
         self._settings = settings
         self._hear = hear
@@ -91,7 +74,9 @@ class ClusterLink:
         self._asked: set[str] = set()
         self._introduced: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self.lost = False
-        self.client = self._connect(CONNECT_S)
+        self.client = self._connect(CONNECT_S if insist else RECONNECT_S)
+        if not insist:
+            return
         try:
             self._meet_first_workers()
         except BaseException:
@@ -170,7 +155,7 @@ class ClusterLink:
         ends = time.monotonic() + self._patience_s
         while True:
             try:
-                self.client = self._connect(5.0)
+                self.client = self._connect(RECONNECT_S)
                 break
             except ClusterError as error:
                 if time.monotonic() > ends:
@@ -221,7 +206,7 @@ class ClusterLink:
             time.sleep(0.2)
             self.count_workers()
         if not sum(self.workers.values()):
-            wanted = ", ".join(f"{name}={n:g}" for name, n in self._settings.resources.items())
+            wanted = self._settings.wanted
             raise ClusterError(
                 f"The cluster at {self._settings.address} has no workers"
                 + (f" with {wanted}." if wanted else "."),

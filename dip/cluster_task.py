@@ -8,7 +8,6 @@ process begins. Such a process is used again for the next photo, and leaves when
 from __future__ import annotations
 
 import platform
-import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +15,15 @@ from typing import Any
 
 from dip.batch_desk import versions
 from dip.batch_manifest import digest
-from dip.batch_process import FitProcess, Outcome, Task
+from dip.batch_process import FitProcess, Outcome, Spares, Task
 from dip.errors import ProcessDied
 
 TOPIC = "dip-progress"
 SAY_EVERY_S = 2.0
 IDLE_S = 120.0
 MOST_ATTEMPTS = 2
+
+_spares = Spares(lambda: FitProcess(idle_s=IDLE_S))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +112,7 @@ def restore_here(request: Request) -> Answer:
 
     def say(says: dict[str, Any]) -> None:
         nonlocal said
-        if _is_unwanted(me, key):
+        if is_unwanted(me, key):
             raise Reschedule  # the scheduler drops it, unless somebody wants it again by now
         if time.monotonic() - said >= SAY_EVERY_S:
             said = time.monotonic()
@@ -125,7 +126,7 @@ def restore_here(request: Request) -> Answer:
 
 def _restore(task: Task, say: Any) -> Outcome:
     for _ in range(MOST_ATTEMPTS):
-        process = _take()
+        process = _spares.take()
         try:
             outcome = process.fit(task, admit=lambda needs: None, on_step=say)
         except ProcessDied as error:
@@ -136,35 +137,15 @@ def _restore(task: Task, say: Any) -> Outcome:
             process.close()
             raise
         else:
-            _put_back(process)
+            _spares.put_back(process)
             return outcome
     return Outcome(figures={}, error=death)
 
 
-def _is_unwanted(worker: Any, key: Any) -> bool:
+def is_unwanted(worker: Any, key: Any) -> bool:
     """Whether whoever asked for it is gone, or has it from another worker."""
     task = worker.state.tasks.get(key)
     return task is None or task.state == "cancelled"
-
-
-_idle: list[FitProcess] = []
-_lock = threading.Lock()
-
-
-def _take() -> FitProcess:
-    """A process that waits, or a new one."""
-    with _lock:
-        while _idle:
-            process = _idle.pop()
-            if not process.has_ended():
-                return process
-            process.close()
-    return FitProcess(idle_s=IDLE_S)
-
-
-def _put_back(process: FitProcess) -> None:
-    with _lock:
-        _idle.append(process)
 
 
 def _digest_at(path: str | None) -> str | None:
