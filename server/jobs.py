@@ -91,19 +91,34 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """One row of the store.
+class Attempt:
+    """What whoever works on a job has to know of it.
 
     Parameters
     ----------
     id : str
         32 hexadecimal digits, of no meaning.
-    state : State
-    parameters : JobParameters
-    created, started, ended : float
-        Seconds since the epoch; None for what has not happened.
     attempt : int
         How often it was begun. A worker's word counts only for the attempt it works on.
+    parameters : JobParameters
+    """
+
+    id: str
+    attempt: int
+    parameters: JobParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Attempt):
+    """One row of the store.
+
+    Parameters
+    ----------
+    id, attempt, parameters
+        As for `Attempt`.
+    state : State
+    created, started, ended : float
+        Seconds since the epoch; None for what has not happened.
     deaths : int
         How many workers died of it.
     stop_at : int, optional
@@ -125,13 +140,10 @@ class Job:
         On disk.
     """
 
-    id: str
     state: State
-    parameters: JobParameters
     created: float
     started: float | None
     ended: float | None
-    attempt: int
     deaths: int
     stop_at: int | None
     steps: int

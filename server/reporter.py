@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from dip.composite import composite
 from dip.image_io import Metadata, Photo, encode_photo
 from dip.metrics import to_8_bit
 from server.blobs import Blobs
-from server.jobs import Job
-from server.store import Store
+from server.errors import ServiceError
+from server.jobs import Attempt
 
 if TYPE_CHECKING:
     from dip.restore import Restoration, Step
@@ -34,6 +34,26 @@ MOST_PREVIEW_PX = 1280
 Array = NDArray[Any]
 
 
+class Ledger(Protocol):
+    """Where a worker writes down how a job goes: the store, or a wire that ends there."""
+
+    def wanted(self, job: Attempt) -> tuple[bool, int | None]: ...
+
+    def note_progress(
+        self, job: Attempt, data: dict[str, Any], *, steps: int, notes: list[str]
+    ) -> bool: ...
+
+    def note_preview(self, job: Attempt, data: dict[str, Any]) -> bool: ...
+
+    def finish(
+        self, job: Attempt, results: list[dict[str, Any]], *, stopped: bool, notes: list[str]
+    ) -> bool: ...
+
+    def fail(self, job: Attempt, error: ServiceError) -> bool: ...
+
+    def ids_with_pixels(self) -> set[str]: ...
+
+
 class Abandoned(Exception):
     """The job was cancelled, or given to another: what is done here is of no use any more."""
 
@@ -43,8 +63,8 @@ class Reporter:
 
     Parameters
     ----------
-    job : Job
-    store : Store
+    job : Attempt
+    store : Ledger
     blobs : Blobs
 
     Attributes
@@ -57,7 +77,7 @@ class Reporter:
         The preview that the store knows of.
     """
 
-    def __init__(self, job: Job, store: Store, blobs: Blobs) -> None:
+    def __init__(self, job: Attempt, store: Ledger, blobs: Blobs) -> None:
         self._job, self._store, self._blobs = job, store, blobs
         self.stopped = False
         self.notes: list[str] = []

@@ -14,9 +14,12 @@ from server.security import Gate
 from server.settings import ServerSettings
 from server.store import Store
 
+Problem = dict[str, str]
+"""Code, message and hint, as health tells them."""
+
 
 class Workforce(Protocol):
-    """What the HTTP side asks of the supervisor."""
+    """What the HTTP side asks of the keeper."""
 
     def wake(self) -> None:
         """There may be work: have a worker."""
@@ -24,8 +27,8 @@ class Workforce(Protocol):
     def state(self) -> str:
         """'stopped', 'starting', 'idle', 'busy' or 'failing'."""
 
-    def trouble(self) -> str | None:
-        """Why there is no worker, where that is not by intent."""
+    def trouble(self) -> Problem | None:
+        """Why nobody works, where that is not by intent."""
 
 
 class NoWorkforce:
@@ -37,7 +40,7 @@ class NoWorkforce:
     def state(self) -> str:
         return "stopped"
 
-    def trouble(self) -> str | None:
+    def trouble(self) -> Problem | None:
         return None
 
 

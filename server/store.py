@@ -17,7 +17,7 @@ from typing import Any
 
 from server.database import Database
 from server.errors import ServiceError
-from server.jobs import MOST_ATTEMPTS, MOST_DEATHS, Event, Job, State, check_transition
+from server.jobs import MOST_ATTEMPTS, MOST_DEATHS, Attempt, Event, Job, State, check_transition
 from server.parameters import JobParameters
 
 _MOST_ENDED = 10_000
@@ -256,7 +256,7 @@ class Store:
             )
             return self._job(db, row["id"])
 
-    def wanted(self, job: Job) -> tuple[bool, int | None]:
+    def wanted(self, job: Attempt) -> tuple[bool, int | None]:
         """Whether an attempt still counts, and at which step it was asked to stop, if it was."""
         with self._reading() as db:
             row = db.execute(
@@ -266,7 +266,7 @@ class Store:
         return (False, None) if row is None else (True, row["stop_at"])
 
     def note_progress(
-        self, job: Job, data: dict[str, Any], *, steps: int, notes: list[str]
+        self, job: Attempt, data: dict[str, Any], *, steps: int, notes: list[str]
     ) -> bool:
         """Record progress; False where the attempt no longer counts."""
         with self._writing(durable=False) as db:
@@ -279,7 +279,7 @@ class Store:
             self._add_event(db, job.id, "progress", data)
         return True
 
-    def note_preview(self, job: Job, data: dict[str, Any]) -> bool:
+    def note_preview(self, job: Attempt, data: dict[str, Any]) -> bool:
         """Record that a preview lies ready; False where the attempt no longer counts."""
         with self._writing(durable=False) as db:
             if not self._counts(db, job):
@@ -290,25 +290,25 @@ class Store:
         return True
 
     def finish(
-        self, job: Job, results: list[dict[str, Any]], *, stopped: bool, notes: list[str]
+        self, job: Attempt, results: list[dict[str, Any]], *, stopped: bool, notes: list[str]
     ) -> bool:
         """End an attempt with its results; False where it no longer counts."""
         with self._writing() as db:
             if not self._counts(db, job):
                 return False
-            self._end(db, job, State.DONE, results=results, stopped=stopped)
+            self._end(db, self._job(db, job.id), State.DONE, results=results, stopped=stopped)
             db.execute(
                 "UPDATE jobs SET bytes = bytes + ?, notes = ? WHERE id = ?",
                 (sum(result["bytes"] for result in results), json.dumps(notes), job.id),
             )
         return True
 
-    def fail(self, job: Job, error: ServiceError) -> bool:
+    def fail(self, job: Attempt, error: ServiceError) -> bool:
         """End an attempt with a reason; False where it no longer counts."""
         with self._writing() as db:
             if not self._counts(db, job):
                 return False
-            self._end(db, job, State.FAILED, error=error)
+            self._end(db, self._job(db, job.id), State.FAILED, error=error)
         return True
 
     # --- Care: the supervisor --------------------------------------------------------------------
@@ -322,36 +322,49 @@ class Store:
             What became of the worker, where the job may be to blame; None where it was not the
             worker that ended first.
         """
-        released = []
         with self._writing() as db:
-            for row in db.execute("SELECT * FROM jobs WHERE state = 'running'").fetchall():
-                job = Job.from_row(row)
-                if cause_of_death is not None:
-                    db.execute("UPDATE jobs SET deaths = deaths + 1 WHERE id = ?", (job.id,))
-                    if job.deaths + 1 >= MOST_DEATHS:
-                        message = f"The worker died of this job {MOST_DEATHS} times. "
-                        self._end(
-                            db,
-                            job,
-                            State.FAILED,
-                            error=ServiceError("worker_died", message + cause_of_death),
-                        )
-                        continue
-                if job.attempt >= MOST_ATTEMPTS:
-                    message = f"The job was begun {job.attempt} times and never came to an end."
-                    self._end(db, job, State.FAILED, error=ServiceError("worker_died", message))
-                    continue
-                check_transition(job.state, State.QUEUED)
-                # A stop that was asked for is obeyed at the same step as before.
-                db.execute(
-                    "UPDATE jobs SET state = 'queued', touched = ?,"
-                    " stop_at = CASE WHEN stop_at IS NULL THEN NULL ELSE max(stop_at, steps, 1) END"
-                    " WHERE id = ?",
-                    (time.time(), job.id),
-                )
-                self._add_event(db, job.id, "progress", {"state": "queued", "attempt": job.attempt})
-                released.append(self._job(db, job.id))
-        return released
+            rows = db.execute("SELECT * FROM jobs WHERE state = 'running'").fetchall()
+            released = [self._release(db, Job.from_row(row), cause_of_death) for row in rows]
+        return [job for job in released if job is not None]
+
+    def release(
+        self, job: Job, cause_of_death: str | None, most_deaths: int = MOST_DEATHS
+    ) -> Job | None:
+        """The same for one attempt, if it still counts; the job, where it is queued again."""
+        with self._writing() as db:
+            return (
+                self._release(db, self._job(db, job.id), cause_of_death, most_deaths)
+                if self._counts(db, job)
+                else None
+            )
+
+    def _release(
+        self,
+        db: sqlite3.Connection,
+        job: Job,
+        cause_of_death: str | None,
+        most_deaths: int = MOST_DEATHS,
+    ) -> Job | None:
+        if cause_of_death is not None:
+            db.execute("UPDATE jobs SET deaths = deaths + 1 WHERE id = ?", (job.id,))
+            if job.deaths + 1 >= most_deaths:
+                message = f"The worker died of this job {job.deaths + 1} times. {cause_of_death}"
+                self._end(db, job, State.FAILED, error=ServiceError("worker_died", message))
+                return None
+        if job.attempt >= MOST_ATTEMPTS:
+            message = f"The job was begun {job.attempt} times and never came to an end."
+            self._end(db, job, State.FAILED, error=ServiceError("worker_died", message))
+            return None
+        check_transition(job.state, State.QUEUED)
+        # A stop that was asked for is obeyed at the same step as before.
+        db.execute(
+            "UPDATE jobs SET state = 'queued', touched = ?,"
+            " stop_at = CASE WHEN stop_at IS NULL THEN NULL ELSE max(stop_at, steps, 1) END"
+            " WHERE id = ?",
+            (time.time(), job.id),
+        )
+        self._add_event(db, job.id, "progress", {"state": "queued", "attempt": job.attempt})
+        return self._job(db, job.id)
 
     def cancel_expired(self, now: float) -> list[str]:
         """Cancel jobs whose client let its lease run out; return their ids."""
@@ -418,7 +431,7 @@ class Store:
         return int(row[0])
 
     @staticmethod
-    def _counts(db: sqlite3.Connection, job: Job) -> bool:
+    def _counts(db: sqlite3.Connection, job: Attempt) -> bool:
         """Whether a worker's attempt is the one that counts."""
         return (
             db.execute(

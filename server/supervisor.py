@@ -1,4 +1,4 @@
-"""Starts the worker when there is work, buries it when it dies, and keeps the store tidy."""
+"""Starts the worker when there is work, and buries it when it dies."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ from dip.child import child_environment
 from dip.device import environment_for_cpu
 from server.errors import ServiceError
 from server.jobs import State
-from server.service import Service
+from server.keeper import Keeper
+from server.service import Problem, Service
 
 _log = logging.getLogger(__name__)
 
-TICK_S = 0.25
-PRUNE_EVERY_S = 60.0
-CLOCK_JUMP_S = 5.0
 LONGEST_PAUSE_S = 60.0
 _LAST_LINES = 20
 _FAREWELL_S = 5.0
 
 
-class Supervisor(threading.Thread):
+class Supervisor(Keeper):
     """Watches over the worker of a service.
 
     Parameters
@@ -37,24 +35,20 @@ class Supervisor(threading.Thread):
     """
 
     def __init__(self, service: Service) -> None:
-        super().__init__(name="supervisor", daemon=True)
-        self._here = service
+        super().__init__(service)
+        self.name = "supervisor"
         self._worker: Worker | None = None
         self._wanted = True  # a first job finds torch loaded, and clients hear of the devices
-        self._woken = threading.Event()
-        self._closing = threading.Event()
         self._failures = 0
         self._not_before = 0.0
         self._trouble: str | None = None
         self._defiant_since: float | None = None
-        self._pruned = 0.0
-        self._clock_offset = time.time() - time.monotonic()
 
     # --- What others ask -------------------------------------------------------------------------
 
     def wake(self) -> None:
         self._wanted = True
-        self._woken.set()
+        super().wake()
 
     def state(self) -> str:
         worker = self._worker
@@ -66,41 +60,19 @@ class Supervisor(threading.Thread):
             return "starting"
         return "busy" if self._here.store.count(State.RUNNING) else "idle"
 
-    def trouble(self) -> str | None:
-        return self._trouble
-
-    def recover(self) -> None:
-        """Put in order what an earlier service left behind; once, before anything starts."""
-        here = self._here
-        for part in here.settings.incoming_dir.iterdir():
-            part.unlink()
-        for name in here.blobs.remove_strangers(here.store.ids_with_pixels()):
-            _log.info("removed what was left of a job: %s", name)
-        for job in here.store.release_running(None):
-            _log.info("queued again after a restart", extra={"job": job.id})
-        here.store.grant_time(time.time())
-        # In a container, a new worker may well have the pid of the last one.
-        here.store.set_fact("busy", None)
-        here.store.set_fact("worker", {**(here.store.fact("worker") or {}), "pid": None})
-
-    def close(self) -> None:
-        """End the worker, and wait for that."""
-        self._closing.set()
-        self._woken.set()
-        if self.is_alive():
-            self.join()
+    def trouble(self) -> Problem | None:
+        trouble = self._trouble
+        if trouble is None:
+            return None
+        return {
+            "code": "worker_failing",
+            "message": trouble,
+            "hint": "`dip doctor` finds out why; jobs are kept until the worker starts.",
+        }
 
     # --- The thread ------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        while not self._closing.is_set():
-            try:
-                self._tick()
-            except Exception:
-                # The edge of the thread: without it no worker would ever be started again.
-                _log.exception("the supervisor stumbled")
-            self._woken.wait(TICK_S)
-            self._woken.clear()
+    def _dismiss(self) -> None:
         if self._worker is not None:
             self._worker.dismiss()
 
@@ -110,11 +82,8 @@ class Supervisor(threading.Thread):
         wanted = self._wanted or self._here.store.count(State.QUEUED) > 0
         if self._worker is None and wanted and time.monotonic() >= self._not_before:
             self._start()
-        self._watch_clock()
-        self._cancel_abandoned()
+        self._tidy()
         self._end_defiance()
-        if time.monotonic() - self._pruned > PRUNE_EVERY_S:
-            self._prune()
 
     def _start(self) -> None:
         self._worker = Worker(self._here.settings.as_json())
@@ -151,18 +120,6 @@ class Supervisor(threading.Thread):
             self._trouble = None
         return introduced
 
-    def _watch_clock(self) -> None:
-        """After sleep or a set clock, nobody is late."""
-        offset = time.time() - time.monotonic()
-        if abs(offset - self._clock_offset) > CLOCK_JUMP_S:
-            self._here.store.grant_time(time.time())
-        self._clock_offset = offset
-
-    def _cancel_abandoned(self) -> None:
-        for job_id in self._here.store.cancel_expired(time.time()):
-            self._here.blobs.remove(job_id)
-            _log.info("cancelled: its lease ran out", extra={"job": job_id})
-
     def _end_defiance(self) -> None:
         """Kill a worker that goes on with a cancelled job, or shows no sign of life."""
         worker, now = self._worker, time.monotonic()
@@ -187,16 +144,6 @@ class Supervisor(threading.Thread):
             return self._here.store.get(job_id).state is State.RUNNING
         except ServiceError:
             return False
-
-    def _prune(self) -> None:
-        self._pruned = time.monotonic()
-        settings = self._here.settings
-        ended_before = time.time() - 86400 * settings.keep_days
-        for job_id in self._here.store.prune(
-            ended_before=ended_before, keep_bytes=settings.keep_bytes
-        ):
-            self._here.blobs.remove(job_id)
-            _log.info("pruned", extra={"job": job_id})
 
 
 class Worker:

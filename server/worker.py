@@ -24,8 +24,8 @@ from dip.locks import LockFile
 from server import logs, pixels
 from server.blobs import Blobs
 from server.errors import ServiceError
-from server.jobs import Job
-from server.reporter import Abandoned, Reporter
+from server.jobs import Attempt
+from server.reporter import Abandoned, Ledger, Reporter
 from server.settings import ServerSettings
 from server.store import Store
 
@@ -50,45 +50,48 @@ def main() -> int:
         print("an earlier worker does not end", file=sys.stderr)
         return 1
     store = Store(settings.store_file)
-    _introduce(store)
-    Worker(store, Blobs(settings.blobs_dir), settings).run()
+    store.set_fact("worker", {"pid": os.getpid(), **introduction()})
+    worker = Worker(store, Blobs(settings.blobs_dir), settings.max_pixels)
+    work_from(store, worker, settings.idle_exit_s)
     return 0
 
 
+def work_from(store: Store, worker: Worker, idle_exit_s: float) -> None:
+    """Work on the jobs of a store until there has been nothing to do for a while."""
+    idle_since, seen = time.monotonic(), -1
+    while time.monotonic() - idle_since < idle_exit_s:
+        now = store.version()
+        job = store.claim() if now != seen else None
+        if job is None:
+            seen = now
+            time.sleep(LOOK_EVERY_S)
+            continue
+        store.set_fact("busy", {"pid": os.getpid(), "job": job.id})
+        try:
+            worker.work(job)
+        finally:
+            store.set_fact("busy", None)
+        idle_since, seen = time.monotonic(), -1
+    _log.info("nothing to do for %.0f s: leaving", idle_exit_s)
+
+
 class Worker:
-    """Works on the jobs of a store.
+    """Works on jobs.
 
     Parameters
     ----------
-    store : Store
+    ledger : Ledger
     blobs : Blobs
-    settings : ServerSettings
+    max_pixels : int
+        Of one image.
     """
 
-    def __init__(self, store: Store, blobs: Blobs, settings: ServerSettings) -> None:
-        self._store = store
+    def __init__(self, ledger: Ledger, blobs: Blobs, max_pixels: int) -> None:
+        self._ledger = ledger
         self._blobs = blobs
-        self._settings = settings
+        self._max_pixels = max_pixels
 
-    def run(self) -> None:
-        """Work until there has been nothing to do for `idle_exit_s`."""
-        idle_since, seen = time.monotonic(), -1
-        while time.monotonic() - idle_since < self._settings.idle_exit_s:
-            now = self._store.version()
-            job = self._store.claim() if now != seen else None
-            if job is None:
-                seen = now
-                time.sleep(LOOK_EVERY_S)
-                continue
-            self._store.set_fact("busy", {"pid": os.getpid(), "job": job.id})
-            try:
-                self.work(job)
-            finally:
-                self._store.set_fact("busy", None)
-            idle_since, seen = time.monotonic(), -1
-        _log.info("nothing to do for %.0f s: leaving", self._settings.idle_exit_s)
-
-    def work(self, job: Job) -> None:
+    def work(self, job: Attempt) -> None:
         """Bring one job to an end."""
         began = time.monotonic()
         _log.info("begun, attempt %d", job.attempt, extra={"job": job.id})
@@ -96,7 +99,7 @@ class Worker:
             self._fit(job)
         except Abandoned:
             _log.info("abandoned", extra={"job": job.id})
-            if job.id not in self._store.ids_with_pixels():
+            if job.id not in self._ledger.ids_with_pixels():
                 self._blobs.remove(job.id)  # what was written while it was being cancelled
         except Exception as error:
             # The edge of a job: whatever happens in it ends it, and the next one is taken.
@@ -107,22 +110,22 @@ class Worker:
         _log.info("ended after %.1f s", time.monotonic() - began, extra={"job": job.id})
         _free_device_memory()
 
-    def _fit(self, job: Job) -> None:
-        source = pixels.read(job.parameters, self._blobs, job.id, self._settings.max_pixels)
+    def _fit(self, job: Attempt) -> None:
+        source = pixels.read(job.parameters, self._blobs, job.id, self._max_pixels)
         form = pixels.result_format(job.parameters, source)
-        reporter = Reporter(job, self._store, self._blobs)
+        reporter = Reporter(job, self._ledger, self._blobs)
         results = []
         for network in job.parameters.networks:
             results.append(self._fit_one(job, network, source, form, reporter))
             if reporter.stopped:
                 break
         names = {"image", "mask", *(result["file"] for result in results)}
-        if not self._store.finish(job, results, stopped=reporter.stopped, notes=reporter.notes):
+        if not self._ledger.finish(job, results, stopped=reporter.stopped, notes=reporter.notes):
             raise Abandoned
         self._blobs.remove_old_attempts(job.id, names | reporter.preview_files)
 
     def _fit_one(
-        self, job: Job, network: str, source: pixels.Source, form: str, reporter: Reporter
+        self, job: Attempt, network: str, source: pixels.Source, form: str, reporter: Reporter
     ) -> dict[str, Any]:
         from dip.restore import Restoration
 
@@ -136,7 +139,7 @@ class Worker:
 
     def _deliver(
         self,
-        job: Job,
+        job: Attempt,
         network: str,
         source: pixels.Source,
         form: str,
@@ -164,12 +167,12 @@ class Worker:
             **reporter.figures(),
         }
 
-    def _end(self, job: Job, failure: ServiceError) -> None:
+    def _end(self, job: Attempt, failure: ServiceError) -> None:
         """Record a failure; on a full disk that may take a while."""
         for wait_s in (0, 1, 5, 30):
             time.sleep(wait_s)
             try:
-                self._store.fail(job, failure)
+                self._ledger.fail(job, failure)
             except ServiceError as error:
                 _log.error("the failure cannot be recorded: %s", error, extra={"job": job.id})
             else:
@@ -200,8 +203,8 @@ def _die_with_the_service() -> None:
     os._exit(EXIT_ORPHANED)
 
 
-def _introduce(store: Store) -> None:
-    """Tell the HTTP process, which has no torch, what this machine computes on."""
+def introduction() -> dict[str, Any]:
+    """What this machine computes on, for the HTTP process, which has no torch."""
     import torch
 
     from dip import restore  # noqa: F401  # what takes long is loaded before the first job
@@ -212,14 +215,7 @@ def _introduce(store: Store) -> None:
     if torch.backends.mps.is_available():
         devices.append("mps")
     names = ("torch", "numpy", "pyvips")
-    store.set_fact(
-        "worker",
-        {
-            "pid": os.getpid(),
-            "devices": devices,
-            "versions": {name: version(name) for name in names},
-        },
-    )
+    return {"devices": devices, "versions": {name: version(name) for name in names}}
 
 
 def _free_device_memory() -> None:

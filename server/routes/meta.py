@@ -103,11 +103,5 @@ def _problems(here: Service) -> list[dict[str, str]]:
         )
     trouble = here.workforce.trouble()
     if trouble is not None:
-        problems.append(
-            {
-                "code": "worker_failing",
-                "message": trouble,
-                "hint": "`dip doctor` finds out why; jobs are kept until the worker starts.",
-            }
-        )
+        problems.append(trouble)
     return problems

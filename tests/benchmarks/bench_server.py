@@ -233,7 +233,7 @@ def measure_overhead(args: argparse.Namespace) -> dict[str, Any]:
         write_photo(folder / "mask.png", mask)
         chosen = ServerSettings(data_dir=folder)
         store, blobs = Store(chosen.store_file), Blobs(chosen.blobs_dir)
-        worker = Worker(store, blobs, chosen)
+        worker = Worker(store, blobs, chosen.max_pixels)
         for number in range(args.rounds + 1):
             began = time.perf_counter()
             photo_read = read_photo(folder / "photo.png")

@@ -11,9 +11,10 @@ import pytest
 from dip.config import Settings
 from server.errors import ServiceError
 from server.jobs import Job, State
+from server.keeper import CLOCK_JUMP_S
 from server.parameters import JobParameters
 from server.service import Service
-from server.supervisor import CLOCK_JUMP_S, Supervisor
+from server.supervisor import Supervisor
 
 
 @dataclass

@@ -23,14 +23,14 @@ from server.jobs import Job, State
 from server.parameters import MEDIA_TYPES
 from server.reporter import Abandoned, Reporter, _reduced
 from server.service import Service
-from server.worker import Worker, _failure
+from server.worker import Worker, _failure, work_from
 
 TINY = {"preset": "fast", "iterations": "2"}
 
 
 @pytest.fixture
 def worker(service: Service) -> Worker:
-    return Worker(service.store, service.blobs, service.settings)
+    return Worker(service.store, service.blobs, service.settings.max_pixels)
 
 
 @pytest.fixture
@@ -358,6 +358,4 @@ def test_large_previews_are_shown_reduced() -> None:
 
 
 def test_an_idle_worker_leaves(worker: Worker, service: Service) -> None:
-    from dataclasses import replace
-
-    Worker(service.store, service.blobs, replace(service.settings, idle_exit_s=0.1)).run()
+    work_from(service.store, worker, idle_exit_s=0.1)
