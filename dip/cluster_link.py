@@ -115,7 +115,11 @@ class ClusterLink:
             ) from error
         from dip.cluster_task import TOPIC
 
-        for name in ("distributed", "tornado"):  # what matters is said by this program
+        for name in (
+            "distributed",
+            "distributed.client",
+            "tornado",
+        ):  # what matters is said by this program
             logging.getLogger(name).setLevel(logging.CRITICAL)
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
         here = self._settings
@@ -265,11 +269,12 @@ class ClusterLink:
             self.lost = True
             return
         wanted = self._settings.resources
-        self.workers = {}
+        counted = {}
         for worker, about in info.items():
             has = about.get("resources", {})
             counts = [int(has.get(name, 0) // each) for name, each in wanted.items() if each]
-            self.workers[worker] = min([about["nthreads"], *counts])
+            counted[worker] = min([about["nthreads"], *counts])
+        self.workers = counted  # at once: other threads look at it
 
 
 def listed(found: Mapping[str, str]) -> str:

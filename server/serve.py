@@ -19,14 +19,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dip import __version__
+from dip.cluster_options import add_cluster_arguments, cluster_from
 from dip.locks import LockFile
 from server import logs
 from server.errors import AlreadyRunning, ServiceFailure
 from server.security import check_folder, read_or_make_token
 from server.settings import DEFAULT_PORT, GIB, ServerSettings, is_loopback
+
+if TYPE_CHECKING:
+    from server.keeper import Keeper
+    from server.service import Service
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +72,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="the worker gives its memory back after this long (default: %(default)s)",
     )
+    add_cluster_arguments(parser, "jobs")
     unit = parser.add_mutually_exclusive_group()
     unit.add_argument(
         "--install-service",
@@ -113,6 +119,7 @@ def run_serve(args: argparse.Namespace) -> int:
         port=args.port,
         expose=args.expose,
         allowed_hosts=tuple(args.allowed_host),
+        cluster=cluster_from(args),
         keep_days=args.keep_days,
         keep_bytes=round(args.keep_gb * GIB),
         idle_exit_s=60 * args.idle_minutes,
@@ -151,7 +158,6 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     from server.app import create_app
     from server.door import make_server
     from server.service import Service
-    from server.supervisor import Supervisor
 
     token = read_or_make_token(settings.token_file)
     logs.configure(settings.data_dir, "server")
@@ -160,12 +166,12 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     tempfile.tempdir = str(settings.incoming_dir)  # bodies on their way in, on the same disk
     service = Service.open(settings, token)
     service = replace(service, port=sock.getsockname()[1])
-    supervisor = Supervisor(service)
-    service = replace(service, workforce=supervisor)
-    supervisor.recover()
+    keeper = _keeper(service)
+    service = replace(service, workforce=keeper)
+    keeper.recover()
     server = make_server(create_app(service), settings, service.gate, sock)
     url = _url(sock)
-    supervisor.start()
+    keeper.start()
     service.changes.start()
     try:
         with _ended_by_signals() as signals, _announced(settings, url):
@@ -186,9 +192,21 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     finally:
         _log.info("ending")
         service.changes.close()
-        supervisor.close()
+        keeper.close()
         server.task_dispatcher.shutdown()
         service.store.close()
+
+
+def _keeper(service: Service) -> Keeper:
+    """Who has the jobs worked on."""
+    cluster = service.settings.cluster
+    if cluster is None:
+        from server.supervisor import Supervisor
+
+        return Supervisor(service)
+    from server.cluster import ClusterKeeper
+
+    return ClusterKeeper(service, cluster)
 
 
 def _open_running(settings: ServerSettings) -> None:

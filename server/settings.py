@@ -8,6 +8,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from dip.cluster_options import ClusterSettings
 from dip.errors import SettingError
 
 DEFAULT_PORT = 8777
@@ -34,6 +35,8 @@ class ServerSettings:
         Whether an address that other machines can reach is meant.
     allowed_hosts : tuple of str
         Names besides the loopback ones under which clients may ask.
+    cluster : ClusterSettings, optional
+        Who works on the jobs; this machine where None.
     max_body_bytes, max_pixels : int
         Of one submission; more is refused before anything is decoded.
     max_queued : int
@@ -70,6 +73,7 @@ class ServerSettings:
     port: int = DEFAULT_PORT
     expose: bool = False
     allowed_hosts: tuple[str, ...] = ()
+    cluster: ClusterSettings | None = None
     max_body_bytes: int = 2 * GIB
     max_pixels: int = 200_000_000
     max_queued: int = 100
@@ -100,6 +104,8 @@ class ServerSettings:
                 "encrypted. Add --expose if that is meant, and --allowed-host NAME for the name "
                 "that clients will use.",
             )
+        if self.cluster is not None:
+            _check_cluster(self.cluster)
         positive = ("max_body_bytes", "max_pixels", "max_queued", "max_streams", "keep_bytes")
         for name in positive:
             if getattr(self, name) < 1:
@@ -139,14 +145,44 @@ class ServerSettings:
         return self.data_dir / "server.json"
 
     def as_json(self) -> str:
-        return json.dumps({**asdict(self), "data_dir": str(self.data_dir)})
+        return json.dumps(asdict(self), default=str)
 
     @classmethod
     def from_json(cls, text: str) -> ServerSettings:
         values = json.loads(text)
         values["data_dir"] = Path(values["data_dir"])
         values["allowed_hosts"] = tuple(values["allowed_hosts"])
+        if values["cluster"] is not None:
+            for name in _CLUSTER_FILES:
+                values["cluster"][name] = _path(values["cluster"][name])
+            values["cluster"] = ClusterSettings(**values["cluster"])
         return cls(**values)
+
+
+_CLUSTER_FILES = ("ca", "certificate", "key")
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)
+
+
+def _check_cluster(cluster: ClusterSettings) -> None:
+    scheme, _, place = cluster.address.partition("://")
+    host, _, port = place.rpartition(":")
+    if scheme not in ("tcp", "tls") or not host or not port.isdigit():
+        raise SettingError(
+            f"{cluster.address} is no address of a scheduler.", "It is like tls://host:8786."
+        )
+    if scheme == "tcp" and not is_loopback(host):
+        raise SettingError(
+            f"{cluster.address} is neither encrypted nor protected.",
+            "Whoever reaches it could run any program there. Use tls:// with --tls-ca, --tls-cert "
+            "and --tls-key.",
+        )
+    for name in _CLUSTER_FILES:
+        path: Path | None = getattr(cluster, name)
+        if path is not None and not path.is_file():
+            raise SettingError(f"There is no file {path}.", "Check the name.")
 
 
 def is_loopback(host: str) -> bool:

@@ -137,6 +137,23 @@ def test_a_job_that_kills_two_workers_is_failed_and_the_queue_goes_on(store: Sto
     assert "fast" in error["hint"]
 
 
+def test_one_attempt_among_several_is_released_by_itself(store: Store) -> None:
+    for name in ("a", "b"):
+        add(store, name)
+    first, other = claimed(store), claimed(store)
+    for _ in range(2):
+        released = store.release(first, "It was lost.", most_deaths=3)
+        assert released is not None
+        assert store.release(first, "It was lost.") is None  # of an attempt that no longer counts
+        first = claimed(store)
+    assert first.deaths == 2
+    assert store.release(first, "It was lost.", most_deaths=3) is None
+    failed = store.get("a")
+    assert failed.error is not None
+    assert "3 times. It was lost." in failed.error["message"]
+    assert store.wanted(other) == (True, None)
+
+
 def test_a_restart_is_not_the_jobs_fault_but_has_an_end(store: Store) -> None:
     add(store, "a")
     for _ in range(MOST_ATTEMPTS - 1):
