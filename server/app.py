@@ -20,8 +20,9 @@ from server.routes.events import events
 from server.routes.jobs import jobs
 from server.routes.meta import meta
 from server.routes.page import page
-from server.security import PUBLIC, RESPONSE_HEADERS, Knock
+from server.security import OWNER, PUBLIC, RESPONSE_HEADERS, Knock
 from server.service import EXTENSION, Service, service
+from server.store import JOB_UNKNOWN
 from server.submission import UploadRequest, discard_uploads
 
 _log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def create_app(parts: Service) -> APIFlask:
 def _let_in() -> None:
     g.began = time.monotonic()
     headers, here = request.headers, service()
-    here.gate.check(
+    g.user = here.gate.check(
         Knock(
             method=request.method,
             path=request.path,
@@ -77,6 +78,9 @@ def _let_in() -> None:
             has_body=bool(request.content_length),
         )
     )
+    job_id = (request.view_args or {}).get("job_id")
+    if g.user != OWNER and job_id is not None and here.store.get(job_id).owner != g.user:
+        raise ServiceError("job_unknown", JOB_UNKNOWN)  # as if there were none
 
 
 def _finish_response(response: Response) -> Response:

@@ -10,7 +10,8 @@ This file stands alone: the command line uses it, and other programs may carry a
 
 What is safe to repeat is repeated: a service that restarts in between is not noticed. A
 submission carries a key, so that repeating it never makes a second job. Proxy variables are
-ignored. Before the token is shown, the service has to prove that it knows it.
+ignored. Before the token is shown, the service has to prove that it knows it; one at https:// also
+shows the certificate that is expected.
 
 ::
 
@@ -27,7 +28,9 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
+import ssl
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -37,6 +40,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import requests
+from requests.adapters import HTTPAdapter
 
 API_VERSION = 1
 PATIENCE_S = 15.0
@@ -63,6 +67,29 @@ def default_data_dir() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "dip-restore"
     return Path.home() / ".local" / "state" / "dip-restore"
+
+
+def connection_file(data_dir: Path) -> Path:
+    """Says which service elsewhere is to be used, in place of one on this machine."""
+    return data_dir / "connection.json"
+
+
+def fingerprint_of(certificate: Path) -> str:
+    """SHA-256 of the first certificate in a PEM file, in hexadecimal.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    found = re.search(
+        "-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----",
+        certificate.read_text(encoding="ascii", errors="replace"),
+        re.DOTALL,
+    )
+    if found is None:
+        raise ValueError(f"There is no certificate in {certificate}.")
+    return hashlib.sha256(ssl.PEM_cert_to_DER_cert(found[0])).hexdigest()
 
 
 # --- Errors --------------------------------------------------------------------------------------
@@ -151,11 +178,22 @@ class Client:
     url : str
         Such as 'http://127.0.0.1:8777'.
     token : str
+        The owner's or a user's.
     patience_s : float
         How long to go on when nobody answers or the queue is full.
+    fingerprint : str, optional
+        Of the certificate at https://, as `fingerprint_of` gives it; one that some authority
+        vouches for where None.
     """
 
-    def __init__(self, url: str, token: str, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        patience_s: float = PATIENCE_S,
+        fingerprint: str | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
         self.patience_s = patience_s
         self._token = token
@@ -163,6 +201,7 @@ class Client:
         self._proven = ""
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy cannot reach this machine's own loopback
+        self._pin(fingerprint)
 
     @classmethod
     def find(cls, data_dir: Path | None = None, *, patience_s: float = PATIENCE_S) -> Client:
@@ -174,8 +213,8 @@ class Client:
             None has been started, or its token cannot be read.
         """
         folder = data_dir or default_data_dir()
-        url, token = _look_up(folder)
-        client = cls(url, token, patience_s=patience_s)
+        there = _look_up(folder)
+        client = cls(there.url, there.token, patience_s=patience_s, fingerprint=there.fingerprint)
         client._data_dir = folder
         return client
 
@@ -198,10 +237,11 @@ class Client:
         Stranger, Unreachable
         """
         challenge = secrets.token_hex(16)
+        user, key = _user_and_key(self._token)
         try:
             response = self._session.get(
                 f"{self.url}/v1/health",
-                params={"challenge": challenge},
+                params={"challenge": challenge, **({"user": user} if user else {})},
                 timeout=(CONNECT_S, ANSWER_S),
                 allow_redirects=False,
             )
@@ -209,6 +249,12 @@ class Client:
             genuine = isinstance(answer, dict) and answer.get("service") == "dip-restore"
         except requests.JSONDecodeError:
             genuine = False
+        except requests.exceptions.SSLError as error:
+            raise Stranger(
+                "stranger",
+                f"The certificate of {self.url} is not the one that is expected.",
+                "Ask whoever runs the service for it: dip connect URL --certificate FILE",
+            ) from error
         except requests.RequestException as error:
             raise _unreachable(self.url) from error
         if not genuine:
@@ -223,7 +269,7 @@ class Client:
                 "Bring both to the same version, then restart the service.",
             )
         message = f"dip-restore health {challenge}".encode()
-        expected = hmac.new(self._token.encode(), message, hashlib.sha256).hexdigest()
+        expected = hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(str(answer.get("proof", "")), expected):
             raise Stranger(
                 "stranger",
@@ -418,7 +464,24 @@ class Client:
         self._proven = ""
         if self._data_dir is not None:
             with suppress(Unreachable):  # not yet
-                self.url, self._token = _look_up(self._data_dir)
+                there = _look_up(self._data_dir)
+                self.url, self._token = there.url, there.token
+                self._pin(there.fingerprint)
+
+    def _pin(self, fingerprint: str | None) -> None:
+        self._session.verify = fingerprint is None  # else it is known better than by a signature
+        self._session.mount("https://", _Pinned(fingerprint))
+
+
+class _Pinned(HTTPAdapter):
+    """Connections to whoever shows one certificate."""
+
+    def __init__(self, fingerprint: str | None) -> None:
+        self._fingerprint = fingerprint
+        super().__init__()
+
+    def init_poolmanager(self, *given: Any, **named: Any) -> None:
+        super().init_poolmanager(*given, **named, assert_fingerprint=self._fingerprint)
 
 
 class _Lease:
@@ -471,14 +534,33 @@ class Form:
                 yield piece[start : start + _CHUNK]
 
 
-def _look_up(folder: Path) -> tuple[str, str]:
+@dataclass(frozen=True)
+class _Place:
+    """Where a service is, and how to get in."""
+
+    url: str
+    token: str
+    fingerprint: str | None
+
+
+def _look_up(folder: Path) -> _Place:
     try:
+        elsewhere = connection_file(folder)
+        if elsewhere.exists():
+            return _Place(**json.loads(elsewhere.read_text()))
         there = json.loads((folder / "server.json").read_text())
-        return there["url"], (folder / "token").read_text().strip()
-    except (OSError, ValueError, KeyError):
+        token = (folder / "token").read_text().strip()
+        return _Place(there["url"], token, there.get("fingerprint"))
+    except (OSError, ValueError, KeyError, TypeError):
         raise Unreachable(
             "unreachable", f"No service is running (looked in {folder}).", "Start it: dip serve"
         ) from None
+
+
+def _user_and_key(token: str) -> tuple[str, str]:
+    """Whose token it is, '' for the owner's, and what the service knows of it."""
+    user, dot, _ = token.partition(".")
+    return (user, hashlib.sha256(token.encode()).hexdigest()) if dot else ("", token)
 
 
 def _unreachable(url: str) -> Unreachable:

@@ -13,7 +13,6 @@ It is told:
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import queue
 import sys
@@ -35,7 +34,6 @@ def main() -> int:
     source = os.fdopen(os.dup(0), "rb")
     wire = Wire(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # a library that prints must not speak into the answers
-    faulthandler.enable()
     asked: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_listen, args=(source, asked, wire), daemon=True).start()
     while True:

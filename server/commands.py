@@ -1,4 +1,4 @@
-"""`dip serve|stop|submit|jobs|watch|fetch|cancel`: the service on the command line.
+"""The service on the command line: `dip serve`, `stop`, `submit`, `jobs`, `watch`, `fetch` ...
 
 The command line of `dip` takes `COMMANDS` and `CHECKS` where this package is installed. Heavy
 imports stay out of here: `dip --help` loads this module.
@@ -18,10 +18,18 @@ from dip.arguments import DEFAULTS, add_fit_arguments, add_preset_arguments
 from dip.config import NETWORKS
 from dip.errors import DipError, InputError, OutputError
 from dip.progress import Progress, say
+from server.access import (
+    add_connect_arguments,
+    add_tokens_arguments,
+    run_connect,
+    run_disconnect,
+    run_tokens,
+)
+from server.arguments import add_data_dir_argument, add_serve_arguments
 from server.doctor import check_service
 from server.errors import ServiceFailure
 from server.parameters import BOTH, FORMATS, PARTS
-from server.serve import add_data_dir_argument, add_serve_arguments, run_serve, run_stop
+from server.serve import run_serve, run_stop
 
 if TYPE_CHECKING:
     from dip.restore import Step
@@ -166,6 +174,11 @@ COMMANDS = {
     "watch": Command("follow a job of the service", add_job_arguments, run_watch),
     "fetch": Command("fetch the result of a job", add_fetch_arguments, run_fetch),
     "cancel": Command("cancel a job of the service", add_job_arguments, run_cancel),
+    "tokens": Command("say who else may use the service", add_tokens_arguments, run_tokens),
+    "connect": Command("use a service elsewhere", add_connect_arguments, run_connect),
+    "disconnect": Command(
+        "use this machine's service again", add_data_dir_argument, run_disconnect
+    ),
 }
 
 CHECKS = {"service": check_service}
@@ -254,5 +267,7 @@ def _line(job: dict[str, Any]) -> str:
     what = f"{parameters['network']} {parameters['preset']}"
     then = datetime.fromisoformat(job["created"].replace("Z", "+00:00")).astimezone()
     columns = [job["id"], f"{then:%Y-%m-%d %H:%M:%S}", f"{job['state']:<9}", f"{what:<16}"]
+    if job.get("user"):  # services of before know none
+        columns.append(job["user"])
     columns.append(job["error"]["message"] if job["error"] else how_far)
     return "  ".join(columns).rstrip()

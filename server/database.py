@@ -16,12 +16,13 @@ from pathlib import Path
 
 from server.errors import ServiceError, ServiceFailure
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE jobs (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,  -- in order of acceptance
     id          TEXT NOT NULL UNIQUE,
-    key         TEXT UNIQUE,                        -- Idempotency-Key
+    owner       TEXT NOT NULL DEFAULT '',           -- the user's name
+    key         TEXT UNIQUE,                        -- owner, a colon, Idempotency-Key
     fingerprint TEXT,                               -- of what came with that key
     state       TEXT NOT NULL CHECK (state IN ('queued','running','done','failed','cancelled')),
     parameters  TEXT NOT NULL,
@@ -51,7 +52,16 @@ CREATE TABLE events (
     data TEXT NOT NULL,
     PRIMARY KEY (job, seq)
 ) WITHOUT ROWID;
+CREATE TABLE turns (
+    owner TEXT PRIMARY KEY,
+    taken REAL NOT NULL  -- when a job was last taken
+);
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_FROM_VERSION_1 = """
+ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+UPDATE jobs SET key = ':' || key;
+CREATE TABLE turns (owner TEXT PRIMARY KEY, taken REAL NOT NULL);
 """
 _READERS = 4
 _BUSY_S = 30.0
@@ -78,8 +88,9 @@ class Database:
         self._writer = self._connect()
         self._flushes = True
         with self.writing() as db:
-            if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _SCHEMA.split(";\n"):
+            found = db.execute("PRAGMA user_version").fetchone()[0]
+            if found < _SCHEMA_VERSION:
+                for statement in (_FROM_VERSION_1 if found else _SCHEMA).split(";\n"):
                     db.execute(statement)
                 db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()

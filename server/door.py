@@ -1,4 +1,4 @@
-"""The HTTP server: waitress, with the patience of a doorman.
+"""The HTTP server: waitress, with the patience of a doorman, behind TLS where that is asked for.
 
 waitress takes a whole request in before it calls the application. Here the gate is asked as soon
 as the headers are there: the body of a request that is refused is thrown away as it comes, so
@@ -29,6 +29,7 @@ from server.blobs import disk_full_is_an_error
 from server.errors import CODE_OF_STATUS, ServiceError
 from server.security import RESPONSE_HEADERS, Gate, Knock
 from server.settings import ServerSettings
+from server.tls import Relay
 
 SPARE_THREADS = 16
 """For short requests, beside those that hold a thread each."""
@@ -193,6 +194,18 @@ class _Dispatcher(ThreadedTaskDispatcher):
 
 class _Server(TcpWSGIServer):
     settings: ServerSettings
+    relay: Relay | None
+
+    def accept(self) -> Any:
+        accepted = super().accept()
+        if accepted is None or self.relay is None:
+            return accepted
+        connection, address = accepted
+        return self.relay.take(connection), address
+
+    def set_socket_options(self, conn: socket.socket) -> None:
+        if self.relay is None:  # else it is no TCP connection
+            super().set_socket_options(conn)
 
     def maintenance(self, now: float) -> None:
         super().maintenance(now)
@@ -215,7 +228,13 @@ def cookie_value(header: str | None, port: int) -> str | None:
     return None
 
 
-def make_server(application: Any, settings: ServerSettings, gate: Gate, sock: socket.socket) -> Any:
+def make_server(
+    application: Any,
+    settings: ServerSettings,
+    gate: Gate,
+    sock: socket.socket,
+    relay: Relay | None = None,
+) -> Any:
     """A server that is ready to `run`.
 
     Parameters
@@ -225,6 +244,8 @@ def make_server(application: Any, settings: ServerSettings, gate: Gate, sock: so
     gate : Gate
     sock : socket
         Bound, not yet listening.
+    relay : Relay, optional
+        Every connection goes through it first.
     """
 
     def check(knock: Knock, size: int) -> None:
@@ -250,10 +271,12 @@ def make_server(application: Any, settings: ServerSettings, gate: Gate, sock: so
         asyncore_use_poll=True,
         log_socket_errors=False,
         clear_untrusted_proxy_headers=True,
+        url_scheme="https" if relay else "http",
     )
     adjustments.port = sock.getsockname()[1]
     channel = type("Channel", (_Channel,), {"parser_class": _parser_class(check)})
-    server_class = type("Server", (_Server,), {"channel_class": channel, "settings": settings})
+    own = {"channel_class": channel, "settings": settings, "relay": relay}
+    server_class = type("Server", (_Server,), own)
     dispatcher = _Dispatcher(settings.max_streams + SPARE_THREADS)
     dispatcher.set_thread_count(4)
     sockinfo = (sock.family, sock.type, sock.proto, sock.getsockname())

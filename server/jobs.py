@@ -117,6 +117,8 @@ class Job(Attempt):
     id, attempt, parameters
         As for `Attempt`.
     state : State
+    owner : str
+        The user who submitted it; '' for the owner of the service.
     created, started, ended : float
         Seconds since the epoch; None for what has not happened.
     deaths : int
@@ -141,6 +143,7 @@ class Job(Attempt):
     """
 
     state: State
+    owner: str
     created: float
     started: float | None
     ended: float | None
@@ -165,6 +168,7 @@ class Job(Attempt):
         return cls(
             id=row["id"],
             state=State(row["state"]),
+            owner=row["owner"],
             parameters=JobParameters.from_json(row["parameters"]),
             created=row["created"],
             started=row["started"],
@@ -196,6 +200,7 @@ class Job(Attempt):
         return {
             "id": self.id,
             "state": self.state.value,
+            "user": self.owner,
             "parameters": self.parameters.public(),
             "created": _timestamp(self.created),
             "started": _timestamp(self.started),

@@ -206,6 +206,7 @@ class EventOut(Schema):
 class JobOut(Schema):
     id = String(required=True)
     state = String(required=True, validate=OneOf([state.value for state in State]))
+    user = String(required=True, metadata=described("Empty for the owner of the service."))
     parameters = Nested(ParametersOut, required=True)
     created = String(required=True)
     started = String(allow_none=True)
@@ -240,8 +241,14 @@ class HealthQuery(Schema):
         validate=Length(min=16, max=128),
         metadata=described(
             "Answered by `proof`: the HMAC-SHA256 under the token of 'dip-restore health ' and "
-            "this text, in hexadecimal."
+            "this text, in hexadecimal. For a user, under the SHA-256 of the token, in "
+            "hexadecimal too."
         ),
+    )
+    user = String(
+        validate=Length(max=32),
+        load_default="",
+        metadata=described("What comes before the dot in a user's token."),
     )
 
 

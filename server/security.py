@@ -8,6 +8,8 @@
 - Token theft: 256 random bits, in a file that only its owner may read, compared in constant time,
   never in a URL. A browser gets in by a launch code, which works once and within a minute, and
   then holds a cookie that scripts cannot read and that other sites cannot make it send.
+- Colleagues: each has a token of their own (`server.users`), of which only a hash is kept, and
+  never learns whether a job of somebody else exists.
 - A stranger on the port: `proof` shows a client that this service knows the token before the
   client shows it.
 
@@ -25,10 +27,14 @@ import secrets
 import stat
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from server.errors import ServiceError, ServiceFailure
+
+OWNER = ""
+"""The name of who started the service, whose token opens everything."""
 
 LAUNCH_CODE_S = 60
 COOKIE_S = 12 * 3600
@@ -71,18 +77,33 @@ class Gate:
     Parameters
     ----------
     token : str
+        The owner's.
     allowed_hosts : iterable of str
         Names in Host besides the loopback ones.
+    digest : callable
+        SHA-256 of a user's token by the user's name, or None.
+    encrypted : bool
+        Whether pages of this service are at https://.
     """
 
-    def __init__(self, token: str, allowed_hosts: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        token: str,
+        allowed_hosts: tuple[str, ...] = (),
+        *,
+        digest: Callable[[str], str | None] = lambda name: None,
+        encrypted: bool = False,
+    ) -> None:
         self._token = token.encode()
         self._hosts = LOOPBACK_NAMES | {name.lower() for name in allowed_hosts}
-        self._codes: dict[str, float] = {}
+        self._digest = digest
+        self._scheme = "https" if encrypted else "http"
+        self._codes: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
-    def check(self, knock: Knock) -> None:
-        """
+    def check(self, knock: Knock) -> str:
+        """Say who asks: the name of a user; '' for the owner, and where nobody needs to ask.
+
         Raises
         ------
         ServiceError
@@ -91,27 +112,37 @@ class Gate:
         self._check_host(knock.host)
         self._check_origin(knock)
         if knock.method in ("GET", "HEAD") and not knock.has_body and PUBLIC.fullmatch(knock.path):
-            return
+            return OWNER
         if knock.authorization is not None:
             scheme, _, token = knock.authorization.partition(" ")
-            if scheme.lower() == "bearer" and _equal(token.strip().encode(), self._token):
-                return
+            user = self._user_with(token.strip()) if scheme.lower() == "bearer" else None
+            if user is not None:
+                return user
             raise ServiceError(
                 "token_required", "The token in Authorization is not this service's."
             )
-        if knock.cookie is not None and self._cookie_is_valid(knock.cookie):
+        user = None if knock.cookie is None else self._user_in(knock.cookie)
+        if user is not None:
             self._check_same_origin(knock)
-            return
+            return user
         raise ServiceError("token_required", "The request carries no token.")
+
+    def _user_with(self, token: str) -> str | None:
+        if _equal(token.encode(), self._token):
+            return OWNER
+        name, dot, _ = token.partition(".")
+        digest = self._digest(name) if dot else None
+        seen = hashlib.sha256(token.encode()).hexdigest()
+        return name if digest is not None and _equal(seen.encode(), digest.encode()) else None
 
     # --- A browser's way in ----------------------------------------------------------------------
 
-    def launch_code(self) -> str:
+    def launch_code(self, user: str = OWNER) -> str:
         """A code that opens the page once."""
         code, now = secrets.token_urlsafe(32), time.monotonic()
         with self._lock:
-            self._codes = {each: until for each, until in self._codes.items() if until > now}
-            self._codes[code] = now + LAUNCH_CODE_S
+            self._codes = {each: due for each, due in self._codes.items() if due[0] > now}
+            self._codes[code] = now + LAUNCH_CODE_S, user
         return code
 
     def trade(self, code: str) -> str:
@@ -124,26 +155,40 @@ class Gate:
         """
         with self._lock:
             match = next((each for each in self._codes if _equal(each.encode(), code.encode())), "")
-            until = self._codes.pop(match, 0.0)
-        if until < time.monotonic():
+            until, user = self._codes.pop(match, (0.0, OWNER))
+        key = self._key_of(user)
+        if until < time.monotonic() or key is None:
             raise ServiceError("launch_code_spent", "This link worked once, and not any more.")
-        expires = str(int(time.time()) + COOKIE_S)
-        return f"{expires}.{self._sign('cookie', expires)}"
+        about = f"{int(time.time()) + COOKIE_S}" + (f".{user}" if user else "")
+        return f"{about}.{_sign(key, 'cookie', about)}"
 
-    def proof(self, challenge: str) -> str:
-        """Show knowledge of the token without showing it."""
-        return self._sign("health", challenge)
+    def proof(self, challenge: str, user: str = OWNER) -> str:
+        """Show knowledge of the owner's token, or of a user's hash, without showing it.
 
-    def _sign(self, purpose: str, text: str) -> str:
-        message = f"dip-restore {purpose} {text}".encode()
-        return hmac.new(self._token, message, hashlib.sha256).hexdigest()
+        Who is no user gets one as well: nobody learns here who is.
+        """
+        if user == OWNER:
+            return _sign(self._token, "health", challenge)
+        digest = self._digest(user) or _sign(self._token, "nobody", user)
+        return _sign(digest.encode(), "health", challenge)
 
-    def _cookie_is_valid(self, value: str) -> bool:
-        expires, _, signature = value.partition(".")
+    def _user_in(self, cookie: str) -> str | None:
+        """Whose cookie this is."""
+        about, _, signature = cookie.rpartition(".")
+        expires, _, user = about.partition(".")
         if not (expires.isascii() and expires.isdigit() and len(expires) <= 12):
-            return False
-        signed = _equal(signature.encode(), self._sign("cookie", expires).encode())
-        return signed and int(expires) > time.time()
+            return None
+        key = self._key_of(user)
+        if key is None or not _equal(signature.encode(), _sign(key, "cookie", about).encode()):
+            return None
+        return user if int(expires) > time.time() else None
+
+    def _key_of(self, user: str) -> bytes | None:
+        """What signs a user's cookies; they end with the token."""
+        if user == OWNER:
+            return self._token
+        digest = self._digest(user)
+        return None if digest is None else _sign(self._token, "user", digest).encode()
 
     # --- Headers that only a browser sends -------------------------------------------------------
 
@@ -169,9 +214,13 @@ class Gate:
                 "origin_refused", "The request does not say that it comes from this service's page."
             )
 
-    @staticmethod
-    def _own_origin(knock: Knock) -> str:
-        return f"http://{(knock.host or '').lower()}"
+    def _own_origin(self, knock: Knock) -> str:
+        return f"{self._scheme}://{(knock.host or '').lower()}"
+
+
+def _sign(key: bytes, purpose: str, text: str) -> str:
+    message = f"dip-restore {purpose} {text}".encode()
+    return hmac.new(key, message, hashlib.sha256).hexdigest()
 
 
 def _equal(left: bytes, right: bytes) -> bool:
@@ -222,7 +271,7 @@ def _read_token(path: Path) -> str:
         raise ServiceFailure(f"{path} is no file.", "Remove it: a token is made at the next start.")
     with os.fdopen(handle) as file:
         if os.name == "posix":
-            _check_owner(path, os.fstat(file.fileno()))
+            check_owner(path, os.fstat(file.fileno()))
         token = file.read(1000).strip()
     if not re.fullmatch(r"[A-Za-z0-9_-]{43}", token):
         raise ServiceFailure(
@@ -231,7 +280,13 @@ def _read_token(path: Path) -> str:
     return token
 
 
-def _check_owner(path: Path, status: os.stat_result) -> None:
+def check_owner(path: Path, status: os.stat_result) -> None:
+    """
+    Raises
+    ------
+    ServiceFailure
+        Others may read a file that holds secrets.
+    """
     if status.st_uid != os.geteuid():
         raise ServiceFailure(
             f"{path} belongs to another user (uid {status.st_uid}).",

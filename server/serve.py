@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import os
 import signal
 import socket
@@ -17,21 +16,21 @@ import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from dip import __version__
-from dip.cluster_options import add_cluster_arguments, cluster_from
 from dip.locks import LockFile
 from server import logs
+from server.arguments import serve_settings_from, settings_from
 from server.errors import AlreadyRunning, ServiceFailure
 from server.security import check_folder, read_or_make_token
-from server.settings import DEFAULT_PORT, GIB, ServerSettings, is_loopback
+from server.settings import ServerSettings, is_loopback
 
 if TYPE_CHECKING:
     from server.keeper import Keeper
     from server.service import Service
+    from server.tls import Relay
 
 _log = logging.getLogger(__name__)
 
@@ -39,91 +38,12 @@ _OPEN_FILES = 8192
 _STOP_TIMEOUT_S = 20.0
 
 
-def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
-    add_data_dir_argument(parser)
-    parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--expose", action="store_true", help="yes, other machines may reach --host"
-    )
-    parser.add_argument(
-        "--allowed-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="a name besides localhost under which clients may ask; may be repeated",
-    )
-    parser.add_argument("--open", action="store_true", help="open the page in a browser")
-    keeping = parser.add_argument_group("what is kept")
-    keeping.add_argument(
-        "--keep-days", type=_number, default=7, metavar="N", help="default: %(default)s"
-    )
-    keeping.add_argument(
-        "--keep-gb", type=_number, default=10, metavar="N", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--idle-minutes",
-        type=_number,
-        default=5,
-        metavar="N",
-        help="the worker gives its memory back after this long (default: %(default)s)",
-    )
-    add_cluster_arguments(parser, "jobs")
-    unit = parser.add_mutually_exclusive_group()
-    unit.add_argument(
-        "--install-service",
-        action="store_true",
-        help="start the service whenever you log in (systemd user unit, launchd agent)",
-    )
-    unit.add_argument("--uninstall-service", action="store_true", help="undo --install-service")
-
-
-def _number(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number from 0 upwards")
-    return number
-
-
-def add_data_dir_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        metavar="FOLDER",
-        help="jobs, token and logs (default: $DIP_DATA_DIR, else a folder in your home)",
-    )
-
-
-def settings_from(args: argparse.Namespace, **more: Any) -> ServerSettings:
-    """Settings for the data folder that was named, or the usual one."""
-    if args.data_dir is None:
-        return ServerSettings(**more)
-    return ServerSettings(data_dir=args.data_dir.expanduser().absolute(), **more)
-
-
 def run_serve(args: argparse.Namespace) -> int:
     if args.install_service or args.uninstall_service:
         from server import service_unit
 
         return service_unit.run(settings_from(args), install=args.install_service)
-    settings = settings_from(
-        args,
-        host=args.host,
-        port=args.port,
-        expose=args.expose,
-        allowed_hosts=tuple(args.allowed_host),
-        cluster=cluster_from(args),
-        keep_days=args.keep_days,
-        keep_bytes=round(args.keep_gb * GIB),
-        idle_exit_s=60 * args.idle_minutes,
-    )
+    settings = serve_settings_from(args)
     try:
         serve(settings, open_page=args.open)
     except AlreadyRunning:
@@ -165,12 +85,14 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     settings.incoming_dir.mkdir(mode=0o700, exist_ok=True)
     tempfile.tempdir = str(settings.incoming_dir)  # bodies on their way in, on the same disk
     service = Service.open(settings, token)
+    _check_users(service)
     service = replace(service, port=sock.getsockname()[1])
     keeper = _keeper(service)
     service = replace(service, workforce=keeper)
     keeper.recover()
-    server = make_server(create_app(service), settings, service.gate, sock)
-    url = _url(sock)
+    relay = _relay(settings)
+    server = make_server(create_app(service), settings, service.gate, sock, relay)
+    url = _url(sock, settings.encrypted)
     keeper.start()
     service.changes.start()
     try:
@@ -178,7 +100,7 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
             _log.info("serving at %s", url)
             print(f"Serving at {url}")
             print(f"Token file: {settings.token_file}", flush=True)
-            if not is_loopback(settings.host):
+            if not is_loopback(settings.host) and not settings.encrypted:
                 print(
                     "Other machines can reach this service. Nothing is encrypted: whoever reads "
                     "the token on the way can use it.",
@@ -194,7 +116,26 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
         service.changes.close()
         keeper.close()
         server.task_dispatcher.shutdown()
+        if relay is not None:
+            relay.close()
         service.store.close()
+
+
+def _check_users(service: Service) -> None:
+    settings = service.settings
+    if settings.cluster is not None and not is_loopback(settings.host) and not service.users:
+        raise ServiceFailure(
+            f"{settings.host} can be reached from other machines, and no user has a token.",
+            "Give everybody one of their own: dip tokens add NAME",
+        )
+
+
+def _relay(settings: ServerSettings) -> Relay | None:
+    if settings.certificate is None or settings.key is None:
+        return None
+    from server.tls import Relay, context_from
+
+    return Relay(context_from(settings.certificate, settings.key))
 
 
 def _keeper(service: Service) -> Keeper:
@@ -321,6 +262,8 @@ def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
 @contextmanager
 def _announced(settings: ServerSettings, url: str) -> Iterator[None]:
     """Leave a note with the address, for clients to find."""
+    from server.client import fingerprint_of  # here: `dip --help` need not import requests
+
     path = settings.announcement_file
     beside = path.with_suffix(".part")
     beside.write_text(
@@ -331,6 +274,7 @@ def _announced(settings: ServerSettings, url: str) -> Iterator[None]:
                 "pid": os.getpid(),
                 "version": __version__,
                 "token_file": str(settings.token_file),
+                "fingerprint": settings.certificate and fingerprint_of(settings.certificate),
                 "started": time.time(),
             }
         )
@@ -365,11 +309,12 @@ def _ended_by_signals() -> Iterator[list[str]]:
     yield came
 
 
-def _url(sock: socket.socket) -> str:
+def _url(sock: socket.socket, encrypted: bool) -> str:
     host, port = sock.getsockname()[:2]
     if host in ("0.0.0.0", "::"):
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if encrypted else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _allow_many_files() -> None:

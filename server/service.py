@@ -6,13 +6,14 @@ import threading
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from flask import current_app
+from flask import current_app, g
 
 from server.blobs import Blobs
 from server.changes import Changes
 from server.security import Gate
 from server.settings import ServerSettings
 from server.store import Store
+from server.users import Users
 
 Problem = dict[str, str]
 """Code, message and hint, as health tells them."""
@@ -53,6 +54,7 @@ class Service:
     settings : ServerSettings
     store : Store
     blobs : Blobs
+    users : Users
     gate : Gate
     changes : Changes
         Started by whoever runs the service.
@@ -66,6 +68,7 @@ class Service:
     settings: ServerSettings
     store: Store
     blobs: Blobs
+    users: Users
     gate: Gate
     changes: Changes
     workforce: Workforce = field(default_factory=NoWorkforce)
@@ -75,12 +78,15 @@ class Service:
     @classmethod
     def open(cls, settings: ServerSettings, token: str) -> Service:
         """The parts, on the folder of the settings; nothing is started."""
-        store = Store(settings.store_file)
+        store, users = Store(settings.store_file), Users(settings.users_file)
         return cls(
             settings=settings,
             store=store,
             blobs=Blobs(settings.blobs_dir),
-            gate=Gate(token, settings.host_names),
+            users=users,
+            gate=Gate(
+                token, settings.host_names, digest=users.digest, encrypted=settings.encrypted
+            ),
             changes=Changes(store),
             streams=threading.BoundedSemaphore(settings.max_streams),
         )
@@ -92,3 +98,8 @@ EXTENSION = "dip_service"
 def service() -> Service:
     """The service that the current request is for."""
     return cast(Service, current_app.extensions[EXTENSION])
+
+
+def user() -> str:
+    """Who makes the current request; '' for the owner."""
+    return cast(str, g.user)

@@ -35,12 +35,14 @@ class ServerSettings:
         Whether an address that other machines can reach is meant.
     allowed_hosts : tuple of str
         Names besides the loopback ones under which clients may ask.
+    certificate, key : Path, optional
+        PEM files; the service speaks TLS with them, and only TLS.
     cluster : ClusterSettings, optional
         Who works on the jobs; this machine where None.
     max_body_bytes, max_pixels : int
         Of one submission; more is refused before anything is decoded.
-    max_queued : int
-        Jobs that may wait; more are refused with 429.
+    max_queued, max_queued_each : int
+        Jobs that may wait, of all together and of one user; more are refused with 429.
     max_streams : int
         Event streams and waiting /v1/restore calls at the same time.
     stream_limit_s : float
@@ -73,10 +75,13 @@ class ServerSettings:
     port: int = DEFAULT_PORT
     expose: bool = False
     allowed_hosts: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
     cluster: ClusterSettings | None = None
     max_body_bytes: int = 2 * GIB
     max_pixels: int = 200_000_000
     max_queued: int = 100
+    max_queued_each: int = 20
     max_streams: int = 256
     stream_limit_s: float = 900
     heartbeat_s: float = 5
@@ -97,13 +102,11 @@ class ServerSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
             raise SettingError(f"port is {self.port!r}.", "It must be from 0 to 65535.")
-        if not is_loopback(self.host) and not self.expose:
-            raise SettingError(
-                f"{self.host} can be reached from other machines.",
-                "Whoever reads the token on the way could then use this machine: nothing is "
-                "encrypted. Add --expose if that is meant, and --allowed-host NAME for the name "
-                "that clients will use.",
-            )
+        if (self.certificate is None) != (self.key is None):
+            raise SettingError("A certificate and its key belong together.", "Name both.")
+        _check_files(self.certificate, self.key)
+        if not is_loopback(self.host) and not self.encrypted:
+            self._check_exposure()
         if self.cluster is not None:
             _check_cluster(self.cluster)
         positive = ("max_body_bytes", "max_pixels", "max_queued", "max_streams", "keep_bytes")
@@ -113,6 +116,26 @@ class ServerSettings:
         for name in ("keep_days", "idle_exit_s"):
             if not 0 <= getattr(self, name) < math.inf:  # NaN is neither
                 raise SettingError(f"{name} is {getattr(self, name)!r}.", "It must be 0 or more.")
+
+    def _check_exposure(self) -> None:
+        """Refuse what is not encrypted, unless that is meant; a workgroup's always."""
+        if self.cluster is not None:
+            raise SettingError(
+                f"{self.host} can be reached from other machines, and nothing is encrypted.",
+                "A service with a cluster behind it needs --certificate and --key there.",
+            )
+        if not self.expose:
+            raise SettingError(
+                f"{self.host} can be reached from other machines.",
+                "Whoever reads the token on the way could then use this machine: nothing is "
+                "encrypted. Give --certificate and --key, or --expose if that is meant, and "
+                "--allowed-host NAME for the name that clients will use.",
+            )
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the service speaks TLS."""
+        return self.certificate is not None
 
     @property
     def host_names(self) -> tuple[str, ...]:
@@ -140,6 +163,11 @@ class ServerSettings:
         return self.data_dir / "token"
 
     @property
+    def users_file(self) -> Path:
+        """Names and hashes, for `server.users`."""
+        return self.data_dir / "users.json"
+
+    @property
     def announcement_file(self) -> Path:
         """What clients read to find the service."""
         return self.data_dir / "server.json"
@@ -152,6 +180,8 @@ class ServerSettings:
         values = json.loads(text)
         values["data_dir"] = Path(values["data_dir"])
         values["allowed_hosts"] = tuple(values["allowed_hosts"])
+        for name in ("certificate", "key"):
+            values[name] = _path(values[name])
         if values["cluster"] is not None:
             for name in _CLUSTER_FILES:
                 values["cluster"][name] = _path(values["cluster"][name])
@@ -179,8 +209,11 @@ def _check_cluster(cluster: ClusterSettings) -> None:
             "Whoever reaches it could run any program there. Use tls:// with --tls-ca, --tls-cert "
             "and --tls-key.",
         )
-    for name in _CLUSTER_FILES:
-        path: Path | None = getattr(cluster, name)
+    _check_files(*(getattr(cluster, name) for name in _CLUSTER_FILES))
+
+
+def _check_files(*paths: Path | None) -> None:
+    for path in paths:
         if path is not None and not path.is_file():
             raise SettingError(f"There is no file {path}.", "Check the name.")
 

@@ -19,8 +19,17 @@ from server.database import Database
 from server.errors import ServiceError
 from server.jobs import MOST_ATTEMPTS, MOST_DEATHS, Attempt, Event, Job, State, check_transition
 from server.parameters import JobParameters
+from server.security import OWNER
 
+JOB_UNKNOWN = "There is no job of this id."
 _MOST_ENDED = 10_000
+_QUEUE = """
+SELECT jobs.*, coalesce(taken, 0) AS taken,
+       row_number() OVER (PARTITION BY deaths, jobs.owner ORDER BY number) AS place
+FROM jobs LEFT JOIN turns USING (owner) WHERE state = 'queued'
+"""
+"""Who is whose first, second, third, and how long ago each had a turn."""
+
 _ENDED = "state IN ('done','failed','cancelled')"
 
 
@@ -42,8 +51,8 @@ class Store:
 
     # --- Submissions and wishes: the HTTP process ------------------------------------------------
 
-    def known(self, key: str, fingerprint: str) -> Job | None:
-        """The job that a key was used for, if any.
+    def known(self, key: str, fingerprint: str, owner: str = OWNER) -> Job | None:
+        """The job that a user used a key for, if any.
 
         Raises
         ------
@@ -51,7 +60,7 @@ class Store:
             `key_reused`: it was used for something else.
         """
         with self._reading() as db:
-            row = db.execute("SELECT * FROM jobs WHERE key = ?", (key,)).fetchone()
+            row = db.execute("SELECT * FROM jobs WHERE key = ?", (f"{owner}:{key}",)).fetchone()
         if row is None:
             return None
         if row["fingerprint"] != fingerprint:
@@ -70,6 +79,8 @@ class Store:
         fingerprint: str | None = None,
         lease_s: float | None = None,
         most_queued: int = 100,
+        owner: str = OWNER,
+        most_queued_each: int = 20,
     ) -> Job:
         """Accept a job; it is on disk when this returns.
 
@@ -84,13 +95,19 @@ class Store:
                 raise ServiceError(
                     "queue_full", f"{most_queued} jobs are waiting already.", retry_after_s=5
                 )
+            if owner != OWNER and self._count(db, State.QUEUED, owner) >= most_queued_each:
+                raise ServiceError(
+                    "queue_full", f"{most_queued_each} of your jobs are waiting.", retry_after_s=5
+                )
             try:
                 db.execute(
-                    "INSERT INTO jobs (id, key, fingerprint, state, parameters, created, touched,"
-                    " lease_s, lease_until, bytes) VALUES (?,?,?,'queued',?,?,?,?,?,?)",
+                    "INSERT INTO jobs (id, owner, key, fingerprint, state, parameters, created,"
+                    " touched, lease_s, lease_until, bytes)"
+                    " VALUES (?,?,?,?,'queued',?,?,?,?,?,?)",
                     (
                         job_id,
-                        key,
+                        owner,
+                        None if key is None else f"{owner}:{key}",
                         fingerprint,
                         parameters.as_json(),
                         now,
@@ -175,19 +192,24 @@ class Store:
             return None
         with self._reading() as db:
             row = db.execute(
-                "SELECT (SELECT count(*) FROM jobs WHERE state = 'running') + count(*) FROM jobs,"
-                " (SELECT deaths AS mine, number AS place FROM jobs WHERE id = ?)"
-                " WHERE state = 'queued' AND (deaths, number) < (mine, place)",
+                f"WITH queue AS ({_QUEUE})"
+                " SELECT (SELECT count(*) FROM jobs WHERE state = 'running') + count(*) FROM queue,"
+                " (SELECT deaths AS a, place AS b, taken AS c, number AS d FROM queue WHERE id = ?)"
+                " WHERE (deaths, place, taken, number) < (a, b, c, d)",
                 (job.id,),
             ).fetchone()
         return int(row[0])
 
-    def jobs(self, state: State | None = None, limit: int = 100) -> list[Job]:
-        """Jobs, the latest first."""
-        where, values = ("", ()) if state is None else ("WHERE state = ?", (state.value,))
+    def jobs(
+        self, state: State | None = None, limit: int = 100, owner: str | None = None
+    ) -> list[Job]:
+        """Jobs, the latest first; of one user, or of all."""
+        wanted = {"state": state and state.value, "owner": owner}
+        given = {name: value for name, value in wanted.items() if value is not None}
+        where = "WHERE " + " AND ".join(f"{name} = ?" for name in given) if given else ""
         with self._reading() as db:
             rows = db.execute(
-                f"SELECT * FROM jobs {where} ORDER BY number DESC LIMIT ?", (*values, limit)
+                f"SELECT * FROM jobs {where} ORDER BY number DESC LIMIT ?", (*given.values(), limit)
             ).fetchall()
         return [Job.from_row(row) for row in rows]
 
@@ -238,17 +260,22 @@ class Store:
     # --- Work: the worker ------------------------------------------------------------------------
 
     def claim(self) -> Job | None:
-        """Take the next job, or None. A job that a worker died of comes after the others."""
+        """Take the next job, or None.
+
+        Users take turns. A job that a worker died of comes after all others.
+        """
         with self._reading() as db:  # most of the time there is nothing, and nothing to lock
             if self._count(db, State.QUEUED) == 0:
                 return None
         now = time.time()
         with self._writing(durable=False) as db:
-            row = db.execute(
-                "SELECT * FROM jobs WHERE state = 'queued' ORDER BY deaths, number LIMIT 1"
-            ).fetchone()
+            row = db.execute(f"{_QUEUE} ORDER BY deaths, place, taken, number LIMIT 1").fetchone()
             if row is None:
                 return None
+            db.execute(
+                "INSERT INTO turns VALUES (?, ?) ON CONFLICT (owner) DO UPDATE SET taken = ?",
+                (row["owner"], now, now),
+            )
             db.execute(
                 "UPDATE jobs SET state = 'running', attempt = attempt + 1, touched = ?,"
                 " started = coalesce(started, ?), notes = NULL WHERE id = ?",
@@ -422,12 +449,15 @@ class Store:
     def _job(db: sqlite3.Connection, job_id: str) -> Job:
         row = db.execute("SELECT * FROM jobs WHERE id = ?", (job_id,)).fetchone()
         if row is None:
-            raise ServiceError("job_unknown", "There is no job of this id.")
+            raise ServiceError("job_unknown", JOB_UNKNOWN)
         return Job.from_row(row)
 
     @staticmethod
-    def _count(db: sqlite3.Connection, state: State) -> int:
-        row = db.execute("SELECT count(*) FROM jobs WHERE state = ?", (state.value,)).fetchone()
+    def _count(db: sqlite3.Connection, state: State, owner: str | None = None) -> int:
+        row = db.execute(
+            "SELECT count(*) FROM jobs WHERE state = ? AND owner = coalesce(?, owner)",
+            (state.value, owner),
+        ).fetchone()
         return int(row[0])
 
     @staticmethod

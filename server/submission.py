@@ -19,7 +19,7 @@ from server.blobs import disk_full_is_an_error
 from server.errors import ServiceError
 from server.jobs import Job, State
 from server.parameters import SAMPLE_BYTES, JobParameters, parameters_from
-from server.service import Service, service
+from server.service import Service, service, user
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
     if key is not None:
         text = "\n".join([parameters.as_json(), *digests])
         fingerprint = hashlib.sha256(text.encode()).hexdigest()
-        known = here.store.known(key, fingerprint)
+        known = here.store.known(key, fingerprint, user())
         if known is not None:
             return known
     if here.store.count(State.QUEUED) >= here.settings.max_queued:  # before anything is moved
@@ -147,11 +147,13 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
             fingerprint=fingerprint,
             lease_s=lease_s,
             most_queued=here.settings.max_queued,
+            owner=user(),
+            most_queued_each=here.settings.max_queued_each,
         )
     except BaseException as error:
         here.blobs.remove(job_id)
         if isinstance(error, ServiceError) and error.code == "key_reused" and key and fingerprint:
-            known = here.store.known(key, fingerprint)  # the same request won the race
+            known = here.store.known(key, fingerprint, user())  # the same request won the race
             if known is not None:
                 return known
         raise

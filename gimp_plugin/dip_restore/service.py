@@ -19,7 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dip_client import Client, ClientError, Stranger, Unreachable, default_data_dir
+from dip_client import (
+    Client,
+    ClientError,
+    Stranger,
+    Unreachable,
+    connection_file,
+    default_data_dir,
+)
 
 SETTINGS_FILE = "settings.json"
 START_TIMEOUT_S = 40.0
@@ -109,8 +116,10 @@ class Service:
             try:
                 client = self.running()
             except (Unreachable, Stranger) as error:
+                if is_elsewhere():
+                    raise  # it is not this user's to start
                 client = self._start(error)
-            if self._is_outdated():
+            if self._is_outdated() and not is_elsewhere():
                 client = self._restart(client)
             return client
 
@@ -222,6 +231,11 @@ class Service:
             check=False,
         )
         return self.connect()
+
+
+def is_elsewhere() -> bool:
+    """Whether the user chose a service on another machine, with `dip connect`."""
+    return connection_file(default_data_dir()).exists()
 
 
 def in_sandbox() -> bool:

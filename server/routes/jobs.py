@@ -23,7 +23,7 @@ from server.schemas import (
     SubmitHeaders,
     SubmitIn,
 )
-from server.service import Service, service
+from server.service import Service, service, user
 from server.submission import accept
 
 jobs = APIBlueprint("jobs", __name__, url_prefix="/v1")
@@ -73,9 +73,10 @@ def submit(form: dict[str, Any], headers: dict[str, Any]) -> Any:
 @jobs.input(JobsQuery, location="query", arg_name="query")
 @jobs.output(JobsOut)
 def list_jobs(query: dict[str, Any]) -> Any:
-    """List jobs, the latest first."""
+    """List jobs, the latest first: one's own; the owner of the service sees everybody's."""
     state = State(query["state"]) if "state" in query else None
-    return {"jobs": [_public(job) for job in service().store.jobs(state, query["limit"])]}
+    found = service().store.jobs(state, query["limit"], owner=user() or None)
+    return {"jobs": [_public(job) for job in found]}
 
 
 @jobs.get("/jobs/<job_id>")

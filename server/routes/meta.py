@@ -15,7 +15,7 @@ from server.jobs import State
 from server.parameters import FORMATS, PARTS, SAMPLE_BYTES
 from server.routes import refusals
 from server.schemas import CapabilitiesOut, HealthOut, HealthQuery, LaunchOut
-from server.service import Service, service
+from server.service import Service, service, user
 
 API_VERSION = 1
 
@@ -40,7 +40,7 @@ def health(query: dict[str, Any]) -> Any:
         "problems": problems,
     }
     if "challenge" in query:
-        answer["proof"] = here.gate.proof(query["challenge"])
+        answer["proof"] = here.gate.proof(query["challenge"], query["user"])
     return answer
 
 
@@ -65,7 +65,7 @@ def capabilities() -> Any:
         "limits": {
             "body_bytes": settings.max_body_bytes,
             "pixels": settings.max_pixels,
-            "queued_jobs": settings.max_queued,
+            "queued_jobs": settings.max_queued_each if user() else settings.max_queued,
             "streams": settings.max_streams,
             "lease_min_s": settings.lease_min_s,
             "lease_max_s": settings.lease_max_s,
@@ -87,7 +87,7 @@ def capabilities() -> Any:
 @meta.doc(responses=refusals("token_required"))
 def make_launch_code() -> Any:
     """Make a link that opens the page, signed in; it works once, within a minute."""
-    return {"url": f"/launch?code={service().gate.launch_code()}"}
+    return {"url": f"/launch?code={service().gate.launch_code(user())}"}
 
 
 def _problems(here: Service) -> list[dict[str, str]]:

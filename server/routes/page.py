@@ -52,7 +52,12 @@ def launch(query: dict[str, Any]) -> Any:
         return Response(_assets().page, status=error.status, mimetype="text/html")
     response = redirect("/", code=303)
     response.set_cookie(
-        cookie_name(here.port), cookie, max_age=COOKIE_S, httponly=True, samesite="Strict"
+        cookie_name(here.port),
+        cookie,
+        max_age=COOKIE_S,
+        secure=here.settings.encrypted,
+        httponly=True,
+        samesite="Strict",
     )
     return response
 

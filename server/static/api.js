@@ -66,6 +66,12 @@ async function untilBack() {
   tell("back");
 }
 
+/** Trade a token for a link that opens the page, signed in; null where it is not this service's. */
+export async function linkFor(token) {
+  const response = await fetch("/v1/launch", { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+  return response.ok ? (await response.json()).url : null;
+}
+
 async function untilSignedIn() {
   tell("signed-out");
   for (;;) {

@@ -343,6 +343,17 @@ api.connection.addEventListener("back", () => {
 });
 api.connection.addEventListener("signed-out", () => (element("sign-in").hidden = false));
 api.connection.addEventListener("signed-in", () => (element("sign-in").hidden = true));
+element("token-form").onsubmit = async (event) => {
+  event.preventDefault(); // a form that was sent would have the token in it for the browser to remember
+  let link = null;
+  try {
+    link = await api.linkFor(element("token").value.trim());
+  } catch {
+    // not a token at all, or nobody answers
+  }
+  if (link) location.replace(link);
+  else element("token-refused").textContent = "It is not a token of this service.";
+};
 
 const ORDER = ["fast", "balanced", "best", "paper"];
 

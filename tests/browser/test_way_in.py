@@ -62,6 +62,37 @@ def test_a_page_that_is_not_signed_in_goes_on_when_another_tab_is(
     page.wait_for_selector("#sign-in", state="hidden")
 
 
+def test_a_token_opens_the_page_for_as_long_as_it_is_one(
+    service: Any, new_context: Callable[..., Any]
+) -> None:
+    def tokens(*words: str) -> str:
+        done = subprocess.run(
+            service.command("tokens", *words), check=True, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    token = tokens("add", "ada")
+    try:
+        context = new_context()
+        context.expected.append(UNAUTHORISED)
+        page = context.new_page()
+        page.goto(service.url)
+        page.wait_for_selector("#sign-in:visible")
+        page.fill("#token", "ada.nonsense")
+        page.click("#token-form button")
+        page.wait_for_selector("#token-refused:not(:empty)")
+        page.fill("#token", f" {token} ")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#presets label")
+        assert page.url == f"{service.url}/"
+        assert page.is_hidden("#sign-in")
+        assert ".ada." in context.cookies()[0]["value"]
+    finally:
+        tokens("remove", "ada")
+    page.reload()
+    page.wait_for_selector("#sign-in:visible")
+
+
 def test_the_cookie_is_not_sent_by_pages_of_other_sites(
     service: Any, page: Any, serve_elsewhere: Callable[[str], str]
 ) -> None:

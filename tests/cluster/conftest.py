@@ -237,7 +237,8 @@ class Archive:
         place.mkdir(exist_ok=True)
         (place / "sitecustomize.py").write_text(code)
         root = str(Path(__file__).resolve().parents[2])
-        return {"PYTHONPATH": os.pathsep.join([str(place), root])}
+        before = os.environ.get("PYTHONPATH", "")
+        return {"PYTHONPATH": os.pathsep.join(filter(None, [str(place), root, before]))}
 
 
 @pytest.fixture

@@ -108,6 +108,20 @@ def test_an_outdated_service_is_replaced_once(data_dir: Path, dip_command: tuple
         assert pid_of(data_dir) == replaced
 
 
+def test_a_service_elsewhere_that_is_away_is_not_replaced_by_one_here(
+    data_dir: Path, dip_command: tuple[str, ...]
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    elsewhere = {"url": f"https://127.0.0.1:{port}", "token": "ada.x", "fingerprint": "0" * 64}
+    data_dir.mkdir(parents=True, exist_ok=True)
+    (data_dir / "connection.json").write_text(json.dumps(elsewhere))
+    with pytest.raises(Unreachable, match=str(port)):
+        Service(Settings(command=dip_command, version=__version__)).connect()
+    assert not (data_dir / "server.json").exists()
+
+
 @pytest.mark.parametrize("variable", ["FLATPAK_ID", "SNAP"])
 def test_in_a_sandbox_the_user_is_told_the_command(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch, variable: str
