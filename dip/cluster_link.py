@@ -191,7 +191,7 @@ class ClusterLink:
             elif found["versions"] != self.versions:
                 unfit.append((worker, f"it has {listed(found['versions'])}"))
             else:
-                self.trusted.add(worker)
+                self.trusted = self.trusted | {worker}  # anew: other threads look at it
         return unfit
 
     def _ask(self, worker: str) -> None:

@@ -141,8 +141,12 @@ _outboxes: dict[str, Outbox] = {}
 def introduce_here() -> dict[str, Any]:
     """Say what this worker computes on; the first job finds torch loaded."""
     process = _spares.take()
-    process.ask({"do": "introduce"})
-    frame = process.hear(STALL_S)
+    try:
+        process.ask({"do": "introduce"})
+        frame = process.hear(STALL_S)
+    except ProcessDied:
+        process.close()
+        raise
     _spares.put_back(process)
     introduction: dict[str, Any] = {} if frame is None else frame.says["introduction"]
     return introduction
@@ -173,7 +177,7 @@ def work_here(order: Order) -> Answer:
         if order.mask is not None:
             (folder / "mask").write_bytes(order.mask)
         # A job that leaves it open takes its share of the machine: all of one that it has alone.
-        threads = max(1, cores() // order.fellows.get(me.address, 1))
+        threads = max(1, cores() // (order.fellows.get(me.address) or 1))
         process = _spares.take()
         outbox = _outboxes[key] = Outbox(process, order.job.id, folder)
         try:

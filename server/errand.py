@@ -96,11 +96,15 @@ class Errand(threading.Thread):
 
         job, link, blobs = self.job, self._link, self._here.blobs
         parameters = job.parameters
-        mask = blobs.path(job.id, "mask").read_bytes() if parameters.has_mask else None
+        try:
+            image = blobs.path(job.id, "image").read_bytes()
+            mask = blobs.path(job.id, "mask").read_bytes() if parameters.has_mask else None
+        except FileNotFoundError:  # cancelled just now, or else
+            raise ServiceError("internal", "The pixels of this job are gone.") from None
         order = Order(
             job=Attempt(id=job.id, attempt=job.attempt, parameters=parameters),
             stop_at=job.stop_at,
-            image=blobs.path(job.id, "image").read_bytes(),
+            image=image,
             mask=mask,
             max_pixels=self._here.settings.max_pixels,
             fellows=_fellows(link.workers),
@@ -206,7 +210,7 @@ class Errand(threading.Thread):
                 here.blobs.remove_old_attempts(job.id, keep)
         else:
             _log.warning("%s has other versions by now", answer.worker)
-            self._link.trusted.discard(answer.worker)
+            self._link.trusted = self._link.trusted - {answer.worker}
 
     def _release(self, cause: str) -> None:
         """Queue the job again, or fail it if that happened too often."""
