@@ -143,9 +143,12 @@ class ClusterKeeper(Keeper):
 
     def _cut(self, link: ClusterLink) -> None:
         self._note_away("Its scheduler does not answer.")
+        for errand in self._errands.values():
+            errand.close()
+        self._errands = {}  # whatever they still bring is of attempts that no longer count
         link.close()
         self._link = None
-        self._not_before = time.monotonic() + AGAIN_AFTER_S  # errands end, their jobs are queued
+        self._not_before = time.monotonic() + AGAIN_AFTER_S  # first, all jobs are queued again
 
     def _hear(self, event: tuple[float, Any]) -> None:
         says = event[1]

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 import uuid
+from asyncio import CancelledError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +84,7 @@ class Errand(threading.Thread):
                     future.cancel()
         except ServiceError as error:  # a full disk, in the first place
             self._fail(error)
-        except Exception:
+        except (Exception, CancelledError):  # the second where a connection ends in between
             # The edge of an attempt: the keeper queues the job again.
             _log.exception("the errand stumbled", extra={"job": self.job.id})
         took_s = time.monotonic() - began
