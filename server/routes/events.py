@@ -13,7 +13,8 @@ from server.errors import ServiceError
 from server.jobs import Job
 from server.routes import refusals
 from server.schemas import EventOut
-from server.service import Service, service
+from server.security import OWNER
+from server.service import Service, service, user
 
 events = APIBlueprint("events", __name__, url_prefix="/v1")
 
@@ -43,12 +44,14 @@ def stream_events(job_id: str) -> Response:
     if not here.streams.acquire(blocking=False):
         raise ServiceError("too_many_streams", "Too many streams are open.", retry_after_s=5)
     gone = request.environ.get("waitress.client_disconnected", lambda: False)
-    response = Response(_follow(here, job, after, gone), mimetype="text/event-stream")
+    response = Response(_follow(here, job, after, gone, user()), mimetype="text/event-stream")
     response.call_on_close(here.streams.release)
     return response
 
 
-def _follow(here: Service, job: Job, after: int, gone: Callable[[], bool]) -> Iterator[bytes]:
+def _follow(
+    here: Service, job: Job, after: int, gone: Callable[[], bool], who: str
+) -> Iterator[bytes]:
     yield f"retry: {_RETRY_MS}\n\n".encode()
     ends = time.monotonic() + here.settings.stream_limit_s
     # A client that holds a lease renews it when it hears something.
@@ -56,6 +59,8 @@ def _follow(here: Service, job: Job, after: int, gone: Callable[[], bool]) -> It
     silent_since = time.monotonic()
     with here.changes.watch(job.id) as news:
         while not (gone() or here.changes.closing or time.monotonic() > ends):
+            if who != OWNER and here.users.digest(who) is None:
+                return  # removed meanwhile
             news.clear()
             found = here.store.events_after(job.id, after)
             if found:

@@ -194,6 +194,18 @@ def test_a_job_of_somebody_else_does_not_exist(
     assert http.delete(url).status_code == 202
 
 
+def test_a_stream_ends_with_the_token(
+    users: Users, http_as: Callable[[str], FlaskClient], image_file: bytes
+) -> None:
+    ada = http_as("ada")
+    url = submit(ada, image_file).get_json()["events_url"]
+    stream = ada.get(url, buffered=False).response
+    assert b"retry" in next(iter(stream))
+    assert b"queued" in next(iter(stream))
+    users.remove("ada")
+    assert list(stream) == []
+
+
 def test_a_key_is_its_users_own(
     http_as: Callable[[str], FlaskClient], http: FlaskClient, image_file: bytes
 ) -> None:
