@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -93,13 +94,14 @@ def until(condition: Callable[[], Any], timeout_s: float = 100) -> Any:
 
 def fitting(grid: Grid) -> list[psutil.Process]:
     """The processes that fit."""
-    return [
-        child
-        for worker in grid.workers
-        if worker.poll() is None
-        for child in psutil.Process(worker.pid).children(recursive=True)
-        if "server.cluster_child" in child.cmdline()
-    ]
+    found = []
+    for worker in grid.workers:
+        with contextlib.suppress(psutil.Error):  # ended just now
+            for child in psutil.Process(worker.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if "server.cluster_child" in child.cmdline():
+                        found.append(child)
+    return found
 
 
 def test_a_job_on_a_cluster_is_what_it_is_on_this_machine(
@@ -290,6 +292,13 @@ def test_a_cluster_without_workers_that_will_do_is_a_problem_that_health_explain
         grid.start_worker("--resources", "GPU=1", environment=other)
         until(lambda: "dip 9.9.9" in str(client.health()["problems"]))
         assert client.job(job["id"])["state"] == "queued"
-        grid.start_worker("--resources", "GPU=1")
+        grid.start_worker("--resources", "GPU=2", "--nthreads", "4")
         assert client.wait(job["id"])["state"] == "done"
         assert client.health()["status"] == "ok"
+        jobs = [client.submit(*files, **LONG)["id"] for _ in range(3)]
+        until(lambda: all(client.job(job)["preview"] for job in jobs[:2]))
+        states = [client.job(job)["state"] for job in jobs]
+        assert states == ["running", "running", "queued"]  # as many at a time as there are GPUs
+        for each in jobs[::-1]:
+            client.delete(each)
+        until(lambda: len(fitting(grid)) == 0)
