@@ -12,6 +12,7 @@ from a kriged fill and learns the difference; the answers of mirrored images are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -77,13 +78,20 @@ class Correction(Fit):
         code, target, weight = (each.flip(mirror) for each in (code, self._target, weight))
         return code, target, weight
 
+    def _state(self) -> list[Tensor]:
+        return list(self._network.parameters())
+
     @torch.no_grad()
-    def _answer(self) -> Tensor:
-        answers = [self._evaluate(self._code.flip(mirror)).flip(mirror) for mirror in _MIRRORS]
+    def _answer(self, state: Sequence[Tensor]) -> Tensor:
+        names = [name for name, _ in self._network.named_parameters()]
+        named = dict(zip(names, state, strict=True))
+        answers = [
+            self._evaluate(self._code.flip(mirror), named).flip(mirror) for mirror in _MIRRORS
+        ]
         return torch.stack(answers).mean(0).clamp(0, 1)
 
     @torch.no_grad()
-    def _measure(self, validation: Validation) -> float:
+    def _measure(self, validation: Validation) -> Tensor:
         return validation.measure(self._evaluate(self._validation_code))
 
 

@@ -63,8 +63,18 @@ class Compute:
 
     @property
     def read_every(self) -> int:
-        """Iterations between two readings of the loss: reading one waits for a GPU."""
-        return 1 if self.device.type == "cpu" else 10
+        """Iterations between two readings of the loss: on MPS, reading one waits for the GPU."""
+        return 10 if self.device.type == "mps" else 1
+
+    @property
+    def lag(self) -> int:
+        """Readings that are on their way at a time: this many steps lie ahead of CUDA."""
+        return 2 if self.device.type == "cuda" else 0
+
+    @property
+    def records_steps(self) -> bool:
+        """Whether a step is recorded once and then replayed; see `dip.graphs`."""
+        return self.device.type == "cuda"
 
     def describe(self) -> str:
         """Such as 'cpu, bfloat16'."""
@@ -107,6 +117,9 @@ def choose(name: str = "auto") -> Compute:
         "mps": lambda: False,
         "cpu": has_bfloat16,
     }[name]()
+    if name == "cuda":
+        # For Newton-Schulz, where ten bits are plenty; a card that has no TF32 takes no notice.
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
     return Compute(
         device=torch.device(name), low_precision=low_precision, channels_last=low_precision
     )

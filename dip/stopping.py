@@ -7,7 +7,7 @@ and the best output by it is remembered in case that the fit goes on to spoil it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
 
 import numpy as np
 import torch
@@ -50,9 +50,8 @@ def held_out(
     return chosen if enough else np.zeros_like(known)
 
 
-@dataclass
 class Validation:
-    """The PSNR of held-out pixels over a fit, and the best output so far.
+    """The PSNR of held-out pixels over a fit, and what its best estimate is made from.
 
     Parameters
     ----------
@@ -60,21 +59,31 @@ class Validation:
         (1, C, H, W) in [0, 1]
     where : Tensor
         (H, W) bool, the held-out pixels.
+
+    Attributes
+    ----------
+    best : list of Tensor or None
+        The state of the best moment; see `hear`.
     """
 
-    target: Tensor
-    where: Tensor
-    best_psnr_db: float = -np.inf
-    latest_psnr_db: float = -np.inf
-    best_output: Tensor | None = field(default=None, repr=False)
+    def __init__(self, target: Tensor, where: Tensor) -> None:
+        self._target = target
+        self._where = where.nonzero(as_tuple=True)  # now: counting them waits for a GPU
+        self.best: list[Tensor] | None = None
+        self.best_psnr_db = self.latest_psnr_db = -math.inf
 
-    def measure(self, output: Tensor) -> float:
-        """PSNR, dB, peak 1, of an output (1, C, H, W) at the held-out pixels."""
-        error = (output - self.target)[..., self.where]
-        self.latest_psnr_db = -10 * float(torch.log10(error.square().mean() + 1e-10))
+    def measure(self, output: Tensor) -> Tensor:
+        """Logarithm of the mean squared error of an output (1, C, H, W); nothing waits for it."""
+        rows, columns = self._where
+        error = (output - self._target)[..., rows, columns]
+        return torch.log10(error.square().mean() + 1e-10)
+
+    def hear(self, logarithm: float, state: list[Tensor]) -> float:
+        """PSNR, dB, peak 1, of what was measured; the state of that moment is kept if best."""
+        self.latest_psnr_db = -10 * logarithm
         if self.latest_psnr_db > self.best_psnr_db:
             self.best_psnr_db = self.latest_psnr_db
-            self.best_output = output.clone()
+            self.best = state
         return self.latest_psnr_db
 
     @property

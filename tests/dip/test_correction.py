@@ -122,3 +122,18 @@ def test_quality_is_measured_on_pixels_that_are_not_shown_before_the_last_fifth(
     assert 0 not in shown[:80]
     assert 0 in shown[80:]
     assert values[-1] > values[0] > 0
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_spoiled_correction_gives_its_answer_of_the_best_moment(
+    network: str, target: Array, known: npt.NDArray[np.bool_]
+) -> None:
+    fit = begin(target, known, network, iterations=60)
+    outputs = [fit.output() for _ in zip(range(15), fit, strict=False)]
+    assert fit._validation is not None
+    fit._validation.hear(0.0, [])  # as if iteration 16 had ruined it
+    best = fit.output()
+    # Of all the known pixels, and in [0, 1]: not what the hidden ones were measured with.
+    np.testing.assert_array_equal(best, outputs[9])
+    assert 0 <= best.min() <= best.max() <= 1
+    assert not np.array_equal(best, outputs[14])

@@ -234,13 +234,21 @@ def test_too_few_pixels_to_hold_out_are_left_alone() -> None:
     assert not held_out(known, 0.03, "thin", seed=0).any()
 
 
-def test_the_best_output_is_remembered_when_the_fit_spoils_it() -> None:
+def test_the_best_state_is_remembered_when_the_fit_spoils_it() -> None:
     target = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     validation = Validation(target, torch.ones(8, 8, dtype=torch.bool))
     good, bad = target + 0.01, target + 0.2
-    assert validation.measure(good) == pytest.approx(40, abs=0.1)
+    assert validation.hear(float(validation.measure(good)), [good]) == pytest.approx(40, abs=0.1)
     assert not validation.spoiled
-    validation.measure(bad)
+    validation.hear(float(validation.measure(bad)), [bad])
     assert validation.spoiled
-    assert validation.best_output is not None
-    torch.testing.assert_close(validation.best_output, good)
+    assert validation.best == [good]
+
+
+def test_a_spoiled_fit_gives_its_best_output(target: Array, mask: npt.NDArray[np.bool_]) -> None:
+    fit = begin(target, ~mask, config(iterations=60))
+    outputs = [fit.output() for _ in zip(range(25), fit, strict=False)]
+    assert fit._validation is not None
+    assert fit._validation.best_psnr_db == fit._validation.latest_psnr_db
+    fit._validation.hear(0.0, [])  # as if iteration 26 had ruined it
+    np.testing.assert_array_equal(fit.output(), outputs[19])  # the one that was measured last
