@@ -29,7 +29,7 @@ from dip.errors import (
 from dip.fit import Fit, FitStep
 from dip.harmonise import harmonise
 from dip.kriging import krige
-from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha, unknown_from
+from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha
 from dip.presets import PRESETS, recipe
 from dip.region import Box, Region, plan_regions
 from dip.resample import enlarge, reduce
@@ -141,13 +141,13 @@ class Restoration:
             if mask is None
             else coverage_from(mask, self._image.shape)
         )
-        self._unknown = unknown_from(coverage)
-        self._check_finite()
+        self._check_finite(coverage.unknown)
         self._compute = device.choose(self.settings.device)
         torch.set_num_threads(self.settings.threads or device.cores())
-        self.regions, self.notes = self._plan()
-        # Of each region's box alone: the coverage of 100 megapixels would hold 400 MB.
-        self._coverage = {region: coverage[region.box.slices].copy() for region in self.regions}
+        self.regions, self.notes = self._plan(coverage.unknown)
+        # Of each region's box alone: nothing as large as the photo is kept but its pixels.
+        self._coverage = {region: coverage[region.box.slices] for region in self.regions}
+        self._check_known()
         self.iterations = sum(
             self._recipe(region.damage).total_iterations for region in self.regions
         )
@@ -225,7 +225,7 @@ class Restoration:
             raise ValueError("keep_reconstruction was not asked for")
         return self._reconstruction
 
-    def _plan(self) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    def _plan(self, unknown: NDArray[np.bool_]) -> tuple[tuple[Region, ...], tuple[str, ...]]:
         """Divide the image into regions that fit into memory, and say what had to give."""
         settings = self.settings
         budget_mb = settings.max_memory_mb or _FREE_PART * device.free_memory_mb(self._compute)
@@ -243,14 +243,7 @@ class Restoration:
             )
         preset = PRESETS[settings.preset]
         limits = {damage: min(most, preset.most_pixels[damage]) for damage in _DAMAGES}
-        regions = tuple(plan_regions(self._unknown, max_pixels=limits))
-        for region in regions:
-            known = np.count_nonzero(self._known(region.box))
-            if known < FEWEST_KNOWN:
-                raise TooFewKnownPixels(
-                    f"Only {known} pixels around the damage are known.",
-                    "Mark only the damage; fully transparent pixels do not count as known.",
-                )
+        regions = tuple(plan_regions(unknown, max_pixels=limits))
         notes = []
         tiles = sum(region.tiled for region in regions)
         if tiles:
@@ -276,16 +269,25 @@ class Restoration:
         images_mb = 3 * self._image.nbytes / 2**20
         return images_mb + memory.peak_mb(region.fitted_pixels, config, channels, self._compute)
 
-    def _known(self, box: Box) -> NDArray[np.bool_]:
-        """The pixels of a box that a fit may see; behind full transparency there is no colour."""
-        known = ~self._unknown[box.slices]
+    def _known(self, region: Region) -> NDArray[np.bool_]:
+        """The pixels of its box that a fit may see; behind full transparency is no colour."""
+        known = self._coverage[region] == 0
         if self._alpha:
-            known &= self._image[box.slices][:, :, -1] > 0
+            known &= self._image[region.box.slices][:, :, -1] > 0
         return known
 
-    def _check_finite(self) -> None:
+    def _check_known(self) -> None:
+        for region in self.regions:
+            known = np.count_nonzero(self._known(region))
+            if known < FEWEST_KNOWN:
+                raise TooFewKnownPixels(
+                    f"Only {known} pixels around the damage are known.",
+                    "Mark only the damage; fully transparent pixels do not count as known.",
+                )
+
+    def _check_finite(self, unknown: NDArray[np.bool_]) -> None:
         if np.issubdtype(self._image.dtype, np.floating):
-            broken = ~np.isfinite(self._image).all(axis=2) & ~self._unknown
+            broken = ~np.isfinite(self._image).all(axis=2) & ~unknown
             if broken.any():
                 row, column = np.argwhere(broken)[0]
                 raise SamplesNotFinite(
@@ -302,7 +304,7 @@ class Restoration:
         """What [0, 1] of the network means: [0, 1], or all known samples where they exceed it."""
         if np.issubdtype(self._image.dtype, np.integer):
             return 0.0, 1.0
-        known = self._image[region.box.slices][self._known(region.box)]
+        known = self._image[region.box.slices][self._known(region)]
         return min(0.0, float(known.min())), max(1.0, float(known.max()))
 
     def _steps(self, region: Region, config: FitConfig, seed: int) -> Iterator[FitStep]:
@@ -332,7 +334,7 @@ class Restoration:
             yield replace(step, note=note if step.index == 1 else step.note)
 
     def _start(self, region: Region, config: FitConfig, seed: int) -> Fit | Ensemble:
-        known = self._known(region.box)
+        known = self._known(region)
         low, high = self._range(region)
         target = (self._normal(self._image[region.box.slices]) - low) / np.float32(high - low)
         target = np.where(known[:, :, None], target, np.float32(0))
@@ -368,7 +370,7 @@ class Restoration:
         finish = self._recipe(region.damage).finish
         if finish == "none":
             return output
-        target, known = self._normal(self._image[region.box.slices]), self._known(region.box)
+        target, known = self._normal(self._image[region.box.slices]), self._known(region)
         if finish == "membrane":
             return harmonise(output, target, known)
         return output + krige(target - output, known)
