@@ -30,7 +30,7 @@ FOLDS = 8
 """Different choices of hidden pixels. The first is kept from the loss, and measures quality."""
 
 _HIDDEN_PART = 0.12
-_SEEN_WEIGHT = 0.05
+_SEEN_WEIGHT = 0.2
 """Known pixels that the network was shown count this much: it leaves them as they are."""
 
 _MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
@@ -70,9 +70,7 @@ class Correction(Fit):
         return self._place(code), self._place(torch.from_numpy(hidden).float()[None, None])
 
     def _ask(self) -> tuple[Tensor, Tensor, Tensor]:
-        # Once the held-out pixels count as well, the first fold is one like the others.
-        first = 0 if self._weight is self._known else 1
-        code, hidden = self._fold(int(self._rng.integers(first, FOLDS)))
+        code, hidden = self._fold(int(self._rng.integers(1, FOLDS)))
         mirror = _MIRRORS[self._rng.integers(len(_MIRRORS))]
         weight = _SEEN_WEIGHT * self._known + (1 - _SEEN_WEIGHT) * hidden
         code, target, weight = (each.flip(mirror) for each in (code, self._target, weight))

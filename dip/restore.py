@@ -6,6 +6,7 @@ iterate to work, ask for the result at any time, stop iterating to cancel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from dip import device, memory
 from dip.composite import Canvas, composite, to_samples
 from dip.config import Damage, FitConfig, Settings
 from dip.correction import Correction
-from dip.ensemble import Ensemble
+from dip.ensemble import Ensemble, Rescaled
 from dip.errors import (
     ImageTooSmall,
     InputError,
@@ -30,7 +31,7 @@ from dip.fit import Fit, FitStep
 from dip.harmonise import harmonise
 from dip.kriging import krige
 from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha
-from dip.presets import PRESETS, recipe
+from dip.presets import most_pixels, recipe
 from dip.region import Box, Region, plan_regions
 from dip.resample import enlarge, reduce
 
@@ -41,6 +42,9 @@ _FREE_PART = 0.8
 _SMALLEST_REGION_PX = 160 * 160
 _RUN_SEEDS = 1_000_003
 """Seeds of runs lie this far apart: those between belong to other regions."""
+
+_HOLE_RANGE_PX = 20
+"""Around holes texture runs on further than around thin damage: shelves, stripes."""
 
 _DAMAGES: tuple[Damage, ...] = ("thin", "hole", "scattered")
 
@@ -241,8 +245,10 @@ class Restoration:
                 f"A fit may take {budget_mb:.0f} MB; the smallest takes about {needed:.0f} MB.",
                 "Close other programs, raise the limit, or choose the preset 'fast'.",
             )
-        preset = PRESETS[settings.preset]
-        limits = {damage: min(most, preset.most_pixels[damage]) for damage in _DAMAGES}
+        limits = {
+            damage: min(most, most_pixels(settings.preset, settings.network, damage))
+            for damage in _DAMAGES
+        }
         regions = tuple(plan_regions(unknown, max_pixels=limits))
         notes = []
         tiles = sum(region.tiled for region in regions)
@@ -338,20 +344,29 @@ class Restoration:
         low, high = self._range(region)
         target = (self._normal(self._image[region.box.slices]) - low) / np.float32(high - low)
         target = np.where(known[:, :, None], target, np.float32(0))
-        small, small_known = reduce(target, known, region.reduction)
+        fine, coarse = region.reduction, math.ceil(1.5 * region.reduction)
+        small = {fine: reduce(target, known, fine)}
+        if config.coarse_every:
+            small[coarse] = reduce(target, known, coarse)
         kind = Correction if config.code == "fill" else Fit
 
-        def begin(run: int) -> Fit:
+        def fit(run: int, config: FitConfig, factor: int) -> Fit:
             return kind(
-                small,
-                small_known,
+                *small[factor],
                 config,
                 compute=self._compute,
                 damage=region.damage,
                 seed=(seed + _RUN_SEEDS * run) % 2**63,
             )
 
-        return begin(0) if config.runs == 1 else Ensemble(begin, config.runs)
+        def begin(run: int) -> Fit | Rescaled:
+            if config.coarse_every and run % config.coarse_every == config.coarse_every - 1:
+                held = replace(config, anchor=config.coarse_anchor)
+                height, width = known.shape
+                return Rescaled(fit(run, held, coarse), height, width, coarse, fine)
+            return fit(run, config, fine)
+
+        return fit(0, config, fine) if config.runs == 1 else Ensemble(begin, config.runs)
 
     def _output(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
         """A fit's output for the whole box, (height, width, C), in units of full scale."""
@@ -372,7 +387,8 @@ class Restoration:
             return output
         target, known = self._normal(self._image[region.box.slices]), self._known(region)
         if finish == "membrane":
-            return harmonise(output, target, known)
+            output = harmonise(output, target, known)
+            return output + krige(target - output, known, range_px=_HOLE_RANGE_PX)
         return output + krige(target - output, known)
 
     def _finish_region(self) -> None:

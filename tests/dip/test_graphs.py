@@ -195,30 +195,10 @@ def test_a_replayed_fit_is_the_fit(
     assert as_on_cuda.replays == 28
     losses = np.array([[step.loss for step in each[2:]] for each in steps])
     np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
-    # Not to the bit: numbers that are tensors are rounded elsewhere, and the held-out pixels join
-    # two iterations later.
-    assert np.square(fits[0].output() - fits[1].output()).mean() < 1e-4
+    # Not to the bit: numbers that are tensors are rounded elsewhere.
+    assert np.square(fits[0].output() - fits[1].output()).mean() < 1e-3
     # Losses arrive late, but the last one arrives.
     assert [step.loss is None for step in steps[0]] == [True, True, *[False] * 28]
-
-
-def test_held_out_pixels_join_a_replayed_fit(
-    begin: Callable[..., Fit], as_on_cuda: Graph, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    weights: list[float] = []
-
-    def watched(reconstruction: Tensor, target: Tensor, weight: Tensor, kind: Any) -> Tensor:
-        weights.append(float(weight.sum()))
-        return masked_loss(reconstruction, target, weight, kind)
-
-    monkeypatch.setattr(fit_module, "masked_loss", watched)
-    fit = begin("unet", "thin")
-    held = float((fit._known - fit._weight).sum())
-    assert held > 0
-    list(fit)
-    known = float(fit._known.sum())
-    # Measured in iteration 24, known in 26: a fixed time later, however fast the machine is.
-    assert weights == [known - held] * 26 + [known] * 4
 
 
 def test_a_replayed_fit_that_diverges_goes_back_to_what_was_good(
