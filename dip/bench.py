@@ -237,10 +237,10 @@ def measure(cases: Sequence[Case], wanted: Sequence[Settings]) -> Iterator[Measu
 def read_case(case: Case) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     """Return the truth as 8-bit samples without alpha, and what is unknown of it."""
     from dip.image_io import read_mask, read_photo
-    from dip.mask import coverage_from, unknown_from
+    from dip.mask import coverage_from
 
     truth = without_alpha(read_photo(case.image).pixels)
-    return truth, unknown_from(coverage_from(read_mask(case.mask), truth.shape))
+    return truth, coverage_from(read_mask(case.mask), truth.shape).unknown
 
 
 def without_alpha(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

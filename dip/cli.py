@@ -212,6 +212,7 @@ def run_restore(args: argparse.Namespace) -> int:
     from dip.restore import Restoration
 
     restoration = Restoration(photo.pixels, mask, settings)
+    del mask  # it is as large as the photo, and has been read
     progress = Progress(quiet=args.quiet)
     for note in restoration.notes:
         progress.note(note)

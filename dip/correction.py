@@ -12,6 +12,7 @@ from a kriged fill and learns the difference; the answers of mirrored images are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -29,7 +30,7 @@ FOLDS = 8
 """Different choices of hidden pixels. The first is kept from the loss, and measures quality."""
 
 _HIDDEN_PART = 0.12
-_SEEN_WEIGHT = 0.05
+_SEEN_WEIGHT = 0.2
 """Known pixels that the network was shown count this much: it leaves them as they are."""
 
 _MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
@@ -69,21 +70,26 @@ class Correction(Fit):
         return self._place(code), self._place(torch.from_numpy(hidden).float()[None, None])
 
     def _ask(self) -> tuple[Tensor, Tensor, Tensor]:
-        # Once the held-out pixels count as well, the first fold is one like the others.
-        first = 0 if self._weight is self._known else 1
-        code, hidden = self._fold(int(self._rng.integers(first, FOLDS)))
+        code, hidden = self._fold(int(self._rng.integers(1, FOLDS)))
         mirror = _MIRRORS[self._rng.integers(len(_MIRRORS))]
         weight = _SEEN_WEIGHT * self._known + (1 - _SEEN_WEIGHT) * hidden
         code, target, weight = (each.flip(mirror) for each in (code, self._target, weight))
         return code, target, weight
 
+    def _state(self) -> list[Tensor]:
+        return list(self._network.parameters())
+
     @torch.no_grad()
-    def _answer(self) -> Tensor:
-        answers = [self._evaluate(self._code.flip(mirror)).flip(mirror) for mirror in _MIRRORS]
+    def _answer(self, state: Sequence[Tensor]) -> Tensor:
+        names = [name for name, _ in self._network.named_parameters()]
+        named = dict(zip(names, state, strict=True))
+        answers = [
+            self._evaluate(self._code.flip(mirror), named).flip(mirror) for mirror in _MIRRORS
+        ]
         return torch.stack(answers).mean(0).clamp(0, 1)
 
     @torch.no_grad()
-    def _measure(self, validation: Validation) -> float:
+    def _measure(self, validation: Validation) -> Tensor:
         return validation.measure(self._evaluate(self._validation_code))
 
 

@@ -6,8 +6,9 @@ torch is imported inside functions only, so that a process can prepare its envir
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from dip.errors import DeviceUnavailable
@@ -63,8 +64,18 @@ class Compute:
 
     @property
     def read_every(self) -> int:
-        """Iterations between two readings of the loss: reading one waits for a GPU."""
-        return 1 if self.device.type == "cpu" else 10
+        """Iterations between two readings of the loss: on MPS, reading one waits for the GPU."""
+        return 10 if self.device.type == "mps" else 1
+
+    @property
+    def lag(self) -> int:
+        """Readings that are on their way at a time: this many steps lie ahead of CUDA."""
+        return 2 if self.device.type == "cuda" else 0
+
+    @property
+    def records_steps(self) -> bool:
+        """Whether a step is recorded once and then replayed; see `dip.graphs`."""
+        return self.device.type == "cuda"
 
     def describe(self) -> str:
         """Such as 'cpu, bfloat16'."""
@@ -107,6 +118,9 @@ def choose(name: str = "auto") -> Compute:
         "mps": lambda: False,
         "cpu": has_bfloat16,
     }[name]()
+    if name == "cuda":
+        # For Newton-Schulz, where ten bits are plenty; a card that has no TF32 takes no notice.
+        torch.backends.cuda.matmul.fp32_precision = "tf32"
     return Compute(
         device=torch.device(name), low_precision=low_precision, channels_last=low_precision
     )
@@ -160,10 +174,34 @@ def free_ram_mb() -> float:
     return max(0.0, free / 2**20)
 
 
-def _cgroup_limit() -> int | None:
-    """Bytes that a container grants, which the system's own figure does not show."""
+def _cgroup_limit(root: Path = Path("/")) -> int | None:
+    """Bytes that the containers around this process grant; the system's own figure shows none.
+
+    A limit of any group on the way up to the root holds. Inside of a container the path may be
+    that of the outside, of which only the root is there.
+
+    References
+    ----------
+    `cgroups(7)`, and memory.max, memory.limit_in_bytes in the kernel's documentation.
+    """
     try:
-        text = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return None
-    return int(text) if text.isdigit() else None
+    limits = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":  # version 2
+            top, name = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            top, name = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        group = PurePosixPath(path.lstrip("/"))
+        for each in (group, *group.parents):
+            with suppress(OSError):
+                text = (top / each / name).read_text().strip()
+                if text.isdigit():  # else "max"
+                    limits.append(int(text))
+    # Version 1 says that there is no limit by the largest number of pages there is.
+    return min((limit for limit in limits if limit < 2**60), default=None)

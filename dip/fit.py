@@ -7,9 +7,8 @@ files. The target carries no information under the mask: it is zero there before
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,25 +16,26 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.func import functional_call
 
 from dip import networks
 from dip.config import Damage, FitConfig
 from dip.device import Compute
 from dip.errors import FitFailed
+from dip.graphs import Reading, Readings, Recorded
 from dip.harmonise import membrane
+from dip.kriging import krige
 from dip.latent import input_code
 from dip.loss import masked_loss
-from dip.optimizers import optimizers_for
+from dip.optimizers import Number, optimizers_for
 from dip.schedule import anchor_weight, rate_factor
 from dip.stopping import Validation, held_out
 
-_MEASURE_EVERY = 10
+_MEASUREMENTS = 8
+_MEASURE_AFTER = 10
 _CHECKPOINT_EVERY = 20
 _JUMP = 4.0
 _MOST_ROLLBACKS = 6
-
-_VALIDATED_PART = 0.8
-"""The held-out pixels join the loss for the last fifth: nothing that is known is wasted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class FitStep:
     index : int
         1-based.
     loss : float, optional
-        None where it was not read from the device.
+        None where it was not read from the device; of a few iterations ago where that is a GPU.
     validation_psnr_db : float, optional
         Of the averaged output at the held-out pixels; None between measurements.
     note : str, optional
@@ -58,6 +58,15 @@ class FitStep:
     loss: float | None = None
     validation_psnr_db: float | None = None
     note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Checkpoint:
+    """All that a step changes, after an iteration."""
+
+    index: int
+    count: int
+    tensors: list[Tensor]
 
 
 class Fit:
@@ -97,10 +106,18 @@ class Fit:
         clean = np.where(known[:, :, None], target, np.float32(0))
         self._target = self._place(_planes(clean))
         out = held_out(known, config.holdout_fraction, damage, seed)
+        self._out, self._trusted = out, known & ~out
         self._known = self._place(_plane(known))
-        self._weight = self._place(_plane(known & ~out))
+        self._weight = self._place(_plane(self._trusted))
         where = torch.from_numpy(out).to(compute.device)
-        self._validation = Validation(self._target, where) if out.any() else None
+        # What is kriged as the result will be says more than what is not.
+        spoiled_db = 0.15 if config.finish == "kriging" else 0.5
+        self._validation = Validation(self._target, where, spoiled_db) if out.any() else None
+        self._smooth_psnr_db = -math.inf
+        if self._validation and config.finish == "kriging":
+            self._smooth = self._place(_planes(membrane(clean, self._trusted)))
+            logarithm = self._measure_kriged(self._validation, self._smooth)
+            self._smooth_psnr_db = -10 * float(logarithm)
         if any(config.anchor):
             self._anchor = self._place(_planes(membrane(clean, known)))
             self._unknown = 1 - self._known
@@ -115,43 +132,70 @@ class Fit:
         )
         self._network = self._place(network)
         self._optimizers = optimizers_for(self._network, config)
+        self._parameters = [each for one in self._optimizers for each in one.parameters]
         self._jitter = torch.Generator(compute.device).manual_seed(seed)
         # Before the first step there is nothing better than the known pixels' mean.
         mean = self._target.sum((2, 3), keepdim=True) / self._known.sum()
         self._average = mean.expand_as(self._target).clone()
         self._rate = 1.0
         self._rollbacks = 0
+        self._count = 0  # steps that were not gone back over
+        self._notes: list[str] = []
 
     def __iter__(self) -> Iterator[FitStep]:
-        config = self.config
+        iterations = self.config.iterations
+        step: Callable[..., Tensor] = self._step
+        if self._compute.records_steps:  # not kept by the object: each would hold the other
+            step = Recorded(step, self._compute.device, self._notes.append)
+        readings = Readings(self._compute)
+        saved, fresh = self._checkpoint(0), None
         typical: float | None = None
-        checkpoint = self._checkpoint()
-        for index in range(1, config.iterations + 1):
-            loss = self._step(index)
-            note, value = None, None
-            if index % self._compute.read_every == 0 or index == config.iterations:
-                value = float(loss)
+        for index in range(1, iterations + 1):
+            loss = step(*self._ask(), *self._numbers(index))
+            measured = self._measure_if_due(index)
+            last = index == iterations
+            if index % self._compute.read_every == 0 or last or measured:
+                kept = [each.detach().clone() for each in self._state()] if measured else None
+                readings.put(index, loss, *measured, along=kept)
+            value, psnr_db = None, None
+            for read in readings.arrived(everything=last):
+                value = read.figures[0]
                 if _diverged(value, typical):
-                    self._roll_back(checkpoint)
-                    note = (
-                        f"diverged at iteration {index} (loss {value:.3g}); went back and goes "
-                        f"on at {self._rate:g} times the rate"
-                    )
-                else:
-                    typical = value if typical is None else 0.9 * typical + 0.1 * value
-                    if index % _CHECKPOINT_EVERY == 0:
-                        checkpoint = self._checkpoint()
-            yield FitStep(
-                index=index, loss=value, validation_psnr_db=self._validate(index), note=note
-            )
+                    readings.forget()
+                    fresh = None
+                    self._roll_back(saved, read.index, value)
+                    break
+                typical = value if typical is None else 0.9 * typical + 0.1 * value
+                if fresh is not None and read.index > fresh.index:  # it led to nothing bad
+                    saved, fresh = fresh, None
+                psnr_db = self._hear(read) or psnr_db
+            if index % _CHECKPOINT_EVERY == 0 and fresh is None:
+                fresh = self._checkpoint(index)
+            spoiled = self._validation is not None and self._validation.spoiled
+            if spoiled and not last:
+                self._notes.append(
+                    f"stopped at iteration {index} of {iterations}: held-out pixels were "
+                    "predicted better before"
+                )
+            note = "; ".join(self._notes) or None
+            self._notes.clear()
+            yield FitStep(index=index, loss=value, validation_psnr_db=psnr_db, note=note)
+            if spoiled:
+                return
 
     def output(self) -> NDArray[np.float32]:
-        """The best output so far, (H, W, C), float32 in [0, 1]."""
-        best = self._answer()
-        validation = self._validation
-        if validation and validation.spoiled and validation.best_output is not None:
-            best = validation.best_output
-        image: NDArray[np.float32] = best[0].permute(1, 2, 0).float().cpu().numpy().copy()
+        """The best output so far, (H, W, C), float32 in [0, 1].
+
+        Before a fit that will be kriged predicts held-out pixels better than a membrane that is
+        kriged, it is the membrane.
+        """
+        validation, state = self._validation, self._state()
+        if validation and validation.best_psnr_db < self._smooth_psnr_db:
+            state = [self._smooth]
+        elif validation and validation.spoiled and validation.best is not None:
+            state = validation.best
+        answer = self._answer(state)
+        image: NDArray[np.float32] = answer[0].permute(1, 2, 0).float().cpu().numpy().copy()
         return image
 
     # What a fit of another kind does in its own way: see `dip.correction`.
@@ -171,65 +215,93 @@ class Fit:
             code = code + self.config.jitter_std * noise
         return code, self._target, self._weight
 
-    def _answer(self) -> Tensor:
-        """The estimate so far, (1, C, H, W)."""
-        return self._average
+    def _state(self) -> list[Tensor]:
+        """What the estimate of this moment can be made from again."""
+        return [self._average]
 
-    def _measure(self, validation: Validation) -> float:
-        """PSNR of held-out pixels, dB."""
-        return validation.measure(self._average)
+    def _answer(self, state: Sequence[Tensor]) -> Tensor:
+        """The estimate of the moment of a state, (1, C, H, W)."""
+        return state[0]
 
-    def _step(self, index: int) -> Tensor:
+    def _measure(self, validation: Validation) -> Tensor:
+        """Measure held-out pixels as they will be in the result; see `Validation.measure`."""
+        if self.config.finish != "kriging":
+            return validation.measure(self._average)
+        return self._measure_kriged(validation, self._average)
+
+    def _measure_kriged(self, validation: Validation, output: Tensor) -> Tensor:
+        # On a GPU this waits for it, eight times in a fit.
+        missed = (self._target - output)[0].permute(1, 2, 0).float().cpu().numpy()
+        kriged = krige(missed, self._trusted, wanted=self._out)
+        return validation.measure(output + self._place(_planes(kriged)))
+
+    def _numbers(self, index: int) -> tuple[float, float, tuple[tuple[float, ...], ...]]:
+        """What changes from step to step: hold of the anchor, share in the average, rates."""
         config = self.config
         factor = rate_factor(index - 1, config.iterations) if config.decay else 1.0
-        for optimizer in self._optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor * self._rate
-        code, target, weight = self._ask()
-        reconstruction = self._evaluate(code)
-        loss = masked_loss(reconstruction, target, weight, config.loss)
-        total = loss
-        if any(config.anchor):
-            held = self._anchor_share * anchor_weight(index - 1, config.iterations, config.anchor)
-            away = masked_loss(reconstruction, self._anchor, self._unknown, "mse")
-            total = loss + held * away
-        total.backward()
-        for optimizer in self._optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        self._count += 1
         # A plain mean of the first few, then a running one.
         newest = max(1 - config.averaging, 1 / index)
+        hold = anchor_weight(index - 1, config.iterations, config.anchor)
+        rates = tuple(one.numbers(factor * self._rate, self._count) for one in self._optimizers)
+        return hold, newest, rates
+
+    def _step(
+        self,
+        code: Tensor,
+        target: Tensor,
+        weight: Tensor,
+        hold: Number,
+        newest: Number,
+        rates: tuple[Any, ...],
+    ) -> Tensor:
+        """One step; it is recorded where the device can do that, so it must not read a value."""
+        reconstruction = self._evaluate(code)
+        loss = masked_loss(reconstruction, target, weight, self.config.loss)
+        total = loss
+        if any(self.config.anchor):
+            away = masked_loss(reconstruction, self._anchor, self._unknown, "mse")
+            total = loss + self._anchor_share * hold * away
+        # Not backward(): the gradients would be kept, and belong to one stream.
+        gradients = iter(torch.autograd.grad(total, self._parameters))
+        for one, numbers in zip(self._optimizers, rates, strict=True):
+            one.step([next(gradients) for _ in one.parameters], numbers)
         self._average.lerp_(reconstruction.detach(), newest)
         return loss.detach()
 
-    def _evaluate(self, code: Tensor) -> Tensor:
-        """(1, C, H, W)"""
-        device = self._compute.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self._compute.low_precision):
-            reconstruction: Tensor = self._network(code)
+    def _evaluate(self, code: Tensor, parameters: dict[str, Tensor] | None = None) -> Tensor:
+        """What the network makes of a code, (1, C, H, W); with other parameters where given."""
+        device, low_precision = self._compute.device.type, self._compute.low_precision
+        # No cache of converted weights: a step must not depend on the one before.
+        with torch.autocast(device, torch.bfloat16, enabled=low_precision, cache_enabled=False):
+            reconstruction: Tensor = (
+                functional_call(self._network, parameters, code)
+                if parameters
+                else self._network(code)
+            )
         return reconstruction
 
-    def _validate(self, index: int) -> float | None:
+    def _measure_if_due(self, index: int) -> list[Tensor]:
+        iterations = self.config.iterations
+        every = max(_MEASURE_AFTER, iterations // _MEASUREMENTS)
+        if self._validation is None or (index % every and index != iterations):
+            return []
+        return [self._measure(self._validation)]
+
+    def _hear(self, read: Reading) -> float | None:
+        """PSNR of held-out pixels, dB, where it was measured in the iteration."""
         if self._validation is None:
             return None
-        last = max(1, math.floor(_VALIDATED_PART * self.config.iterations))
-        if index > last or (index % _MEASURE_EVERY and index != last):
+        if len(read.figures) == 1:
             return None
-        psnr_db = self._measure(self._validation)
-        if index == last and not self._validation.spoiled:
-            self._weight = self._known
-        return psnr_db
+        return self._validation.hear(read.figures[1], read.along)
 
-    def _checkpoint(self) -> dict[str, Any]:
-        return copy.deepcopy(
-            {
-                "network": self._network.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
-                "average": self._average,
-            }
-        )
+    def _checkpoint(self, index: int) -> _Checkpoint:
+        tensors = [each.detach().clone() for each in self._lasting()]
+        return _Checkpoint(index=index, count=self._count, tensors=tensors)
 
-    def _roll_back(self, checkpoint: dict[str, Any]) -> None:
+    @torch.no_grad()
+    def _roll_back(self, saved: _Checkpoint, index: int, loss: float) -> None:
         self._rollbacks += 1
         if self._rollbacks > _MOST_ROLLBACKS:
             raise FitFailed(
@@ -238,11 +310,17 @@ class Fit:
                 "Try another seed or preset, and please report this image's kind.",
             )
         self._rate /= 2
-        saved = copy.deepcopy(checkpoint)
-        self._network.load_state_dict(saved["network"])
-        for optimizer, state in zip(self._optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-        self._average = saved["average"]
+        self._count = saved.count
+        torch._foreach_copy_(self._lasting(), saved.tensors)  # in place: a graph knows these
+        self._notes.append(
+            f"diverged at iteration {index} (loss {loss:.3g}); went back and goes on at "
+            f"{self._rate:g} times the rate"
+        )
+
+    def _lasting(self) -> list[Tensor]:
+        """All that a step changes."""
+        remembered = [each for one in self._optimizers for each in one.state]
+        return [*self._parameters, *remembered, self._average]
 
     def _place(self, what: Any) -> Any:
         """Move a tensor or module to the device, in its memory format."""

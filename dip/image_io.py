@@ -282,10 +282,13 @@ def _decode(
         _log.warning("the file has %d pages or frames; only the first is used", pages)
     metadata = _metadata_of(image, form, open_source)
     try:
-        pixels = image.autorot().numpy()
+        image = image.autorot()
+        pixels = image.numpy()
     except _FAILURES as error:
         raise _damaged(error) from error
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
+    # pyvips makes a number of a single gray pixel.
+    pixels = pixels.reshape(image.height, image.width, image.bands)
+    if image.bands == 1:
         pixels = pixels[:, :, 0]
     return Photo(pixels=pixels, format=form, metadata=metadata)
 

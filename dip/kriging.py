@@ -39,7 +39,14 @@ _TOLERANCE = 1e-3
 _MOST_ITERATIONS = 60
 
 
-def krige(residual: Array, known: Plane, *, range_px: int = 12, nugget: float = 0.01) -> Array:
+def krige(
+    residual: Array,
+    known: Plane,
+    *,
+    range_px: int = 12,
+    nugget: float = 0.01,
+    wanted: Plane | None = None,
+) -> Array:
     """Fill a residual by simple kriging with a covariance measured in windows.
 
     Parameters
@@ -53,6 +60,8 @@ def krige(residual: Array, known: Plane, *, range_px: int = 12, nugget: float = 
     nugget : float
         White noise that is always assumed, as a part of the variance; it keeps the solution from
         swinging where few pixels are known.
+    wanted : ndarray, optional
+        (H, W) bool, unknown pixels that matter: zero is returned in squares without any.
 
     Returns
     -------
@@ -69,7 +78,7 @@ def krige(residual: Array, known: Plane, *, range_px: int = 12, nugget: float = 
         filled[core.slices] += solved[core.within(window)]
 
     with ThreadPoolExecutor(cores()) as pool:  # the transforms run outside the interpreter's lock
-        list(pool.map(fill, _cores(known)))
+        list(pool.map(fill, _cores(~known if wanted is None else wanted)))
     return filled
 
 
@@ -95,13 +104,13 @@ def krige_image(target: Array, known: Plane, *, range_px: int = 8) -> Array:
     return np.where(known[:, :, None], target, np.clip(filled, 0, 1)).astype(np.float32)
 
 
-def _cores(known: Plane) -> Iterator[Box]:
+def _cores(wanted: Plane) -> Iterator[Box]:
     """The squares that have something to fill."""
-    frame = Box.of(known)
+    frame = Box.of(wanted)
     for top in range(0, frame.height, _CORE_PX):
         for left in range(0, frame.width, _CORE_PX):
             core = Box(top, left, _CORE_PX, _CORE_PX).intersection(frame)
-            if not known[core.slices].all():
+            if wanted[core.slices].any():
                 yield core
 
 

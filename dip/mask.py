@@ -28,8 +28,46 @@ FEWEST_KNOWN = 64
 THIN_UP_TO_PX = 30
 """Damage no wider than this is 'thin': text, scratches, dust."""
 
+_ROWS = 256  # looked at together: 100 megapixels as floats would hold 400 MB
+
 Array = NDArray[Any]
-Coverage = NDArray[np.float32]
+
+
+class Coverage:
+    """A mask as fractions, made of its samples where they are asked for.
+
+    Indexing gives float32 in [0, 1]: 0 wherever the pixel is to stay bit for bit.
+
+    Parameters
+    ----------
+    samples : ndarray
+        (H, W), of a mask or of an alpha channel; not copied.
+    inverted : bool
+        Whether full scale means to keep, as in an alpha channel.
+
+    Attributes
+    ----------
+    unknown : ndarray
+        (H, W) bool: the pixels that no fit may see.
+
+    Raises
+    ------
+    MaskEmpty, TooFewKnownPixels
+    """
+
+    def __init__(self, samples: Array, *, inverted: bool = False) -> None:
+        self._samples = samples
+        self._inverted = inverted
+        self.unknown: NDArray[np.bool_] = np.empty(samples.shape, dtype=bool)
+        for top in range(0, len(samples), _ROWS):
+            self.unknown[top : top + _ROWS] = self[top : top + _ROWS] > 0
+        _check_counts(self.unknown)
+
+    def __getitem__(self, index: Any) -> NDArray[np.float32]:
+        fractions = _fractions(self._samples[index])
+        if self._inverted:
+            fractions = 1 - fractions
+        return fractions * (fractions > UNKNOWN_ABOVE)
 
 
 def coverage_from(mask: Array, image_shape: tuple[int, ...]) -> Coverage:
@@ -44,8 +82,7 @@ def coverage_from(mask: Array, image_shape: tuple[int, ...]) -> Coverage:
 
     Returns
     -------
-    ndarray
-        (H, W), float32 in [0, 1]; 0 wherever the pixel is to stay bit for bit.
+    Coverage
 
     Raises
     ------
@@ -66,7 +103,14 @@ def coverage_from(mask: Array, image_shape: tuple[int, ...]) -> Coverage:
             f"the image {image_shape[1]}×{image_shape[0]} px.",
             "Make a mask of exactly the image's size, white where it is to be restored.",
         )
-    return _checked(_fractions(mask))
+    if np.issubdtype(mask.dtype, np.floating):
+        if not (np.isfinite(mask).all() and mask.min() >= 0 and mask.max() <= 1):
+            raise MaskError(
+                "The mask has samples that are not in [0, 1].", "White, restore, is 1; black is 0."
+            )
+    elif mask.dtype != np.bool_ and not np.issubdtype(mask.dtype, np.unsignedinteger):
+        raise MaskError(f"The mask's samples are {mask.dtype}.", "Use 8 or 16 bit.")
+    return Coverage(mask)
 
 
 def coverage_from_alpha(image: Array) -> Coverage:
@@ -79,8 +123,7 @@ def coverage_from_alpha(image: Array) -> Coverage:
 
     Returns
     -------
-    ndarray
-        (H, W), float32 in [0, 1]
+    Coverage
 
     Raises
     ------
@@ -93,12 +136,7 @@ def coverage_from_alpha(image: Array) -> Coverage:
             "Give a mask that is white where the image is to be restored, "
             "or make the damage transparent.",
         )
-    return _checked(1 - _fractions(image[:, :, -1]))
-
-
-def unknown_from(coverage: Coverage) -> NDArray[np.bool_]:
-    """(H, W) bool: the pixels that no fit may see."""
-    return coverage > 0
+    return Coverage(image[:, :, -1], inverted=True)
 
 
 def thickness_px(unknown: NDArray[np.bool_]) -> float:
@@ -122,37 +160,24 @@ def kind_of_damage(unknown: NDArray[np.bool_]) -> Damage:
     return "scattered" if width < 12 and mostly_missing else "thin"
 
 
-def _fractions(mask: Array) -> Coverage:
-    if mask.dtype == np.bool_:
-        return mask.astype(np.float32)
-    if np.issubdtype(mask.dtype, np.unsignedinteger):
-        full = np.float32(np.iinfo(mask.dtype).max)
-        fractions: Coverage = np.divide(mask, full, dtype=np.float32)  # no copy on the way
-        return fractions
-    if not np.issubdtype(mask.dtype, np.floating):
-        raise MaskError(f"The mask's samples are {mask.dtype}.", "Use 8 or 16 bit.")
-    if not (np.isfinite(mask).all() and mask.min() >= 0 and mask.max() <= 1):
-        raise MaskError(
-            "The mask has samples that are not in [0, 1].", "White, restore, is 1; black is 0."
-        )
-    return mask.astype(np.float32)
+def _fractions(samples: Array) -> NDArray[np.float32]:
+    """Samples in units of full scale; floats are so already."""
+    full = np.iinfo(samples.dtype).max if np.issubdtype(samples.dtype, np.integer) else 1
+    return samples.astype(np.float32) / np.float32(full)
 
 
-def _checked(coverage: Coverage) -> Coverage:
-    """Fractions of this module's own making, in their place without what is too faint to count."""
-    coverage *= coverage > UNKNOWN_ABOVE
-    unknown = np.count_nonzero(coverage)
-    if unknown == 0:
+def _check_counts(unknown: NDArray[np.bool_]) -> None:
+    count = np.count_nonzero(unknown)
+    if count == 0:
         raise MaskEmpty(
             "Nothing is marked for restoration: no pixel of the mask is above "
             f"{UNKNOWN_ABOVE:.0%} of white.",
             "Paint the damage white on black.",
         )
-    known = coverage.size - unknown
+    known = unknown.size - count
     if known < FEWEST_KNOWN:
         raise TooFewKnownPixels(
-            f"The mask covers {unknown} of {coverage.size} pixels and leaves {known} known.",
+            f"The mask covers {count} of {unknown.size} pixels and leaves {known} known.",
             f"A fit needs {FEWEST_KNOWN} or more: mark only the damage. "
             "Is the mask inverted? White means restore.",
         )
-    return coverage

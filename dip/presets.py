@@ -29,6 +29,10 @@ class Preset:
     most_pixels : mapping
         For each kind of damage: regions that would be larger are cut into tiles or, holes, fitted
         at reduced size.
+    hole_anchor : tuple of two floats
+        How a hole's fill is held at first, and from half of the iterations on.
+    coarse_every : int
+        Each so many-th run of a hole is a coarse one; 0 is none.
     published : bool
         Whether the recipe is the published one instead of this project's.
     """
@@ -38,6 +42,8 @@ class Preset:
     iterations: Mapping[Damage, int]
     runs: Mapping[Damage, int]
     most_pixels: Mapping[Damage, int]
+    hole_anchor: tuple[float, float] = (3.0, 0.3)
+    coarse_every: int = 4
     published: bool = False
 
 
@@ -52,14 +58,16 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(
                 name="fast",
                 description="a first look, in about a third of the time; a little softer",
-                iterations=_each(thin=40, hole=40, scattered=20),
+                iterations=_each(thin=40, hole=80, scattered=20),
                 runs=_each(thin=1, hole=3, scattered=1),
                 most_pixels=_each(thin=400_000, hole=60_000, scattered=400_000),
+                hole_anchor=(3.0, 0.8),  # so few runs must not go far astray
+                coarse_every=0,
             ),
             Preset(
                 name="balanced",
                 description="the default",
-                iterations=_each(thin=120, hole=80, scattered=250),
+                iterations=_each(thin=140, hole=80, scattered=400),
                 runs=_each(thin=1, hole=8, scattered=1),
                 most_pixels=_each(thin=700_000, hole=120_000, scattered=700_000),
             ),
@@ -103,23 +111,39 @@ def recipe(preset: str, network: str, damage: Damage, iterations: int | None = N
     """
     chosen = PRESETS[preset]
     config = _published(network, damage) if chosen.published else _tuned(network, damage)
-    runs = chosen.runs[damage]
-    if network == "segnet":  # its iterations take twice as long
-        runs = math.ceil(runs / 2)
-    return replace(config, iterations=iterations or chosen.iterations[damage], runs=runs)
+    length, runs = chosen.iterations[damage], chosen.runs[damage]
+    if network == "segnet" and not chosen.published:
+        if damage == "thin":  # runs differ more than with a U-Net, and their mean gains more
+            length, runs = math.ceil(0.7 * length), 2 * runs
+        elif damage == "hole":  # as many pixels in all; see `most_pixels`
+            runs = math.ceil(runs / 4)
+    if damage == "hole" and not chosen.published:
+        coarse_every = chosen.coarse_every if network == "unet" else 0
+        config = replace(config, anchor=chosen.hole_anchor, coarse_every=coarse_every)
+    return replace(config, iterations=iterations or length, runs=runs)
+
+
+def most_pixels(preset: str, network: str, damage: Damage) -> int:
+    """How large a region may be before it is tiled or, a hole, fitted at reduced size.
+
+    Parameters are those of `recipe`.
+    """
+    most = PRESETS[preset].most_pixels[damage]
+    # At reduced size a SegNet's unpooling leaves a hole too coarse.
+    return 3 * most if network == "segnet" and damage == "hole" else most
 
 
 def _tuned(network: str, damage: Damage) -> FitConfig:
     shape = NetworkConfig(name=network, reduce_first=True)
     if damage == "hole":
         # Coordinates hold no detail that the network could copy into the hole, and half the rate
-        # leaves it smooth for longer. Without the anchor every third start ends far off.
+        # leaves it smooth for longer. Without an anchor every third start ends far off.
         return FitConfig(
             network=shape,
             iterations=1,
             code="coordinates",
             learning_rate=0.05,
-            anchor=(3.0, 0.3),
+            coarse_anchor=(3.0, 0.8),
         )
     if damage == "thin":
         if network == "unet":
@@ -127,7 +151,12 @@ def _tuned(network: str, damage: Damage) -> FitConfig:
             # halves the time per iteration, at no loss.
             shape = replace(shape, channels=(32, 64, 128, 128, 128), shuffle_channels=16)
         return FitConfig(
-            network=shape, iterations=1, code="noise", learning_rate=0.1, finish="kriging"
+            network=shape,
+            iterations=1,
+            code="noise",
+            learning_rate=0.1,
+            holdout_fraction=0.1,
+            finish="kriging",
         )
     # Scattered: interpolation is near the truth already; three scales are enough to correct it.
     shape = NetworkConfig(

@@ -6,6 +6,7 @@ iterate to work, ask for the result at any time, stop iterating to cancel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from dip import device, memory
 from dip.composite import Canvas, composite, to_samples
 from dip.config import Damage, FitConfig, Settings
 from dip.correction import Correction
-from dip.ensemble import Ensemble
+from dip.ensemble import Ensemble, Rescaled
 from dip.errors import (
     ImageTooSmall,
     InputError,
@@ -29,8 +30,8 @@ from dip.errors import (
 from dip.fit import Fit, FitStep
 from dip.harmonise import harmonise
 from dip.kriging import krige
-from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha, unknown_from
-from dip.presets import PRESETS, recipe
+from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha
+from dip.presets import most_pixels, recipe
 from dip.region import Box, Region, plan_regions
 from dip.resample import enlarge, reduce
 
@@ -41,6 +42,9 @@ _FREE_PART = 0.8
 _SMALLEST_REGION_PX = 160 * 160
 _RUN_SEEDS = 1_000_003
 """Seeds of runs lie this far apart: those between belong to other regions."""
+
+_HOLE_RANGE_PX = 20
+"""Around holes texture runs on further than around thin damage: shelves, stripes."""
 
 _DAMAGES: tuple[Damage, ...] = ("thin", "hole", "scattered")
 
@@ -141,13 +145,13 @@ class Restoration:
             if mask is None
             else coverage_from(mask, self._image.shape)
         )
-        self._unknown = unknown_from(coverage)
-        self._check_finite()
+        self._check_finite(coverage.unknown)
         self._compute = device.choose(self.settings.device)
         torch.set_num_threads(self.settings.threads or device.cores())
-        self.regions, self.notes = self._plan()
-        # Of each region's box alone: the coverage of 100 megapixels would hold 400 MB.
-        self._coverage = {region: coverage[region.box.slices].copy() for region in self.regions}
+        self.regions, self.notes = self._plan(coverage.unknown)
+        # Of each region's box alone: nothing as large as the photo is kept but its pixels.
+        self._coverage = {region: coverage[region.box.slices] for region in self.regions}
+        self._check_known()
         self.iterations = sum(
             self._recipe(region.damage).total_iterations for region in self.regions
         )
@@ -225,7 +229,7 @@ class Restoration:
             raise ValueError("keep_reconstruction was not asked for")
         return self._reconstruction
 
-    def _plan(self) -> tuple[tuple[Region, ...], tuple[str, ...]]:
+    def _plan(self, unknown: NDArray[np.bool_]) -> tuple[tuple[Region, ...], tuple[str, ...]]:
         """Divide the image into regions that fit into memory, and say what had to give."""
         settings = self.settings
         budget_mb = settings.max_memory_mb or _FREE_PART * device.free_memory_mb(self._compute)
@@ -241,16 +245,11 @@ class Restoration:
                 f"A fit may take {budget_mb:.0f} MB; the smallest takes about {needed:.0f} MB.",
                 "Close other programs, raise the limit, or choose the preset 'fast'.",
             )
-        preset = PRESETS[settings.preset]
-        limits = {damage: min(most, preset.most_pixels[damage]) for damage in _DAMAGES}
-        regions = tuple(plan_regions(self._unknown, max_pixels=limits))
-        for region in regions:
-            known = np.count_nonzero(self._known(region.box))
-            if known < FEWEST_KNOWN:
-                raise TooFewKnownPixels(
-                    f"Only {known} pixels around the damage are known.",
-                    "Mark only the damage; fully transparent pixels do not count as known.",
-                )
+        limits = {
+            damage: min(most, most_pixels(settings.preset, settings.network, damage))
+            for damage in _DAMAGES
+        }
+        regions = tuple(plan_regions(unknown, max_pixels=limits))
         notes = []
         tiles = sum(region.tiled for region in regions)
         if tiles:
@@ -276,16 +275,25 @@ class Restoration:
         images_mb = 3 * self._image.nbytes / 2**20
         return images_mb + memory.peak_mb(region.fitted_pixels, config, channels, self._compute)
 
-    def _known(self, box: Box) -> NDArray[np.bool_]:
-        """The pixels of a box that a fit may see; behind full transparency there is no colour."""
-        known = ~self._unknown[box.slices]
+    def _known(self, region: Region) -> NDArray[np.bool_]:
+        """The pixels of its box that a fit may see; behind full transparency is no colour."""
+        known = self._coverage[region] == 0
         if self._alpha:
-            known &= self._image[box.slices][:, :, -1] > 0
+            known &= self._image[region.box.slices][:, :, -1] > 0
         return known
 
-    def _check_finite(self) -> None:
+    def _check_known(self) -> None:
+        for region in self.regions:
+            known = np.count_nonzero(self._known(region))
+            if known < FEWEST_KNOWN:
+                raise TooFewKnownPixels(
+                    f"Only {known} pixels around the damage are known.",
+                    "Mark only the damage; fully transparent pixels do not count as known.",
+                )
+
+    def _check_finite(self, unknown: NDArray[np.bool_]) -> None:
         if np.issubdtype(self._image.dtype, np.floating):
-            broken = ~np.isfinite(self._image).all(axis=2) & ~self._unknown
+            broken = ~np.isfinite(self._image).all(axis=2) & ~unknown
             if broken.any():
                 row, column = np.argwhere(broken)[0]
                 raise SamplesNotFinite(
@@ -302,7 +310,7 @@ class Restoration:
         """What [0, 1] of the network means: [0, 1], or all known samples where they exceed it."""
         if np.issubdtype(self._image.dtype, np.integer):
             return 0.0, 1.0
-        known = self._image[region.box.slices][self._known(region.box)]
+        known = self._image[region.box.slices][self._known(region)]
         return min(0.0, float(known.min())), max(1.0, float(known.max()))
 
     def _steps(self, region: Region, config: FitConfig, seed: int) -> Iterator[FitStep]:
@@ -332,24 +340,33 @@ class Restoration:
             yield replace(step, note=note if step.index == 1 else step.note)
 
     def _start(self, region: Region, config: FitConfig, seed: int) -> Fit | Ensemble:
-        known = self._known(region.box)
+        known = self._known(region)
         low, high = self._range(region)
         target = (self._normal(self._image[region.box.slices]) - low) / np.float32(high - low)
         target = np.where(known[:, :, None], target, np.float32(0))
-        small, small_known = reduce(target, known, region.reduction)
+        fine, coarse = region.reduction, math.ceil(1.5 * region.reduction)
+        small = {fine: reduce(target, known, fine)}
+        if config.coarse_every:
+            small[coarse] = reduce(target, known, coarse)
         kind = Correction if config.code == "fill" else Fit
 
-        def begin(run: int) -> Fit:
+        def fit(run: int, config: FitConfig, factor: int) -> Fit:
             return kind(
-                small,
-                small_known,
+                *small[factor],
                 config,
                 compute=self._compute,
                 damage=region.damage,
                 seed=(seed + _RUN_SEEDS * run) % 2**63,
             )
 
-        return begin(0) if config.runs == 1 else Ensemble(begin, config.runs)
+        def begin(run: int) -> Fit | Rescaled:
+            if config.coarse_every and run % config.coarse_every == config.coarse_every - 1:
+                held = replace(config, anchor=config.coarse_anchor)
+                height, width = known.shape
+                return Rescaled(fit(run, held, coarse), height, width, coarse, fine)
+            return fit(run, config, fine)
+
+        return fit(0, config, fine) if config.runs == 1 else Ensemble(begin, config.runs)
 
     def _output(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
         """A fit's output for the whole box, (height, width, C), in units of full scale."""
@@ -368,9 +385,10 @@ class Restoration:
         finish = self._recipe(region.damage).finish
         if finish == "none":
             return output
-        target, known = self._normal(self._image[region.box.slices]), self._known(region.box)
+        target, known = self._normal(self._image[region.box.slices]), self._known(region)
         if finish == "membrane":
-            return harmonise(output, target, known)
+            output = harmonise(output, target, known)
+            return output + krige(target - output, known, range_px=_HOLE_RANGE_PX)
         return output + krige(target - output, known)
 
     def _finish_region(self) -> None:

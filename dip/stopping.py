@@ -1,13 +1,13 @@
-"""Knowing how good a fit is without the truth, and which output to keep.
+"""Knowing how good a fit is without the truth, when to stop, and which output to keep.
 
-A few per cent of the known pixels near the holes are kept from the loss. How well they are
-predicted is the question that a restoration asks, so their PSNR is the figure shown to the user,
-and the best output by it is remembered in case that the fit goes on to spoil it.
+A few per cent of the known pixels are kept from the loss. How well they are predicted is the
+question that a restoration asks, so their PSNR is the figure shown to the user, and the best
+output by it is remembered: where a fit goes on to spoil it, as it does in texture, it is stopped.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
 
 import numpy as np
 import torch
@@ -18,14 +18,16 @@ from torch import Tensor
 from dip.config import Damage
 
 _NEAR_PX = 24
+_CELL_PX = 12
 _FEWEST = 32
-_SPOILED_DB = 0.5
+
+_MANY = 4000
 
 
 def held_out(
     known: NDArray[np.bool_], fraction: float, damage: Damage, seed: int
 ) -> NDArray[np.bool_]:
-    """Choose known pixels near the holes to be kept from the loss.
+    """Choose known pixels to be kept from the loss.
 
     Parameters
     ----------
@@ -34,7 +36,8 @@ def held_out(
     fraction : float
         Part of the known pixels within 24 px of an unknown one.
     damage : str
-        Scattered damage is imitated by single pixels, the other kinds by 3×3 blocks.
+        Thin damage is imitated by pieces of itself, mirrored and moved; where that hits too
+        little, and for holes, by 3×3 blocks near it; scattered damage by single pixels near it.
     seed : int
 
     Returns
@@ -43,16 +46,28 @@ def held_out(
         (H, W) bool, a subset of `known`; empty where there would be too few to say anything.
     """
     near = known & (ndimage.distance_transform_edt(known) <= _NEAR_PX)
-    block = 1 if damage == "scattered" else 3
-    seeds = np.random.default_rng(seed).random(known.shape) < fraction / block**2
-    chosen = near & ndimage.binary_dilation(seeds, np.ones((block, block)))
+    rng = np.random.default_rng(seed)
+    wanted = round(fraction * np.count_nonzero(near))
+    chosen = _pieces(known, wanted, rng) if damage == "thin" else np.zeros_like(known)
+    if np.count_nonzero(chosen) < wanted / 2:
+        block = 1 if damage == "scattered" else 3
+        seeds = rng.random(known.shape) < fraction / block**2
+        chosen = near & ndimage.binary_dilation(seeds, np.ones((block, block)))
     enough = _FEWEST <= np.count_nonzero(chosen) <= np.count_nonzero(known) // 4
     return chosen if enough else np.zeros_like(known)
 
 
-@dataclass
+def _pieces(known: NDArray[np.bool_], wanted: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """About so many pixels that the damage would hit elsewhere, in squares drawn at random."""
+    shift = tuple(rng.integers(0, known.shape))
+    moved = np.roll(~known[::-1, ::-1], shift, (0, 1)) & known
+    rows, columns = (np.arange(side) // _CELL_PX for side in known.shape)
+    turns = rng.random((rows[-1] + 1, columns[-1] + 1))[rows[:, None], columns]
+    return moved & (turns <= np.sort(turns[moved])[:wanted].max(initial=0))
+
+
 class Validation:
-    """The PSNR of held-out pixels over a fit, and the best output so far.
+    """The PSNR of held-out pixels over a fit, and what its best estimate is made from.
 
     Parameters
     ----------
@@ -60,24 +75,38 @@ class Validation:
         (1, C, H, W) in [0, 1]
     where : Tensor
         (H, W) bool, the held-out pixels.
+    spoiled_db : float
+        A loss of that much is no chance, with 4000 held-out pixels or more; fewer must lose more.
+
+    Attributes
+    ----------
+    best : list of Tensor or None
+        The state of the best moment; see `hear`.
     """
 
-    target: Tensor
-    where: Tensor
-    best_psnr_db: float = -np.inf
-    latest_psnr_db: float = -np.inf
-    best_output: Tensor | None = field(default=None, repr=False)
+    def __init__(self, target: Tensor, where: Tensor, spoiled_db: float = 0.5) -> None:
+        self._target = target
+        self._where = where.nonzero(as_tuple=True)  # now: counting them waits for a GPU
+        count = len(self._where[0])
+        self._spoiled_db = spoiled_db * max(1.0, math.sqrt(_MANY / max(1, count)))
+        self.best: list[Tensor] | None = None
+        self.best_psnr_db = self.latest_psnr_db = -math.inf
 
-    def measure(self, output: Tensor) -> float:
-        """PSNR, dB, peak 1, of an output (1, C, H, W) at the held-out pixels."""
-        error = (output - self.target)[..., self.where]
-        self.latest_psnr_db = -10 * float(torch.log10(error.square().mean() + 1e-10))
+    def measure(self, output: Tensor) -> Tensor:
+        """Logarithm of the mean squared error of an output (1, C, H, W); nothing waits for it."""
+        rows, columns = self._where
+        error = (output - self._target)[..., rows, columns]
+        return torch.log10(error.square().mean() + 1e-10)
+
+    def hear(self, logarithm: float, state: list[Tensor]) -> float:
+        """PSNR, dB, peak 1, of what was measured; the state of that moment is kept if best."""
+        self.latest_psnr_db = -10 * logarithm
         if self.latest_psnr_db > self.best_psnr_db:
             self.best_psnr_db = self.latest_psnr_db
-            self.best_output = output.clone()
+            self.best = state
         return self.latest_psnr_db
 
     @property
     def spoiled(self) -> bool:
         """Whether the fit has gone on to something clearly worse than its best output."""
-        return self.latest_psnr_db < self.best_psnr_db - _SPOILED_DB
+        return self.latest_psnr_db < self.best_psnr_db - self._spoiled_db

@@ -95,7 +95,9 @@ def test_every_preset_has_a_recipe_for_every_network_and_damage(
 ) -> None:
     own = recipe(preset, network, damage)
     assert own.network.name == network
-    assert own.iterations == PRESETS[preset].iterations[damage]
+    chosen = PRESETS[preset]
+    if network == "unet" or damage == "scattered" or chosen.published:
+        assert (own.iterations, own.runs) == (chosen.iterations[damage], chosen.runs[damage])
     assert recipe(preset, network, damage, 7).iterations == 7
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from scipy import ndimage
 
 from dip import device
 from dip import fit as fit_module
@@ -17,6 +18,7 @@ from dip.config import NETWORKS, FitConfig, NetworkConfig
 from dip.errors import FitFailed
 from dip.fit import Fit
 from dip.harmonise import membrane
+from dip.kriging import krige
 from dip.latent import input_code
 from dip.loss import masked_loss
 from dip.schedule import anchor_weight, rate_factor
@@ -98,17 +100,63 @@ def test_the_output_is_there_at_any_moment(target: Array, mask: npt.NDArray[np.b
     assert not np.array_equal(fit.output(), before)
 
 
-def test_held_out_pixels_have_no_say_until_the_last_fifth(
-    target: Array, mask: npt.NDArray[np.bool_]
+@pytest.mark.parametrize("finish", ["membrane", "kriging"])
+def test_held_out_pixels_have_no_say(
+    target: Array, mask: npt.NDArray[np.bool_], finish: Any
 ) -> None:
-    wanted = config(iterations=30, holdout_fraction=0.2)
+    wanted = config(iterations=24, holdout_fraction=0.2, finish=finish)
     out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
     assert out.any()
     other = target.copy()
     other[out] = 1 - other[out]
-    losses = [[step.loss for step in begin(each, ~mask, wanted)] for each in (target, other)]
-    assert losses[0][:24] == losses[1][:24]
-    assert losses[0][24:] != losses[1][24:]
+    runs = [list(begin(each, ~mask, wanted)) for each in (target, other)]
+    length = min(map(len, runs))  # they may be stopped at different times
+    assert length >= 10
+    assert len({tuple(step.loss for step in run[:length]) for run in runs}) == 1
+    assert len({tuple(step.validation_psnr_db for step in run[:length]) for run in runs}) == 2
+
+
+def test_quality_is_that_of_the_kriged_result(target: Array, mask: npt.NDArray[np.bool_]) -> None:
+    wanted = config(iterations=20, holdout_fraction=0.2, finish="kriging")
+    fit = begin(target, ~mask, wanted)
+    steps = list(fit)
+    out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
+    output = fit._average[0].permute(1, 2, 0).numpy()
+    finished = output + krige(target - output, ~mask & ~out)
+    psnr_db = -10 * np.log10(np.square(finished - target)[out].mean())
+    assert steps[-1].validation_psnr_db == pytest.approx(psnr_db, abs=0.01)
+
+
+def test_a_fit_is_stopped_when_it_gets_worse(
+    target: Array, mask: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = begin(target, ~mask, config(iterations=80))
+    logarithms = iter([-2.0, -3.0, -2.9, -1.0])  # of the squared error: 10 dB for 1
+    monkeypatch.setattr(fit, "_measure", lambda validation: torch.tensor(next(logarithms)))
+    averages, notes = {}, []
+    for step in fit:
+        averages[step.index] = fit._average[0].permute(1, 2, 0).numpy().copy()
+        notes.append(step.note)
+    assert list(averages)[-1] == 40
+    assert notes[-1] == (
+        "stopped at iteration 40 of 80: held-out pixels were predicted better before"
+    )
+    np.testing.assert_array_equal(fit.output(), averages[20])
+
+
+def test_until_the_network_is_better_the_output_is_a_membrane(
+    target: Array, mask: npt.NDArray[np.bool_]
+) -> None:
+    wanted = config(iterations=60, code="noise", holdout_fraction=0.1, finish="kriging")
+    fit = begin(target, ~mask, wanted)
+    out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
+    smooth = membrane(target, ~mask & ~out)
+    np.testing.assert_allclose(fit.output(), smooth, atol=1e-6)
+    next(iter(fit))
+    np.testing.assert_allclose(fit.output(), smooth, atol=1e-6)
+    fit._smooth_psnr_db = 0.0  # as if it were bad
+    list(fit)
+    assert not np.allclose(fit.output(), smooth, atol=0.01)
 
 
 def test_validation_is_measured_where_nothing_was_seen(
@@ -228,19 +276,56 @@ def test_held_out_pixels_are_known_ones_near_the_damage(
     np.testing.assert_array_equal(out, held_out(known, 0.05, damage, seed=0))
 
 
+def test_thin_damage_is_imitated_by_pieces_of_itself() -> None:
+    known = np.ones((200, 300), dtype=bool)
+    for row in range(20, 200, 25):
+        known[row : row + 3, 20:280] = False  # scratches of 3 px
+    out = held_out(known, 0.05, "thin", seed=1)
+    near = known & (ndimage.distance_transform_edt(known) <= 24)
+    assert np.count_nonzero(out) == pytest.approx(0.05 * np.count_nonzero(near), rel=0.3)
+    assert not (out & ~known).any()
+    assert ndimage.distance_transform_edt(out).max() <= 3  # as thin as they are
+    longest = max(
+        max(where[0].stop - where[0].start, where[1].stop - where[1].start)
+        for where in ndimage.find_objects(ndimage.label(out)[0])
+    )
+    assert longest >= 8  # pieces, not blocks
+    np.testing.assert_array_equal(out, held_out(known, 0.05, "thin", seed=1))
+    assert not np.array_equal(out, held_out(known, 0.05, "thin", seed=2))
+
+
+def test_few_held_out_pixels_must_lose_more() -> None:
+    target = torch.zeros(1, 1, 100, 100)
+    many, few = torch.ones(100, 100, dtype=torch.bool), torch.zeros(100, 100, dtype=torch.bool)
+    few[:10, :10] = True
+    for where, spoiled in ((many, True), (few, False)):
+        validation = Validation(target, where, spoiled_db=0.2)
+        validation.hear(-3.0, [])
+        validation.hear(-2.97, [])  # 0.3 dB less
+        assert validation.spoiled is spoiled
+
+
 def test_too_few_pixels_to_hold_out_are_left_alone() -> None:
     known = np.zeros((16, 16), dtype=bool)
     known[:5, :5] = True
     assert not held_out(known, 0.03, "thin", seed=0).any()
 
 
-def test_the_best_output_is_remembered_when_the_fit_spoils_it() -> None:
+def test_the_best_state_is_remembered_when_the_fit_spoils_it() -> None:
     target = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     validation = Validation(target, torch.ones(8, 8, dtype=torch.bool))
     good, bad = target + 0.01, target + 0.2
-    assert validation.measure(good) == pytest.approx(40, abs=0.1)
+    assert validation.hear(float(validation.measure(good)), [good]) == pytest.approx(40, abs=0.1)
     assert not validation.spoiled
-    validation.measure(bad)
+    validation.hear(float(validation.measure(bad)), [bad])
     assert validation.spoiled
-    assert validation.best_output is not None
-    torch.testing.assert_close(validation.best_output, good)
+    assert validation.best == [good]
+
+
+def test_a_spoiled_fit_gives_its_best_output(target: Array, mask: npt.NDArray[np.bool_]) -> None:
+    fit = begin(target, ~mask, config(iterations=60))
+    outputs = [fit.output() for _ in zip(range(25), fit, strict=False)]
+    assert fit._validation is not None
+    assert fit._validation.best_psnr_db == fit._validation.latest_psnr_db
+    fit._validation.hear(0.0, [])  # as if iteration 26 had ruined it
+    np.testing.assert_array_equal(fit.output(), outputs[19])  # the one that was measured last

@@ -91,6 +91,16 @@ def test_what_is_written_losslessly_is_read_again_bit_for_bit(
     np.testing.assert_array_equal(decode_photo(path.read_bytes()).pixels, pixels)
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (1, 1, 3)])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg"])
+def test_a_picture_of_one_pixel_is_a_picture(
+    tmp_path: Path, suffix: str, shape: tuple[int, ...]
+) -> None:
+    pixels = np.full(shape, 7, np.uint8)
+    write_photo(tmp_path / f"a{suffix}", pixels)
+    np.testing.assert_array_equal(read_photo(tmp_path / f"a{suffix}").pixels, pixels)
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_webp_is_lossless_even_behind_full_transparency(tmp_path: Path, channels: int) -> None:
     pixels = samples("uint8", channels)

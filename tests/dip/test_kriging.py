@@ -57,6 +57,15 @@ def test_known_pixels_come_back_as_they_were(known: npt.NDArray[np.bool_]) -> No
     np.testing.assert_array_equal(krige(residual, known)[known], residual[known])
 
 
+def test_squares_that_do_not_matter_are_left_out(known: npt.NDArray[np.bool_]) -> None:
+    residual, wanted = smooth_field(1), np.zeros_like(known)
+    wanted[42, 20] = True
+    some, everything = krige(residual, known, wanted=wanted), krige(residual, known)
+    np.testing.assert_array_equal(some[:64, :64], everything[:64, :64])
+    assert not some[:, 64:][~known[:, 64:]].any()
+    assert everything[:, 64:][~known[:, 64:]].any()
+
+
 def test_what_is_under_the_mask_has_no_say(known: npt.NDArray[np.bool_]) -> None:
     one = smooth_field(2)
     other = one.copy()

@@ -15,7 +15,6 @@ from dip.mask import (
     coverage_from_alpha,
     kind_of_damage,
     thickness_px,
-    unknown_from,
 )
 
 
@@ -23,8 +22,8 @@ from dip.mask import (
 def test_white_means_restore_in_every_sample_type(mask: npt.NDArray[np.bool_], dtype: str) -> None:
     full = np.iinfo(dtype).max if dtype.startswith("uint") else 1
     coverage = coverage_from((mask * full).astype(dtype), mask.shape)
-    assert coverage.dtype == np.float32
-    np.testing.assert_array_equal(coverage, mask)
+    assert coverage[:, :].dtype == np.float32
+    np.testing.assert_array_equal(coverage[:, :], mask)
 
 
 def test_a_soft_edge_is_kept_and_is_unknown() -> None:
@@ -32,7 +31,7 @@ def test_a_soft_edge_is_kept_and_is_unknown() -> None:
     mask[8:16, 8:16] = 128
     coverage = coverage_from(mask, mask.shape)
     assert coverage[10, 10] == pytest.approx(128 / 255)
-    np.testing.assert_array_equal(unknown_from(coverage), mask > 0)
+    np.testing.assert_array_equal(coverage.unknown, mask > 0)
 
 
 @pytest.mark.parametrize(("level", "unknown"), [(16, False), (17, True)])
@@ -41,7 +40,7 @@ def test_the_threshold_is_the_documented_one(level: int, unknown: bool) -> None:
     mask = np.zeros((32, 32), dtype=np.uint8)
     mask[:4] = 255
     mask[20, 20] = level
-    assert unknown_from(coverage_from(mask, mask.shape))[20, 20] == unknown
+    assert coverage_from(mask, mask.shape).unknown[20, 20] == unknown
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
@@ -88,7 +87,7 @@ def test_transparent_pixels_are_the_damage() -> None:
     coverage = coverage_from_alpha(image)
     assert coverage[5, 5] == 1
     assert coverage[20, 20] == pytest.approx(128 / 255)
-    assert np.count_nonzero(coverage) == 17
+    assert np.count_nonzero(coverage[:, :]) == 17
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (32, 32, 3), (32, 32, 4)])
