@@ -47,6 +47,10 @@ class Preset:
     published: bool = False
 
 
+_SEGNET_HOLE_PIXELS = 60_000
+"""Where a U-Net is fitted at two sizes, a SegNet is better at the smaller one alone."""
+
+
 def _each(thin: int, hole: int, scattered: int) -> Mapping[Damage, int]:
     return MappingProxyType({"thin": thin, "hole": hole, "scattered": scattered})
 
@@ -112,14 +116,13 @@ def recipe(preset: str, network: str, damage: Damage, iterations: int | None = N
     chosen = PRESETS[preset]
     config = _published(network, damage) if chosen.published else _tuned(network, damage)
     length, runs = chosen.iterations[damage], chosen.runs[damage]
-    if network == "segnet" and not chosen.published:
+    if network == "segnet" and not chosen.published:  # its iterations take twice as long
         if damage == "thin":  # runs differ more than with a U-Net, and their mean gains more
             length, runs = math.ceil(0.7 * length), 2 * runs
-        elif damage == "hole":  # as many pixels in all; see `most_pixels`
-            runs = math.ceil(runs / 4)
-    if damage == "hole" and not chosen.published:
-        coarse_every = chosen.coarse_every if network == "unet" else 0
-        config = replace(config, anchor=chosen.hole_anchor, coarse_every=coarse_every)
+        else:
+            runs = math.ceil(runs / 2)
+    elif damage == "hole" and not chosen.published:
+        config = replace(config, anchor=chosen.hole_anchor, coarse_every=chosen.coarse_every)
     return replace(config, iterations=iterations or length, runs=runs)
 
 
@@ -128,9 +131,11 @@ def most_pixels(preset: str, network: str, damage: Damage) -> int:
 
     Parameters are those of `recipe`.
     """
-    most = PRESETS[preset].most_pixels[damage]
-    # At reduced size a SegNet's unpooling leaves a hole too coarse.
-    return 3 * most if network == "segnet" and damage == "hole" else most
+    chosen = PRESETS[preset]
+    most = chosen.most_pixels[damage]
+    if network == "segnet" and damage == "hole" and not chosen.published:
+        return min(most, _SEGNET_HOLE_PIXELS)
+    return most
 
 
 def _tuned(network: str, damage: Damage) -> FitConfig:
@@ -143,6 +148,7 @@ def _tuned(network: str, damage: Damage) -> FitConfig:
             iterations=1,
             code="coordinates",
             learning_rate=0.05,
+            anchor=(3.0, 0.8),
             coarse_anchor=(3.0, 0.8),
         )
     if damage == "thin":
