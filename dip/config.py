@@ -186,6 +186,9 @@ class FitConfig:
         Weight of the past in the running average of the outputs; 0 takes the last output.
     holdout_fraction : float
         Part of the known pixels near the holes that is kept from the loss and measures quality.
+    stop_early : bool
+        Whether the fit ends once held-out pixels are clearly predicted worse than before; the
+        best output by them is the result in any case.
     anchor : tuple of two floats
         Weight of the squared distance of the fill from a smooth membrane, at the start and from
         half of the iterations on. Large deviations cost, small ones hardly do.
@@ -212,6 +215,7 @@ class FitConfig:
     jitter_std: float = 0.0
     averaging: float = 0.9
     holdout_fraction: float = 0.03
+    stop_early: bool = False
     anchor: tuple[float, float] = (0.0, 0.0)
     runs: int = 1
     coarse_every: int = 0

@@ -171,8 +171,9 @@ class Fit:
                 psnr_db = self._hear(read) or psnr_db
             if index % _CHECKPOINT_EVERY == 0 and fresh is None:
                 fresh = self._checkpoint(index)
-            spoiled = self._validation is not None and self._validation.spoiled
-            if spoiled and not last:
+            validation = self._validation
+            stop = self.config.stop_early and validation is not None and validation.spoiled
+            if stop and not last:
                 self._notes.append(
                     f"stopped at iteration {index} of {iterations}: held-out pixels were "
                     "predicted better before"
@@ -180,7 +181,7 @@ class Fit:
             note = "; ".join(self._notes) or None
             self._notes.clear()
             yield FitStep(index=index, loss=value, validation_psnr_db=psnr_db, note=note)
-            if spoiled:
+            if stop:
                 return
 
     def output(self) -> NDArray[np.float32]:

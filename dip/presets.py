@@ -107,7 +107,7 @@ def recipe(preset: str, network: str, damage: Damage, iterations: int | None = N
     damage : str
         The region's kind of damage.
     iterations : int, optional
-        Instead of the preset's own.
+        Instead of the preset's own; then a fit is not stopped early.
 
     Returns
     -------
@@ -123,7 +123,8 @@ def recipe(preset: str, network: str, damage: Damage, iterations: int | None = N
             runs = math.ceil(runs / 2)
     elif damage == "hole" and not chosen.published:
         config = replace(config, anchor=chosen.hole_anchor, coarse_every=chosen.coarse_every)
-    return replace(config, iterations=iterations or length, runs=runs)
+    stop_early = iterations is None and not chosen.published
+    return replace(config, iterations=iterations or length, runs=runs, stop_early=stop_early)
 
 
 def most_pixels(preset: str, network: str, damage: Damage) -> int:

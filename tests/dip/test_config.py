@@ -98,7 +98,10 @@ def test_every_preset_has_a_recipe_for_every_network_and_damage(
     chosen = PRESETS[preset]
     if network == "unet" or damage == "scattered" or chosen.published:
         assert (own.iterations, own.runs) == (chosen.iterations[damage], chosen.runs[damage])
-    assert recipe(preset, network, damage, 7).iterations == 7
+    asked = recipe(preset, network, damage, 7)
+    assert asked.iterations == 7
+    assert not asked.stop_early
+    assert own.stop_early is not chosen.published
 
 
 def test_a_better_preset_fits_for_longer() -> None:

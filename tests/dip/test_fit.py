@@ -130,7 +130,7 @@ def test_quality_is_that_of_the_kriged_result(target: Array, mask: npt.NDArray[n
 def test_a_fit_is_stopped_when_it_gets_worse(
     target: Array, mask: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = begin(target, ~mask, config(iterations=80))
+    fit = begin(target, ~mask, config(iterations=80, stop_early=True))
     logarithms = iter([-2.0, -3.0, -2.9, -1.0])  # of the squared error: 10 dB for 1
     monkeypatch.setattr(fit, "_measure", lambda validation: torch.tensor(next(logarithms)))
     averages, notes = {}, []
@@ -142,6 +142,17 @@ def test_a_fit_is_stopped_when_it_gets_worse(
         "stopped at iteration 40 of 80: held-out pixels were predicted better before"
     )
     np.testing.assert_array_equal(fit.output(), averages[20])
+
+
+def test_a_fit_that_may_not_stop_gives_its_best_output(
+    target: Array, mask: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = begin(target, ~mask, config(iterations=40))
+    logarithms = iter([-2.0, -3.0, -1.0, -1.0])
+    monkeypatch.setattr(fit, "_measure", lambda validation: torch.tensor(next(logarithms)))
+    averages = [fit._average[0].permute(1, 2, 0).numpy().copy() for _ in fit]
+    assert len(averages) == 40
+    np.testing.assert_array_equal(fit.output(), averages[19])
 
 
 def test_until_the_network_is_better_the_output_is_a_membrane(
