@@ -35,6 +35,9 @@ _MEASUREMENTS = 8
 _MEASURE_AFTER = 10
 _CHECKPOINT_EVERY = 20
 _JUMP = 4.0
+_DOUBT_DB = 2.0
+"""Held-out pixels may be easier to interpolate than the damage: so much worse is no proof."""
+
 _MOST_ROLLBACKS = 6
 
 
@@ -187,11 +190,11 @@ class Fit:
     def output(self) -> NDArray[np.float32]:
         """The best output so far, (H, W, C), float32 in [0, 1].
 
-        Before a fit that will be kriged predicts held-out pixels better than a membrane that is
-        kriged, it is the membrane.
+        As long as a fit that will be kriged predicts held-out pixels clearly worse than a membrane
+        that is kriged, it is the membrane.
         """
         validation, state = self._validation, self._state()
-        if validation and validation.best_psnr_db < self._smooth_psnr_db:
+        if validation and validation.best_psnr_db < self._smooth_psnr_db - _DOUBT_DB:
             state = [self._smooth]
         elif validation and validation.spoiled and validation.best is not None:
             state = validation.best
