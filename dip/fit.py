@@ -32,7 +32,9 @@ from dip.schedule import anchor_weight, rate_factor
 from dip.stopping import Validation, held_out
 
 _MEASUREMENTS = 8
-_MEASURE_AFTER = 10
+_MEASURED_AT_MOST, _MEASURED_AT_LEAST = 10, 50
+"""Every so many iterations: measuring takes time, and without it nothing new is shown."""
+
 _CHECKPOINT_EVERY = 20
 _JUMP = 4.0
 _DOUBT_DB = 2.0
@@ -287,7 +289,7 @@ class Fit:
 
     def _measure_if_due(self, index: int) -> list[Tensor]:
         iterations = self.config.iterations
-        every = max(_MEASURE_AFTER, iterations // _MEASUREMENTS)
+        every = min(max(_MEASURED_AT_MOST, iterations // _MEASUREMENTS), _MEASURED_AT_LEAST)
         if self._validation is None or (index % every and index != iterations):
             return []
         return [self._measure(self._validation)]
