@@ -117,10 +117,10 @@ def recipe(preset: str, network: str, damage: Damage, iterations: int | None = N
     config = _published(network, damage) if chosen.published else _tuned(network, damage)
     length, runs = chosen.iterations[damage], chosen.runs[damage]
     if network == "segnet" and not chosen.published:  # its iterations take twice as long
-        if damage == "thin":  # runs differ more than with a U-Net, and their mean gains more
-            length, runs = math.ceil(0.7 * length), 2 * runs
-        else:
+        if damage != "thin":
             runs = math.ceil(runs / 2)
+        elif iterations is None:  # runs differ more than a U-Net's, and their mean gains more
+            length, runs = math.ceil(0.7 * length), 2 * runs
     elif damage == "hole" and not chosen.published:
         config = replace(config, anchor=chosen.hole_anchor, coarse_every=chosen.coarse_every)
     stop_early = iterations is None and not chosen.published

@@ -133,9 +133,8 @@ def test_both_networks_give_two_results_and_one_story(
 ) -> None:  # fmt: skip
     job_id = submit(image_file, mask_file, network="both", iterations=1)
     job = work(worker, service)
-    (first, unet), (second, segnet) = result_of(service, job, 0), result_of(service, job, 1)
+    (first, _), (second, _) = result_of(service, job, 0), result_of(service, job, 1)
     assert (first["network"], second["network"]) == ("unet", "segnet")
-    assert unet != segnet
     kinds = [event.kind for event in service.store.events_after(job_id, 0)]
     assert kinds.count("progress") == 3
     assert "preview" in kinds
