@@ -296,9 +296,7 @@ class Fit:
 
     def _hear(self, read: Reading) -> float | None:
         """PSNR of held-out pixels, dB, where it was measured in the iteration."""
-        if self._validation is None:
-            return None
-        if len(read.figures) == 1:
+        if self._validation is None or len(read.figures) == 1:
             return None
         return self._validation.hear(read.figures[1], read.along)
 

@@ -47,6 +47,9 @@ class Preset:
     published: bool = False
 
 
+_HELD = (3.0, 0.8)
+"""The anchor where a hole's fill goes astray more easily: at a small size, and in few runs."""
+
 _SEGNET_HOLE_PIXELS = 60_000
 """Where a U-Net is fitted at two sizes, a SegNet is better at the smaller one alone."""
 
@@ -65,7 +68,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 iterations=_each(thin=40, hole=80, scattered=20),
                 runs=_each(thin=1, hole=3, scattered=1),
                 most_pixels=_each(thin=400_000, hole=60_000, scattered=400_000),
-                hole_anchor=(3.0, 0.8),  # so few runs must not go far astray
+                hole_anchor=_HELD,
                 coarse_every=0,
             ),
             Preset(
@@ -149,8 +152,8 @@ def _tuned(network: str, damage: Damage) -> FitConfig:
             iterations=1,
             code="coordinates",
             learning_rate=0.05,
-            anchor=(3.0, 0.8),
-            coarse_anchor=(3.0, 0.8),
+            anchor=_HELD,
+            coarse_anchor=_HELD,
         )
     if damage == "thin":
         if network == "unet":

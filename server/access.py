@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
-import os
-import secrets
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +12,7 @@ from pathlib import Path
 from dip.progress import say
 from server.arguments import add_data_dir_argument, settings_from
 from server.errors import ServiceFailure
-from server.security import check_folder
+from server.security import check_folder, write_private
 from server.settings import ServerSettings
 from server.users import Users
 
@@ -80,11 +78,7 @@ def run_connect(args: argparse.Namespace) -> int:
     except ClientError as error:
         raise ServiceFailure(error.message, error.hint) from error
     known = {"url": args.url, "token": token, "fingerprint": fingerprint}
-    path = connection_file(_folder_of(args).data_dir)
-    beside = path.with_name(f".{secrets.token_hex(6)}.part")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(known, file)
-    beside.replace(path)
+    write_private(connection_file(_folder_of(args).data_dir), json.dumps(known))
     say(f"Jobs go to {args.url} from now on; `dip disconnect` undoes it.")
     return 0
 

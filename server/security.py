@@ -250,17 +250,8 @@ def read_or_make_token(path: Path) -> str:
 
 
 def _make_token(path: Path) -> str:
-    """Write a token, all of it or nothing: a power cut leaves no half one behind."""
-    beside = path.with_name(f".{secrets.token_hex(6)}.part")
-    try:
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(token := secrets.token_urlsafe(32))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    token = secrets.token_urlsafe(32)
+    write_private(path, token)
     return token
 
 
@@ -278,6 +269,20 @@ def _read_token(path: Path) -> str:
             f"{path} holds no token.", "Delete it: a new one is made at the next start."
         )
     return token
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write what only its owner may read, all of it or nothing, whenever the power is cut."""
+    beside = path.with_name(f".{secrets.token_hex(6)}.part")
+    try:
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def check_owner(path: Path, status: os.stat_result) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 from dip.errors import SettingError
 from dip.locks import LockFile
 from server.errors import ServiceFailure
-from server.security import check_owner
+from server.security import check_owner, write_private
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _LOCK_S = 10.0
@@ -158,13 +158,4 @@ class Users:
         return users
 
     def _write(self, users: dict[str, dict[str, Any]]) -> None:
-        beside = self._path.with_name(f".{secrets.token_hex(6)}.part")
-        try:
-            handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(users, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self._path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_private(self._path, json.dumps(users, indent=1))

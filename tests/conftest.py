@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +24,29 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fit on one thread unless told otherwise: two wait for each other where others work too."""
     monkeypatch.setattr("dip.device.cores", lambda: 1)
+
+
+@pytest.fixture(scope="session")
+def make_certificate() -> Callable[..., tuple[Path, Path]]:
+    """Make a certificate of this machine that signs itself, and its key, in a folder."""
+
+    def make(folder: Path, name: str = "server") -> tuple[Path, Path]:
+        if shutil.which("openssl") is None:
+            pytest.skip("openssl makes the certificate, and is not here")
+        certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+        names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
+                *("-subj", "/CN=localhost", "-addext", names),
+                *("-keyout", str(key), "-out", str(certificate)),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        return certificate, key
+
+    return make
 
 
 @pytest.fixture

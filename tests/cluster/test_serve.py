@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 import sys
 import time
@@ -205,19 +204,9 @@ def test_jobs_outlive_the_worker_the_scheduler_and_the_service(
 
 def test_a_workgroup_shares_a_cluster_over_tls_and_sees_nothing_of_each_other(
     make_grid: Callable[..., Grid], serve: Callable[..., Service], tmp_path: Path,
-    files: tuple[bytes, bytes],
+    files: tuple[bytes, bytes], make_certificate: Callable[..., tuple[Path, Path]],
 ) -> None:  # fmt: skip
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl makes the certificate, and is not here")
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
-            *("-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    certificate, key = make_certificate(tmp_path)
     named = {"ca-file": certificate, "cert": certificate, "key": key}
     grid = make_grid(
         scheme="tls", options=[w for name, f in named.items() for w in (f"--tls-{name}", str(f))]

@@ -81,19 +81,9 @@ def test_photos_go_over_the_wire_and_come_back(
 
 
 def test_over_tls_nobody_without_a_certificate_gets_in(
-    archive: Archive, make_grid: Any, tmp_path: Path
+    archive: Archive, make_grid: Any, make_certificate: Any, tmp_path: Path
 ) -> None:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl makes the certificate, and is not here")
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
-            *("-subj", "/CN=127.0.0.1", "-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    certificate, key = make_certificate(tmp_path)
     archive.fill(2)
     files = {"ca-file": certificate, "cert": certificate, "key": key}
     options = [word for name, path in files.items() for word in (f"--tls-{name}", str(path))]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
 import socket
 import ssl
 import subprocess
@@ -27,29 +26,15 @@ from server.settings import ServerSettings
 from server.tls import context_from
 from server.users import Users
 
+MakeCertificate = Callable[..., tuple[Path, Path]]
 LARGE = b"\x89PNG\r\n\x1a\n" + random.Random(0).randbytes(20_000_000)
 """More than all buffers on the way hold; what it is worth as a picture is found out later."""
 
 
-def make_certificate(folder: Path, name: str = "server") -> tuple[Path, Path]:
-    """A certificate of this machine that signs itself, and its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl makes the certificate, and is not here")
-    certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
-
-
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def pair(
+    make_certificate: MakeCertificate, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
     return make_certificate(tmp_path_factory.mktemp("pair"))
 
 
@@ -86,7 +71,7 @@ def test_a_client_that_finds_the_service_knows_its_certificate(
 
 
 def test_another_certificate_is_a_strangers(
-    secure: Any, pair: tuple[Path, Path], tmp_path: Path
+    secure: Any, make_certificate: MakeCertificate, tmp_path: Path
 ) -> None:
     other, _ = make_certificate(tmp_path, "other")
     for fingerprint in (fingerprint_of(other), None):  # nor does any authority vouch for it
@@ -173,7 +158,9 @@ def test_whoever_stays_silent_or_reads_nothing_is_dropped_and_harms_nobody(
 # --- What is refused -----------------------------------------------------------------------------
 
 
-def test_a_certificate_without_its_key_is_refused(pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_certificate_without_its_key_is_refused(
+    make_certificate: MakeCertificate, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
     with pytest.raises(SettingError, match="belong together"):
         ServerSettings(certificate=pair[0])
     with pytest.raises(SettingError, match=r"nowhere\.key"):
