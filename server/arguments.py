@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 from dip.cluster_options import add_cluster_arguments, cluster_from
 from server.settings import DEFAULT_PORT, GIB, ServerSettings
+
+_ONCE = ("open", "install_service", "uninstall_service")
+"""What `dip serve` is told to do once; it is no property of the service."""
 
 
 def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +57,8 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     unit.add_argument(
         "--install-service",
         action="store_true",
-        help="start the service whenever you log in (systemd user unit, launchd agent)",
+        help="start the service, with the options given here, whenever you log in (systemd user "
+        "unit, launchd agent)",
     )
     unit.add_argument("--uninstall-service", action="store_true", help="undo --install-service")
 
@@ -99,6 +104,45 @@ def serve_settings_from(args: argparse.Namespace) -> ServerSettings:
         keep_bytes=round(args.keep_gb * GIB),
         idle_exit_s=60 * args.idle_minutes,
     )
+
+
+def words_from(args: argparse.Namespace) -> list[str]:
+    """The words after `dip serve` that ask for the same service again, from any folder.
+
+    Every option that differs from its default; not those that say what to do once, now.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        As `add_serve_arguments` had them read.
+    """
+    parser = argparse.ArgumentParser(add_help=False)
+    add_serve_arguments(parser)
+    given = dict(vars(args))
+    if "DIP_DATA_DIR" in os.environ:  # it may not be there the next time
+        given["data_dir"] = settings_from(args).data_dir
+    words: list[str] = []
+    for action in parser._actions:
+        value = given[action.dest]
+        if action.dest in _ONCE or value == action.default:
+            continue
+        option = action.option_strings[-1]
+        if value is True:
+            words.append(option)
+            continue
+        # One word each, with =: a value may begin with a dash.
+        each = value if isinstance(value, list) else [value]
+        words += [f"{option}={_as_typed(one)}" for one in each]
+    return words
+
+
+def _as_typed(value: Any) -> str:
+    if isinstance(value, Path):
+        return str(_absolute(value))
+    if isinstance(value, tuple):  # one of --resources
+        name, amount = value
+        return f"{name}={amount!r}"
+    return str(value)
 
 
 def _absolute(path: Path | None) -> Path | None:

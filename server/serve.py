@@ -20,12 +20,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from dip import __version__
+from dip.errors import SettingError
 from dip.locks import LockFile
 from server import logs
-from server.arguments import serve_settings_from, settings_from
+from server.arguments import serve_settings_from, settings_from, words_from
 from server.errors import AlreadyRunning, ServiceFailure
 from server.security import check_folder, read_or_make_token
 from server.settings import ServerSettings, is_loopback
+from server.users import Users
 
 if TYPE_CHECKING:
     from server.keeper import Keeper
@@ -39,11 +41,22 @@ _STOP_TIMEOUT_S = 20.0
 
 
 def run_serve(args: argparse.Namespace) -> int:
-    if args.install_service or args.uninstall_service:
+    if args.uninstall_service:
         from server import service_unit
 
-        return service_unit.run(settings_from(args), install=args.install_service)
+        return service_unit.uninstall()
     settings = serve_settings_from(args)
+    if args.install_service:
+        from server import service_unit
+
+        if args.open:
+            raise SettingError(
+                "--open and --install-service do not go together.",
+                "Install it; then `dip serve --open` opens the page of the one that runs.",
+            )
+        _check_users(settings, Users(settings.users_file))
+        service_unit.install(settings, words_from(args))
+        return 0
     try:
         serve(settings, open_page=args.open)
     except AlreadyRunning:
@@ -85,7 +98,7 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     settings.incoming_dir.mkdir(mode=0o700, exist_ok=True)
     tempfile.tempdir = str(settings.incoming_dir)  # bodies on their way in, on the same disk
     service = Service.open(settings, token)
-    _check_users(service)
+    _check_users(settings, service.users)
     service = replace(service, port=sock.getsockname()[1])
     keeper = _keeper(service)
     service = replace(service, workforce=keeper)
@@ -121,9 +134,8 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
         service.store.close()
 
 
-def _check_users(service: Service) -> None:
-    settings = service.settings
-    if settings.cluster is not None and not is_loopback(settings.host) and not service.users:
+def _check_users(settings: ServerSettings, users: Users) -> None:
+    if settings.cluster is not None and not is_loopback(settings.host) and not users:
         raise ServiceFailure(
             f"{settings.host} can be reached from other machines, and no user has a token.",
             "Give everybody one of their own: dip tokens add NAME",

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import plistlib
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +40,16 @@ class Unit:
     stop: tuple[tuple[str, ...], ...]
 
 
-def run(settings: ServerSettings, *, install: bool) -> int:
-    """Install the unit of this system, or remove it.
+def install(settings: ServerSettings, words: Sequence[str]) -> None:
+    """Install the unit of this system, and start it.
 
     A service that runs by itself makes room for the one that is installed.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+    words : sequence of str
+        What follows `dip serve`, from `server.arguments.words_from`.
 
     Raises
     ------
@@ -50,13 +58,10 @@ def run(settings: ServerSettings, *, install: bool) -> int:
     """
     from server.serve import stop
 
-    unit = unit_for(sys.platform, _command(settings.data_dir))
-    if not install:
+    unit = unit_for(sys.platform, [sys.executable, "-m", "dip", "serve", *words])
+    if unit.path.exists():  # one that runs would go on as it was installed before
         for command in unit.stop:
             _call(command, must_work=False)
-        unit.path.unlink(missing_ok=True)
-        print(f"removed {unit.path}")
-        return 0
     unit.path.parent.mkdir(parents=True, exist_ok=True)
     unit.path.write_bytes(unit.content)
     print(f"wrote {unit.path}")
@@ -65,6 +70,21 @@ def run(settings: ServerSettings, *, install: bool) -> int:
     for command in unit.start:
         _call(command, must_work=True)
     print("the service runs, and starts with every login; dip serve --uninstall-service undoes it")
+
+
+def uninstall() -> int:
+    """Stop what was installed, and remove its unit.
+
+    Raises
+    ------
+    ServiceFailure
+        This system has neither systemd nor launchd.
+    """
+    unit = unit_for(sys.platform, [])
+    for command in unit.stop:
+        _call(command, must_work=False)
+    unit.path.unlink(missing_ok=True)
+    print(f"removed {unit.path}")
     return 0
 
 
@@ -94,15 +114,8 @@ def unit_for(platform: str, command: list[str]) -> Unit:
         )
     raise ServiceFailure(
         "This system has neither systemd nor launchd.",
-        f"Have this started at login: {' '.join(command)}",
+        f"Have this started at login: {shlex.join(command)}",
     )
-
-
-def _command(data_dir: Path) -> list[str]:
-    command = [sys.executable, "-m", "dip", "serve"]
-    if data_dir != ServerSettings().data_dir or "DIP_DATA_DIR" in os.environ:
-        command += ["--data-dir", str(data_dir.absolute())]
-    return command
 
 
 def _systemd(command: list[str]) -> bytes:
@@ -130,7 +143,8 @@ WantedBy=default.target
 
 def _quoted(word: str) -> str:
     """For systemd: % and $ mean something there, quotes and backslashes too."""
-    for special, plain in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
+    specials = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("%", "%%"), ("$", "$$"))
+    for special, plain in specials:
         word = word.replace(special, plain)
     return f'"{word}"'
 
