@@ -272,6 +272,12 @@ class CapabilitiesOut(Schema):
     limits = Dict(keys=String(), values=Float(), required=True)
     versions = Dict(keys=String(), values=String(), required=True)
     worker = Dict(keys=String(), required=True)
+    cluster = Boolean(
+        required=True,
+        metadata=described(
+            "Whether jobs, and so the photos, go to other machines to be worked on."
+        ),
+    )
 
 
 class LaunchOut(Schema):

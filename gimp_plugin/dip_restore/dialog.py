@@ -7,6 +7,7 @@ on through the main loop.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +15,7 @@ import gi
 import layers
 from dip_client import ClientError
 from masks import Rect
-from service import CannotStart, Service
+from service import CannotStart, Service, where_photos_go
 from session import Cancelled, Filled, Preview, Progress, Session
 
 gi.require_version("Gdk", "3.0")
@@ -26,10 +27,7 @@ PICTURE_PX = 480
 _LOOK_EVERY_S, _LOOK_EVERY_MS = 1.0, 500
 _RESPONSE_STOP = 1
 
-_WELCOME = (
-    "The damage is filled from the rest of this photograph. Nothing is pre-trained, and "
-    "nothing leaves this computer."
-)
+_WELCOME = "The damage is filled from the rest of this photograph. Nothing is pre-trained."
 _ADVANCED = ("iterations", "device", "threads", "max-memory")
 
 
@@ -43,7 +41,6 @@ def begin(name: str) -> None:
 
 def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -> bool:
     """Ask what is wanted; the answers are in `config`. False: nothing is."""
-    threading.Thread(target=_warm_up, args=[service], daemon=True).start()
     _suggest_damage(config, image, layer)
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Deep Image Prior")
     dialog.set_ok_label("Res_tore")
@@ -60,6 +57,11 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
 
     welcome = _wrapped(_WELCOME)
     found = _wrapped("")
+
+    def tell(where: str) -> None:
+        welcome.set_text(f"{_WELCOME} {where}")
+
+    threading.Thread(target=_warm_up, args=[service, tell], daemon=True).start()
     content = dialog.get_content_area()
     for place, label in enumerate((welcome, found)):
         content.pack_start(label, False, False, 6)
@@ -108,11 +110,11 @@ def _suggest_damage(config: Any, image: Any, layer: Any) -> None:
         config.set_property("damage", layers.likely_damage(image, layer))
 
 
-def _warm_up(service: Service) -> None:
-    """Have everything ready by the time that Restore is pressed."""
+def _warm_up(service: Service, tell: Callable[[str], None]) -> None:
+    """Have everything ready by the time that Restore is pressed, and say who gets the photo."""
     # Where this fails it is said when it matters.
     with suppress(ClientError, OSError), service.connect() as client:
-        client.capabilities()
+        GLib.idle_add(tell, where_photos_go(client))
 
 
 # --- Meanwhile -----------------------------------------------------------------------------------

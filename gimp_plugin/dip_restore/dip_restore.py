@@ -101,7 +101,8 @@ class DipRestore(Gimp.PlugIn):
         procedure.set_documentation(
             "Restore the damaged part of a photograph from the rest of it",
             "A small neural network is fitted to what is left of this one photograph, and its "
-            "structure fills in the rest. Nothing is pre-trained, nothing leaves this computer.",
+            "structure fills in the rest. Nothing is pre-trained, nothing leaves this computer, "
+            "unless `dip connect` or `dip serve --cluster` was told to use others.",
             name,
         )
         procedure.set_attribution("the Deep Image Prior for GIMP authors", "MIT licence", "2026")

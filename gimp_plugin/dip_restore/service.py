@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from dip_client import (
     Client,
@@ -236,6 +237,26 @@ class Service:
 def is_elsewhere() -> bool:
     """Whether the user chose a service on another machine, with `dip connect`."""
     return connection_file(default_data_dir()).exists()
+
+
+def where_photos_go(client: Client) -> str:
+    """Who gets the pixels, in a sentence.
+
+    Raises
+    ------
+    ClientError
+    """
+    cluster = client.capabilities().get("cluster", False)  # services of before do not say
+    if not is_elsewhere():
+        return (
+            "The photograph goes to machines of the cluster that the service here uses."
+            if cluster
+            else "Nothing leaves this computer."
+        )
+    host = urlsplit(client.url).hostname
+    return f"The photograph goes to {host}" + (
+        ", and to machines of its cluster." if cluster else "."
+    )
 
 
 def in_sandbox() -> bool:

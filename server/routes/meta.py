@@ -79,6 +79,7 @@ def capabilities() -> Any:
             **worker.get("versions", {}),
         },
         "worker": {"state": here.workforce.state(), **worker},
+        "cluster": settings.cluster is not None,
     }
 
 

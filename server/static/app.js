@@ -355,6 +355,13 @@ element("token-form").onsubmit = async (event) => {
   else element("token-refused").textContent = "It is not a token of this service.";
 };
 
+/** Who gets the photos: the machine that this page comes from, and those that work for it. */
+function whereabouts(host, cluster) {
+  const here = host === "localhost" || host === "[::1]" || /^127\.[\d.]+$/.test(host);
+  if (here) return cluster ? "Your photos go to the machines of a cluster." : "Nothing leaves this machine.";
+  return `Your photos go to ${host}${cluster ? ", and to the machines of its cluster" : ", and nowhere else"}.`;
+}
+
 const ORDER = ["fast", "balanced", "best", "paper"];
 
 function offerPresets(presets) {
@@ -373,8 +380,9 @@ function offerPresets(presets) {
 listen(actions);
 resizeBrush();
 if (location.pathname === "/launch") history.replaceState(null, "", "/"); // the code in it is spent
-const { presets } = await api.capabilities();
+const { presets, cluster } = await api.capabilities();
 offerPresets(presets);
+element("whereabouts").textContent = whereabouts(location.hostname, cluster);
 await list.refresh();
 list.keepUp();
 const asked = /^#job=([0-9a-f]{32})$/.exec(location.hash)?.[1];

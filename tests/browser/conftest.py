@@ -29,9 +29,12 @@ PICTURES = HERE / "pictures"
 PATIENCE_MS = 120_000
 """For whatever needs the worker: other tests may keep the machine busy."""
 
+FAR = "gpu.test"
+"""By this name, too, the browser finds a service: it looks like another machine."""
+
 _SWITCHES = [
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--disable-component-update", "--disable-sync", f"--host-resolver-rules=MAP {FAR} 127.0.0.1",
 ]  # fmt: skip
 
 _WATCH = """
@@ -70,10 +73,13 @@ class Served:
     Parameters
     ----------
     folder : Path
+    options : str
+        Of `dip serve`, besides folder and port.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
+        self.options = options
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -84,7 +90,7 @@ class Served:
 
     def start(self) -> None:
         self.process = subprocess.Popen(
-            self.command("serve", "--port", str(self.port)),
+            self.command("serve", "--port", str(self.port), *self.options),
             env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
             stdout=subprocess.PIPE,
             text=True,
@@ -130,6 +136,25 @@ def service(shared_service: Served) -> Served:
     return shared_service
 
 
+@pytest.fixture
+def serve_with(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts services with options of their own."""
+    started: list[Served] = []
+
+    def serve(*options: str) -> Served:
+        started.append(Served(tmp_path / f"data{len(started)}", *options))
+        return started[-1]
+
+    yield serve
+    for served in started:
+        served.stop()
+
+
+@pytest.fixture
+def far() -> str:
+    return FAR
+
+
 # --- The browser ---------------------------------------------------------------------------------
 
 
@@ -172,9 +197,8 @@ def new_context(chromium: Any) -> Iterator[Callable[..., Any]]:
 
     yield make
     for context in contexts:
-        elsewhere = [
-            url for url in context.requests if not url.startswith(("http://127.0.0.1:", "blob:"))
-        ]
+        ours = ("http://127.0.0.1:", f"http://{FAR}:", "blob:")
+        elsewhere = [url for url in context.requests if not url.startswith(ours)]
         context.close()
         unexpected = [
             each for each in context.complaints if not each.startswith(tuple(context.expected))

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 UNAUTHORISED = "Failed to load resource: the server responded with a status of 401"
 
 
@@ -91,6 +93,31 @@ def test_a_token_opens_the_page_for_as_long_as_it_is_one(
         tokens("remove", "ada")
     page.reload()
     page.wait_for_selector("#sign-in:visible")
+
+
+@pytest.mark.parametrize("cluster", [(), ("--cluster", "tcp://127.0.0.1:1")])
+def test_the_page_says_where_photos_go(
+    new_context: Callable[..., Any],
+    serve_with: Callable[..., Any],
+    far: str,
+    cluster: tuple[str, ...],
+) -> None:
+    if cluster:
+        pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+    served = serve_with("--allowed-host", far, *cluster)
+    said = {}
+    for host in ("127.0.0.1", far):
+        context = new_context()
+        context.expected.append("The Cross-Origin-Opener-Policy header")  # for want of TLS
+        page = context.new_page()
+        with served.client() as client:
+            page.goto(client.launch().replace("127.0.0.1", host))
+        page.wait_for_selector("#whereabouts:not(:empty)")
+        said[host] = page.inner_text("#empty")
+    for host, text in said.items():
+        assert ("Nothing leaves this machine." in text) == (host != far and not cluster), text
+        assert (f"Your photos go to {far}" in text) == (host == far), text
+        assert ("cluster" in text) == bool(cluster), text
 
 
 def test_the_cookie_is_not_sent_by_pages_of_other_sites(

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import service
-from service import CannotStart, Service, Settings
+from service import CannotStart, Service, Settings, where_photos_go
 
 from dip import __version__
 from server.client import ClientError, Unreachable
@@ -120,6 +120,27 @@ def test_a_service_elsewhere_that_is_away_is_not_replaced_by_one_here(
     with pytest.raises(Unreachable, match=str(port)):
         Service(Settings(command=dip_command, version=__version__)).connect()
     assert not (data_dir / "server.json").exists()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize("cluster", [(), ("--cluster", "tcp://127.0.0.1:1")])
+def test_who_gets_the_photograph_is_said(
+    data_dir: Path, dip_command: tuple[str, ...], cluster: tuple[str, ...], elsewhere: bool
+) -> None:
+    if cluster:
+        pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+    finder = Service(Settings(command=dip_command))
+    finder._launch([*dip_command, "serve", "--port", "0", *cluster])
+    if elsewhere:
+        url = json.loads((data_dir / "server.json").read_text())["url"]
+        token = (data_dir / "token").read_text()
+        connection = {"url": url, "token": token, "fingerprint": None}
+        (data_dir / "connection.json").write_text(json.dumps(connection))
+    with finder.connect() as client:
+        said = where_photos_go(client)
+    assert ("Nothing leaves this computer" in said) == (not cluster and not elsewhere)
+    assert ("cluster" in said) == bool(cluster)
+    assert ("127.0.0.1" in said) == elsewhere
 
 
 @pytest.mark.parametrize("variable", ["FLATPAK_ID", "SNAP"])

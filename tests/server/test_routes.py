@@ -14,6 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from dip.cluster_options import ClusterSettings
 from server.errors import MEANINGS
 from server.jobs import Job
 from server.service import Service
@@ -454,6 +455,16 @@ def test_capabilities_say_what_may_be_asked(http: FlaskClient, service: Service)
     assert answer["limits"]["pixels"] == service.settings.max_pixels
     assert answer["devices"] == ["cpu"]
     assert answer["versions"]["torch"] == "2"
+
+
+@pytest.mark.parametrize("cluster", [None, ClusterSettings(address="tcp://127.0.0.1:8786")])
+def test_capabilities_say_whether_photos_go_to_other_machines(
+    make_service: Callable[..., Service],
+    http_of: Callable[[Service], FlaskClient],
+    cluster: ClusterSettings | None,
+) -> None:
+    answer = http_of(make_service(cluster=cluster)).get("/v1/capabilities").get_json()
+    assert answer["cluster"] is (cluster is not None)
 
 
 @pytest.mark.parametrize(
