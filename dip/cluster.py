@@ -291,7 +291,10 @@ class Cluster:
                     flight.worker = says["worker"]
                     self._places[flight.worker] = place
                     desk.board.begin(place, flight.item.photo)
-                desk.board.step(place, says)
+                if "waits_for" in says:
+                    desk.board.wait(place, says["waits_for"])
+                else:
+                    desk.board.step(place, says)
 
     def _look_around(self, desk: Desk, *, waiting_for_last: bool) -> None:
         """See who is there, and whom nobody should wait for."""

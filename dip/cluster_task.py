@@ -9,19 +9,26 @@ from __future__ import annotations
 
 import platform
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from dip.batch_desk import versions
+from dip.batch_local import find_gpus
 from dip.batch_manifest import digest
-from dip.batch_process import FitProcess, Outcome, Spares, Task
+from dip.batch_process import FitProcess, Outcome, Spares, Steps, Task
 from dip.errors import ProcessDied
+from dip.machine_memory import MachineMemory
 
 TOPIC = "dip-progress"
 SAY_EVERY_S = 2.0
 IDLE_S = 120.0
 MOST_ATTEMPTS = 2
+
+memory = MachineMemory()
+"""Shared by all fits on this machine, of whatever worker, batch or service."""
 
 _spares = Spares(lambda: FitProcess(idle_s=IDLE_S))
 
@@ -124,11 +131,15 @@ def restore_here(request: Request) -> Answer:
     return replace(answer, outcome=outcome, seconds=time.monotonic() - began)
 
 
-def _restore(task: Task, say: Any) -> Outcome:
-    for _ in range(MOST_ATTEMPTS):
+def _restore(task: Task, say: Steps) -> Outcome:
+    """One photo; again, and alone, where its process died."""
+    most_mb = task.settings["max_memory_mb"]
+    limit_mb = fit_limit_mb(task.settings["device"], most_mb)
+    task = replace(task, settings={**task.settings, "max_memory_mb": limit_mb})
+    for attempt in range(1, MOST_ATTEMPTS + 1):
         process = _spares.take()
         try:
-            outcome = process.fit(task, admit=lambda needs: None, on_step=say)
+            outcome = _fit(process, task, say, most_mb, alone=attempt > 1)
         except ProcessDied as error:
             process.close()
             death = error.as_dict()
@@ -140,6 +151,43 @@ def _restore(task: Task, say: Any) -> Outcome:
             _spares.put_back(process)
             return outcome
     return Outcome(figures={}, error=death)
+
+
+def _fit(
+    process: FitProcess, task: Task, say: Steps, most_mb: float | None, *, alone: bool
+) -> Outcome:
+    with ExitStack() as room:
+
+        def admit(needs: dict[str, Any]) -> None:
+            if needs["device"].startswith("cpu"):
+                mb = max(needs["needs_mb"], memory.budget_mb() if alone else 0)
+                waiting = partial(say, {"waits_for": "memory"})
+                taken = memory.taken(mb, process.pid, waiting=waiting, most_mb=most_mb)
+                room.enter_context(taken)
+
+        return process.fit(task, admit=admit, on_step=say)
+
+
+def fit_limit_mb(device: str, asked_mb: int | None) -> int | None:
+    """What one fit may take here, MB; None leaves it to a GPU's free memory.
+
+    Said to each fit, or the tiles of a large one would depend on what others leave free.
+
+    Parameters
+    ----------
+    device : str
+        As in `dip.config.Settings`.
+    asked_mb : int, optional
+        What was asked for.
+    """
+    if asked_mb is not None or device in ("cuda", "mps") or (device == "auto" and _gpus()):
+        return asked_mb
+    return max(64, int(memory.budget_mb()))
+
+
+@cache
+def _gpus() -> list[str]:
+    return find_gpus()
 
 
 def is_unwanted(worker: Any, key: Any) -> bool:

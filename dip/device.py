@@ -163,11 +163,17 @@ def free_memory_mb(compute: Compute) -> float:
     return free_ram_mb()
 
 
-def free_ram_mb() -> float:
-    """Main memory that this process may still take; found without torch."""
+def free_ram_mb(held_mb: float = 0.0) -> float:
+    """Main memory that this process may still take; found without torch.
+
+    Parameters
+    ----------
+    held_mb : float
+        What other processes hold, to be counted as free.
+    """
     import psutil
 
-    free = psutil.virtual_memory().available
+    free = psutil.virtual_memory().available + held_mb * 2**20
     limit = _cgroup_limit()
     if limit is not None:
         free = min(free, limit - psutil.Process().memory_info().rss)

@@ -18,12 +18,12 @@ class LockFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._file: IO[bytes] | None = None
 
     def acquire(self, timeout_s: float = 0.0) -> bool:
         """Take the lock; False if somebody else holds it all that time."""
-        file = self._path.open("ab")
+        file = self.path.open("ab")
         ends = time.monotonic() + timeout_s
         while not _try_lock(file):
             if time.monotonic() >= ends:

@@ -8,6 +8,7 @@ It is told:
 
 - `introduce`: what does this machine compute on?
 - `work`: work on this job, in this folder; it tells what the store would be told.
+- `go`, in answer to what a fit needs: there is memory for it.
 - `stop_at`, at any time: finish the job that is being worked on at this step, with the best so far.
 """
 
@@ -18,14 +19,18 @@ import queue
 import sys
 import threading
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from dip.batch_child import device_of
 from dip.batch_frames import receive, send
 from server.blobs import Blobs
 from server.errors import ServiceError
 from server.jobs import Attempt
 from server.parameters import JobParameters
 from server.worker import EXIT_ORPHANED, Worker, introduction
+
+if TYPE_CHECKING:
+    from dip.restore import Restoration
 
 
 def main() -> int:
@@ -49,7 +54,7 @@ def main() -> int:
             attempt=wanted["attempt"],
             parameters=JobParameters.from_json(wanted["parameters"]),
         )
-        Worker(wire, Blobs(Path(wanted["folder"])), wanted["max_pixels"]).work(job)
+        Worker(wire, Blobs(Path(wanted["folder"])), wanted["max_pixels"], wire.admit).work(job)
         wire.say({"ended": True})
 
 
@@ -60,6 +65,8 @@ def _listen(source: IO[bytes], asked: queue.Queue[dict[str, Any]], wire: Wire) -
             wire.job_id, wire.stop_at = says["id"], says["stop_at"]
         if "do" in says:
             asked.put(says)
+        elif "go" in says:
+            wire.admitted.set()
         elif says["id"] == wire.job_id:  # else of one that has just ended
             wire.stop_at = says["stop_at"]
     os._exit(EXIT_ORPHANED)
@@ -76,12 +83,22 @@ class Wire:
     ----------
     job_id, stop_at : str, int or None
         Of the job that is being worked on: set by whoever listens.
+    admitted : threading.Event
+        Set by whoever listens, too.
     """
 
     def __init__(self, answers: IO[bytes]) -> None:
         self._answers = answers
         self.job_id = ""
         self.stop_at: int | None = None
+        self.admitted = threading.Event()
+
+    def admit(self, restoration: Restoration) -> None:
+        """Wait until there is memory for a fit."""
+        self.admitted.clear()
+        device = device_of(restoration.settings)
+        self.say({"needs_mb": restoration.memory_mb, "device": device})
+        self.admitted.wait()
 
     def say(self, says: dict[str, Any]) -> None:
         send(self._answers, says)

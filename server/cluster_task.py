@@ -12,14 +12,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from dip.batch_desk import versions
 from dip.batch_process import STALL_S, Child, Spares
-from dip.cluster_task import IDLE_S, TOPIC, is_unwanted
+from dip.cluster_task import IDLE_S, TOPIC, fit_limit_mb, is_unwanted, memory
 from dip.device import cores
 from dip.errors import ProcessDied
 from server.jobs import Attempt
@@ -202,9 +202,13 @@ def work_here(order: Order) -> Answer:
 def _wish(order: Order, folder: Path, threads: int) -> dict[str, Any]:
     """What the process is asked."""
     parameters = order.job.parameters
-    if parameters.settings.threads is None:
-        settings = replace(parameters.settings, threads=threads)
-        parameters = replace(parameters, settings=settings)
+    asked = parameters.settings
+    settings = replace(
+        asked,
+        threads=asked.threads or threads,
+        max_memory_mb=fit_limit_mb(asked.device, asked.max_memory_mb),
+    )
+    parameters = replace(parameters, settings=settings)
     return {
         "do": "work",
         "id": order.job.id,
@@ -218,19 +222,35 @@ def _wish(order: Order, folder: Path, threads: int) -> dict[str, Any]:
 
 def _listen(process: Child, outbox: Outbox, unwanted: Callable[[], bool]) -> dict[str, Any]:
     """Listen until the job has ended, and return with what."""
+    with ExitStack() as room:
+        return _hear_out(process, outbox, unwanted, room)
+
+
+def _hear_out(
+    process: Child, outbox: Outbox, unwanted: Callable[[], bool], room: ExitStack
+) -> dict[str, Any]:
     from distributed import Reschedule
+
+    def look() -> None:
+        if unwanted():
+            raise Reschedule  # the scheduler drops it, unless somebody wants it again by now
 
     heard = time.monotonic()
     end: dict[str, Any] = {"died": "It came to no end."}
     while True:
-        if unwanted():
-            raise Reschedule  # the scheduler drops it, unless somebody wants it again by now
+        look()
         frame = process.hear(LOOK_EVERY_S)
         if frame is not None:
             heard = time.monotonic()
             if "ended" in frame.says:
                 return end
-            if "done" in frame.says or "failed" in frame.says:
+            if "needs_mb" in frame.says:
+                room.close()  # what the network before it had
+                if frame.says["device"].startswith("cpu"):
+                    taken = memory.taken(frame.says["needs_mb"], process.pid, waiting=look)
+                    room.enter_context(taken)
+                process.ask({"go": True})
+            elif "done" in frame.says or "failed" in frame.says:
                 end = frame.says
             else:
                 outbox.put(frame.says)

@@ -15,6 +15,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -84,10 +85,19 @@ class Worker:
     blobs : Blobs
     max_pixels : int
         Of one image.
+    admit : callable, optional
+        Is given each fit before it begins, and returns when there is memory for it.
     """
 
-    def __init__(self, ledger: Ledger, blobs: Blobs, max_pixels: int) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: Blobs,
+        max_pixels: int,
+        admit: Callable[[Restoration], None] = lambda restoration: None,
+    ) -> None:
         self._ledger = ledger
+        self._admit = admit
         self._blobs = blobs
         self._max_pixels = max_pixels
 
@@ -131,6 +141,7 @@ class Worker:
 
         settings = replace(job.parameters.settings, network=network)
         restoration = Restoration(source.photo.pixels, source.mask, settings)
+        self._admit(restoration)
         reporter.begin(network, restoration, source.photo)
         for step in restoration:
             if not reporter.note(step):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import socket
 import threading
@@ -163,6 +164,39 @@ def test_a_blind_worker_that_comes_later_is_sent_bytes(grid: Grid, archive: Arch
     status, said = archive.end(batch)
     assert status == 0, said
     assert len(archive.manifest("out")) == 10
+
+
+TIMED = """
+import sys
+if "dip.batch_child" in sys.orig_argv:
+    import time
+    from dip.restore import Restoration
+    steps = Restoration.__iter__
+    def timed(self):
+        began = time.time()
+        yield from steps(self)
+        time.sleep(0.7)
+        with open({path!r}, "a") as file:
+            file.write(f"{{began}} {{time.time()}}\\n")
+    Restoration.__iter__ = timed
+"""
+
+
+@pytest.mark.parametrize("limit_mb", [500, 100_000])
+def test_fits_on_one_machine_share_its_memory(grid: Grid, archive: Archive, limit_mb: int) -> None:
+    """Each takes about 350 MB: of workers that know nothing of each other, one waits, or none."""
+    archive.fill(6)
+    times = archive.folder / "times"
+    timed = archive.environment_with(TIMED.format(path=str(times)))
+    for _ in range(2):
+        grid.start_worker(environment=timed)
+    limit = ("--max-memory-mb", str(limit_mb))
+    status, said = archive.run("out", "--cluster", grid.address, *limit)
+    assert status == 0, said
+    spans = sorted(tuple(map(float, line.split())) for line in times.read_text().splitlines())
+    assert len(spans) >= 6
+    overlaps = [before[1] > after[0] for before, after in itertools.pairwise(spans)]
+    assert any(overlaps) == (limit_mb > 1000)
 
 
 # --- What is refused ----------------------------------------------------------------------------

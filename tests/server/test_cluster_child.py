@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from dip.batch_process import Child
 from dip.config import Settings
+from dip.machine_memory import MachineMemory
+from server import cluster_task
 from server.cluster_task import Outbox
 from server.errand import _fellows
 from server.parameters import JobParameters
@@ -55,6 +58,10 @@ def hear(child: Child) -> Iterator[dict[str, Any]]:
         assert frame is not None
         if "ended" in frame.says:
             return
+        if "needs_mb" in frame.says:
+            assert frame.says["device"].startswith("cpu")
+            child.ask({"go": True})
+            continue
         yield frame.says
 
 
@@ -69,6 +76,29 @@ def test_it_tells_what_a_worker_would_tell_the_store(child: Child, folder: Path)
     (result,) = said[-1]["done"]["results"]
     data = (folder / result["file"]).read_bytes()
     assert result["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.slow
+def test_a_job_waits_for_memory_that_another_fit_on_the_machine_has(
+    child: Child, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+    memory = MachineMemory(tmp_path / "memory")
+    monkeypatch.setattr(cluster_task, "memory", memory)
+    outbox = Outbox(child, folder.name, folder)
+    ask(child, folder, iterations=3)
+    came: list[dict[str, Any]] = []
+    listening = threading.Thread(
+        target=lambda: came.append(cluster_task._listen(child, outbox, lambda: False))
+    )
+    with memory.taken(1e9, 1, waiting=lambda: None):
+        listening.start()
+        listening.join(5)
+        assert listening.is_alive()
+        assert not any("progress" in each and each["progress"]["steps"] for each in outbox.empty())
+    listening.join(60)
+    assert came[0]["done"]["results"][0]["iterations"] == 3
+    assert list((tmp_path / "memory").glob("*.fit")) == []
 
 
 @pytest.mark.slow
