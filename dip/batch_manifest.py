@@ -77,7 +77,7 @@ class _Known:
 
 
 class Manifest:
-    """The manifest of one output folder.
+    """The manifest of one output folder; it knows what was there when it was opened.
 
     Parameters
     ----------
@@ -188,8 +188,8 @@ class Manifest:
                     f"{self.path} cannot be written: {error.strerror}.",
                     "Make room on the disk and start the batch again: what is done stays done.",
                 ) from error
+            # Not kept: a batch asks only for what was there before it, and may write a million.
             self._superseded += record["photo"] in self._known
-            self._known[record["photo"]] = _knowledge(record)
 
     def close(self) -> None:
         """Let go of the file, and take out the lines that no longer hold."""

@@ -1,6 +1,7 @@
 """Measures `dip batch`: `python tests/benchmarks/bench_batch.py` does everything.
 
     throughput   one process against two, many small photos
+    new          10 000 new small files, each fitted, if briefly: pace and memory on the way
     files        10 000 small files, nothing computed: time and memory, of a rerun as well
     known        a rerun over 10 000 files alone, in seconds instead of minutes
     cluster      1, 2 and 4 simulated workers, and what the scheduler costs per photo
@@ -23,12 +24,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from dip.batch_listing import list_photos
 from dip.image_io import write_photo
 
 SIDE_PX = 160
@@ -52,6 +55,20 @@ if "dip.batch_child" in sys.orig_argv:
     dip.restore.Restoration = Planned
 """
 
+# A network of two narrow scales, so that 10 000 real fits take minutes; all else is as it is.
+NARROW = """
+import sys
+if "dip.batch_child" in sys.orig_argv:
+    from dataclasses import replace
+    import dip.presets as presets
+    recipe = presets.recipe
+    def narrow(*args):
+        config = recipe(*args)
+        shape = replace(config.network, channels=(8, 8), skip_channels=(4, 4))
+        return replace(config, network=shape)
+    presets.recipe = narrow
+"""
+
 
 def make_archive(folder: Path, count: int, side_px: int = SIDE_PX) -> None:
     """Photos with a scratch, and their masks, a hundred to a sub-folder."""
@@ -71,26 +88,37 @@ def make_archive(folder: Path, count: int, side_px: int = SIDE_PX) -> None:
 
 
 def batch(folder: Path, output: str, *options: object, **environment: str) -> dict[str, float]:
-    """Run a batch; seconds by the clock, and the most memory of its own process, MB."""
-    command = [sys.executable, "-m", "dip", "batch", "scans", "--masks", "masks", "-o", output]
-    options = ("--device", "cpu", "--quiet", *options)
+    """Run a batch; seconds by the clock, and the most memory of it or of a process of it, MB."""
     with tempfile.TemporaryFile("w+") as said:
         began = time.perf_counter()
-        child = subprocess.Popen(
-            [*command, *map(str, options)],
-            cwd=folder,
-            env={**os.environ, **environment},
-            stdout=said,
-            stderr=said,
-        )
+        child = start(folder, output, options, said, environment)
         _, status, usage = os.wait4(child.pid, 0)
         seconds = time.perf_counter() - began
         child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode != 0:
-            said.seek(0)
-            raise SystemExit(f"the batch ended with {child.returncode}:\n{said.read()}")
+        insist(child, said)
     cpu_s = usage.ru_utime + usage.ru_stime
     return {"seconds": seconds, "peak_mb": usage.ru_maxrss / 1024, "cpu_s": cpu_s}
+
+
+def start(
+    folder: Path, output: str, options: Sequence[object], said: IO[str], environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "dip", "batch", "scans", "--masks", "masks", "-o", output]
+    options = ("--device", "cpu", "--quiet", *options)
+    return subprocess.Popen(
+        [*command, *map(str, options)],
+        cwd=folder,
+        env={**os.environ, **environment},
+        stdout=said,
+        stderr=said,
+    )
+
+
+def insist(child: subprocess.Popen[bytes], said: IO[str]) -> None:
+    """Give up where a batch failed."""
+    if child.returncode != 0:
+        said.seek(0)
+        raise SystemExit(f"the batch ended with {child.returncode}:\n{said.read()}")
 
 
 def records(folder: Path, output: str) -> list[dict[str, Any]]:
@@ -154,6 +182,77 @@ def measure_files(count: int) -> dict[str, Any]:
     return figures
 
 
+def measure_new(count: int) -> dict[str, Any]:
+    """A whole archive, all of it new and fitted: how pace and memory go with the number done.
+
+    The memory is that of the batch's own process, without those that fit, from /proc.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        make_archive(folder, count, side_px=32)
+        manifest = folder / "out/manifest.jsonl"
+        milestones = deque([1, *(count * tenth // 10 for tenth in range(1, 11))])
+        on_the_way: list[dict[str, float]] = []
+        options = ("--iterations", 1, "--workers", 1)
+        environment = customised(folder, NARROW)
+        done = place_in_manifest = 0
+        peak_mb = 0.0
+        with tempfile.TemporaryFile("w+") as said:
+            began = time.perf_counter()
+            child = start(folder, "out", options, said, environment)
+            while child.poll() is None:
+                time.sleep(0.05)
+                now_mb, peak_mb = own_memory_mb(child.pid) or (0.0, peak_mb)
+                if done < count and manifest.exists():
+                    with manifest.open("rb") as file:
+                        file.seek(place_in_manifest)
+                        more = file.read()
+                    place_in_manifest += len(more)
+                    done += more.count(b"\n")
+                if milestones and done >= milestones[0]:
+                    milestones.popleft()
+                    seconds = time.perf_counter() - began
+                    on_the_way.append({"done": done, "seconds": seconds, "memory_mb": now_mb})
+            seconds = time.perf_counter() - began
+            insist(child, said)
+        assert [each["outcome"] for each in records(folder, "out")] == count * ["done"]
+        fits_s = sum(each["seconds"] for each in records(folder, "out"))
+        sizes_mb = {
+            name: (folder / "out" / name).stat().st_size / 1e6
+            for name in ("manifest.jsonl", "report.html")
+        }
+        again = batch(folder, "out", *options)
+        began = time.process_time()
+        list_photos(folder / "scans", folder / "out", masks=folder / "masks")
+        listing_s = time.process_time() - began
+        return {
+            "seconds": seconds,
+            "ms_each": 1000 * seconds / count,
+            "ms_each_from_reading_to_written": 1000 * fits_s / count,
+            "listing_and_first_s": on_the_way[0]["seconds"],
+            "tidying_and_report_s": seconds - on_the_way[-1]["seconds"],
+            "own_peak_mb": peak_mb,
+            "on_the_way": on_the_way,
+            "listing_cpu_s": listing_s,
+            "again_s": again["seconds"],
+            "again_cpu_s": again["cpu_s"],
+            "again_peak_mb": again["peak_mb"],
+            **sizes_mb,
+        }
+
+
+def own_memory_mb(pid: int) -> tuple[float, float] | None:
+    """What a process holds now, and has held at most; None where it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    held = dict(line.split(":", 1) for line in lines)
+    if "VmRSS" not in held:
+        return None
+    return tuple(int(held[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))
+
+
 def measure_known(count: int) -> dict[str, Any]:
     """Rerun over archives that are done: listing, pairing, manifest and report alone.
 
@@ -181,11 +280,16 @@ def measure_known(count: int) -> dict[str, Any]:
 
 
 def sleeping(folder: Path, seconds: float) -> dict[str, str]:
+    return customised(folder, SLEEPING.replace(f"time.sleep({SLEEP_S})", f"time.sleep({seconds})"))
+
+
+def customised(folder: Path, code: str) -> dict[str, str]:
+    """An environment in which every Python begins with this code."""
     place = folder / "custom"
     place.mkdir(exist_ok=True)
-    code = SLEEPING.replace(f"time.sleep({SLEEP_S})", f"time.sleep({seconds})")
     (place / "sitecustomize.py").write_text(code)
-    return {"PYTHONPATH": str(place)}
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(place), before)))}
 
 
 # --- A cluster ----------------------------------------------------------------------------------
@@ -271,6 +375,7 @@ def pace(folder: Path, workers: int) -> dict[str, float]:
 
 MEASURES = {
     "throughput": lambda args: measure_throughput(args.rounds),
+    "new": lambda args: measure_new(args.files),
     "files": lambda args: measure_files(args.files),
     "known": lambda args: measure_known(args.files),
     "cluster": lambda args: measure_cluster(args.photos),

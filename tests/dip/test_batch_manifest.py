@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,22 @@ def test_a_manifest_of_a_newer_program_is_left_alone(root: Path) -> None:
     with pytest.raises(OutputError, match="newer"):
         Manifest(path)
     assert path.read_text() == '{"format": 99}\n'
+
+
+def test_what_a_batch_writes_takes_no_memory(root: Path, item: Item) -> None:
+    manifest = Manifest(root / "manifest.jsonl")
+    line = record(root, item)
+    manifest.append(line)
+    tracemalloc.start()
+    try:
+        for number in range(500):
+            manifest.append({**line, "photo": f"{number}.png", "output": f"out{number}.png"})
+        kept_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    manifest.close()
+    assert kept_bytes < 50_000
+    assert len(Manifest(root / "manifest.jsonl")) == 501
 
 
 def test_a_full_disk_is_said(root: Path, item: Item, monkeypatch: pytest.MonkeyPatch) -> None:
