@@ -301,8 +301,10 @@ class Cluster:
         if time.monotonic() - self._looked < LOOK_EVERY_S or self._link.lost:
             return
         self._looked = time.monotonic()
-        before = set(self._link.workers)
+        before, silent_before = set(self._link.workers), self._link.silent
         self._link.count_workers()
+        for worker in self._link.silent - silent_before:
+            desk.board.note(f"the worker {worker} gives no sign of life; others take what it had")
         for worker in before - set(self._link.workers):
             desk.board.leave(self._places.pop(worker, ""))
         for worker, why in self._link.meet_newcomers():
@@ -311,7 +313,8 @@ class Cluster:
             desk.board.note_once("no worker is left; waiting for one to come")
         here = self._link.at_hand
         for flight in list(self._flying):
-            if not flight.allowed & here:
+            stuck = all(future.key in self._link.stuck for future in flight.futures)
+            if stuck or not flight.allowed & here:
                 self._ground(flight)  # nobody whom it may go to is there any more
         if waiting_for_last:
             late = [flight for flight in self._flying if self._is_late(flight)]

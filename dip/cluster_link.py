@@ -21,6 +21,15 @@ CONNECT_S = 20.0
 RECONNECT_S = 5.0
 PATIENCE_S = 600.0
 ANSWER_S = 60.0
+SILENT_S = 60.0
+"""A worker whose heartbeats stop for so long gets nothing, and others get what it had.
+
+Dask's own limit is five minutes, set where the scheduler is started (`worker-ttl`). Workers send
+heartbeats every half second, or every six seconds where there are a thousand, and while they fit,
+too: that is done by processes beside them. Only a machine that is frozen, cut off or out of memory
+is silent for a minute; where it comes back, it is given work again.
+"""
+_MOST_SILENCE_AT_ONCE_S = 5.0
 
 
 class ClusterLink:
@@ -42,6 +51,11 @@ class ClusterLink:
     client : distributed.Client
     workers : dict
         How many photos each worker takes at a time, by its address.
+    silent : frozenset of str
+        Workers that are still there for the scheduler, and gave no sign of life for a while. They
+        are not among `workers`.
+    stuck : frozenset of str
+        Keys of what the silent ones were given.
     trusted : set of str
         Workers that said what they are, and will do. Only these are given anything: one that
         cannot even read what it is sent would die of every photo in turn.
@@ -70,6 +84,10 @@ class ClusterLink:
         self._patience_s = patience_s
         self.versions = versions()
         self.workers: dict[str, int] = {}
+        self.silent: frozenset[str] = frozenset()
+        self.stuck: frozenset[str] = frozenset()
+        self._heartbeats: dict[str, tuple[float, float]] = {}
+        self._counted = time.monotonic()
         self.trusted: set[str] = set()
         self._asked: set[str] = set()
         self._introduced: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
@@ -265,16 +283,37 @@ class ClusterLink:
         """Note which workers there are, and how many photos each takes at a time."""
         try:
             info = self.client.scheduler_info(n_workers=-1)["workers"]
+            silent = self._find_silent(info)
+            held = self.client.processing() if silent else {}
         except (OSError, TimeoutError):
             self.lost = True
             return
         wanted = self._settings.resources
         counted = {}
         for worker, about in info.items():
+            if worker in silent:
+                continue
             has = about.get("resources", {})
             counts = [int(has.get(name, 0) // each) for name, each in wanted.items() if each]
             counted[worker] = min([about["nthreads"], *counts])
         self.workers = counted  # at once: other threads look at it
+        self.silent = silent
+        self.stuck = frozenset(key for worker in silent for key in held.get(worker, ()))
+
+    def _find_silent(self, info: Mapping[str, Any]) -> frozenset[str]:
+        """Whose heartbeat was for too long the one that the scheduler heard before."""
+        now = time.monotonic()
+        # No more: a pause of this side or of the scheduler says nothing of the workers.
+        passed_s = min(now - self._counted, _MOST_SILENCE_AT_ONCE_S)
+        self._counted = now
+        before, self._heartbeats = self._heartbeats, {}
+        for worker, about in info.items():
+            last, silent_s = before.get(worker, (None, 0.0))
+            heard = about["last_seen"]
+            self._heartbeats[worker] = heard, silent_s + passed_s if heard == last else 0.0
+        return frozenset(
+            worker for worker, (_, silent_s) in self._heartbeats.items() if silent_s >= SILENT_S
+        )
 
 
 def listed(found: Mapping[str, str]) -> str:

@@ -62,6 +62,7 @@ class ClusterKeeper(Keeper):
         self._introduction: Future | None = None
         self._met = False
         self._unfit: dict[str, str] = {}
+        self._silent: frozenset[str] = frozenset()
         self._looked = 0.0
         self._not_before = 0.0
         self._away: tuple[float, str] | None = None
@@ -161,6 +162,9 @@ class ClusterKeeper(Keeper):
         if time.monotonic() - self._looked >= LOOK_EVERY_S:
             self._looked = time.monotonic()
             link.count_workers()
+            for worker in link.silent - self._silent:
+                _log.warning("the worker %s gives no sign of life", worker)
+            self._silent = link.silent
         for worker, why in link.meet_newcomers():
             _log.warning("the worker %s is given nothing: %s", worker, why)
             self._unfit[worker] = why

@@ -140,8 +140,8 @@ class Errand(threading.Thread):
 
     def _is_lost(self) -> bool:
         """Whether nobody works on it any more."""
-        if self._place is None:
-            return not self._allowed & self._link.at_hand  # nobody whom it may go to is left
+        if self._place is None:  # nobody whom it may go to is left, or whoever has it is silent
+            return not self._allowed & self._link.at_hand or self.key in self._link.stuck
         if not self._moved and self._place in self._link.workers:
             return False
         self._release("It was lost, with its machine or its connection.")

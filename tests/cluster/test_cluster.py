@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
+from dip import cli
+
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 QUICK = ["--iterations", "3", "--device", "cpu"]
@@ -306,16 +308,53 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive
 def test_nobody_waits_for_a_worker_that_stands_still(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from dip import cli, cluster
+    from dip import cluster
 
     monkeypatch.setattr(cluster, "LATE_AFTER_S", 5.0)
+    said = run_while_a_worker_freezes(grid, archive, capfd)
+    assert "is late" in said
+    assert "no sign of life" not in said
+
+
+def test_what_a_silent_worker_has_is_done_by_others(
+    grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from dip import cluster, cluster_link
+
+    monkeypatch.setattr(cluster, "LATE_AFTER_S", 10_000.0)
+    monkeypatch.setattr(cluster_link, "SILENT_S", 8.0)
+    said = run_while_a_worker_freezes(grid, archive, capfd)
+    assert said.count("no sign of life") == 1
+
+
+LONG_FITS = """
+import sys
+if "dip.batch_child" in sys.orig_argv:
+    import pathlib, time
+    from dip.restore import Restoration
+    steps = Restoration.__iter__
+    def long(self):
+        with open({path!r}, "a") as file:
+            file.write("begun\\n")
+        time.sleep({seconds})
+        yield from steps(self)
+    Restoration.__iter__ = long
+"""
+
+
+def run_while_a_worker_freezes(
+    grid: Grid, archive: Archive, capfd: pytest.CaptureFixture[str]
+) -> str:
+    """Freeze one of two workers while it has a photo in hand; what the batch said."""
     archive.fill(6)
-    still = grid.start_worker()
+    begun = archive.folder / "begun"
+    code = LONG_FITS.format(path=str(begun), seconds=2)
+    still = grid.start_worker(environment=archive.environment_with(code))
     grid.start_worker()
 
     def freeze() -> None:
         ends = time.monotonic() + 100
-        while not archive.manifest("out") and time.monotonic() < ends:
+        while not begun.exists() and time.monotonic() < ends:
             time.sleep(0.05)
         still.send_signal(signal.SIGSTOP)
 
@@ -327,7 +366,29 @@ def test_nobody_waits_for_a_worker_that_stands_still(
         [*words, "-o", str(archive.folder / "out"), "--cluster", grid.address, *QUICK]
     )
     freezing.join()
-    assert status == 0, capfd.readouterr().err
-    assert "is late" in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert status == 0, said
+    assert begun.exists()
     assert time.monotonic() - began < 120
     assert len(archive.manifest("out")) == 6
+    return said
+
+
+def test_a_worker_whose_fits_take_long_is_not_given_up(
+    grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from dip import cluster_link
+
+    monkeypatch.setattr(cluster_link, "SILENT_S", 4.0)
+    archive.fill(2)
+    begun = archive.folder / "begun"
+    code = LONG_FITS.format(path=str(begun), seconds=12)
+    for _ in range(2):
+        grid.start_worker(environment=archive.environment_with(code))
+    words = ["batch", str(archive.folder / "scans"), "--masks", str(archive.folder / "masks")]
+    assert (
+        cli.main([*words, "-o", str(archive.folder / "out"), "--cluster", grid.address, *QUICK])
+        == 0
+    )
+    assert "no sign of life" not in capfd.readouterr().err
+    assert begun.read_text().count("begun") == 2

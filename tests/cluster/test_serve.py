@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -31,15 +33,19 @@ Archive = Any
 class Service:
     """`dip serve` as a process of its own."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, **environment: str) -> None:
         self.folder = folder
         self.options = options
+        self.environment = environment
         self.start()
 
     def start(self) -> None:
         command = ["-m", "dip", "serve", "--data-dir", str(self.folder), "--port", "0"]
         self.process = subprocess.Popen(
-            [sys.executable, *command, *self.options], stdout=subprocess.PIPE, text=True
+            [sys.executable, *command, *self.options],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **self.environment},
         )
         assert self.process.stdout is not None
         first = self.process.stdout.readline()
@@ -64,8 +70,8 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Start a service; the same name is the same folder."""
     started: list[Service] = []
 
-    def start(name: str, *options: str) -> Service:
-        started.append(Service(tmp_path / name, *options))
+    def start(name: str, *options: str, **environment: str) -> Service:
+        started.append(Service(tmp_path / name, *options, **environment))
         return started[-1]
 
     yield start
@@ -200,6 +206,25 @@ def test_jobs_outlive_the_worker_the_scheduler_and_the_service(
         until(lambda: begun(4))
         client.stop(job)
         assert client.wait(job)["results"][0]["iterations"] < 100_000
+
+
+def test_a_job_whose_worker_falls_silent_is_begun_by_another(
+    grid: Grid, archive: Archive, serve: Callable[..., Service], files: tuple[bytes, bytes]
+) -> None:
+    first = grid.start_worker()
+    soon = archive.environment_with("import dip.cluster_link\ndip.cluster_link.SILENT_S = 6.0\n")
+    service = serve("cluster", "--cluster", grid.address, **soon)
+    with Client.find(service.folder) as client:
+        until(lambda: client.health()["worker"] == "idle")
+        job = client.submit(*files, **LONG)
+        until(lambda: client.job(job["id"])["preview"])
+        grid.start_worker()
+        first.send_signal(signal.SIGSTOP)
+        until(lambda: client.job(job["id"])["attempts"] == 2)
+        until(lambda: (client.job(job["id"])["progress"] or {}).get("iteration"))
+        client.stop(job["id"])
+        assert client.wait(job["id"])["results"][0]["iterations"] < 100_000
+    assert "gives no sign of life" in service.log()
 
 
 def test_a_workgroup_shares_a_cluster_over_tls_and_sees_nothing_of_each_other(
