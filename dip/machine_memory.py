@@ -112,10 +112,11 @@ class MachineMemory:
 
     def _is_ours(self) -> bool:
         """Make the folder; False where somebody else made it, who could keep everybody waiting."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.name == "nt" or self._folder.lstat().st_uid == os.getuid():
-            return True
-        _log.warning("%s belongs to somebody else: fits do not wait for memory", self._folder)
+        with suppress(FileExistsError):  # it is no folder
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.name == "nt" or self._folder.lstat().st_uid == os.getuid():
+                return True
+        _log.warning("%s is somebody else's: fits do not wait for memory", self._folder)
         return False
 
     @staticmethod

@@ -201,7 +201,7 @@ def measure_new(count: int) -> dict[str, Any]:
             began = time.perf_counter()
             child = start(folder, "out", options, said, environment)
             while child.poll() is None:
-                time.sleep(0.05)
+                time.sleep(0.2)
                 now_mb, peak_mb = own_memory_mb(child.pid) or (0.0, peak_mb)
                 if done < count and manifest.exists():
                     with manifest.open("rb") as file:

@@ -123,12 +123,17 @@ def test_what_a_fit_holds_by_now_counts_as_part_of_its_share(
             pass
 
 
-@pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="only root gives files away")
-def test_a_folder_that_somebody_else_made_keeps_nobody_waiting(
-    memory: MachineMemory, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("kind", ["folder", "file"])
+def test_what_somebody_else_put_there_keeps_nobody_waiting(
+    memory: MachineMemory, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    (tmp_path / "memory").mkdir()
-    os.chown(tmp_path / "memory", 65534, 65534)
+    if kind == "file":
+        (tmp_path / "memory").touch()
+    elif os.name == "nt" or os.getuid() != 0:
+        pytest.skip("only root gives folders away")
+    else:
+        (tmp_path / "memory").mkdir()
+        os.chown(tmp_path / "memory", 65534, 65534)
     with memory.taken(500, PID, waiting=refuse), memory.taken(500, PID, waiting=refuse):
         pass
-    assert "belongs to somebody else" in caplog.text
+    assert "is somebody else's" in caplog.text
