@@ -71,9 +71,12 @@ def _named(name: str) -> Iterator[None]:
 
 
 def _loader(form: str, *, buffer: bool) -> Callable[..., Any]:
-    """The loader of one format; no other is tried."""
+    """The loader of one format; no other is tried.
+
+    It decodes row after row into whatever asks for them: libvips keeps no image of its own.
+    """
     load = partial(pyvips.Operation.call, f"{form}load{'_buffer' if buffer else ''}")
-    return partial(load, fail_on="error")
+    return partial(load, fail_on="error", access="sequential")
 
 
 def _open(load: Callable[[], Any], limits: Limits) -> Any:
@@ -114,7 +117,8 @@ def _decode(
         _log.warning("the file has %d pages or frames; only the first is used", pages)
     metadata = metadata_of(image, form, open_source)
     try:
-        image = image.autorot()
+        if _is_turned(image):
+            image = image.copy_memory().autorot()  # columns become rows: all must be there
         pixels = image.numpy()
     except FAILURES as error:
         raise _damaged(error) from error
@@ -123,6 +127,10 @@ def _decode(
     if image.bands == 1:
         pixels = pixels[:, :, 0]
     return Photo(pixels=pixels, format=form, metadata=metadata)
+
+
+def _is_turned(image: Any) -> bool:
+    return bool(image.get_typeof("orientation") and image.get("orientation") != 1)
 
 
 def _damaged(error: pyvips.Error | UnicodeDecodeError) -> InputError:
