@@ -28,7 +28,7 @@ FEWEST_KNOWN = 64
 THIN_UP_TO_PX = 30
 """Damage no wider than this is 'thin': text, scratches, dust."""
 
-_ROWS = 256  # looked at together: 100 megapixels as floats would hold 400 MB
+_ROWS = 64  # looked at together: 100 megapixels as floats would hold 400 MB
 
 Array = NDArray[Any]
 

@@ -137,7 +137,7 @@ class Restoration:
     ) -> None:
         self.settings = settings or Settings()
         self._shape = image.shape
-        self._image = _checked(image)
+        self._given: Array | None = _checked(image)
         self._alpha = self._image.shape[2] in (2, 4)
         self._make_opaque = mask is None
         coverage = (
@@ -162,6 +162,7 @@ class Restoration:
         self._region = self.regions[0]
 
     def __iter__(self) -> Iterator[Step]:
+        device.release_freed_memory()  # the mask, and what reading and planning took
         done = 0
         for number, region in enumerate(self.regions):
             config = self._recipe(region.damage)
@@ -185,27 +186,46 @@ class Restoration:
         Pixels outside the mask are bit for bit the input's.
         """
         result = self._image.copy()
-        for fill in self.fills():
-            index = fill.box.slices
-            result[index] = composite(result[index], fill.pixels, fill.coverage)
-            if self._make_opaque:
-                alpha = result[index][:, :, -1]
-                alpha[fill.coverage > 0] = _full_scale(alpha.dtype)
+        self._lay_fills(result)
+        return result.reshape(self._shape)
+
+    def finish(self) -> Array:
+        """The same as `result`, in the array that was given: there is no second one in memory.
+
+        It ends the restoration: afterwards nothing can be asked for but `reconstruction`.
+
+        Raises
+        ------
+        ValueError
+            The array is read-only, or the restoration has ended already.
+        """
+        result = self._image
+        self._lay_fills(result)
+        self._given = None
         return result.reshape(self._shape)
 
     def fills(self) -> list[Fill]:
         """What is filled so far, one rectangle for each region that was begun."""
+        return list(self._fills())
+
+    def _lay_fills(self, image: Array) -> None:
+        for fill in self._fills():
+            index = fill.box.slices
+            image[index] = composite(image[index], fill.pixels, fill.coverage)
+            if self._make_opaque:
+                alpha = image[index][:, :, -1]
+                alpha[fill.coverage > 0] = _full_scale(alpha.dtype)
+
+    def _fills(self) -> Iterator[Fill]:
         if self._fit is not None:
             scale = _full_scale(self._image.dtype)
             fill = self._fill_of(self._region, self._fit) * scale
             self._canvas.lay(self._region, fill, provisional=True)
-        fills = []
         for region in self.regions:
             within = region.core.within(region.box)
             pixels, coverage = self._canvas.take(region.core, self._coverage[region][within])
             if coverage.any():
-                fills.append(Fill(box=region.core, pixels=pixels, coverage=coverage))
-        return fills
+                yield Fill(box=region.core, pixels=pixels, coverage=coverage)
 
     def preview(self) -> Fill:
         """The region being worked on as it looks now; cheap, and rougher at the rim."""
@@ -228,6 +248,12 @@ class Restoration:
         if self._reconstruction is None:
             raise ValueError("keep_reconstruction was not asked for")
         return self._reconstruction
+
+    @property
+    def _image(self) -> Array:
+        if self._given is None:
+            raise ValueError("finish() has ended this restoration")
+        return self._given
 
     def _plan(self, unknown: NDArray[np.bool_]) -> tuple[tuple[Region, ...], tuple[str, ...]]:
         """Divide the image into regions that fit into memory, and say what had to give."""
