@@ -150,7 +150,7 @@ class Restoration:
         torch.set_num_threads(self.settings.threads or device.cores())
         self.regions, self.notes = self._plan(coverage.unknown)
         # Of each region's box alone: nothing as large as the photo is kept but its pixels.
-        self._coverage = {region: coverage[region.box.slices] for region in self.regions}
+        self._coverage = {region: coverage.crop(region.box.slices) for region in self.regions}
         self._check_known()
         self.iterations = sum(
             self._recipe(region.damage).total_iterations for region in self.regions
@@ -234,7 +234,7 @@ class Restoration:
             pixels = self._image[region.box.slices].copy()
         else:
             pixels = self._samples(self._output(region, self._fit), region)
-        return Fill(box=region.box, pixels=pixels, coverage=self._coverage[region])
+        return Fill(box=region.box, pixels=pixels, coverage=self._coverage[region][:])
 
     def reconstruction(self) -> NDArray[np.float32]:
         """The raw output of the networks where they were fitted, the input elsewhere.
@@ -303,7 +303,7 @@ class Restoration:
 
     def _known(self, region: Region) -> NDArray[np.bool_]:
         """The pixels of its box that a fit may see; behind full transparency is no colour."""
-        known = self._coverage[region] == 0
+        known = self._coverage[region][:] == 0
         if self._alpha:
             known &= self._image[region.box.slices][:, :, -1] > 0
         return known
