@@ -46,10 +46,14 @@ def _gray(pixels: Array, name: str) -> Array:
             "It must be gray: white where the image is to be restored, black elsewhere.",
         )
     middle = pixels[:, :, 1 if pixels.shape[2] >= 3 else 0]
-    if not has_alpha(pixels):
+    alpha = pixels[:, :, -1]
+    if not has_alpha(pixels) or alpha.min() == alpha.max() == full:
         return middle.copy()  # a view would keep the other channels in memory
-    opaque: Array = middle.astype(np.float32) / np.float32(full)
-    opaque *= pixels[:, :, -1].astype(np.float32) / np.float32(full)
+    opaque = np.empty(middle.shape, np.float32)
+    for top in range(0, len(pixels), _ROWS):
+        rows = slice(top, top + _ROWS)
+        opaque[rows] = middle[rows].astype(np.float32) / np.float32(full)
+        opaque[rows] *= alpha[rows].astype(np.float32) / np.float32(full)
     return opaque
 
 

@@ -396,6 +396,25 @@ def test_what_is_transparent_in_a_mask_is_not_restored() -> None:
     assert coverage[10:].min() == 1
 
 
+@pytest.mark.parametrize("height", [20, 700])  # it is looked through strip by strip
+def test_a_mask_that_is_half_transparent_restores_half(height: int) -> None:
+    mask = np.full((height, 20, 2), 255, dtype=np.uint8)
+    mask[-5:, :, 1], mask[:5, :, 0] = 51, 102
+    coverage = decode_mask(encode_photo(mask, "png"))
+    assert coverage.dtype == np.float32
+    np.testing.assert_allclose(coverage[-5:], 0.2)
+    np.testing.assert_allclose(coverage[:5], 0.4)
+    assert (coverage[5:-5] == 1).all()
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_mask_that_is_opaque_keeps_its_depth(channels: int) -> None:
+    mask = np.repeat(samples("uint16", None)[:, :, None], channels, axis=2)
+    mask[:, :, -1] = 65535
+    coverage = decode_mask(encode_photo(mask, "tiff"))
+    np.testing.assert_array_equal(coverage, mask[:, :, 0])
+
+
 def test_a_mask_keeps_no_more_than_its_one_channel_in_memory() -> None:
     mask = decode_mask(encode_photo(np.full((20, 20, 3), 255, np.uint8), "png"))
     assert mask.base is None
