@@ -78,7 +78,7 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
             validation_psnr_db = step.validation_psnr_db
         if step.note:
             said.append(step.note)
-    result = restoration.result()
+    result = restoration.finish()
     fit_seconds = time.perf_counter() - began
     write_photo(folder / RESULT, result, like=damaged)
     np.save(folder / RECONSTRUCTION, restoration.reconstruction())

@@ -226,7 +226,7 @@ def run_restore(args: argparse.Namespace) -> int:
             if stopped_by:
                 break
         progress.finish()
-        write_photo(output, restoration.result(), like=photo)
+        write_photo(output, restoration.finish(), like=photo)
 
     print(output)
     if not args.quiet:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import mmap
 from typing import Any
 
 import numpy as np
@@ -54,8 +56,8 @@ class Canvas:
     """
 
     def __init__(self, like: Array) -> None:
-        self._pixels = np.zeros(like.shape, like.dtype)  # zeros_like writes to every page
-        self._filled = np.zeros(like.shape[:2], dtype=bool)
+        self._pixels = _untouched_zeros(like.shape, like.dtype)
+        self._filled = _untouched_zeros(like.shape[:2], np.dtype(bool))
         self._before: tuple[Box, Array, NDArray[np.bool_]] | None = None
 
     def lay(self, region: Region, pixels: Array, *, provisional: bool = False) -> None:
@@ -90,6 +92,15 @@ class Canvas:
         """Pixels of a box, and its coverage with 0 where nothing was laid yet; both copies."""
         filled = self._filled[box.slices]
         return self._pixels[box.slices].copy(), np.where(filled, coverage, np.float32(0))
+
+
+def _untouched_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Zeros in pages that the system hands out as they are written.
+
+    `np.zeros` writes to every page where the C library gives it memory that was in use before.
+    """
+    pages = mmap.mmap(-1, math.prod(shape) * dtype.itemsize)
+    return np.frombuffer(pages, dtype).reshape(shape)
 
 
 def _ramp(box: Box, limits: Box) -> NDArray[np.float64]:

@@ -28,13 +28,13 @@ FEWEST_KNOWN = 64
 THIN_UP_TO_PX = 30
 """Damage no wider than this is 'thin': text, scratches, dust."""
 
-_ROWS = 256  # looked at together: 100 megapixels as floats would hold 400 MB
+_ROWS = 64  # looked at together: 100 megapixels as floats would hold 400 MB
 
 Array = NDArray[Any]
 
 
-class Coverage:
-    """A mask as fractions, made of its samples where they are asked for.
+class Fractions:
+    """Coverage, made of the samples of a mask where it is asked for.
 
     Indexing gives float32 in [0, 1]: 0 wherever the pixel is to stay bit for bit.
 
@@ -44,6 +44,25 @@ class Coverage:
         (H, W), of a mask or of an alpha channel; not copied.
     inverted : bool
         Whether full scale means to keep, as in an alpha channel.
+    """
+
+    def __init__(self, samples: Array, *, inverted: bool = False) -> None:
+        self._samples = samples
+        self._inverted = inverted
+
+    def __getitem__(self, index: Any) -> NDArray[np.float32]:
+        fractions = _fractions(self._samples[index])
+        if self._inverted:
+            fractions = 1 - fractions
+        return fractions * (fractions > UNKNOWN_ABOVE)
+
+    def crop(self, index: Any) -> Fractions:
+        """Those of a part, with samples of their own: the rest can be freed."""
+        return Fractions(self._samples[index].copy(), inverted=self._inverted)
+
+
+class Coverage(Fractions):
+    """The coverage of a whole image, which leaves something to do and something to go by.
 
     Attributes
     ----------
@@ -56,18 +75,11 @@ class Coverage:
     """
 
     def __init__(self, samples: Array, *, inverted: bool = False) -> None:
-        self._samples = samples
-        self._inverted = inverted
+        super().__init__(samples, inverted=inverted)
         self.unknown: NDArray[np.bool_] = np.empty(samples.shape, dtype=bool)
         for top in range(0, len(samples), _ROWS):
             self.unknown[top : top + _ROWS] = self[top : top + _ROWS] > 0
         _check_counts(self.unknown)
-
-    def __getitem__(self, index: Any) -> NDArray[np.float32]:
-        fractions = _fractions(self._samples[index])
-        if self._inverted:
-            fractions = 1 - fractions
-        return fractions * (fractions > UNKNOWN_ABOVE)
 
 
 def coverage_from(mask: Array, image_shape: tuple[int, ...]) -> Coverage:

@@ -137,7 +137,7 @@ class Restoration:
     ) -> None:
         self.settings = settings or Settings()
         self._shape = image.shape
-        self._image = _checked(image)
+        self._given: Array | None = _checked(image)
         self._alpha = self._image.shape[2] in (2, 4)
         self._make_opaque = mask is None
         coverage = (
@@ -150,7 +150,7 @@ class Restoration:
         torch.set_num_threads(self.settings.threads or device.cores())
         self.regions, self.notes = self._plan(coverage.unknown)
         # Of each region's box alone: nothing as large as the photo is kept but its pixels.
-        self._coverage = {region: coverage[region.box.slices] for region in self.regions}
+        self._coverage = {region: coverage.crop(region.box.slices) for region in self.regions}
         self._check_known()
         self.iterations = sum(
             self._recipe(region.damage).total_iterations for region in self.regions
@@ -162,6 +162,7 @@ class Restoration:
         self._region = self.regions[0]
 
     def __iter__(self) -> Iterator[Step]:
+        device.release_freed_memory()  # the mask, and what reading and planning took
         done = 0
         for number, region in enumerate(self.regions):
             config = self._recipe(region.damage)
@@ -185,27 +186,46 @@ class Restoration:
         Pixels outside the mask are bit for bit the input's.
         """
         result = self._image.copy()
-        for fill in self.fills():
-            index = fill.box.slices
-            result[index] = composite(result[index], fill.pixels, fill.coverage)
-            if self._make_opaque:
-                alpha = result[index][:, :, -1]
-                alpha[fill.coverage > 0] = _full_scale(alpha.dtype)
+        self._lay_fills(result)
+        return result.reshape(self._shape)
+
+    def finish(self) -> Array:
+        """The same as `result`, in the array that was given: there is no second one in memory.
+
+        It ends the restoration: afterwards nothing can be asked for but `reconstruction`.
+
+        Raises
+        ------
+        ValueError
+            The array is read-only, or the restoration has ended already.
+        """
+        result = self._image
+        self._lay_fills(result)
+        self._given = None
         return result.reshape(self._shape)
 
     def fills(self) -> list[Fill]:
         """What is filled so far, one rectangle for each region that was begun."""
+        return list(self._fills())
+
+    def _lay_fills(self, image: Array) -> None:
+        for fill in self._fills():
+            index = fill.box.slices
+            image[index] = composite(image[index], fill.pixels, fill.coverage)
+            if self._make_opaque:
+                alpha = image[index][:, :, -1]
+                alpha[fill.coverage > 0] = _full_scale(alpha.dtype)
+
+    def _fills(self) -> Iterator[Fill]:
         if self._fit is not None:
             scale = _full_scale(self._image.dtype)
             fill = self._fill_of(self._region, self._fit) * scale
             self._canvas.lay(self._region, fill, provisional=True)
-        fills = []
         for region in self.regions:
             within = region.core.within(region.box)
             pixels, coverage = self._canvas.take(region.core, self._coverage[region][within])
             if coverage.any():
-                fills.append(Fill(box=region.core, pixels=pixels, coverage=coverage))
-        return fills
+                yield Fill(box=region.core, pixels=pixels, coverage=coverage)
 
     def preview(self) -> Fill:
         """The region being worked on as it looks now; cheap, and rougher at the rim."""
@@ -214,7 +234,7 @@ class Restoration:
             pixels = self._image[region.box.slices].copy()
         else:
             pixels = self._samples(self._output(region, self._fit), region)
-        return Fill(box=region.box, pixels=pixels, coverage=self._coverage[region])
+        return Fill(box=region.box, pixels=pixels, coverage=self._coverage[region][:])
 
     def reconstruction(self) -> NDArray[np.float32]:
         """The raw output of the networks where they were fitted, the input elsewhere.
@@ -228,6 +248,12 @@ class Restoration:
         if self._reconstruction is None:
             raise ValueError("keep_reconstruction was not asked for")
         return self._reconstruction
+
+    @property
+    def _image(self) -> Array:
+        if self._given is None:
+            raise ValueError("finish() has ended this restoration")
+        return self._given
 
     def _plan(self, unknown: NDArray[np.bool_]) -> tuple[tuple[Region, ...], tuple[str, ...]]:
         """Divide the image into regions that fit into memory, and say what had to give."""
@@ -277,7 +303,7 @@ class Restoration:
 
     def _known(self, region: Region) -> NDArray[np.bool_]:
         """The pixels of its box that a fit may see; behind full transparency is no colour."""
-        known = self._coverage[region] == 0
+        known = self._coverage[region][:] == 0
         if self._alpha:
             known &= self._image[region.box.slices][:, :, -1] > 0
         return known

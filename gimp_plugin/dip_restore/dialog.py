@@ -13,6 +13,8 @@ from typing import Any
 
 import gi
 import layers
+from checks import Refusal, check_output, check_there
+from damage import find_damage, likely_damage
 from dip_client import ClientError
 from masks import Rect
 from service import CannotStart, Service, where_photos_go
@@ -71,15 +73,15 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     def look(*_: Any) -> None:
         source, grow_px = config.get_property("damage"), config.get_property("grow")
         try:
-            layers.check_output(
+            check_output(
                 image,
                 layer,
                 config.get_property("output"),
                 source,
                 config.get_property("allow-rgb"),
             )
-            damage = layers.find_damage(image, layer, source, grow_px)
-        except layers.Refusal as refusal:
+            damage = find_damage(image, layer, source, grow_px)
+        except Refusal as refusal:
             found.set_markup(f"<b>{GLib.markup_escape_text(str(refusal))}</b>")
             dialog.set_response_sensitive(Gtk.ResponseType.OK, False)
         else:
@@ -105,9 +107,9 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
 def _suggest_damage(config: Any, image: Any, layer: Any) -> None:
     """Where what was chosen last is not there, choose what is."""
     try:
-        layers.find_damage(image, layer, config.get_property("damage"), 0)
-    except layers.Refusal:
-        config.set_property("damage", layers.likely_damage(image, layer))
+        find_damage(image, layer, config.get_property("damage"), 0)
+    except Refusal:
+        config.set_property("damage", likely_damage(image, layer))
 
 
 def _warm_up(service: Service, tell: Callable[[str], None]) -> None:
@@ -126,7 +128,7 @@ def watch(session: Session, service: Service, image: Any, cutting: layers.Cuttin
     Raises
     ------
     Cancelled, ClientError
-    layers.Refusal
+    Refusal
         The image was closed, or the layer deleted: what works for it is ended.
     """
     window = _Window(session, image, cutting)
@@ -309,8 +311,8 @@ class _Window:
         if self.closed.is_set():
             return False
         try:
-            layers.check_there(self._photograph, self._cutting.layer)
-        except layers.Refusal as refusal:
+            check_there(self._photograph, self._cutting.layer)
+        except Refusal as refusal:
             self._give_up(refusal)
         return not self.closed.is_set()
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Filters > Restore > Deep Image Prior: fills the damage in a photograph from the photograph.
 
-This page registers the plug-in and tells what a run does. `layers.py` moves the pixels,
-`session.py` runs the job at the restoration service, `service.py` finds or starts that,
-`dialog.py` is what one sees.
+This page registers the plug-in and tells what a run does. `checks.py` says what stands in its way,
+`damage.py` finds the damage, `layers.py` moves the pixels (`buffers.py` as bytes), `session.py`
+runs the job at the restoration service, `service.py` finds or starts that, `dialog.py` is what one
+sees.
 """
 
 from __future__ import annotations
@@ -124,6 +125,7 @@ def restore(
     """One run, from the pixels of the image to a layer more."""
     sys.path[:0] = [str(FOLDER / "vendor")]  # the client, and what it needs
     # Here: what GIMP asks at each start must not wait for these.
+    import checks
     import layers
     from dip_client import ClientError
     from service import Service, Settings
@@ -131,7 +133,7 @@ def restore(
 
     service = Service(Settings.beside(FOLDER))
     try:
-        layer = layers.photo_layer(image, list(drawables))
+        layer = checks.photo_layer(image, list(drawables))
         if run_mode == Gimp.RunMode.INTERACTIVE:
             import dialog
 
@@ -139,7 +141,7 @@ def restore(
             if not dialog.ask(procedure, config, image, layer, service):
                 return done(procedure, Gimp.PDBStatusType.CANCEL)
         wanted = Wanted(config)
-        layers.check_output(image, layer, wanted.output, wanted.damage, wanted.allow_rgb)
+        checks.check_output(image, layer, wanted.output, wanted.damage, wanted.allow_rgb)
         cutting = layers.cut_out(
             image, layer, wanted.damage, wanted.output, wanted.grow_px, wanted.parameters
         )
@@ -151,7 +153,7 @@ def restore(
         layers.put_in(image, cutting, results)
     except Cancelled:
         return done(procedure, Gimp.PDBStatusType.CANCEL)
-    except (layers.Refusal, ClientError) as error:
+    except (checks.Refusal, ClientError) as error:
         return done(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, str(error))
     except Exception as error:
         # The edge of the process: GIMP shows nothing of what is raised beyond it.

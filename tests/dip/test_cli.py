@@ -100,6 +100,32 @@ def test_a_photo_and_a_mask_become_a_restored_photo(files: Path, photo: Photo, m
     assert output.read_bytes() == first, "the same seed, the same result"
 
 
+@pytest.mark.slow
+def test_a_larger_photo_takes_more_memory_by_its_own_size(tmp_path: Path) -> None:
+    program = (
+        "import sys; from dip import cli; from dip.bench_worker import peak_memory_mb\n"
+        "cli.main(sys.argv[1:]); print(peak_memory_mb())"
+    )
+    peaks_mb = []
+    for width, height in ((2000, 1000), (6000, 5000)):
+        mask = np.zeros((height, width), np.uint8)
+        mask[100:104, 100:300] = 255
+        write_photo(tmp_path / "mask.png", mask)
+        write_photo(tmp_path / "photo.png", np.full((height, width, 3), 128, np.uint8))
+        child = subprocess.run(
+            [
+                *(sys.executable, "-c", program),
+                *map(str, task(tmp_path, "-o", tmp_path / "restored.png", "--preset", "fast")),
+            ],
+            env={**os.environ, **environment_for_cpu()},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        peaks_mb.append(float(child.stdout.splitlines()[-1]))
+    assert peaks_mb[1] - peaks_mb[0] < 1.4 * 28 * 3  # of 28 megapixels more
+
+
 def test_another_seed_gives_another_result(files: Path, here: Run) -> None:
     for seed in (5, 6):
         assert here(*task(files, "-o", files / f"{seed}.png", "--seed", seed)).returncode == 0
@@ -226,7 +252,7 @@ def test_a_second_ctrl_c_quits_at_once_and_writes_nothing(files: Path) -> None:
     endless_result = (
         "import sys, time\n"
         "from dip import cli, restore\n"
-        "restore.Restoration.result = lambda self: time.sleep(100)\n"
+        "restore.Restoration.finish = lambda self: time.sleep(100)\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     words = [str(word) for word in task(files, *ENDLESS, "-o", files / "restored.png")]
@@ -445,7 +471,7 @@ def test_a_fault_of_the_program_says_so(
     def fail(self: Restoration) -> None:
         raise RuntimeError("a wire is loose")
 
-    monkeypatch.setattr(Restoration, "result", fail)
+    monkeypatch.setattr(Restoration, "finish", fail)
     done = here(*task(files, "-o", files / "restored.png"))
     assert done.returncode == 1
     assert "RuntimeError: a wire is loose" in done.stderr

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,24 @@ def test_bfloat16_is_used_where_the_cpu_has_it_in_hardware(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16, raising=False)
     assert device.choose("cpu").low_precision == (amx or avx512_bf16)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+def test_memory_that_was_freed_can_be_given_back() -> None:
+    program = (
+        "import numpy as np, psutil; from dip.device import release_freed_memory\n"
+        "held = lambda: psutil.Process().memory_info().rss / 1e6\n"
+        "large, small = np.ones(200_000_000, np.uint8), np.ones(1000, np.uint8)\n"
+        "del large; before = held(); release_freed_memory(); print(before - held())"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **device.environment_for_cpu()},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert float(child.stdout) > 150
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])

@@ -18,7 +18,7 @@ import pytest
 import pyvips
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 from skimage.data import astronaut
 
 from dip import image_io
@@ -180,6 +180,23 @@ def test_cmyk_is_not_taken_for_colour_with_alpha(tmp_path: Path) -> None:
         read_photo(tmp_path / "press.jpg")
 
 
+@pytest.mark.parametrize("form", ["png", "tif", "jpg"])
+def test_a_photo_that_is_read_is_in_memory_once(tmp_path: Path, form: str) -> None:
+    pixels = np.zeros((4000, 6000, 3), np.uint8)  # 72 MB
+    write_photo(tmp_path / f"large.{form}", pixels)
+    program = (
+        "import sys; from dip.bench_worker import peak_memory_mb; from dip.image_io import *\n"
+        "small, large = sys.argv[1:]; read_photo(small); before = peak_memory_mb()\n"
+        "read_photo(large); print(peak_memory_mb() - before)"
+    )
+    write_photo(tmp_path / f"small.{form}", pixels[:100])
+    paths = [str(tmp_path / f"{name}.{form}") for name in ("small", "large")]
+    child = subprocess.run(
+        [sys.executable, "-c", program, *paths], stdout=subprocess.PIPE, text=True, check=True
+    )
+    assert 72 <= float(child.stdout) < 1.5 * 72
+
+
 # --- Metadata -----------------------------------------------------------------------------------
 
 
@@ -189,6 +206,19 @@ def test_a_photo_that_its_camera_turned_is_upright(camera_jpeg: Path) -> None:
     assert pixels[:, -6:].min() > 200 > 60 > pixels[:, :20].max()
     header = read_header(camera_jpeg)
     assert (header.format, header.width, header.height) == ("jpeg", 60, 40)
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "JPEG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_all_ways_to_hold_a_camera_are_turned_upright(form: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    file = io.BytesIO()
+    lossless = {"lossless": True} if form == "WEBP" else {}
+    Image.fromarray(samples("uint8", 3)).save(file, form, exif=exif, **lossless)
+    with Image.open(file) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(decode_photo(file.getvalue()).pixels, upright)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg"])
@@ -364,6 +394,25 @@ def test_what_is_transparent_in_a_mask_is_not_restored() -> None:
     coverage = decode_mask(encode_photo(mask, "png"))
     assert coverage[:10].max() == 0
     assert coverage[10:].min() == 1
+
+
+@pytest.mark.parametrize("height", [20, 700])  # it is looked through strip by strip
+def test_a_mask_that_is_half_transparent_restores_half(height: int) -> None:
+    mask = np.full((height, 20, 2), 255, dtype=np.uint8)
+    mask[-5:, :, 1], mask[:5, :, 0] = 51, 102
+    coverage = decode_mask(encode_photo(mask, "png"))
+    assert coverage.dtype == np.float32
+    np.testing.assert_allclose(coverage[-5:], 0.2)
+    np.testing.assert_allclose(coverage[:5], 0.4)
+    assert (coverage[5:-5] == 1).all()
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_mask_that_is_opaque_keeps_its_depth(channels: int) -> None:
+    mask = np.repeat(samples("uint16", None)[:, :, None], channels, axis=2)
+    mask[:, :, -1] = 65535
+    coverage = decode_mask(encode_photo(mask, "tiff"))
+    np.testing.assert_array_equal(coverage, mask[:, :, 0])
 
 
 def test_a_mask_keeps_no_more_than_its_one_channel_in_memory() -> None:

@@ -52,6 +52,17 @@ def test_a_mask_is_left_as_it_was(dtype: str) -> None:
     np.testing.assert_array_equal(mask, before)
 
 
+def test_a_part_of_a_coverage_outlives_the_mask(mask: npt.NDArray[np.bool_]) -> None:
+    samples = mask.astype(np.uint8) * 200
+    coverage = coverage_from(samples, samples.shape)
+    index = np.s_[5:30, 10:50]
+    expected = coverage[index]
+    part = coverage.crop(index)
+    samples[:] = 0
+    np.testing.assert_array_equal(part[:], expected)
+    np.testing.assert_array_equal(part[3:9, 2:], expected[3:9, 2:])
+
+
 def test_both_sizes_are_named_when_they_differ() -> None:
     with pytest.raises(MaskSizeMismatch, match=r"30×20 px.*64×48 px"):
         coverage_from(np.ones((20, 30)), (48, 64, 3))

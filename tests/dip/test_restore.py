@@ -175,6 +175,53 @@ def test_fills_are_what_the_result_is_made_of(photo: Any, mask: Any) -> None:
     np.testing.assert_array_equal(result, restoration.result())
 
 
+@pytest.mark.parametrize("iterations", [1, 2])
+@pytest.mark.parametrize("channels", [None, 4])
+def test_to_finish_is_to_have_the_result_without_a_second_image(
+    photo: Any, mask: Any, channels: int | None, iterations: int
+) -> None:
+    given = photo[:, :, 0].copy() if channels is None else as_samples(photo, "uint8", channels)
+    unknown: Any = mask
+    if channels is not None:  # what is transparent is the damage
+        given[mask, 3], unknown = 0, None
+    restoration = Restoration(given, unknown, QUICK)
+    for step in restoration:
+        if step.iteration == iterations:  # of 2: while it is fitted, and when it has ended
+            break
+    before, expected = given.copy(), restoration.result()
+    result = restoration.finish()
+    np.testing.assert_array_equal(result, expected)
+    np.testing.assert_array_equal(result[~mask], before[~mask])
+    assert np.shares_memory(result, given)
+    assert result.shape == given.shape
+
+
+def test_nothing_can_be_asked_of_what_is_finished_but_the_reconstruction(
+    photo: Any, mask: Any
+) -> None:
+    restoration = Restoration(photo, mask, QUICK, keep_reconstruction=True)
+    steps = iter(restoration)
+    next(steps)
+    restoration.finish()
+    for asked in (restoration.result, restoration.finish, restoration.preview):
+        with pytest.raises(ValueError, match="ended this restoration"):
+            asked()
+    with pytest.raises(ValueError, match="ended this restoration"):
+        list(steps)
+    assert restoration.reconstruction().shape == photo.shape
+
+
+def test_what_is_read_only_cannot_be_finished_and_stays_as_it_is(photo: Any, mask: Any) -> None:
+    photo.flags.writeable = False
+    before = photo.copy()
+    restoration = Restoration(photo, mask, QUICK)
+    list(restoration)
+    with pytest.raises(ValueError, match="read-only"):
+        restoration.finish()
+    np.testing.assert_array_equal(photo, before)
+    assert not np.array_equal(restoration.result(), photo)
+
+
 def test_a_preview_shows_the_region_being_worked_on(photo: Any, mask: Any) -> None:
     restoration = Restoration(photo, mask, QUICK)
     before = restoration.preview()

@@ -1,0 +1,130 @@
+"""Writing photos: nothing is lost on the way without being asked for."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyvips
+
+from dip.errors import OutputError
+from dip.image_io.formats import check_samples, format_named, saving_options, writable_format
+from dip.image_io.metadata import with_metadata
+from dip.image_io.photo import Array, Photo, has_alpha
+from dip.image_io.replacing import replacing
+from dip.image_io.tags import add_tags
+from dip.metrics import to_8_bit
+
+
+def write_photo(path: Path | str, pixels: Array, like: Photo | None = None) -> None:
+    """Write a photo, with the metadata of another; the format is that of the name.
+
+    A file that is already there is replaced at once or not at all: what is written lies beside
+    it until it is complete and on disk.
+
+    Parameters
+    ----------
+    path : Path
+        .png, .tif, .webp (lossless), or .jpg (quality 95, full colour resolution).
+    pixels : ndarray
+        (H, W) or (H, W, C), C from 1 to 4; uint8, uint16 or float32.
+    like : Photo, optional
+
+    Raises
+    ------
+    OutputError
+        The format cannot hold these samples, or the file cannot be written.
+    """
+    path = Path(path).resolve()  # a link stays, and what it points to is replaced
+    form = writable_format(path, pixels)
+    with replacing(path) as beside:
+        _image_of(pixels, like).__getattr__(f"{form}save")(
+            os.fsencode(beside), **saving_options(form, pixels)
+        )
+        if form == "tiff" and like is not None and like.metadata.exif:
+            with beside.open("r+b") as file:
+                add_tags(file, like.metadata.exif)
+
+
+def encode_photo(pixels: Array, form: str, like: Photo | None = None) -> bytes:
+    """Write a photo into memory.
+
+    Parameters
+    ----------
+    pixels : ndarray
+    form : str
+        'png', 'tiff', 'webp' or 'jpeg'.
+    like : Photo, optional
+
+    Returns
+    -------
+    bytes
+        Of the file.
+
+    Raises
+    ------
+    OutputError
+        The format cannot hold these samples.
+    """
+    check_samples(form, pixels, f"The format {form}")
+    image = _image_of(pixels, like)
+    data: bytes = image.__getattr__(f"{form}save_buffer")(**saving_options(form, pixels))
+    if form == "tiff" and like is not None and like.metadata.exif:
+        file = io.BytesIO(data)
+        add_tags(file, like.metadata.exif)
+        return file.getvalue()
+    return data
+
+
+def write_pixels(path: Path | str, pixels: Array) -> None:
+    """Write a picture that is only looked at, such as a preview: in 8 bits, without metadata."""
+    levels = to_8_bit(pixels)
+    if Path(path).suffix.lower() in (".jpg", ".jpeg") and has_alpha(levels):
+        levels = levels[:, :, :-1]
+    write_photo(path, levels)
+
+
+def check_writable(path: Path | str, photo: Photo | None = None) -> None:
+    """Raise OutputError now where `write_photo` would after hours of work.
+
+    Parameters
+    ----------
+    path : Path
+    photo : Photo, optional
+        What will be written has its size and samples.
+    """
+    path = Path(path).resolve()
+    if path.suffix.lower() == ".json":
+        pass
+    elif photo is None:
+        format_named(path)
+    else:
+        writable_format(path, photo.pixels)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder.", "Name a file in it.")
+    if not path.parent.is_dir():
+        raise OutputError(f"There is no folder {path.parent}.", "Make it first.")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise OutputError(f"{path} is write-protected.", "Name another file.")
+    with replacing(path, keep=False) as beside:
+        beside.touch()
+
+
+def _image_of(pixels: Array, like: Photo | None) -> Any:
+    height, width = pixels.shape[:2]
+    bands = 1 if pixels.ndim == 2 else pixels.shape[2]
+    formats = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
+    image = pyvips.Image.new_from_memory(
+        np.ascontiguousarray(pixels).data, width, height, bands, formats[pixels.dtype.name]
+    )
+    gray = bands <= 2
+    meaning = {
+        "uint8": "b-w" if gray else "srgb",
+        "uint16": "grey16" if gray else "rgb16",
+        "float32": "b-w" if gray else "scrgb",
+    }[pixels.dtype.name]
+    image = image.copy(interpretation=meaning)
+    return image if like is None else with_metadata(image, like.metadata)
