@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import fields
 
 from dip.config import DEVICES, NETWORKS, Settings
 from dip.presets import PRESETS
@@ -32,9 +33,17 @@ def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare iterations, device, threads and memory, for every command that fits."""
+    """Declare iterations, texture, device, threads and memory, for every command that fits."""
     fit = parser.add_argument_group("the fit")
     fit.add_argument("--iterations", type=int, metavar="N", help="instead of the preset's number")
+    fit.add_argument(
+        "--texture",
+        type=float,
+        default=DEFAULTS.texture,
+        metavar="F",
+        help="how much of the surroundings' detail large holes get, 0 (smooth, nearest to the "
+        "truth in PSNR) to 1 (default: %(default)s)",
+    )
     fit.add_argument(
         "--device",
         choices=DEVICES,
@@ -50,8 +59,8 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def settings_from(args: argparse.Namespace, **recipe: str | int) -> Settings:
+def settings_from(args: argparse.Namespace, **recipe: str | int | float) -> Settings:
     """Turn the options into checked settings; `recipe` stands in for options of the same name."""
-    names = ("network", "preset", "seed", "iterations", "device", "threads", "max_memory_mb")
+    names = [field.name for field in fields(Settings)]
     given = {name: getattr(args, name) for name in names if name not in recipe}
     return Settings.from_mapping({**given, **recipe})

@@ -41,6 +41,16 @@ def _check_integer(name: str, value: object, low: int, high: int) -> None:
     )
 
 
+def _check_fraction(name: str, value: object) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    _check(
+        number and 0 <= value <= 1,  # type: ignore[operator]
+        name,
+        value,
+        "a number from 0 to 1",
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a user asks for.
@@ -53,6 +63,9 @@ class Settings:
         A name in `dip.presets.PRESETS`.
     iterations : int, optional
         Iterations of each run of a fit; the preset's own number when None.
+    texture : float
+        In [0, 1]: how much of the surroundings' detail large holes get. 0 is the smooth fill, the
+        nearest to the truth in PSNR; 1 replaces it by what `dip.texture` copies in.
     seed : int
         The same image, mask, settings and seed give the same result on the same machine.
     device : str
@@ -71,6 +84,7 @@ class Settings:
     network: str = "unet"
     preset: str = "balanced"
     iterations: int | None = None
+    texture: float = 0.75
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
@@ -82,6 +96,7 @@ class Settings:
         _check(self.network in NETWORKS, "network", self.network, "one of " + ", ".join(NETWORKS))
         _check(self.preset in PRESETS, "preset", self.preset, "one of " + ", ".join(PRESETS))
         _check(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
+        _check_fraction("texture", self.texture)
         _check_integer("seed", self.seed, 0, 2**63 - 1)
         if self.iterations is not None:
             _check_integer("iterations", self.iterations, 1, 1_000_000)

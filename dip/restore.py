@@ -34,6 +34,7 @@ from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha
 from dip.presets import most_pixels, recipe
 from dip.region import Box, Region, plan_regions
 from dip.resample import enlarge, reduce
+from dip.texture import add_texture
 
 Array = NDArray[Any]
 
@@ -414,7 +415,10 @@ class Restoration:
         target, known = self._normal(self._image[region.box.slices]), self._known(region)
         if finish == "membrane":
             output = harmonise(output, target, known)
-            return output + krige(target - output, known, range_px=_HOLE_RANGE_PX)
+            smooth = output + krige(target - output, known, range_px=_HOLE_RANGE_PX)
+            return add_texture(
+                smooth, target, known, strength=self.settings.texture, seed=self.settings.seed
+            )
         return output + krige(target - output, known)
 
     def _finish_region(self) -> None:

@@ -1,0 +1,186 @@
+"""Refine a hole that was filled with copies: each patch in it resembles a patch of the known part.
+
+One size of an image at a time. `search` looks for the nearest known patch of every patch that
+touches the hole, by propagation and random search; `vote` lets every pixel take the mean of what
+those patches say of it.
+
+Sources: Barnes, Shechtman, Finkelstein, Goldman, *PatchMatch*, ACM TOG 28(3), 2009,
+DOI 10.1145/1531326.1531330; Wexler, Shechtman, Irani, *Space-time completion of video*, IEEE
+TPAMI 29(3), 2007, DOI 10.1109/TPAMI.2007.60.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch.nn import functional as F
+
+Array = NDArray[np.float32]
+Plane = NDArray[np.bool_]
+Index = NDArray[np.int64]
+
+PATCH_PX = 7
+_REACH = PATCH_PX // 2
+_COMPONENTS = 20
+_GUIDE_WEIGHT = 0.3
+_GUIDE_BLUR_PX = 1.5
+_JUMPS_PX = (4, 1, 2, 1)
+_SHRINK = 2.5
+_CONFIDENCE_LOSS = 1.3
+"""A patch counts by this factor less for each pixel that it is further inside the hole."""
+
+
+class PatchField:
+    """The nearest known patch of every patch that touches the hole.
+
+    Parameters
+    ----------
+    guide : ndarray
+        (H, W, C), float32: the image, with a smooth fill where it is unknown; both sides
+        `PATCH_PX` or more.
+    unknown : ndarray
+        (H, W) bool
+    generator : numpy Generator
+
+    Attributes
+    ----------
+    image : ndarray
+        (H, W, C), float32: the image with what was voted for; set it before the first search.
+    targets : ndarray
+        (T,), indices into the flat plane: centres of the patches that touch the hole.
+    """
+
+    def __init__(self, guide: Array, unknown: Plane, generator: np.random.Generator) -> None:
+        self.image = guide.copy()
+        self._guide, self._unknown, self._generator = guide, unknown, generator
+        height, width, _ = guide.shape
+        self.shape = height, width
+        inside = np.zeros((height, width), dtype=bool)
+        inside[_REACH : height - _REACH, _REACH : width - _REACH] = True
+        touching = ndimage.maximum_filter(unknown, PATCH_PX)
+        self._is_source = (inside & ~touching).ravel()
+        self._is_target = (inside & touching).ravel()
+        self.sources = np.flatnonzero(self._is_source)
+        self.targets = np.flatnonzero(self._is_target)
+        self._match = np.full(height * width, -1, dtype=np.int64)
+        self._filters: torch.Tensor | None = None
+
+    def matches(self, rows: Index, columns: Index) -> tuple[Index, Index]:
+        """Row and column of what was matched to the patches at these places; −1 is none."""
+        match = self._match[rows * self.shape[1] + columns]
+        return np.where(match < 0, -1, match // self.shape[1]), match % self.shape[1]
+
+    def start(self, rows: Index, columns: Index) -> None:
+        """Match every target to the patch at a place, or to a random one where that is no source.
+
+        Parameters
+        ----------
+        rows, columns : ndarray
+            (T,), one for each target; may lie outside.
+        """
+        height, width = self.shape
+        there = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        match = np.where(there, rows * width + columns, 0)
+        there &= self._is_source[match]
+        match[~there] = self._generator.choice(self.sources, np.count_nonzero(~there))
+        self._match[self.targets] = match
+
+    def search(self) -> None:
+        """One round: what neighbours found, then random places, ever nearer to what is best."""
+        height, width = self.shape
+        size = height * width
+        if self._filters is None:
+            self._learn()
+        wanted = self._features(self.image)[self.targets]
+        best = self._match[self.targets]
+        cost = self._distance(best, wanted)
+
+        def offer(place: Index, usable: Plane) -> None:
+            nonlocal best, cost
+            usable &= (place >= 0) & (place < size)
+            usable &= self._is_source[np.where(usable, place, 0)] & (place != best)
+            which = np.flatnonzero(usable)
+            offered = self._distance(place[which], wanted[which])
+            better = offered < cost[which]
+            best[which[better]] = place[which[better]]
+            cost[which[better]] = offered[better]
+
+        for jump, (down, right) in product(_JUMPS_PX, ((0, 1), (1, 0), (0, -1), (-1, 0))):
+            step = (down * width + right) * jump
+            self._match[self.targets] = best
+            neighbour = np.clip(self.targets + step, 0, size - 1)
+            offer(self._match[neighbour] - step, self._is_target[neighbour])
+        radius = max(height, width) / 2
+        while radius >= 1:
+            down, right = self._generator.integers(
+                -int(radius), int(radius) + 1, (2, len(best)), dtype=np.int64
+            )
+            column = best % width + right
+            offer(best + down * width + right, (column >= 0) & (column < width))
+            radius /= _SHRINK
+        self._match[self.targets] = best
+
+    def vote(self, *, compare: bool = True) -> None:
+        """Give every unknown pixel the mean of what the patches around it are matched to.
+
+        Parameters
+        ----------
+        compare : bool
+            Whether patches that resemble their match count for more; without, nothing as large
+            as the features of all patches is kept.
+        """
+        height, width = self.shape
+        channels = self.image.shape[2]
+        match = self._match[self.targets]
+        weight = np.ones(len(match), dtype=np.float32)
+        if compare:
+            if self._filters is None:
+                self._learn()
+            cost = self._distance(match, self._features(self.image)[self.targets])
+            inside = ndimage.distance_transform_edt(self._unknown).ravel()[self.targets]
+            usual = max(float(np.quantile(cost, 0.75)), 1e-8)
+            weight = np.exp(-cost / (2 * usual)) * _CONFIDENCE_LOSS**-inside + 1e-8
+            weight = weight.astype(np.float32)
+        source = self._guide.reshape(-1, channels)
+        total = np.zeros((height * width, channels), dtype=np.float32)
+        weights = np.zeros((height * width, 1), dtype=np.float32)
+        for down, right in product(range(-_REACH, _REACH + 1), repeat=2):
+            step = down * width + right
+            total[self.targets + step] += source[match + step] * weight[:, None]
+            weights[self.targets + step] += weight[:, None]
+        hole = self._unknown.ravel()
+        self.image.reshape(-1, channels)[hole] = total[hole] / weights[hole]
+
+    def _learn(self) -> None:
+        """Find the principal components of the known patches, and what they are everywhere."""
+        channels = self._guide.shape[2]
+        count = min(4000, len(self.sources))
+        sample = self._generator.choice(self.sources, count, replace=False)
+        around = np.arange(-_REACH, _REACH + 1)
+        step = (around[:, None] * self.shape[1] + around).ravel()
+        patches = torch.from_numpy(
+            self._guide.reshape(-1, channels)[sample[:, None] + step].reshape(count, -1)
+        )
+        axes = torch.linalg.svd(patches - patches.mean(0), full_matrices=False).Vh[:_COMPONENTS]
+        self._filters = axes.reshape(-1, PATCH_PX, PATCH_PX, channels).permute(0, 3, 1, 2)
+        self._known_features = self._features(self._guide)
+
+    def _features(self, image: Array) -> Array:
+        """(H · W, components and channels): of each patch, and of the guide there."""
+        assert self._filters is not None
+        blur = (_GUIDE_BLUR_PX, _GUIDE_BLUR_PX, 0)
+        guide = ndimage.gaussian_filter(self._guide, blur) * np.float32(
+            PATCH_PX * np.sqrt(_GUIDE_WEIGHT)
+        )
+        planes = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
+        components = F.conv2d(planes, self._filters, padding=_REACH)[0].permute(1, 2, 0).numpy()
+        return np.concatenate((components, guide), axis=2).reshape(len(self._match), -1)
+
+    def _distance(self, places: Index, wanted: Array) -> Array:
+        step = self._known_features[places] - wanted
+        squared: Array = np.einsum("ij,ij->i", step, step)
+        return squared

@@ -1,0 +1,143 @@
+"""Give the smooth fill of a hole the detail of its surroundings.
+
+A network's fill, averaged over runs, is the expected colour of each pixel: nothing has a higher
+PSNR, and where the photograph is full of detail nothing looks less like it (Blau, Michaeli, *The
+perception-distortion tradeoff*, CVPR 2018, DOI 10.1109/CVPR.2018.00652). Here it becomes the guide
+by which pieces of the surroundings are copied in: coarsely by a shift map, then from size to size
+by patch matching.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from dip.mask import thickness_px
+from dip.patch_match import PATCH_PX, PatchField
+from dip.region import Box
+from dip.resample import enlarge, reduce
+from dip.shift_map import Offsets, dominant_offsets, shift_map
+
+Array = NDArray[np.float32]
+Plane = NDArray[np.bool_]
+
+_CONTEXT = 3.0
+"""How far around a hole is copied from, in thicknesses."""
+_NEAR = 1.5
+"""How far around it offsets are counted, in thicknesses."""
+_MOST_OFFSETS = 60
+_MOST_SOURCES = 120_000
+_MOST_NODES = 4_000
+_MOST_SEARCHED_PX = 1_000_000
+"""Larger images than this are not searched again: there, what was found one size below is used."""
+_SMALLEST_SIDE_PX = 32
+_ROUNDS = 2
+
+
+def add_texture(
+    fill: Array, target: Array, known: Plane, *, strength: float = 1.0, seed: int = 0
+) -> Array:
+    """Copy the detail of the known pixels into a smooth fill.
+
+    Parameters
+    ----------
+    fill, target : ndarray
+        (H, W, C), float32, in units of full scale
+    known : ndarray
+        (H, W) bool; the target is not looked at elsewhere.
+    strength : float
+        In [0, 1]: 0 leaves the fill as it is, 1 replaces it; between them the two are mixed.
+    seed : int
+
+    Returns
+    -------
+    ndarray
+        (H, W, C), float32; `fill` itself where too little is known to copy from.
+    """
+    unknown = ~known
+    if strength <= 0 or not unknown.any():
+        return fill
+    width = _thickness(unknown)
+    rows, columns = (np.flatnonzero(unknown.any(axis)) for axis in (1, 0))
+    around = Box.from_edges(rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
+    window = around.expanded(int(_CONTEXT * width), Box.of(known)).slices
+    guide = np.where(known[window][:, :, None], target[window], fill[window])
+    copied = _copy(guide, unknown[window], width, np.random.default_rng(seed))
+    if copied is None:
+        return fill
+    result = fill.copy()
+    result[window] += np.float32(strength) * (copied - fill[window])
+    return result
+
+
+def _thickness(unknown: Plane) -> float:
+    """As `thickness_px`, of a large mask by an eighth of it."""
+    factor = 8 if unknown.size > _MOST_SEARCHED_PX else 1
+    return factor * thickness_px(unknown[::factor, ::factor])
+
+
+def _copy(
+    guide: Array, unknown: Plane, thickness: float, generator: np.random.Generator
+) -> Array | None:
+    """The image, its hole filled with copies; nothing where too little is known."""
+    sizes = [(guide, unknown)]  # each half as large as the one before
+    counted = None
+    while min(sizes[-1][1].shape) >= 2 * _SMALLEST_SIDE_PX:
+        hole = sizes[-1][1]
+        if counted is None and np.count_nonzero(~hole) <= _MOST_SOURCES:
+            counted = len(sizes) - 1
+        if counted is not None and np.count_nonzero(hole) <= _MOST_NODES:
+            break
+        smaller, whole = reduce(sizes[-1][0], ~hole, 2)
+        sizes.append((smaller, ~whole))
+    if counted is None:
+        counted = len(sizes) - 1
+    image, hole = sizes[counted]
+    near = ndimage.distance_transform_edt(hole == 0) < _NEAR * thickness / 2**counted + 8
+    offsets = dominant_offsets(image, ~hole, near, most=_MOST_OFFSETS, generator=generator)
+    field = PatchField(image, hole, generator)
+    if not len(offsets) or not len(field.sources):
+        return None
+    factor = 2 ** (len(sizes) - 1 - counted)
+    labels = shift_map(*sizes[-1], np.round(offsets / factor).astype(np.int64))
+    field.start(*_shifted(field, labels, offsets, factor))
+    return _refine(field, sizes[:counted], generator)
+
+
+def _shifted(
+    field: PatchField, labels: NDArray[np.int64], offsets: Offsets, factor: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where a shift map of an image that is smaller by a factor takes a field's targets from."""
+    rows, columns = np.divmod(field.targets, field.shape[1])
+    label = labels[rows // factor, columns // factor]
+    moved = np.where(label[:, None] < 0, np.iinfo(np.int32).min, offsets[label])
+    return rows + moved[:, 0], columns + moved[:, 1]
+
+
+def _refine(
+    field: PatchField, larger: list[tuple[Array, Plane]], generator: np.random.Generator
+) -> Array:
+    """Search and vote at the size of a field, then at each larger one."""
+    field.vote()
+    while True:
+        if field.image[:, :, 0].size <= _MOST_SEARCHED_PX:
+            for _ in range(_ROUNDS):
+                field.search()
+                field.vote()
+        if not larger:
+            return field.image
+        guide, unknown = larger.pop()
+        smaller, field = field, PatchField(guide, unknown, generator)
+        rows, columns = np.divmod(field.targets, field.shape[1])
+        inner = [
+            np.clip(place // 2, PATCH_PX // 2, side - 1 - PATCH_PX // 2)
+            for place, side in zip((rows, columns), smaller.shape, strict=True)
+        ]
+        row, column = smaller.matches(*inner)
+        field.start(
+            np.where(row < 0, -1, 2 * (row - inner[0]) + rows),
+            2 * (column - inner[1]) + columns,
+        )
+        field.image[unknown] = enlarge(smaller.image, *field.shape, 2)[unknown]
+        field.vote(compare=field.image[:, :, 0].size <= _MOST_SEARCHED_PX)
