@@ -32,6 +32,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 FORMAT = 1
+QUALITY = (
+    "hole_psnr_db",
+    "smooth_psnr_db",
+    "full_psnr_db",
+    "full_raw_psnr_db",
+    "ssim_around",
+    "texture_distance",
+)
+"""The figures of a run that compare it with the truth."""
+
 BEST_PSNR_DB = 99.0  # a perfect result: JSON has no infinity
 
 
@@ -292,7 +302,7 @@ def measure_run(measured: Measured, settings: Settings, photo: Path, mask: Path)
     """Restore in a child process; return its figures, or its error."""
     import numpy as np
 
-    from dip.bench_worker import RECONSTRUCTION, RESULT, read_previews
+    from dip.bench_worker import RECONSTRUCTION, RESULT, SMOOTH, read_previews
     from dip.device import environment_for_cpu
     from dip.image_io import read_photo
 
@@ -319,7 +329,10 @@ def measure_run(measured: Measured, settings: Settings, photo: Path, mask: Path)
         if "error" in report:
             return {**named, "error": report["error"]}
         result = without_alpha(read_photo(folder / RESULT).pixels)
-        raw = np.load(folder / RECONSTRUCTION).reshape(measured.truth.shape)
+        raw, smooth = (
+            np.load(folder / name).reshape(measured.truth.shape)
+            for name in (RECONSTRUCTION, SMOOTH)
+        )
         first_s = first_useful_s(measured, read_previews(folder), began_at_s)
     measured.results[settings.network, settings.preset, settings.seed] = result
     return {
@@ -327,7 +340,7 @@ def measure_run(measured: Measured, settings: Settings, photo: Path, mask: Path)
         "seconds": seconds,
         "first_preview_seconds": first_s,
         **report,
-        **score(measured, result, raw),
+        **score(measured, result, raw, smooth),
     }
 
 
@@ -364,22 +377,25 @@ def score(
     measured: Measured,
     result: npt.NDArray[np.uint8],
     raw: npt.NDArray[np.float32] | None = None,
+    smooth: npt.NDArray[np.float32] | None = None,
 ) -> dict[str, float | None]:
     """Compare a result with the truth; every figure is None where there is no truth.
 
     `full_raw_psnr_db` is that of the networks' own output, the known pixels not pasted back: what
-    the paper scores. Where nothing was fitted it is the picture itself.
+    the paper scores. Where nothing was fitted it is the picture itself. `smooth_psnr_db` is the
+    hole PSNR of the fill as it was before it got texture.
     """
     from dip.metrics import psnr_db, ssim_around, texture_distance
 
     truth, unknown = measured.truth, measured.unknown
-    names = ("hole_psnr_db", "full_psnr_db", "full_raw_psnr_db", "ssim_around", "texture_distance")
-    figures: dict[str, float | None] = dict.fromkeys(names)
+    figures: dict[str, float | None] = dict.fromkeys(QUALITY)
     if measured.case.truth:
         figures["hole_psnr_db"] = min(BEST_PSNR_DB, psnr_db(result, truth, unknown))
         figures["full_psnr_db"] = min(BEST_PSNR_DB, psnr_db(result, truth))
         if raw is not None:
             figures["full_raw_psnr_db"] = min(BEST_PSNR_DB, psnr_db(raw, truth))
+        if smooth is not None:
+            figures["smooth_psnr_db"] = min(BEST_PSNR_DB, psnr_db(smooth, truth, unknown))
         figures["ssim_around"] = ssim_around(result, truth, unknown)
         figures["texture_distance"] = texture_distance(result, truth, unknown)
     return figures

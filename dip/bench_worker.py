@@ -19,6 +19,7 @@ from dip.errors import DipError
 
 RESULT = "result.png"
 RECONSTRUCTION = "reconstruction.npy"
+SMOOTH = "smooth.npy"
 PREVIEWS = "previews.npz"
 PREVIEWS_FOR_S = 10.0
 PREVIEWS_AFTER = (1, 2, 3, 5, 8, 12, 18, 27, 40, 60)
@@ -82,6 +83,7 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
     fit_seconds = time.perf_counter() - began
     write_photo(folder / RESULT, result, like=damaged)
     np.save(folder / RECONSTRUCTION, restoration.reconstruction())
+    np.save(folder / SMOOTH, restoration.smooth())
     np.savez(folder / PREVIEWS, **previews)
     device, peak_gpu_mb = _device()
     return {

@@ -109,7 +109,8 @@ class Restoration:
         pixels as the damage and returns them opaque.
     settings : Settings
     keep_reconstruction : bool
-        Whether `reconstruction` will be asked for; it costs a copy of the image in float32.
+        Whether `reconstruction` and `smooth` will be asked for; each costs a copy of the image in
+        float32.
 
     Attributes
     ----------
@@ -159,6 +160,7 @@ class Restoration:
         self.memory_mb = max(self._peak_mb(region) for region in self.regions)
         self._canvas = Canvas(self._image)
         self._reconstruction = self._normal(self._image) if keep_reconstruction else None
+        self._smooth = self._normal(self._image) if keep_reconstruction else None
         self._fit: Fit | Ensemble | None = None
         self._region = self.regions[0]
 
@@ -220,7 +222,8 @@ class Restoration:
     def _fills(self) -> Iterator[Fill]:
         if self._fit is not None:
             scale = _full_scale(self._image.dtype)
-            fill = self._fill_of(self._region, self._fit) * scale
+            smooth = self._smooth_fill(self._region, self._fit)
+            fill = self._textured(smooth, self._region) * scale
             self._canvas.lay(self._region, fill, provisional=True)
         for region in self.regions:
             within = region.core.within(region.box)
@@ -255,6 +258,18 @@ class Restoration:
         if self._given is None:
             raise ValueError("finish() has ended this restoration")
         return self._given
+
+    def smooth(self) -> NDArray[np.float32]:
+        """The image as it would be without texture: what `Settings.texture` of 0 gives.
+
+        Returns
+        -------
+        ndarray
+            (H, W, C), float32, 1 for full scale
+        """
+        if self._smooth is None:
+            raise ValueError("keep_reconstruction was not asked for")
+        return self._smooth
 
     def _plan(self, unknown: NDArray[np.bool_]) -> tuple[tuple[Region, ...], tuple[str, ...]]:
         """Divide the image into regions that fit into memory, and say what had to give."""
@@ -406,7 +421,7 @@ class Restoration:
         scaled = output * np.float32(_full_scale(self._image.dtype))
         return to_samples(scaled, self._image.dtype)
 
-    def _fill_of(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
+    def _smooth_fill(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
         """A fit's fill of the whole box, seamless at the rim, in units of full scale."""
         output = self._output(region, fit)
         finish = self._recipe(region.damage).finish
@@ -415,21 +430,28 @@ class Restoration:
         target, known = self._normal(self._image[region.box.slices]), self._known(region)
         if finish == "membrane":
             output = harmonise(output, target, known)
-            smooth = output + krige(target - output, known, range_px=_HOLE_RANGE_PX)
-            return add_texture(
-                smooth, target, known, strength=self.settings.texture, seed=self.settings.seed
-            )
+            return output + krige(target - output, known, range_px=_HOLE_RANGE_PX)
         return output + krige(target - output, known)
+
+    def _textured(self, smooth: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
+        """A smooth fill with the detail of its surroundings, where it is a hole's."""
+        if self._recipe(region.damage).finish != "membrane":
+            return smooth
+        target = self._normal(self._image[region.box.slices])
+        strength, seed = self.settings.texture, self.settings.seed
+        return add_texture(smooth, target, self._known(region), strength=strength, seed=seed)
 
     def _finish_region(self) -> None:
         region, fit = self._region, self._fit
         if fit is None:
             return
-        scale = _full_scale(self._image.dtype)
-        self._canvas.lay(region, self._fill_of(region, fit) * scale)
-        if self._reconstruction is not None:
+        fill = self._smooth_fill(region, fit)
+        if self._reconstruction is not None and self._smooth is not None:
             self._reconstruction[region.box.slices] = self._output(region, fit)
+            unknown = ~self._known(region)
+            self._smooth[region.box.slices][unknown] = fill[unknown]
         self._fit = None
+        self._canvas.lay(region, self._textured(fill, region) * _full_scale(self._image.dtype))
 
 
 def restore(image: Array, mask: Array | None, settings: Settings | None = None) -> Array:
