@@ -34,7 +34,7 @@ from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha
 from dip.presets import most_pixels, recipe
 from dip.region import Box, Region, plan_regions
 from dip.resample import enlarge, reduce
-from dip.texture import add_texture
+from dip.texture import TEXTURE_MB, add_texture
 
 Array = NDArray[Any]
 
@@ -43,6 +43,9 @@ _FREE_PART = 0.8
 _SMALLEST_REGION_PX = 160 * 160
 _RUN_SEEDS = 1_000_003
 """Seeds of runs lie this far apart: those between belong to other regions."""
+
+_FINISH_PLANES = 9
+"""Copies of a hole's box in float32 that its membrane and its kriging take at once; measured."""
 
 _HOLE_RANGE_PX = 20
 """Around holes texture runs on further than around thin damage: shelves, stripes."""
@@ -315,7 +318,12 @@ class Restoration:
         channels = self._image.shape[2]
         config = self._recipe(region.damage)
         images_mb = 3 * self._image.nbytes / 2**20
-        return images_mb + memory.peak_mb(region.fitted_pixels, config, channels, self._compute)
+        fit_mb = memory.peak_mb(region.fitted_pixels, config, channels, self._compute)
+        if config.finish != "membrane":
+            return images_mb + fit_mb
+        # A hole is finished at full size.
+        finish_mb = _FINISH_PLANES * 4 * channels * region.box.area / 2**20
+        return images_mb + fit_mb + finish_mb + (TEXTURE_MB if self.settings.texture else 0)
 
     def _known(self, region: Region) -> NDArray[np.bool_]:
         """The pixels of its box that a fit may see; behind full transparency is no colour."""

@@ -22,6 +22,9 @@ from dip.shift_map import Offsets, dominant_offsets, shift_map
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
 
+TEXTURE_MB = 180.0
+"""What it takes beside its arguments and result, at most; measured."""
+
 _CONTEXT = 3.0
 """How far around a hole is copied from, in thicknesses."""
 _NEAR = 1.5

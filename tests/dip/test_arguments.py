@@ -27,6 +27,7 @@ def test_every_setting_has_an_option() -> None:
         "network": "segnet",
         "preset": "fast",
         "iterations": 7,
+        "texture": 0.25,
         "seed": 8,
         "device": "cpu",
         "threads": 3,
