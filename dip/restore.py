@@ -304,9 +304,10 @@ class Restoration:
             )
         reduction = max(region.reduction for region in regions)
         if reduction > 2:  # a fill is no sharper than half size as it is
+            detail = "is copied from around it" if settings.texture else "is missing"
             notes.append(
                 f"a hole is too large to be fitted at full size: it is filled at 1/{reduction} of "
-                "its size and enlarged, so its finest detail is missing"
+                f"its size and enlarged; its finest detail {detail}"
             )
         return regions, tuple(notes)
 
