@@ -50,6 +50,8 @@ SILENCE_S = 20.0
 
 _CHUNK = 1 << 20
 _WORTH_REPEATING = {"queue_full", "shutting_down", "too_many_streams"}
+_YOUNGER = ("texture",)
+"""Parameters that services of before refuse."""
 
 Pixels = bytes | bytearray | memoryview | Path
 
@@ -306,14 +308,22 @@ class Client:
         key : str, optional
             Two submissions with the same key are the same job; a new one by default.
         **parameters
-            As /openapi.json lists them; None is left out.
+            As /openapi.json lists them; None is left out. An older service, which knows no
+            `texture`, fills as it did; that of the job's `parameters` is missing then.
         """
+        key = key or secrets.token_hex(16)
         form = Form({name: value for name, value in parameters.items() if value is not None})
         form.add_file("image", image)
         if mask is not None:
             form.add_file("mask", mask)
-        headers = {"Idempotency-Key": key or secrets.token_hex(16)}
-        return self._json("POST", "/v1/jobs", form=form, headers=headers)
+        try:
+            return self._json("POST", "/v1/jobs", form=form, headers={"Idempotency-Key": key})
+        except Refused as error:
+            unknown = [name for name in _YOUNGER if f"{name}: Unknown field" in error.message]
+            if not unknown:
+                raise
+        known = {name: value for name, value in parameters.items() if name not in unknown}
+        return self.submit(image, mask, key=key, **known)
 
     def jobs(self, state: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
         """Jobs, the latest first."""

@@ -115,12 +115,15 @@ def run_submit(args: argparse.Namespace) -> int:
             preset=args.preset,
             seed=args.seed,
             iterations=args.iterations,
+            texture=args.texture,
             device=args.device,
             threads=args.threads,
             max_memory_mb=args.max_memory_mb,
             result=args.result,
             format=args.format,
         )
+        if "texture" not in job["parameters"]:
+            say("this service is older: it knows no --texture, and goes on without")
         print(job["id"], flush=True)
         return _watch(client, job["id"]) if args.watch else 0
 

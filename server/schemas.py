@@ -8,7 +8,7 @@ from apiflask import Schema
 from apiflask.fields import Boolean, Dict, File, Float, Integer, List, Nested, String
 from apiflask.validators import Length, OneOf, Range
 
-from dip.config import DEVICES, NETWORKS
+from dip.config import DEVICES, NETWORKS, Settings
 from dip.presets import PRESETS
 from server.errors import MEANINGS
 from server.jobs import State
@@ -37,6 +37,14 @@ class RestoreIn(Schema):
     network = String(validate=OneOf([*NETWORKS]), load_default="unet")
     preset = String(validate=OneOf([*PRESETS]), load_default="balanced")
     iterations = Integer(validate=Range(min=1, max=1_000_000))
+    texture = Float(
+        validate=Range(min=0, max=1),
+        load_default=Settings.texture,
+        metadata=described(
+            "How much of the surroundings' detail large holes get: 0 is smooth, and nearest to "
+            "the truth in PSNR."
+        ),
+    )
     seed = Integer(validate=Range(min=0, max=2**63 - 1), load_default=0)
     device = String(validate=OneOf(DEVICES), load_default="auto")
     threads = Integer(validate=Range(min=1, max=1024))
@@ -186,6 +194,7 @@ class ParametersOut(Schema):
     network = String(required=True)
     preset = String(required=True)
     iterations = Integer(allow_none=True, required=True)
+    texture = Float(required=True)
     seed = Integer(required=True)
     device = String(required=True)
     threads = Integer(allow_none=True, required=True)

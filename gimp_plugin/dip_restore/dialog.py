@@ -30,7 +30,7 @@ _LOOK_EVERY_S, _LOOK_EVERY_MS = 1.0, 500
 _RESPONSE_STOP = 1
 
 _WELCOME = "The damage is filled from the rest of this photograph. Nothing is pre-trained."
-_ADVANCED = ("iterations", "device", "threads", "max-memory")
+_ADVANCED = ("texture", "iterations", "device", "threads", "max-memory")
 
 
 def begin(name: str) -> None:
@@ -52,6 +52,7 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     if layer.is_indexed():
         names.append("allow-rgb")
     dialog.fill_box("questions", names)
+    dialog.get_scale_entry("texture", 1.0)  # a slider: found by trying
     dialog.fill_box("advanced-box", list(_ADVANCED))
     dialog.get_label("advanced-title", "Advanced", False, False)
     dialog.fill_expander("advanced", "advanced-title", False, "advanced-box")

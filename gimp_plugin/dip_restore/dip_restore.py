@@ -76,6 +76,11 @@ NUMBERS = {
     "threads": ("Thre_ads (0: all)", "0: all of the processor", 256),
     "max-memory": ("Most _memory in MB (0: automatic)", "0: most of what is free", 1_000_000),
 }
+TEXTURE = (
+    "Texture of large h_oles",
+    "How much of the surroundings' detail large holes get; 0 is smooth",
+)
+USUAL_TEXTURE = 0.75
 ALLOW_RGB = (
     "Convert an inde_xed image to RGB",
     "An indexed image has at most 256 colours, and no room for new ones",
@@ -115,6 +120,7 @@ class DipRestore(Gimp.PlugIn):
             procedure.add_choice_argument(argument, label, says, choice, DEFAULTS[argument], flags)
         for argument, (label, says, most) in NUMBERS.items():
             procedure.add_int_argument(argument, label, says, 0, most, 0, flags)
+        procedure.add_double_argument("texture", *TEXTURE, 0.0, 1.0, USUAL_TEXTURE, flags)
         procedure.add_boolean_argument("allow-rgb", *ALLOW_RGB, False, flags)
         return procedure
 
@@ -174,12 +180,13 @@ class Wanted:
         self.allow_rgb: bool = value("allow-rgb")
         if value("network") == "both":
             self.output = "new-layer"  # two results cannot be in one place
-        self.parameters: dict[str, str | int | None] = {
+        self.parameters: dict[str, str | int | float | None] = {
             "network": value("network"),
             "preset": value("preset"),
             "device": value("device"),
             "seed": value("seed"),
             "iterations": value("iterations") or None,
+            "texture": value("texture"),
             "threads": value("threads") or None,
             "max_memory_mb": value("max-memory") or None,
         }

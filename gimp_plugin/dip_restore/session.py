@@ -12,8 +12,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from dip_client import Client, ClientError, Event, JobFailed, Refused, Unreachable
 
@@ -54,7 +54,7 @@ class Order:
     pixels: bytes
     damage: bytes
     result: str
-    parameters: dict[str, str | int | None]
+    parameters: dict[str, str | int | float | None]
 
 
 @dataclass(frozen=True)
@@ -149,6 +149,7 @@ class Session:
         self._order = order
         self._key = secrets.token_hex(16)  # however often it is submitted, it is one job
         self._job_id: str | None = None
+        self._aside = ""
         self._after = 0
         self._stop = self._stop_was_told = self._cancel = False
         self._goodbye: threading.Thread | None = None
@@ -204,7 +205,10 @@ class Session:
         self._check_wanted()
         if self._job_id is None:
             yield Progress("Handing the pixels over…")
-            self._job_id = self._submit(client)
+            job = self._submit(client)
+            self._job_id = str(job["id"])
+            if "texture" not in job["parameters"]:
+                self._aside = " (an older service, without texture)"
             self._check_wanted()
         for event in client.events(self._job_id, self._after):
             self._check_wanted()
@@ -214,14 +218,15 @@ class Session:
                     with suppress(Refused):  # it has just ended
                         client.stop(self._job_id)
                     self._stop_was_told = True
-                yield _progress_from(event)
+                progress = _progress_from(event)
+                yield replace(progress, text=progress.text + self._aside)
             elif event.kind == "preview":
                 yield from self._preview(client, event)
         yield from self._results(client)
 
-    def _submit(self, client: Client) -> str:
+    def _submit(self, client: Client) -> dict[str, Any]:
         order = self._order
-        job = client.submit(
+        return client.submit(
             order.pixels,
             order.damage,
             key=self._key,
@@ -235,7 +240,6 @@ class Session:
             format="raw",
             **order.parameters,
         )
-        return str(job["id"])
 
     def _preview(self, client: Client, event: Event) -> Iterator[Preview]:
         assert self._job_id is not None

@@ -90,6 +90,13 @@ function resizeBrush(by = 0) {
   input.showCursor();
 }
 
+function showTexture() {
+  const slider = element("texture");
+  const share = `${slider.value} %`;
+  element("texture-shown").textContent = share;
+  slider.setAttribute("aria-valuetext", share);
+}
+
 function updateMask() {
   element("undo").disabled = !painting() || !photo.history.canUndo;
   element("redo").disabled = !painting() || !photo.history.canRedo;
@@ -182,7 +189,8 @@ async function restore() {
     for (const name of ["network", "preset"]) chosen.set(name, [...document.getElementsByName(name)].find((radio) => radio.checked).value);
     const mask = await photo.encodeMask();
     const job = await busy("Handing it in…", api.submit({
-      image: photo.file, name: photo.name, mask, ...Object.fromEntries(chosen), seed: element("seed").value || "0",
+      image: photo.file, name: photo.name, mask, ...Object.fromEntries(chosen),
+      texture: String(element("texture").value / 100), seed: element("seed").value || "0",
     }));
     remember(job.id, photo.name);
     (photo.jobs ??= new Set()).add(job.id);
@@ -276,6 +284,7 @@ const presses = {
 for (const [id, action] of Object.entries(presses)) element(id).onclick = () => actions[action]();
 for (const button of document.querySelectorAll("[data-tool]")) button.onclick = () => chooseTool(button.dataset.tool);
 element("brush-size").oninput = () => resizeBrush();
+element("texture").oninput = showTexture;
 element("load-mask").onclick = () => element("mask-file").click();
 element("use-transparency").onclick = () => useTransparency();
 element("go-on").onclick = goOn;
@@ -379,6 +388,7 @@ function offerPresets(presets) {
 
 listen(actions);
 resizeBrush();
+showTexture();
 if (location.pathname === "/launch") history.replaceState(null, "", "/"); // the code in it is spent
 const { presets, cluster } = await api.capabilities();
 offerPresets(presets);

@@ -220,7 +220,8 @@ def open_page(service: Served, new_context: Callable[..., Any]) -> Callable[...,
         page = (context or new_context(**options)).new_page()
         with service.client() as client:
             page.goto(client.launch())
-        page.wait_for_selector("#presets label")  # it has heard from the service
+        # It has heard from the service; a job that runs may hide them at once.
+        page.wait_for_selector("#presets label", state="attached")
         return page
 
     return open_one

@@ -245,6 +245,25 @@ def test_both_networks_are_compared_with_the_same_line_and_zoom(
         assert np.array_equal(result.pixels[mask == 0], scratched[mask == 0])
 
 
+def test_texture_is_chosen_with_the_keyboard_and_sent(page: Any, canvas: Any, service: Any) -> None:
+    paint_scratch(canvas)
+    slider = page.get_by_role("slider", name="Texture")
+    assert slider.input_value() == "75"
+    with service.client() as client:
+        assert client.job(begin(page))["parameters"]["texture"] == 0.75
+        page.click("#job-close")
+        slider.focus()
+        page.keyboard.press("ArrowLeft")
+        assert page.text_content("#texture-shown") == "70 %"
+        assert slider.get_attribute("aria-valuetext") == "70 %"
+        assert client.job(begin(page))["parameters"]["texture"] == 0.7
+        page.click("#job-close")
+        slider.focus()
+        page.keyboard.press("Home")
+        assert page.text_content("#texture-shown") == "0 %"
+        assert client.job(begin(page))["parameters"]["texture"] == 0
+
+
 def test_one_can_go_on_from_a_result_with_another_mask(
     page: Any, canvas: Any, tmp_path: Path
 ) -> None:

@@ -268,7 +268,7 @@ class Screen:
         """Menus have no name; but each window has a class."""
         return self.run("xdotool", "search", "--onlyvisible", "--class", ".").stdout.split()
 
-    def remember(self, **values: str | int) -> None:
+    def remember(self, **values: str | int | float) -> None:
         """As if a run before had been with these values."""
         folder = self.gimp.config / "plug-in-settings"
         folder.mkdir(exist_ok=True)

@@ -472,6 +472,21 @@ def same_seed_same_result():
     return digests[0] == digests[1], digests[1] == digests[2]
 
 
+def textures():
+    """What fills a hole in a grained photograph, with and without its detail."""
+    digests = []
+    for texture in (0.0, 0.0, 1.0):
+        image, layer = make_image()
+        grain = bytes((x * x * 7 + y * y * 13 + x * y * 5) % 97 + 80 for y in range(HEIGHT)
+                      for x in range(WIDTH) for _ in range(3))  # fmt: skip
+        write(layer, (0, 0, WIDTH, HEIGHT), grain, "R'G'B' u8")
+        image.select_rectangle(Gimp.ChannelOps.REPLACE, 40, 25, 40, 40)
+        succeed(image, [layer], texture=texture)
+        digests.append(digest(image.get_layers()[0]))
+        image.delete()
+    return digests[0] == digests[1], digests[1] == digests[2]
+
+
 def image_count():
     return len(Gimp.get_images())
 

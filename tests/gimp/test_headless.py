@@ -104,6 +104,10 @@ def test_a_result_stays_in_its_layers_group(gimp: Any) -> None:
     assert gimp.batch("in_a_group") == ["U-Net restoration of photo", "photo"]
 
 
+def test_large_holes_get_as_much_texture_as_is_asked_for(gimp: Any) -> None:
+    assert gimp.batch("textures") == [True, False]
+
+
 def test_the_same_seed_gives_the_same_result(gimp: Any) -> None:
     assert gimp.batch("same_seed_same_result") == [True, False]
 

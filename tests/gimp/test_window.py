@@ -182,6 +182,22 @@ def test_repeating_with_the_last_values(screen: Any) -> None:
     assert not screen.windows(DIALOG)
 
 
+def test_how_much_texture_is_asked_for_and_remembered(
+    screen: Any, jobs: Callable[[], list[dict[str, Any]]]
+) -> None:
+    screen.remember(**LONG, texture=0.5)
+    screen.start_gimp()
+    dialog = screen.open_dialog()
+    time.sleep(0.5)
+    screen.click(dialog, 60, 318)  # Advanced
+    time.sleep(0.5)
+    screen.picture("13-advanced")
+    window = press_restore(screen, dialog)
+    screen.until(jobs, "the job")
+    assert jobs()[0]["parameters"]["texture"] == 0.5
+    press_cancel(screen, window)
+
+
 def test_when_gimp_kills_the_plug_in_its_job_ends(
     screen: Any, gimp: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:

@@ -16,7 +16,7 @@ import pytest
 from service import Service, Settings
 from session import Cancelled, Filled, Order, Preview, Progress, Session, _progress_from
 
-from server.client import ClientError, Event
+from server.client import Client, ClientError, Event
 from server.settings import ServerSettings
 
 
@@ -66,6 +66,33 @@ def test_both_networks_come_one_after_the_other(finder: Service) -> None:
     session = Session(finder, order(network="both"))
     names = [each.network for each in session.run() if isinstance(each, Filled)]
     assert names == ["U-Net", "SegNet"]
+
+
+def test_texture_goes_along(finder: Service) -> None:
+    session = Session(finder, order(texture=0.25, iterations=100_000))
+    for happening in session.run():
+        if isinstance(happening, Preview):
+            assert jobs(finder)[0]["parameters"]["texture"] == 0.25
+            session.stop()
+        elif isinstance(happening, Progress):
+            assert "older" not in happening.text
+
+
+def test_a_service_that_knows_no_texture_is_used_and_named_as_older(
+    finder: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = Client.submit
+
+    def submit_to_older(client: Client, *files: Any, texture: float, **known: Any) -> Any:
+        job = submit(client, *files, **known)
+        del job["parameters"]["texture"]
+        return job
+
+    monkeypatch.setattr(Client, "submit", submit_to_older)
+    happenings = list(Session(finder, order(texture=0.25)).run())
+    assert any(isinstance(each, Filled) for each in happenings)
+    texts = [each.text for each in happenings if isinstance(each, Progress)]
+    assert texts[-1] == "U-Net (an older service, without texture)"
 
 
 def test_stop_keeps_what_is_there(finder: Service) -> None:

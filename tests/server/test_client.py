@@ -95,6 +95,33 @@ def test_without_a_service_it_says_how_to_start_one(tmp_path: Path) -> None:
         nobody.jobs()
 
 
+class Older(Client):
+    """A client of a service from before there was a choice of texture."""
+
+    sent: ClassVar[list[tuple[bytes, str]]] = []
+
+    def _json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        body = b"".join(more["form"])
+        self.sent.append((body, more["headers"]["Idempotency-Key"]))
+        for name in ("texture", "colour"):
+            if f'name="{name}"'.encode() in body:
+                raise Refused(422, "parameter_invalid", f"{name}: Unknown field.")
+        return {"id": "abc", "parameters": {"seed": 3}}
+
+
+def test_an_older_service_fills_as_it_did() -> None:
+    Older.sent.clear()
+    with Older("http://127.0.0.1:9", "t") as older:
+        assert older.submit(b"pixels", texture=0.5, seed=3)["id"] == "abc"
+        (refused, key), (taken, same_key) = older.sent
+        assert b"texture" in refused
+        assert b"texture" not in taken
+        assert b'name="seed"' in taken
+        assert key == same_key
+        with pytest.raises(Refused, match="colour"):
+            older.submit(b"pixels", colour="red")
+
+
 # --- Strangers -----------------------------------------------------------------------------------
 
 
@@ -176,6 +203,12 @@ def test_the_whole_way_from_file_to_file(
     client.delete(job["id"])
     with pytest.raises(Refused, match="no job of this id"):
         client.job(job["id"])
+
+
+def test_what_the_service_does_not_know_is_named(client: Client, image_file: bytes) -> None:
+    """In these words: the client goes by them."""
+    with pytest.raises(Refused, match="colour: Unknown field"):
+        client.submit(image_file, colour="red", **TINY)
 
 
 def test_a_proxy_variable_is_ignored(real: Any, monkeypatch: pytest.MonkeyPatch) -> None:

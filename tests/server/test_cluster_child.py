@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import pickle
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +16,9 @@ from dip.batch_process import Child
 from dip.config import Settings
 from dip.machine_memory import MachineMemory
 from server import cluster_task
-from server.cluster_task import Outbox
+from server.cluster_task import Order, Outbox
 from server.errand import _fellows
+from server.jobs import Attempt
 from server.parameters import JobParameters
 
 
@@ -63,6 +66,18 @@ def hear(child: Child) -> Iterator[dict[str, Any]]:
             child.ask({"go": True})
             continue
         yield frame.says
+
+
+def test_what_was_asked_for_goes_along(tmp_path: Path) -> None:
+    settings = Settings(texture=0.25, iterations=3, seed=7, threads=2, max_memory_mb=500)
+    attempt = Attempt(id="job", attempt=1, parameters=JobParameters(settings=settings))
+    order = Order(
+        job=attempt, stop_at=None, image=b"", mask=None, max_pixels=9, fellows={}, versions={}
+    )
+    sent = pickle.loads(pickle.dumps(order))
+    asked = json.loads(json.dumps(cluster_task._wish(sent, tmp_path, threads=1)))
+    there = JobParameters.from_json(asked["parameters"]).settings
+    assert there == settings
 
 
 @pytest.mark.slow

@@ -61,13 +61,15 @@ def test_dip_works_where_the_service_is_not_installed(monkeypatch: pytest.Monkey
 
 
 def test_a_photo_is_submitted_watched_and_fetched(
-    dip: Callable[..., int], files: list[Path], tmp_path: Path,
+    dip: Callable[..., int], real: Any, files: list[Path], tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     photo, mask = files
     options = ("--preset", "fast", "--iterations", 2, "--network", "both", "--seed", 3)
-    assert dip("submit", photo, "--mask", mask, *options) == 0
+    assert dip("submit", photo, "--mask", mask, *options, "--texture", 0.25) == 0
     job_id = capsys.readouterr().out.strip()
+    with real.client() as client:
+        assert client.job(job_id)["parameters"]["texture"] == 0.25
     assert dip("watch", job_id[:10]) == 0
     assert "segnet: 2 iterations in" in capsys.readouterr().err
     assert dip("jobs", "--all") == 0
@@ -82,6 +84,18 @@ def test_a_photo_is_submitted_watched_and_fetched(
     assert dip("fetch", job_id, "-o", tmp_path / "no" / "folder.png") == 5
     assert dip("cancel", job_id) == 0
     assert "ended already" in capsys.readouterr().err
+
+
+def test_a_service_that_knows_no_texture_is_named_as_older(
+    dip: Callable[..., int], files: list[Path], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    taken = {"id": "abc", "parameters": {"seed": 0}}
+    monkeypatch.setattr(Client, "submit", lambda *files, **parameters: taken)
+    assert dip("submit", files[0]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == "abc\n"
+    assert "knows no --texture" in captured.err
 
 
 def test_a_job_that_fails_stops_the_command_as_dip_restore_would(
@@ -133,6 +147,7 @@ def test_a_running_job_is_cancelled(
         (("watch", "zz"), 9, "No job begins with zz"),
         (("fetch", "zz"), 9, "No job begins"),
         (("submit", "photo.png", "--seed", -1), 9, "seed: Must be"),
+        (("submit", "photo.png", "--texture", 2), 9, "texture: Must be"),
     ],
 )
 def test_what_goes_wrong_is_said_in_words(

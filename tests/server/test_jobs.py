@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,6 +55,7 @@ raw_images = st.none() | st.builds(
         settings=st.builds(
             Settings,
             iterations=st.none() | st.integers(1, 10**6),
+            texture=st.floats(0, 1),
             seed=st.integers(0, 2**63 - 1),
             threads=st.none() | st.integers(1, 1024),
         ),
@@ -64,6 +67,12 @@ raw_images = st.none() | st.builds(
 )
 def test_parameters_survive_the_store(parameters: JobParameters) -> None:
     assert JobParameters.from_json(parameters.as_json()) == parameters
+
+
+def test_a_job_from_before_there_was_a_choice_of_texture_gets_the_usual_one() -> None:
+    values = json.loads(JobParameters(settings=Settings(texture=0.5)).as_json())
+    del values["settings"]["texture"]
+    assert JobParameters.from_json(json.dumps(values)) == JobParameters(settings=Settings())
 
 
 def test_both_networks_are_two_fits() -> None:
@@ -79,6 +88,7 @@ def test_both_networks_are_two_fits() -> None:
         ({"mask_samples": "uint8"}, "image that is a file"),
         ({"result": "fill", "format": "jpeg"}, "JPEG cannot hold a fill"),
         ({"seed": -1}, "seed is -1"),
+        ({"texture": 1.5}, "texture is 1.5"),
         ({"preset": "perfect"}, "preset is 'perfect'"),
     ],
 )

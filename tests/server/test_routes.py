@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from dip.cluster_options import ClusterSettings
+from dip.config import Settings
 from server.errors import MEANINGS
 from server.jobs import Job
 from server.service import Service
@@ -109,6 +110,42 @@ def test_what_makes_no_sense_is_refused_by_name(
     assert service.store.ids_with_pixels() == set()
     assert list(service.settings.incoming_dir.iterdir()) == []
     assert list(service.blobs.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("texture", [0, 0.3, 1])
+def test_a_job_shows_how_much_texture_it_is_given(
+    http: FlaskClient, service: Service, image_file: bytes, texture: float
+) -> None:
+    job = submit(http, form(image_file, texture=texture)).get_json()
+    assert job["parameters"]["texture"] == texture
+    assert service.store.get(job["id"]).parameters.settings.texture == texture
+
+
+@pytest.mark.parametrize(
+    ("texture", "said"),
+    [
+        ("1.01", "texture: Must be greater than or equal to 0 and less than or equal to 1."),
+        ("-0.1", "texture: Must be greater than or equal to 0 and less than or equal to 1."),
+        ("nan", "texture: Special numeric values (nan or infinity) are not permitted."),
+        ("rough", "texture: Not a valid number."),
+    ],
+)
+def test_a_texture_that_makes_no_sense_is_refused_in_words(
+    http: FlaskClient, image_file: bytes, texture: str, said: str
+) -> None:
+    response = submit(http, form(image_file, texture=texture))
+    assert code_of(response) == "parameter_invalid"
+    assert response.get_json()["error"]["message"] == said
+
+
+def test_texture_is_the_engine_s_own_unless_told(http: FlaskClient, job: dict[str, Any]) -> None:
+    assert job["parameters"]["texture"] == Settings().texture
+    described = http.get("/openapi.json").get_json()["components"]["schemas"]
+    for name in ("RestoreIn", "SubmitIn"):
+        texture = described[name]["properties"]["texture"]
+        assert (texture["minimum"], texture["maximum"]) == (0, 1)
+        assert texture["default"] == Settings().texture
+    assert "texture" in described["ParametersOut"]["required"]
 
 
 def test_a_form_without_an_image_is_refused(http: FlaskClient) -> None:
