@@ -59,6 +59,11 @@ def measured_on(figures: dict[str, Any]) -> str:
     )
 
 
+def _of_seeds(figures: dict[str, Any]) -> str:
+    seeds = [str(seed) for seed in figures["seeds"]]
+    return f"medians of seeds {', '.join(seeds)}" if len(seeds) > 1 else f"seed {seeds[0]}"
+
+
 # --- README -------------------------------------------------------------------------------------
 
 
@@ -66,11 +71,10 @@ def readme_table(figures: dict[str, Any]) -> str:
     """What stands between the two marks in the README."""
     name = "research" if "research" in figures["sets"] else "own"
     whose = {"research": "Research images", "own": "The cases of `make_cases.py`"}[name]
-    seeds = ", ".join(map(str, figures["seeds"]))
     said = (
         f"The default preset on {measured_on(figures)}. {whose}, measured with `dip bench`: PSNR "
         "over the restored pixels alone, in dB, and the seconds of the whole process, start-up "
-        f"included; medians of seeds {seeds}. The texture that large holes get looks better than a "
+        f"included; {_of_seeds(figures)}. The texture that large holes get looks better than a "
         "smooth fill and costs PSNR: where that shows, the figure of the smooth one follows."
     )
     lines = [
@@ -129,11 +133,11 @@ def report(figures: dict[str, Any], pictures: Path) -> str:
         The folder of the sheet and the plots, as the report names it.
     """
     parts = ["# Report", "", HOW]
-    seeds = ", ".join(map(str, figures["seeds"]))
     parts += [
-        f"Measured on {measured_on(figures)}, {figures['made_at'][:10]}. Medians of seeds {seeds} "
-        "for `balanced`, with what lies between the highest and the lowest; the other presets "
-        "with the first seed. Seconds are those of the whole process, start-up included.",
+        f"Measured on {measured_on(figures)}, {figures['made_at'][:10]}; for `balanced` "
+        f"{_of_seeds(figures)}, with what lies between the highest and the lowest where there are "
+        "several; the other presets with the first seed. Seconds are those of the whole process, "
+        "start-up included.",
         "",
     ]
     if figures["options"]:
