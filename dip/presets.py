@@ -81,9 +81,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(
                 name="best",
                 description="the highest quality, in about five times the time",
-                iterations=_each(thin=150, hole=100, scattered=800),
+                iterations=_each(thin=150, hole=80, scattered=800),
                 runs=_each(thin=6, hole=20, scattered=1),
-                most_pixels=_each(thin=2_000_000, hole=160_000, scattered=2_000_000),
+                most_pixels=_each(thin=2_000_000, hole=120_000, scattered=2_000_000),
             ),
             Preset(
                 name="paper",
