@@ -11,6 +11,7 @@ TPAMI 29(3), 2007, DOI 10.1109/TPAMI.2007.60.
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -18,6 +19,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from torch.nn import functional as F
+
+from dip.patches import SAMPLE, patches_at, principal_axes
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
@@ -67,7 +70,6 @@ class PatchField:
         self.sources = np.flatnonzero(self._is_source)
         self.targets = np.flatnonzero(self._is_target)
         self._match = np.full(height * width, -1, dtype=np.int64)
-        self._filters: torch.Tensor | None = None
 
     def matches(self, rows: Index, columns: Index) -> tuple[Index, Index]:
         """Row and column of what was matched to the patches at these places; −1 is none."""
@@ -93,18 +95,17 @@ class PatchField:
         """One round: what neighbours found, then random places, ever nearer to what is best."""
         height, width = self.shape
         size = height * width
-        if self._filters is None:
-            self._learn()
+        known = self._known_features
         wanted = self._features(self.image)[self.targets]
         best = self._match[self.targets]
-        cost = self._distance(best, wanted)
+        cost = _distance(known[best], wanted)
 
         def offer(place: Index, usable: Plane) -> None:
             nonlocal best, cost
             usable &= (place >= 0) & (place < size)
             usable &= self._is_source[np.where(usable, place, 0)] & (place != best)
             which = np.flatnonzero(usable)
-            offered = self._distance(place[which], wanted[which])
+            offered = _distance(known[place[which]], wanted[which])
             better = offered < cost[which]
             best[which[better]] = place[which[better]]
             cost[which[better]] = offered[better]
@@ -138,12 +139,10 @@ class PatchField:
         match = self._match[self.targets]
         weight = np.ones(len(match), dtype=np.float32)
         if compare:
-            if self._filters is None:
-                self._learn()
-            cost = self._distance(match, self._features(self.image)[self.targets])
-            inside = ndimage.distance_transform_edt(self._unknown).ravel()[self.targets]
+            known = self._known_features
+            cost = _distance(known[match], self._features(self.image)[self.targets])
             usual = max(float(np.quantile(cost, 0.75)), 1e-8)
-            weight = np.exp(-cost / (2 * usual)) * _CONFIDENCE_LOSS**-inside + 1e-8
+            weight = np.exp(-cost / (2 * usual)) * self._confidence + 1e-8
             weight = weight.astype(np.float32)
         source = self._guide.reshape(-1, channels)
         total = np.zeros((height * width, channels), dtype=np.float32)
@@ -155,32 +154,41 @@ class PatchField:
         hole = self._unknown.ravel()
         self.image.reshape(-1, channels)[hole] = total[hole] / weights[hole]
 
-    def _learn(self) -> None:
-        """Find the principal components of the known patches, and what they are everywhere."""
-        channels = self._guide.shape[2]
-        count = min(4000, len(self.sources))
+    @cached_property
+    def _filters(self) -> torch.Tensor:
+        """The principal components of the known patches, (components, C, side, side)."""
+        count = min(SAMPLE, len(self.sources))
         sample = self._generator.choice(self.sources, count, replace=False)
-        around = np.arange(-_REACH, _REACH + 1)
-        step = (around[:, None] * self.shape[1] + around).ravel()
-        patches = torch.from_numpy(
-            self._guide.reshape(-1, channels)[sample[:, None] + step].reshape(count, -1)
-        )
-        axes = torch.linalg.svd(patches - patches.mean(0), full_matrices=False).Vh[:_COMPONENTS]
-        self._filters = axes.reshape(-1, PATCH_PX, PATCH_PX, channels).permute(0, 3, 1, 2)
-        self._known_features = self._features(self._guide)
+        patches = patches_at(self._guide, *np.divmod(sample, self.shape[1]), PATCH_PX)
+        axes = principal_axes(patches, _COMPONENTS)
+        return axes.reshape(len(axes), PATCH_PX, PATCH_PX, -1).permute(0, 3, 1, 2)
+
+    @cached_property
+    def _weighed_guide(self) -> Array:
+        blurred = ndimage.gaussian_filter(self._guide, (_GUIDE_BLUR_PX, _GUIDE_BLUR_PX, 0))
+        weighed: Array = blurred * np.float32(PATCH_PX * np.sqrt(_GUIDE_WEIGHT))
+        return weighed
+
+    @cached_property
+    def _known_features(self) -> Array:
+        return self._features(self._guide)
+
+    @cached_property
+    def _confidence(self) -> NDArray[np.float64]:
+        """(T,): how much a patch counts by its place alone."""
+        inside = ndimage.distance_transform_edt(self._unknown).ravel()[self.targets]
+        return np.asarray(_CONFIDENCE_LOSS**-inside)
 
     def _features(self, image: Array) -> Array:
         """(H · W, components and channels): of each patch, and of the guide there."""
-        assert self._filters is not None
-        blur = (_GUIDE_BLUR_PX, _GUIDE_BLUR_PX, 0)
-        guide = ndimage.gaussian_filter(self._guide, blur) * np.float32(
-            PATCH_PX * np.sqrt(_GUIDE_WEIGHT)
-        )
         planes = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
         components = F.conv2d(planes, self._filters, padding=_REACH)[0].permute(1, 2, 0).numpy()
-        return np.concatenate((components, guide), axis=2).reshape(len(self._match), -1)
+        every = np.concatenate((components, self._weighed_guide), axis=2)
+        return every.reshape(len(self._match), -1)
 
-    def _distance(self, places: Index, wanted: Array) -> Array:
-        step = self._known_features[places] - wanted
-        squared: Array = np.einsum("ij,ij->i", step, step)
-        return squared
+
+def _distance(features: Array, others: Array) -> Array:
+    """Squared, of each to the one in the same place."""
+    step = features - others
+    squared: Array = np.einsum("ij,ij->i", step, step)
+    return squared

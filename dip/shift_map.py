@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
+from dip.patches import SAMPLE, patches_at, principal_axes
+
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
 Offsets = NDArray[np.int64]
@@ -101,15 +103,12 @@ def _features(
     image: Array, rows: Offsets, columns: Offsets, generator: np.random.Generator
 ) -> torch.Tensor:
     """Principal components of the patches around pixels: (patches, components)."""
-    reach = np.arange(_PATCH_PX) - _PATCH_PX // 2
 
     def patches(index: NDArray[np.int64]) -> torch.Tensor:
-        down, right = rows[index, None, None] + reach[:, None], columns[index, None, None] + reach
-        return torch.from_numpy(image[down, right].reshape(len(index), -1))
+        return patches_at(image, rows[index], columns[index], _PATCH_PX)
 
-    sample = patches(generator.choice(len(rows), min(4000, len(rows)), replace=False))
-    mean = sample.mean(0)
-    axes = torch.linalg.svd(sample - mean, full_matrices=False).Vh[:_COMPONENTS].T
+    sample = patches(generator.choice(len(rows), min(SAMPLE, len(rows)), replace=False))
+    mean, axes = sample.mean(0), principal_axes(sample, _COMPONENTS).T
     every = np.array_split(np.arange(len(rows)), math.ceil(len(rows) / 20_000))
     return torch.cat([(patches(index) - mean) @ axes for index in every])
 

@@ -97,7 +97,7 @@ def _copy(
     if counted is None:
         counted = len(sizes) - 1
     image, hole = sizes[counted]
-    near = ndimage.distance_transform_edt(hole == 0) < _NEAR * thickness / 2**counted + 8
+    near = ndimage.distance_transform_edt(~hole) < _NEAR * thickness / 2**counted + 8
     offsets = dominant_offsets(image, ~hole, near, most=_MOST_OFFSETS, generator=generator)
     field = PatchField(image, hole, generator)
     if not len(offsets) or not len(field.sources):
@@ -121,16 +121,10 @@ def _shifted(
 def _refine(
     field: PatchField, larger: list[tuple[Array, Plane]], generator: np.random.Generator
 ) -> Array:
-    """Search and vote at the size of a field, then at each larger one."""
+    """Search and vote at the size of a field, then at each larger one, the largest last."""
     field.vote()
-    while True:
-        if field.image[:, :, 0].size <= _MOST_SEARCHED_PX:
-            for _ in range(_ROUNDS):
-                field.search()
-                field.vote()
-        if not larger:
-            return field.image
-        guide, unknown = larger.pop()
+    _improve(field)
+    for guide, unknown in reversed(larger):
         smaller, field = field, PatchField(guide, unknown, generator)
         rows, columns = np.divmod(field.targets, field.shape[1])
         inner = [
@@ -143,4 +137,16 @@ def _refine(
             2 * (column - inner[1]) + columns,
         )
         field.image[unknown] = enlarge(smaller.image, *field.shape, 2)[unknown]
-        field.vote(compare=field.image[:, :, 0].size <= _MOST_SEARCHED_PX)
+        field.vote(compare=_is_searched(field))
+        _improve(field)
+    return field.image
+
+
+def _improve(field: PatchField) -> None:
+    for _ in range(_ROUNDS if _is_searched(field) else 0):
+        field.search()
+        field.vote()
+
+
+def _is_searched(field: PatchField) -> bool:
+    return field.shape[0] * field.shape[1] <= _MOST_SEARCHED_PX
