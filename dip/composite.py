@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dip.region import TILE_OVERLAP_PX, Box, Region
+from dip.samples import to_samples
 
 Array = NDArray[Any]
 
@@ -39,13 +40,6 @@ def composite(target: Array, fill: Array, coverage: NDArray[np.float32]) -> Arra
     old = np.where(weight < 1, old, 0)
     result[inside] = to_samples(weight * new + (1 - weight) * old, target.dtype)
     return result
-
-
-def to_samples(values: Array, dtype: np.dtype[Any]) -> Array:
-    """Round and clip floats to a sample type; floating types are only cast."""
-    if not np.issubdtype(dtype, np.integer):
-        return values.astype(dtype)
-    return np.clip(np.rint(values), 0, np.iinfo(dtype).max).astype(dtype)
 
 
 class Canvas:

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from dip.config import Damage
 from dip.errors import MaskEmpty, MaskError, MaskSizeMismatch, TooFewKnownPixels
+from dip.samples import to_floats
 
 UNKNOWN_ABOVE = 16 / 255
 """Coverage above which a pixel is unknown; a JPEG's ringing around a mask stays below it."""
@@ -51,7 +52,7 @@ class Fractions:
         self._inverted = inverted
 
     def __getitem__(self, index: Any) -> NDArray[np.float32]:
-        fractions = _fractions(self._samples[index])
+        fractions = to_floats(self._samples[index])
         if self._inverted:
             fractions = 1 - fractions
         return fractions * (fractions > UNKNOWN_ABOVE)
@@ -170,12 +171,6 @@ def kind_of_damage(unknown: NDArray[np.bool_]) -> Damage:
         return "hole"
     mostly_missing = unknown.mean() > 0.35  # writing covers up to a quarter of its lines
     return "scattered" if width < 12 and mostly_missing else "thin"
-
-
-def _fractions(samples: Array) -> NDArray[np.float32]:
-    """Samples in units of full scale; floats are so already."""
-    full = np.iinfo(samples.dtype).max if np.issubdtype(samples.dtype, np.integer) else 1
-    return samples.astype(np.float32) / np.float32(full)
 
 
 def _check_counts(unknown: NDArray[np.bool_]) -> None:

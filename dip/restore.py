@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from dip import device, memory
-from dip.composite import Canvas, composite, to_samples
+from dip.composite import Canvas, composite
 from dip.config import Damage, FitConfig, Settings
 from dip.correction import Correction
 from dip.ensemble import Ensemble, Rescaled
@@ -34,6 +34,7 @@ from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha
 from dip.presets import most_pixels, recipe
 from dip.region import Box, Region, plan_regions
 from dip.resample import enlarge, reduce
+from dip.samples import full_scale, to_floats, to_samples
 from dip.texture import TEXTURE_MB, add_texture
 
 Array = NDArray[Any]
@@ -162,8 +163,8 @@ class Restoration:
         )
         self.memory_mb = max(self._peak_mb(region) for region in self.regions)
         self._canvas = Canvas(self._image)
-        self._reconstruction = self._normal(self._image) if keep_reconstruction else None
-        self._smooth = self._normal(self._image) if keep_reconstruction else None
+        self._reconstruction = to_floats(self._image) if keep_reconstruction else None
+        self._smooth = to_floats(self._image) if keep_reconstruction else None
         self._fit: Fit | Ensemble | None = None
         self._region = self.regions[0]
 
@@ -198,7 +199,8 @@ class Restoration:
     def finish(self) -> Array:
         """The same as `result`, in the array that was given: there is no second one in memory.
 
-        It ends the restoration: afterwards nothing can be asked for but `reconstruction`.
+        It ends the restoration: afterwards nothing can be asked for but `reconstruction` and
+        `smooth`.
 
         Raises
         ------
@@ -220,11 +222,11 @@ class Restoration:
             image[index] = composite(image[index], fill.pixels, fill.coverage)
             if self._make_opaque:
                 alpha = image[index][:, :, -1]
-                alpha[fill.coverage > 0] = _full_scale(alpha.dtype)
+                alpha[fill.coverage > 0] = full_scale(alpha.dtype)
 
     def _fills(self) -> Iterator[Fill]:
         if self._fit is not None:
-            scale = _full_scale(self._image.dtype)
+            scale = full_scale(self._image.dtype)
             smooth = self._smooth_fill(self._region, self._fit)
             fill = self._textured(smooth, self._region) * scale
             self._canvas.lay(self._region, fill, provisional=True)
@@ -256,12 +258,6 @@ class Restoration:
             raise ValueError("keep_reconstruction was not asked for")
         return self._reconstruction
 
-    @property
-    def _image(self) -> Array:
-        if self._given is None:
-            raise ValueError("finish() has ended this restoration")
-        return self._given
-
     def smooth(self) -> NDArray[np.float32]:
         """The image as it would be without texture: what `Settings.texture` of 0 gives.
 
@@ -273,6 +269,12 @@ class Restoration:
         if self._smooth is None:
             raise ValueError("keep_reconstruction was not asked for")
         return self._smooth
+
+    @property
+    def _image(self) -> Array:
+        if self._given is None:
+            raise ValueError("finish() has ended this restoration")
+        return self._given
 
     def _plan(self, unknown: NDArray[np.bool_]) -> tuple[tuple[Region, ...], tuple[str, ...]]:
         """Divide the image into regions that fit into memory, and say what had to give."""
@@ -353,10 +355,6 @@ class Restoration:
                     "Add them to the mask, or repair them first.",
                 )
 
-    def _normal(self, samples: Array) -> NDArray[np.float32]:
-        """Samples in units of full scale."""
-        return samples.astype(np.float32) / np.float32(_full_scale(samples.dtype))
-
     def _range(self, region: Region) -> tuple[float, float]:
         """What [0, 1] of the network means: [0, 1], or all known samples where they exceed it."""
         if np.issubdtype(self._image.dtype, np.integer):
@@ -393,7 +391,7 @@ class Restoration:
     def _start(self, region: Region, config: FitConfig, seed: int) -> Fit | Ensemble:
         known = self._known(region)
         low, high = self._range(region)
-        target = (self._normal(self._image[region.box.slices]) - low) / np.float32(high - low)
+        target = (to_floats(self._image[region.box.slices]) - low) / np.float32(high - low)
         target = np.where(known[:, :, None], target, np.float32(0))
         fine, coarse = region.reduction, math.ceil(1.5 * region.reduction)
         small = {fine: reduce(target, known, fine)}
@@ -427,7 +425,7 @@ class Restoration:
         return output * np.float32(high - low) + np.float32(low)
 
     def _samples(self, output: NDArray[np.float32], region: Region) -> Array:
-        scaled = output * np.float32(_full_scale(self._image.dtype))
+        scaled = output * np.float32(full_scale(self._image.dtype))
         return to_samples(scaled, self._image.dtype)
 
     def _smooth_fill(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
@@ -436,7 +434,7 @@ class Restoration:
         finish = self._recipe(region.damage).finish
         if finish == "none":
             return output
-        target, known = self._normal(self._image[region.box.slices]), self._known(region)
+        target, known = to_floats(self._image[region.box.slices]), self._known(region)
         if finish == "membrane":
             output = harmonise(output, target, known)
             return output + krige(target - output, known, range_px=_HOLE_RANGE_PX)
@@ -446,7 +444,7 @@ class Restoration:
         """A smooth fill with the detail of its surroundings, where it is a hole's."""
         if self._recipe(region.damage).finish != "membrane":
             return smooth
-        target = self._normal(self._image[region.box.slices])
+        target = to_floats(self._image[region.box.slices])
         strength, seed = self.settings.texture, self.settings.seed
         return add_texture(smooth, target, self._known(region), strength=strength, seed=seed)
 
@@ -460,7 +458,7 @@ class Restoration:
             unknown = ~self._known(region)
             self._smooth[region.box.slices][unknown] = fill[unknown]
         self._fit = None
-        self._canvas.lay(region, self._textured(fill, region) * _full_scale(self._image.dtype))
+        self._canvas.lay(region, self._textured(fill, region) * full_scale(self._image.dtype))
 
 
 def restore(image: Array, mask: Array | None, settings: Settings | None = None) -> Array:
@@ -477,10 +475,6 @@ def restore(image: Array, mask: Array | None, settings: Settings | None = None) 
     for _ in restoration:
         pass
     return restoration.result()
-
-
-def _full_scale(dtype: np.dtype[Any]) -> int:
-    return int(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1
 
 
 def _checked(image: Array) -> Array:

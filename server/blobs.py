@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from dip.disk import flush
 from server.errors import ServiceError
 
 Buffer = bytes | bytearray | memoryview
@@ -54,10 +55,10 @@ class Blobs:
         with disk_full_is_an_error():
             folder.mkdir(mode=0o700)
             for name, path in files.items():
-                _flush(path)
+                flush(path)
                 os.replace(path, folder / name)
-            _flush(folder)
-            _flush(self.folder)
+            flush(folder)
+            flush(self.folder)
 
     def write(self, job_id: str, name: str, data: Buffer, *, durable: bool = True) -> None:
         """Write one file of a job, at once or not at all."""
@@ -72,7 +73,7 @@ class Blobs:
                         os.fsync(file.fileno())
                 os.replace(beside, path)
                 if durable:
-                    _flush(path.parent)
+                    flush(path.parent)
             finally:
                 beside.unlink(missing_ok=True)
 
@@ -100,14 +101,3 @@ class Blobs:
             for path in folder.iterdir():
                 if path.name not in keep:
                     path.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    """See a file, or the entries of a folder, on disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows flushes no folders
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,6 +12,7 @@ from dip import image_io
 from dip.errors import InputError
 from dip.image_io import Limits, Photo
 from dip.region import Box
+from dip.samples import full_scale
 from server.blobs import Blobs, Buffer
 from server.errors import ServiceError
 from server.parameters import JobParameters, RawImage
@@ -121,7 +122,7 @@ def layer(fills: list[Fill], box: Box, source: Source) -> Array:
         that was restored too, alpha is the product of both.
     """
     pixels = _layer_like(source.photo.pixels, box.height, box.width)
-    full = _full_scale(pixels.dtype)
+    full = full_scale(pixels.dtype)
     for fill in fills:
         inside = fill.coverage > 0
         region = pixels[fill.box.within(box)]
@@ -157,10 +158,6 @@ def _layer_like(pixels: Array, height: int, width: int) -> Array:
     """An empty layer with alpha: gray for gray, colour for colour."""
     gray = pixels.ndim == 2 or pixels.shape[2] <= 2
     return np.zeros((height, width, 2 if gray else 4), dtype=pixels.dtype)
-
-
-def _full_scale(dtype: np.dtype[Any]) -> int:
-    return int(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1
 
 
 def _place(box: Box) -> dict[str, int]:

@@ -9,6 +9,7 @@ import numpy as np
 from dip.errors import MaskError
 from dip.image_io.photo import DEFAULT_LIMITS, Array, Limits, has_alpha
 from dip.image_io.reading import decode_photo, read_photo
+from dip.samples import full_scale, to_floats
 
 _ROWS = 256  # looked through at a time, so that 100 megapixels need no copies of themselves
 
@@ -39,7 +40,7 @@ def decode_mask(data: bytes, name: str = "mask", limits: Limits = DEFAULT_LIMITS
 def _gray(pixels: Array, name: str) -> Array:
     if pixels.ndim == 2:
         return pixels
-    full = np.iinfo(pixels.dtype).max if np.issubdtype(pixels.dtype, np.integer) else 1
+    full = full_scale(pixels.dtype)
     if pixels.shape[2] >= 3 and _has_colours(pixels, full):
         raise MaskError(
             f"{name}: The mask has colours.",
@@ -52,8 +53,7 @@ def _gray(pixels: Array, name: str) -> Array:
     opaque = np.empty(middle.shape, np.float32)
     for top in range(0, len(pixels), _ROWS):
         rows = slice(top, top + _ROWS)
-        opaque[rows] = middle[rows].astype(np.float32) / np.float32(full)
-        opaque[rows] *= alpha[rows].astype(np.float32) / np.float32(full)
+        opaque[rows] = to_floats(middle[rows]) * to_floats(alpha[rows])
     return opaque
 
 

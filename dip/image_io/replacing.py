@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from dip.disk import flush
 from dip.errors import OutputError
 from dip.image_io.vips import FAILURES, said_by
 
@@ -28,9 +28,9 @@ def replacing(path: Path, *, keep: bool = True) -> Iterator[Path]:
         if keep:
             if path.exists():
                 beside.chmod(path.stat().st_mode & 0o777)
-            _flush(beside)
+            flush(beside)
             beside.replace(path)
-            _flush(path.parent)
+            flush(path.parent)
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written: {error.strerror}.", "Name another file or folder."
@@ -43,14 +43,3 @@ def replacing(path: Path, *, keep: bool = True) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    """See a file, or the entries of a folder, on disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows flushes no folders
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

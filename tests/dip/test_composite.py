@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dip.composite import Canvas, composite, to_samples
+from dip.composite import Canvas, composite
 from dip.region import Box, Region
+from dip.samples import to_samples
 
 COVERAGE = hnp.arrays(np.float32, (6, 7), elements=st.sampled_from([0, 0.25, 0.5, 1]))
 
