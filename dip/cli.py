@@ -27,13 +27,14 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from dip import __version__, batch, bench, demo, doctor, figure
+from dip import __version__, bench, demo, doctor, figure
 from dip.arguments import (
     add_fit_arguments,
     add_network_argument,
     add_preset_arguments,
     settings_from,
 )
+from dip.batch import command as batch
 from dip.config import NETWORKS
 from dip.device import environment_for_cpu
 from dip.errors import DipError, OutputError

@@ -21,10 +21,10 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from dip.batch_desk import Desk
-from dip.batch_listing import Item, shown
-from dip.batch_manifest import digest_of_file, stamp_of
-from dip.batch_process import Outcome, Task
+from dip.batch.desk import Desk
+from dip.batch.listing import Item, shown
+from dip.batch.manifest import digest_of_file, stamp_of
+from dip.batch.process import Outcome, Task
 from dip.cluster_link import PATIENCE_S, ClusterLink, first_line
 from dip.cluster_options import ClusterSettings
 from dip.errors import InputError

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dip.batch_desk import versions
+from dip.batch.desk import versions
 from dip.cluster_options import ClusterSettings
 from dip.errors import ClusterError
 

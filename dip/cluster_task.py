@@ -15,10 +15,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from dip.batch_desk import versions
-from dip.batch_local import find_gpus
-from dip.batch_manifest import digest
-from dip.batch_process import FitProcess, Outcome, Spares, Steps, Task
+from dip.batch.desk import versions
+from dip.batch.local import find_gpus
+from dip.batch.manifest import digest
+from dip.batch.process import FitProcess, Outcome, Spares, Steps, Task
 from dip.errors import ProcessDied
 from dip.machine_memory import MachineMemory
 

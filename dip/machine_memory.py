@@ -1,6 +1,6 @@
 """Memory that fits of one machine share which do not know of each other: workers of a cluster.
 
-`dip.batch_local.MemoryShare` does so within one process. Here each fit that was let go is a locked
+`dip.batch.local.MemoryShare` does so within one process. Here each fit that was let go is a locked
 file in a folder of this machine: the system unlocks it when whoever took it ends, however it ends.
 Whoever is first in the row holds the door until there is room, so that nobody is overtaken for
 ever. What one user's processes see of each other is what has the same folder for temporary files;
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from dip.batch_local import FREE_PART
+from dip.batch.local import FREE_PART
 from dip.device import free_ram_mb
 from dip.locks import LockFile
 

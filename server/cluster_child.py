@@ -21,8 +21,8 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from dip.batch_child import device_of
-from dip.batch_frames import receive, send
+from dip.batch.child import device_of
+from dip.batch.frames import receive, send
 from server.blobs import Blobs
 from server.errors import ServiceError
 from server.jobs import Attempt

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dip.batch_desk import versions
-from dip.batch_process import STALL_S, Child, Spares
+from dip.batch.desk import versions
+from dip.batch.process import STALL_S, Child, Spares
 from dip.cluster_task import IDLE_S, TOPIC, fit_limit_mb, is_unwanted, memory
 from dip.device import cores
 from dip.errors import ProcessDied

@@ -91,7 +91,7 @@ def test_a_worker_that_its_nanny_starts_again_goes_on(grid: Grid, archive: Archi
     inner = [
         each
         for each in psutil.Process(nanny.pid).children(recursive=True)
-        if "dip.batch_child" in each.cmdline()
+        if "dip.batch.child" in each.cmdline()
     ]
     worker = inner[0].parent()
     assert worker.pid != nanny.pid
@@ -170,7 +170,7 @@ def test_a_blind_worker_that_comes_later_is_sent_bytes(grid: Grid, archive: Arch
 
 TIMED = """
 import sys
-if "dip.batch_child" in sys.orig_argv:
+if "dip.batch.child" in sys.orig_argv:
     import time
     from dip.restore import Restoration
     steps = Restoration.__iter__
@@ -284,7 +284,7 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive
     archive.fill(5)
     crashing = archive.environment_with(
         "import sys\n"
-        "if 'dip.batch_child' in sys.orig_argv:\n"
+        "if 'dip.batch.child' in sys.orig_argv:\n"
         "    import os, signal\n"
         "    from dip import image_io\n"
         "    decode = image_io.decode_photo\n"
@@ -329,7 +329,7 @@ def test_what_a_silent_worker_has_is_done_by_others(
 
 LONG_FITS = """
 import sys
-if "dip.batch_child" in sys.orig_argv:
+if "dip.batch.child" in sys.orig_argv:
     import pathlib, time
     from dip.restore import Restoration
     steps = Restoration.__iter__

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dip.batch_process import Child
+from dip.batch.process import Child
 from dip.config import Settings
 from dip.machine_memory import MachineMemory
 from server import cluster_task

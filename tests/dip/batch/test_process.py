@@ -14,9 +14,8 @@ import numpy.typing as npt
 import psutil
 import pytest
 
-from dip import batch_process
-from dip.batch_frames import receive, send
-from dip.batch_process import FitProcess, Task
+from dip.batch.frames import receive, send
+from dip.batch.process import FitProcess, Task
 from dip.config import Settings
 from dip.errors import ProcessDied
 from dip.image_io import decode_photo, encode_photo
@@ -122,7 +121,7 @@ def test_a_process_that_stands_still_is_ended(
     process: FitProcess, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process.look([])  # it is there
-    monkeypatch.setattr(batch_process, "STALL_S", 0.5)
+    monkeypatch.setattr("dip.batch.process.STALL_S", 0.5)
     psutil.Process(process.pid).suspend()
     with pytest.raises(ProcessDied, match="no sign of life"):
         process.fit(task, admit=at_once, on_step=unheard)
@@ -140,7 +139,7 @@ def test_it_leaves_when_nothing_is_asked_of_it() -> None:
 
 def test_it_leaves_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
     code = (
-        "import time; from dip.batch_process import FitProcess; p = FitProcess(); p.look([]);"
+        "import time; from dip.batch.process import FitProcess; p = FitProcess(); p.look([]);"
         "print(p.pid, flush=True); time.sleep(60)"
     )
     import subprocess

@@ -187,7 +187,7 @@ def test_transparency_is_a_mask_where_there_is_none(archive: Archive, run: Run) 
 
 CRASHING = (
     "import sys\n"
-    "if 'dip.batch_child' in sys.orig_argv:\n"
+    "if 'dip.batch.child' in sys.orig_argv:\n"
     "    import os, signal\n"
     "    from dip import image_io\n"
     "    decode = image_io.decode_photo\n"
@@ -223,7 +223,7 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(
 
 def children_of(batch: subprocess.Popen[str]) -> list[psutil.Process]:
     return [
-        each for each in psutil.Process(batch.pid).children() if "dip.batch_child" in each.cmdline()
+        each for each in psutil.Process(batch.pid).children() if "dip.batch.child" in each.cmdline()
     ]
 
 

@@ -11,11 +11,11 @@ from urllib.parse import unquote_to_bytes
 import pytest
 from PIL import Image
 
-from dip import batch_report
-from dip.batch_desk import sheet_of
-from dip.batch_listing import LeftOut
-from dip.batch_manifest import Manifest
-from dip.batch_report import write_report
+from dip.batch import report
+from dip.batch.desk import sheet_of
+from dip.batch.listing import LeftOut
+from dip.batch.manifest import Manifest
+from dip.batch.report import write_report
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&.jpg"
 
@@ -146,7 +146,7 @@ def test_the_contact_sheet_shows_the_worst_first(tmp_path: Path, manifest: Manif
 def test_a_large_archive_gets_a_page_of_bounded_size(
     tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch_report, "MOST_ROWS", 5)
+    monkeypatch.setattr(report, "MOST_ROWS", 5)
     for number in range(20):
         manifest.append(record(f"{number}.jpg", float(number)))
         manifest.append(failed(f"f{number}.jpg"))
@@ -170,7 +170,7 @@ def test_nothing_done_is_a_page_as_well(tmp_path: Path) -> None:
 def test_captions_keep_the_end_of_a_long_name() -> None:
     from dip.panels import font
 
-    fitted = batch_report._fitting("x" * 300 + "end.jpg", font(15))
+    fitted = report._fitting("x" * 300 + "end.jpg", font(15))
     assert fitted.startswith("…")
     assert fitted.endswith("end.jpg")
-    assert font(15).getlength(fitted) <= batch_report.CELL_PX[0]
+    assert font(15).getlength(fitted) <= report.CELL_PX[0]

@@ -1,4 +1,4 @@
-"""A process that fits, seen from outside: started, asked, and outlived (`dip.batch_child` inside).
+"""A process that fits, seen from outside: started, asked, and outlived (`dip.batch.child` inside).
 
 One is held for each photo that is worked on at the same time, on this machine and on each worker
 of a cluster alike, and used again for the next photo.
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Generic, TypeVar
 
-from dip.batch_frames import Frame, receive, send
+from dip.batch.frames import Frame, receive, send
 from dip.child import child_environment
 from dip.device import environment_for_cpu
 from dip.errors import ProcessDied
@@ -227,7 +227,7 @@ class FitProcess(Child):
     def __init__(
         self, environment: Mapping[str, str] | None = None, idle_s: float | None = None
     ) -> None:
-        super().__init__("dip.batch_child", environment, idle_s)
+        super().__init__("dip.batch.child", environment, idle_s)
 
     def look(self, files: Sequence[str]) -> list[dict[str, Any]]:
         """What each of these files claims to be: width, height and has_alpha, or an error.

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
-from dip.batch_desk import Desk
-from dip.batch_listing import Item
-from dip.batch_local import Crew
-from dip.batch_manifest import Manifest, digest_of_settings
-from dip.batch_process import Outcome, Task
+from dip.batch.desk import Desk
+from dip.batch.listing import Item
+from dip.batch.local import Crew
+from dip.batch.manifest import Manifest, digest_of_settings
+from dip.batch.process import Outcome, Task
 from dip.errors import InputError
 from dip.progress import in_words
 

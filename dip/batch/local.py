@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dip.batch_desk import Desk
-from dip.batch_listing import Item
-from dip.batch_process import FitProcess, Outcome, Task
+from dip.batch.desk import Desk
+from dip.batch.listing import Item
+from dip.batch.process import FitProcess, Outcome, Task
 from dip.device import cores, free_ram_mb
 from dip.errors import InputError, ProcessDied
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from dip import __version__
-from dip.batch_listing import SHEETS, Item
-from dip.batch_manifest import DONE, FAILED, Manifest, digest, digest_of_settings, stamp_of
-from dip.batch_process import Outcome, Task
-from dip.batch_progress import Board
+from dip.batch.listing import SHEETS, Item
+from dip.batch.manifest import DONE, FAILED, Manifest, digest, digest_of_settings, stamp_of
+from dip.batch.process import Outcome, Task
+from dip.batch.progress import Board
 from dip.errors import InputError, OutputError
 
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.ESTALE)

@@ -1,11 +1,11 @@
-"""The process that decodes, fits and encodes for a batch: `python -m dip.batch_child`.
+"""The process that decodes, fits and encodes for a batch: `python -m dip.batch.child`.
 
 It knows no files and no folders: image files come in as bytes, and go out as bytes. Whatever
 happens to it, a crash of an image library or a want of memory, costs the one photo that it has.
 torch is loaded once, with the first fit. When its standard input closes, whoever started it is
 gone, and so is this process, in the middle of whatever it does.
 
-It is told one thing at a time (see `dip.batch_process` for the other end):
+It is told one thing at a time (see `dip.batch.process` for the other end):
 
 - `look`: what do these files claim to be?
 - `fit`: restore this photo. It answers with the memory that takes, waits to be let go, says how
@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from dip.batch_frames import Frame, receive, send
+from dip.batch.frames import Frame, receive, send
 from dip.config import Settings
 from dip.errors import DipError, MaskError, NotEnoughMemory
 

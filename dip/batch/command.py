@@ -21,7 +21,7 @@ from dip.arguments import (
     add_preset_arguments,
     settings_from,
 )
-from dip.batch_listing import (
+from dip.batch.listing import (
     FORMS,
     MANIFEST,
     LeftOut,
@@ -35,9 +35,9 @@ from dip.progress import in_words, say
 from dip.signals import signals_handled_by
 
 if TYPE_CHECKING:
-    from dip.batch_local import Crew
-    from dip.batch_manifest import Manifest
-    from dip.batch_plan import Plan
+    from dip.batch.local import Crew
+    from dip.batch.manifest import Manifest
+    from dip.batch.plan import Plan
     from dip.cluster import Cluster
 
 EXIT_INCOMPLETE = 11
@@ -106,8 +106,8 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         return _run(args, settings, listing)
 
-    from dip.batch_desk import make_folder
-    from dip.batch_lock import FolderLock
+    from dip.batch.desk import make_folder
+    from dip.batch.lock import FolderLock
 
     make_folder(args.output)
     lock = FolderLock(args.output)
@@ -122,9 +122,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -> int:
-    from dip.batch_local import Crew
-    from dip.batch_manifest import Manifest
-    from dip.batch_plan import make_plan
+    from dip.batch.local import Crew
+    from dip.batch.manifest import Manifest
+    from dip.batch.plan import make_plan
 
     manifest = Manifest(args.output / MANIFEST)
     crew = Crew(args.workers, settings)
@@ -180,9 +180,9 @@ def sweep(output: Path) -> None:
 
 def work(args: argparse.Namespace, crew: Crew, plan: Plan, manifest: Manifest) -> int:
     """Restore, report, and return the exit status."""
-    from dip.batch_desk import Desk
-    from dip.batch_progress import Board
-    from dip.batch_report import write_left_out
+    from dip.batch.desk import Desk
+    from dip.batch.progress import Board
+    from dip.batch.report import write_left_out
 
     write_left_out(args.output, plan.left_out)
     named = cluster_from(args)
@@ -218,7 +218,7 @@ def work(args: argparse.Namespace, crew: Crew, plan: Plan, manifest: Manifest) -
 
 def finish(output: Path, manifest: Manifest, left_out: Sequence[LeftOut]) -> None:
     """Tidy the manifest, write the report, and print where it is."""
-    from dip.batch_report import write_report
+    from dip.batch.report import write_report
 
     manifest.close()
     print(write_report(output, manifest, left_out))
@@ -235,9 +235,9 @@ def connect(settings: ClusterSettings) -> Cluster:
 
 def say_estimate(args: argparse.Namespace, crew: Crew, plan: Plan, manifest: Manifest) -> int:
     """Print every photo that would be restored, and say how long that would take."""
-    from dip.batch_desk import Desk
-    from dip.batch_estimate import estimate
-    from dip.batch_progress import Board
+    from dip.batch.desk import Desk
+    from dip.batch.estimate import estimate
+    from dip.batch.progress import Board
 
     for item in plan.items:
         mask = "what is transparent" if item.mask is None else item.mask

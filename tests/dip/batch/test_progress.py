@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from dip import batch_progress
-from dip.batch_progress import Board
+from dip.batch import progress
+from dip.batch.progress import Board
 
 
 class Terminal(io.StringIO):
@@ -44,7 +44,7 @@ def test_the_whole_and_each_worker_are_described() -> None:
 
 def test_time_left_counts_what_is_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr(batch_progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     board = Board(3, stream=io.StringIO())
     assert board.left_s is None
     board.begin("1", "a.jpg")
@@ -63,12 +63,12 @@ def test_failures_are_said_as_they_come_and_not_without_end() -> None:
         board.finish(f"{number}.jpg", ERROR)
     lines = stream.getvalue().splitlines()
     assert lines[0] == "dip: 0.jpg: It broke."
-    assert len(lines) == batch_progress.MOST_FAILURES_SAID + 1
+    assert len(lines) == progress.MOST_FAILURES_SAID + 1
     assert "report" in lines[-1]
 
 
 def test_on_a_terminal_the_lines_are_rewritten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_progress, "TERMINAL_EVERY_S", 0.02)
+    monkeypatch.setattr(progress, "TERMINAL_EVERY_S", 0.02)
     stream = Terminal()
     with Board(2, stream=stream) as board:
         board.begin("1", "a.jpg")

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dip import batch_local
-from dip.batch_local import Crew, MemoryShare, Stopped, find_gpus
+from dip.batch import local
+from dip.batch.local import Crew, MemoryShare, Stopped, find_gpus
 
 SETTINGS: dict[str, Any] = {
     "network": "unet",
@@ -77,7 +77,7 @@ def test_waiting_for_memory_ends_with_the_batch() -> None:
 def test_the_machine_is_shared_sensibly(
     monkeypatch: pytest.MonkeyPatch, cores: int, threads: int | None, memory_mb: int, size: int
 ) -> None:
-    monkeypatch.setattr(batch_local, "cores", lambda: cores)
+    monkeypatch.setattr(local, "cores", lambda: cores)
     settings = {**SETTINGS, "threads": threads, "max_memory_mb": memory_mb}
     crew = Crew(None, settings)
     assert crew.size == size
@@ -87,13 +87,13 @@ def test_the_machine_is_shared_sensibly(
 
 def test_every_fit_is_told_the_same_limit_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a large photo's tiles, and its result, would depend on what others leave free."""
-    monkeypatch.setattr(batch_local, "free_ram_mb", lambda: 10_000.0)
+    monkeypatch.setattr(local, "free_ram_mb", lambda: 10_000.0)
     assert Crew(1, SETTINGS).settings["max_memory_mb"] == 8000
     assert Crew(5, SETTINGS).settings["max_memory_mb"] == 8000
 
 
 def test_each_gpu_has_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_local, "find_gpus", lambda: ["0", "3"])
+    monkeypatch.setattr(local, "find_gpus", lambda: ["0", "3"])
     crew = Crew(None, {**SETTINGS, "device": "auto"})
     assert crew.size == 2
     assert crew.on_gpu
@@ -117,7 +117,7 @@ def test_a_file_that_crashes_the_reader_costs_itself(
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import sys\n"
-        "if 'dip.batch_child' in sys.orig_argv:\n"
+        "if 'dip.batch.child' in sys.orig_argv:\n"
         "    import os, signal\n"
         "    from dip import image_io\n"
         "    read = image_io.read_header\n"

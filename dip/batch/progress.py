@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from dip.batch_listing import shown
+from dip.batch.listing import shown
 from dip.progress import in_words
 
 TERMINAL_EVERY_S = 0.25

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dip import batch_listing
-from dip.batch_listing import Listing, list_photos, shown
+from dip.batch.listing import Listing, list_photos, shown
 from dip.errors import InputError, OutputError, SettingError
 
 
@@ -133,7 +132,7 @@ def test_names_that_differ_in_case_collide_where_the_file_system_says_so(
 ) -> None:
     touch(root, "a.jpg", "A.png")
     assert len(list_photos(root, root / "out").items) == 2
-    monkeypatch.setattr(batch_listing, "_SAME_NAME_IN_ANY_CASE", True)
+    monkeypatch.setattr("dip.batch.listing._SAME_NAME_IN_ANY_CASE", True)
     assert reasons(list_photos(root, root / "out")) == {"a.jpg": "collision", "A.png": "collision"}
 
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dip import batch_lock
-from dip.batch_lock import NAME, FolderLock
+from dip.batch.lock import NAME, STALE_S, FolderLock, _began
 from dip.errors import OutputError
 
 
@@ -31,7 +30,7 @@ def test_a_second_batch_is_refused_and_told_who_has_the_folder(tmp_path: Path) -
 
 def test_what_a_killed_batch_left_is_recognised(tmp_path: Path) -> None:
     holding = (
-        "import sys, time; from pathlib import Path; from dip.batch_lock import FolderLock;"
+        "import sys, time; from pathlib import Path; from dip.batch.lock import FolderLock;"
         "FolderLock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
     )
     other = subprocess.Popen(
@@ -57,12 +56,12 @@ def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: object, timeout_s: float = 0.0) -> bool:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(batch_lock.LockFile, "acquire", refuse)
+    monkeypatch.setattr("dip.batch.lock.LockFile.acquire", refuse)
 
 
 @pytest.mark.usefixtures("without_locks")
 def test_without_locks_the_process_tells(tmp_path: Path) -> None:
-    began = batch_lock._began(os.getppid())
+    began = _began(os.getppid())
     alive = {"pid": os.getppid(), "host": platform.node(), "began": began}
     (tmp_path / NAME).write_text(json.dumps(alive))
     with pytest.raises(OutputError, match=f"process {os.getppid()}"):
@@ -85,7 +84,7 @@ def test_a_batch_on_another_machine_is_alive_while_it_renews_its_file(
     path.write_text(json.dumps({"pid": 1, "host": "elsewhere", "began": 0}))
     with pytest.raises(OutputError, match="process 1 on elsewhere"):
         FolderLock(tmp_path).acquire()
-    long_ago = time.time() - 2 * batch_lock.STALE_S
+    long_ago = time.time() - 2 * STALE_S
     os.utime(path, (long_ago, long_ago))
     lock = FolderLock(tmp_path)
     lock.acquire()
@@ -95,7 +94,7 @@ def test_a_batch_on_another_machine_is_alive_while_it_renews_its_file(
 
 
 def test_the_file_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_lock, "RENEW_S", 0.05)
+    monkeypatch.setattr("dip.batch.lock.RENEW_S", 0.05)
     lock = FolderLock(tmp_path)
     lock.acquire()
     os.utime(tmp_path / NAME, (1, 1))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dip.batch_listing import FORMS, LEFT_OUT, Item, LeftOut, Listing, shown
-from dip.batch_manifest import DONE, FAILED, Manifest, digest_of_settings
+from dip.batch.listing import FORMS, LEFT_OUT, Item, LeftOut, Listing, shown
+from dip.batch.manifest import DONE, FAILED, Manifest, digest_of_settings
 from dip.progress import say
 
 MOST_SAID = 40

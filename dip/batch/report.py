@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dip.batch_desk import sheet_of
-from dip.batch_listing import CONTACT_SHEET, LEFT_OUT, MANIFEST, REPORT, LeftOut, shown
-from dip.batch_manifest import DONE, Manifest, Record
+from dip.batch.desk import sheet_of
+from dip.batch.listing import CONTACT_SHEET, LEFT_OUT, MANIFEST, REPORT, LeftOut, shown
+from dip.batch.manifest import DONE, Manifest, Record
 from dip.errors import OutputError
 from dip.progress import in_words
 
