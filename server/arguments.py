@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dip.cluster_options import add_cluster_arguments, cluster_from
+from dip.cluster.options import add_cluster_arguments, cluster_from
 from server.settings import DEFAULT_PORT, GIB, ServerSettings
 
 _ONCE = ("open", "install_service", "uninstall_service")

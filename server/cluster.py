@@ -13,8 +13,8 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from dip.cluster_link import ClusterLink
-from dip.cluster_options import ClusterSettings
+from dip.cluster.link import ClusterLink
+from dip.cluster.options import ClusterSettings
 from dip.errors import ClusterError
 from server.errors import ServiceFailure
 from server.jobs import Job, State

@@ -1,7 +1,7 @@
 """What runs inside of a Dask worker for a service: one job, in a process of ours beside it.
 
 The process is `server.cluster_child`, kept for the next job; why it is one is said in
-`dip.cluster_task`. How the job goes is kept here until the service asks: a scheduler remembers
+`dip.cluster.task`. How the job goes is kept here until the service asks: a scheduler remembers
 whatever is told through it, and previews are too large for that.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 from dip.batch.desk import versions
 from dip.batch.process import STALL_S, Child, Spares
-from dip.cluster_task import IDLE_S, TOPIC, fit_limit_mb, is_unwanted, memory
+from dip.cluster.task import IDLE_S, TOPIC, fit_limit_mb, is_unwanted, memory
 from dip.device import cores
 from dip.errors import ProcessDied
 from server.jobs import Attempt

@@ -10,7 +10,7 @@ from asyncio import CancelledError
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from dip.cluster_link import ClusterLink, first_line
+from dip.cluster.link import ClusterLink, first_line
 from server.errors import MEANINGS, ServiceError
 from server.jobs import Attempt, Job
 from server.service import Service

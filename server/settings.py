@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from dip.cluster_options import ClusterSettings
+from dip.cluster.options import ClusterSettings
 from dip.errors import SettingError
 
 DEFAULT_PORT = 8777

@@ -29,7 +29,7 @@ from dip.batch.listing import (
     list_photos,
     shown,
 )
-from dip.cluster_options import ClusterSettings, add_cluster_arguments, cluster_from
+from dip.cluster.options import ClusterSettings, add_cluster_arguments, cluster_from
 from dip.errors import SettingError
 from dip.progress import in_words, say
 from dip.signals import signals_handled_by
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dip.batch.local import Crew
     from dip.batch.manifest import Manifest
     from dip.batch.plan import Plan
-    from dip.cluster import Cluster
+    from dip.cluster.batch import Cluster
 
 EXIT_INCOMPLETE = 11
 PART = "[0-9a-f]" * 12
@@ -226,7 +226,7 @@ def finish(output: Path, manifest: Manifest, left_out: Sequence[LeftOut]) -> Non
 
 def connect(settings: ClusterSettings) -> Cluster:
     """Reach the cluster that the options name."""
-    from dip.cluster import Cluster
+    from dip.cluster.batch import Cluster
 
     cluster = Cluster(settings)
     say(f"dip: {cluster.slots} photos at a time on the cluster at {settings.address}")

@@ -308,9 +308,7 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive
 def test_nobody_waits_for_a_worker_that_stands_still(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from dip import cluster
-
-    monkeypatch.setattr(cluster, "LATE_AFTER_S", 5.0)
+    monkeypatch.setattr("dip.cluster.batch.LATE_AFTER_S", 5.0)
     said = run_while_a_worker_freezes(grid, archive, capfd)
     assert "is late" in said
     assert "no sign of life" not in said
@@ -319,10 +317,8 @@ def test_nobody_waits_for_a_worker_that_stands_still(
 def test_what_a_silent_worker_has_is_done_by_others(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from dip import cluster, cluster_link
-
-    monkeypatch.setattr(cluster, "LATE_AFTER_S", 10_000.0)
-    monkeypatch.setattr(cluster_link, "SILENT_S", 8.0)
+    monkeypatch.setattr("dip.cluster.batch.LATE_AFTER_S", 10_000.0)
+    monkeypatch.setattr("dip.cluster.link.SILENT_S", 8.0)
     said = run_while_a_worker_freezes(grid, archive, capfd)
     assert said.count("no sign of life") == 1
 
@@ -377,9 +373,7 @@ def run_while_a_worker_freezes(
 def test_a_worker_whose_fits_take_long_is_not_given_up(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from dip import cluster_link
-
-    monkeypatch.setattr(cluster_link, "SILENT_S", 4.0)
+    monkeypatch.setattr("dip.cluster.link.SILENT_S", 4.0)
     archive.fill(2)
     begun = archive.folder / "begun"
     code = LONG_FITS.format(path=str(begun), seconds=12)

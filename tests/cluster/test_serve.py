@@ -212,7 +212,7 @@ def test_a_job_whose_worker_falls_silent_is_begun_by_another(
     grid: Grid, archive: Archive, serve: Callable[..., Service], files: tuple[bytes, bytes]
 ) -> None:
     first = grid.start_worker()
-    soon = archive.environment_with("import dip.cluster_link\ndip.cluster_link.SILENT_S = 6.0\n")
+    soon = archive.environment_with("import dip.cluster.link\ndip.cluster.link.SILENT_S = 6.0\n")
     service = serve("cluster", "--cluster", grid.address, **soon)
     with Client.find(service.folder) as client:
         until(lambda: client.health()["worker"] == "idle")

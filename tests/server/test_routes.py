@@ -14,7 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from dip.cluster_options import ClusterSettings
+from dip.cluster.options import ClusterSettings
 from dip.config import Settings
 from server.errors import MEANINGS
 from server.jobs import Job

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dip.cluster_options import ClusterSettings
+from dip.cluster.options import ClusterSettings
 from dip.errors import SettingError
 from server.settings import ServerSettings
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from dip.cluster_options import ClusterSettings
+from dip.cluster.options import ClusterSettings
 from dip.errors import SettingError
 from server.client import Client, Stranger, fingerprint_of
 from server.door import cookie_name

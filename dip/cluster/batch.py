@@ -25,14 +25,14 @@ from dip.batch.desk import Desk
 from dip.batch.listing import Item, shown
 from dip.batch.manifest import digest_of_file, stamp_of
 from dip.batch.process import Outcome, Task
-from dip.cluster_link import PATIENCE_S, ClusterLink, first_line
-from dip.cluster_options import ClusterSettings
+from dip.cluster.link import PATIENCE_S, ClusterLink, first_line
+from dip.cluster.options import ClusterSettings
 from dip.errors import InputError
 
 if TYPE_CHECKING:
     from distributed import Future
 
-    from dip.cluster_task import Answer
+    from dip.cluster.task import Answer
 
 LOOK_EVERY_S = 2.0
 MOST_DEATHS = 3
@@ -158,7 +158,7 @@ class Cluster:
 
     def _send(self, flight: _Flight, desk: Desk, workers: frozenset[str] | None = None) -> None:
         """Send a photo on its way; its bytes are not kept here."""
-        from dip.cluster_task import Request, restore_here
+        from dip.cluster.task import Request, restore_here
 
         item = flight.item
         if self._shared_disk:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dip.batch.desk import versions
-from dip.cluster_options import ClusterSettings
+from dip.cluster.options import ClusterSettings
 from dip.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class ClusterLink:
                 f"{error.name} is not installed.",
                 "Install the extra 'cluster': pip install --editable '.[cluster]'.",
             ) from error
-        from dip.cluster_task import TOPIC
+        from dip.cluster.task import TOPIC
 
         for name in (
             "distributed",
@@ -213,7 +213,7 @@ class ClusterLink:
         return unfit
 
     def _ask(self, worker: str) -> None:
-        from dip.cluster_task import describe_worker
+        from dip.cluster.task import describe_worker
 
         try:
             found = self.client.run(describe_worker, None, workers=[worker], on_error="return")
@@ -262,7 +262,7 @@ class ClusterLink:
         probe : str, optional
             Path of a file; each says what it reads there.
         """
-        from dip.cluster_task import describe_worker
+        from dip.cluster.task import describe_worker
 
         answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
