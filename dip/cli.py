@@ -27,7 +27,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from dip import __version__, bench, demo, doctor, figure
+from dip import __version__, demo, doctor, figure
 from dip.arguments import (
     add_fit_arguments,
     add_network_argument,
@@ -35,6 +35,7 @@ from dip.arguments import (
     settings_from,
 )
 from dip.batch import command as batch
+from dip.bench import command as bench
 from dip.config import NETWORKS
 from dip.device import environment_for_cpu
 from dip.errors import DipError, OutputError

@@ -28,8 +28,8 @@ from make_cases import Mask, photograph, writing
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from dip.bench import write_json
-from dip.circumstances import machine, versions
+from dip.bench.circumstances import machine, versions
+from dip.bench.command import write_json
 from dip.device import environment_for_cpu
 from dip.image_io import write_photo
 from dip.panels import Curve, draw_curves, stack

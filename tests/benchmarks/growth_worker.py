@@ -55,7 +55,7 @@ class Stopwatch:
 def main() -> int:
     import dip.image_io
     import dip.restore
-    from dip.bench_worker import peak_memory_mb
+    from dip.bench.worker import peak_memory_mb
     from dip.cli import main as run_command
 
     watch = Stopwatch()

@@ -206,7 +206,7 @@ def write_list(folder: Path, contents: dict[str, Any]) -> None:
 
 def classical_psnr_db(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield each case that has a truth, with the hole PSNR of every classical method."""
-    from dip.bench import read_case, read_cases
+    from dip.bench.cases import read_case, read_cases
     from dip.metrics import psnr_db
     from dip.reference import ReferenceUnavailable, run_all
 

@@ -26,12 +26,13 @@ import make_cases
 import report_text
 from PIL import Image
 
-from dip.bench import read_cases, write_json
-from dip.bench_report import judge, summarise
-from dip.circumstances import machine, versions
+from dip.bench.cases import read_cases
+from dip.bench.circumstances import machine, versions
+from dip.bench.command import write_json
+from dip.bench.report import judge, summarise
+from dip.bench.targets import TARGETS
 from dip.panels import stack
 from dip.progress import say
-from dip.targets import TARGETS
 
 HERE = Path(__file__).parent
 README = HERE.parents[1] / "README.md"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from make_cases import CASES, CREDITS
 
-from dip.bench import read_case, read_cases
+from dip.bench.cases import read_case, read_cases
 from dip.mask import kind_of_damage
 
 

@@ -103,7 +103,7 @@ def test_a_photo_and_a_mask_become_a_restored_photo(files: Path, photo: Photo, m
 @pytest.mark.slow
 def test_a_larger_photo_takes_more_memory_by_its_own_size(tmp_path: Path) -> None:
     program = (
-        "import sys; from dip import cli; from dip.bench_worker import peak_memory_mb\n"
+        "import sys; from dip import cli; from dip.bench.worker import peak_memory_mb\n"
         "cli.main(sys.argv[1:]); print(peak_memory_mb())"
     )
     peaks_mb = []

@@ -185,7 +185,7 @@ def test_a_photo_that_is_read_is_in_memory_once(tmp_path: Path, form: str) -> No
     pixels = np.zeros((4000, 6000, 3), np.uint8)  # 72 MB
     write_photo(tmp_path / f"large.{form}", pixels)
     program = (
-        "import sys; from dip.bench_worker import peak_memory_mb; from dip.image_io import *\n"
+        "import sys; from dip.bench.worker import peak_memory_mb; from dip.image_io import *\n"
         "small, large = sys.argv[1:]; read_photo(small); before = peak_memory_mb()\n"
         "read_photo(large); print(peak_memory_mb() - before)"
     )

@@ -368,7 +368,7 @@ def test_other_faults_of_a_fit_are_not_taken_for_want_of_memory(
 def test_the_predicted_memory_is_what_it_takes(network: str) -> None:
     program = (
         "import json, sys, numpy as np\n"
-        "from dip.bench_worker import peak_memory_mb\n"
+        "from dip.bench.worker import peak_memory_mb\n"
         "from dip.config import Settings\n"
         "from dip.restore import Restoration\n"
         "image = np.random.default_rng(0).integers(0, 255, (500, 700, 3), dtype=np.uint8)\n"

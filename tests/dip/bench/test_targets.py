@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from dip.bench.targets import TARGETS, Target, read_targets
 from dip.errors import SettingError
-from dip.targets import TARGETS, Target, read_targets
 
 GOOD = {
     "case": "face",

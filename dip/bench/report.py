@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from dip.bench.targets import BY_EYE, METRICS, Target
 from dip.presets import PRESETS
 from dip.reference import METHODS, OPENCV_METHODS
-from dip.targets import BY_EYE, METRICS, Target
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from dip.bench import Measured
+    from dip.bench.measure import Measured
 
 PASSED, SHORT = "pass", "falls short"
 NAMES = {

@@ -1,4 +1,4 @@
-"""One restoration in a process of its own, measured: `python -m dip.bench_worker`.
+"""One restoration in a process of its own, measured: `python -m dip.bench.worker`.
 
 A process of its own, because peak memory belongs to a process, because start-up counts, and
 because the C library's allocator is set up before a process begins. Standard output is one JSON

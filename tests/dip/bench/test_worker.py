@@ -1,0 +1,50 @@
+"""The process that restores one picture and is measured."""
+
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from dip.bench import worker
+from dip.bench.cases import write_damaged
+
+
+def test_the_raw_output_covers_every_region(tmp_path):
+    photo = np.tile(np.arange(64, dtype=np.uint8)[:, None], (1, 600))
+    unknown = np.zeros(photo.shape, dtype=bool)
+    unknown[30:34, 20:40] = unknown[30:34, 560:580] = True
+    paths = write_damaged(photo, unknown, tmp_path)
+    settings = {"preset": "fast", "iterations": 2, "threads": 1}
+    report = worker.restore(*paths, tmp_path, settings)
+    raw = np.load(tmp_path / worker.RECONSTRUCTION)
+    assert (report["regions"], report["iterations"]) == (2, 4)
+    assert raw.shape == (64, 600, 1)
+    fitted = (raw[..., 0] != photo / np.float32(255)).any(axis=0)
+    assert fitted[20:40].all()
+    assert fitted[560:580].all()
+    assert not fitted[250:350].any()
+
+
+def test_previews_come_back_with_their_place_and_time(tmp_path):
+    photo = np.tile(np.arange(64, dtype=np.uint8)[:, None], (1, 600))
+    unknown = np.zeros(photo.shape, dtype=bool)
+    unknown[30:34, 560:580] = True
+    paths = write_damaged(photo, unknown, tmp_path)
+    before = time.time()
+    worker.restore(*paths, tmp_path, {"preset": "fast", "iterations": 2, "threads": 1})
+    first, second = worker.read_previews(tmp_path)
+    assert before < first[0] <= second[0] < time.time()
+    assert np.abs(photo[first[1]] - first[2][..., 0].astype(int))[~unknown[first[1]]].mean() > 0
+    assert first[1][1].start > 400
+    assert first[2].shape[:2] == photo[first[1]].shape
+
+
+def test_the_parents_memory_is_not_counted_as_the_childs():
+    held = np.ones(300 * 2**20 // 8)
+    program = "from dip.bench.worker import peak_memory_mb; print(peak_memory_mb())"
+    child = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert held[-1] == 1
+    assert 5 < float(child.stdout) < 150
