@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dip import device, memory
+from dip import device
 from dip.composite import Canvas, composite
-from dip.config import Damage, FitConfig, Settings
+from dip.config import FitConfig, Settings
 from dip.correction import Correction
 from dip.ensemble import Ensemble, Rescaled
 from dip.errors import (
@@ -31,27 +31,20 @@ from dip.fit import Fit, FitStep
 from dip.harmonise import harmonise
 from dip.kriging import krige
 from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha
-from dip.presets import most_pixels, recipe
-from dip.region import Box, Region, plan_regions
+from dip.plan import plan
+from dip.region import Box, Region
 from dip.resample import enlarge, reduce
 from dip.samples import full_scale, to_floats, to_samples
-from dip.texture import TEXTURE_MB, add_texture
+from dip.texture import add_texture
 
 Array = NDArray[Any]
 
 SMALLEST_SIDE_PX = 16
-_FREE_PART = 0.8
-_SMALLEST_REGION_PX = 160 * 160
 _RUN_SEEDS = 1_000_003
 """Seeds of runs lie this far apart: those between belong to other regions."""
 
-_FINISH_PLANES = 9
-"""Copies of a hole's box in float32 that its membrane and its kriging take at once; measured."""
-
 _HOLE_RANGE_PX = 20
 """Around holes texture runs on further than around thin damage: shelves, stripes."""
-
-_DAMAGES: tuple[Damage, ...] = ("thin", "hole", "scattered")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,14 +147,18 @@ class Restoration:
         self._check_finite(coverage.unknown)
         self._compute = device.choose(self.settings.device)
         torch.set_num_threads(self.settings.threads or device.cores())
-        self.regions, self.notes = self._plan(coverage.unknown)
+        self._plan = plan(
+            coverage.unknown,
+            self.settings,
+            channels=self._image.shape[2],
+            image_bytes=self._image.nbytes,
+            compute=self._compute,
+        )
+        self.regions, self.notes = self._plan.regions, self._plan.notes
+        self.iterations, self.memory_mb = self._plan.iterations, self._plan.memory_mb
         # Of each region's box alone: nothing as large as the photo is kept but its pixels.
         self._coverage = {region: coverage.crop(region.box.slices) for region in self.regions}
         self._check_known()
-        self.iterations = sum(
-            self._recipe(region.damage).total_iterations for region in self.regions
-        )
-        self.memory_mb = max(self._peak_mb(region) for region in self.regions)
         self._canvas = Canvas(self._image)
         self._reconstruction = to_floats(self._image) if keep_reconstruction else None
         self._smooth = to_floats(self._image) if keep_reconstruction else None
@@ -172,7 +169,7 @@ class Restoration:
         device.release_freed_memory()  # the mask, and what reading and planning took
         done = 0
         for number, region in enumerate(self.regions):
-            config = self._recipe(region.damage)
+            config = self._plan.recipe(region)
             self._region = region
             for step in self._steps(region, config, self.settings.seed + number):
                 yield Step(
@@ -275,58 +272,6 @@ class Restoration:
         if self._given is None:
             raise ValueError("finish() has ended this restoration")
         return self._given
-
-    def _plan(self, unknown: NDArray[np.bool_]) -> tuple[tuple[Region, ...], tuple[str, ...]]:
-        """Divide the image into regions that fit into memory, and say what had to give."""
-        settings = self.settings
-        budget_mb = settings.max_memory_mb or _FREE_PART * device.free_memory_mb(self._compute)
-        channels = self._image.shape[2]
-        recipes = [self._recipe(damage) for damage in _DAMAGES]
-        most = min(memory.most_pixels(budget_mb, each, channels, self._compute) for each in recipes)
-        if most < _SMALLEST_REGION_PX:
-            needed = max(
-                memory.peak_mb(_SMALLEST_REGION_PX, each, channels, self._compute)
-                for each in recipes
-            )
-            raise NotEnoughMemory(
-                f"A fit may take {budget_mb:.0f} MB; the smallest takes about {needed:.0f} MB.",
-                "Close other programs, raise the limit, or choose the preset 'fast'.",
-            )
-        limits = {
-            damage: min(most, most_pixels(settings.preset, settings.network, damage))
-            for damage in _DAMAGES
-        }
-        regions = tuple(plan_regions(unknown, max_pixels=limits))
-        notes = []
-        tiles = sum(region.tiled for region in regions)
-        if tiles:
-            notes.append(
-                f"worked on in {tiles} overlapping tiles of at most "
-                f"{limits['thin'] / 1e6:.2g} megapixels"
-            )
-        reduction = max(region.reduction for region in regions)
-        if reduction > 2:  # a fill is no sharper than half size as it is
-            detail = "is copied from around it" if settings.texture else "is missing"
-            notes.append(
-                f"a hole is too large to be fitted at full size: it is filled at 1/{reduction} of "
-                f"its size and enlarged; its finest detail {detail}"
-            )
-        return regions, tuple(notes)
-
-    def _recipe(self, damage: Damage) -> FitConfig:
-        settings = self.settings
-        return recipe(settings.preset, settings.network, damage, settings.iterations)
-
-    def _peak_mb(self, region: Region) -> float:
-        channels = self._image.shape[2]
-        config = self._recipe(region.damage)
-        images_mb = 3 * self._image.nbytes / 2**20
-        fit_mb = memory.peak_mb(region.fitted_pixels, config, channels, self._compute)
-        if config.finish != "membrane":
-            return images_mb + fit_mb
-        # A hole is finished at full size.
-        finish_mb = _FINISH_PLANES * 4 * channels * region.box.area / 2**20
-        return images_mb + fit_mb + finish_mb + (TEXTURE_MB if self.settings.texture else 0)
 
     def _known(self, region: Region) -> NDArray[np.bool_]:
         """The pixels of its box that a fit may see; behind full transparency is no colour."""
@@ -431,7 +376,7 @@ class Restoration:
     def _smooth_fill(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
         """A fit's fill of the whole box, seamless at the rim, in units of full scale."""
         output = self._output(region, fit)
-        finish = self._recipe(region.damage).finish
+        finish = self._plan.recipe(region).finish
         if finish == "none":
             return output
         target, known = to_floats(self._image[region.box.slices]), self._known(region)
@@ -442,7 +387,7 @@ class Restoration:
 
     def _textured(self, smooth: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
         """A smooth fill with the detail of its surroundings, where it is a hole's."""
-        if self._recipe(region.damage).finish != "membrane":
+        if self._plan.recipe(region).finish != "membrane":
             return smooth
         target = to_floats(self._image[region.box.slices])
         strength, seed = self.settings.texture, self.settings.seed

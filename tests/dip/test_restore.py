@@ -292,24 +292,6 @@ def test_a_large_hole_is_filled_at_reduced_size_and_that_is_said(photo: Any) -> 
     assert (result[mask] != image[mask]).any(axis=1).mean() > 0.9
 
 
-def test_a_limit_of_memory_makes_regions_smaller(photo: Any) -> None:
-    image = np.tile(photo, (12, 16, 1))
-    mask = np.zeros(image.shape[:2], dtype=bool)
-    mask[::37, 20:-20] = True
-    limit_mb = round(BASE_MB) + 150
-    free, limited = (
-        Restoration(image, mask, Settings(iterations=1, max_memory_mb=limit))
-        for limit in (None, limit_mb)
-    )
-    assert limited.memory_mb < limit_mb + 20 < free.memory_mb
-    assert len(limited.regions) > len(free.regions)
-
-
-def test_too_little_memory_is_said_with_figures(photo: Any, mask: Any) -> None:
-    with pytest.raises(NotEnoughMemory, match=r"100 MB.*takes about \d+ MB"):
-        Restoration(photo, mask, Settings(max_memory_mb=100))
-
-
 class FullGpu:
     """A fit on a GPU that has no room left after the first iteration."""
 

@@ -1,0 +1,158 @@
+"""What a restoration is going to do, worked out before it starts: its regions, within memory.
+
+The image is divided into regions that a preset, and the memory that there is, allow to be fitted;
+with them go the recipes, the iterations in all, the predicted peak, and what must be said aloud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dip import device, memory
+from dip.config import Damage, FitConfig, Settings
+from dip.device import Compute
+from dip.errors import NotEnoughMemory
+from dip.presets import most_pixels, recipe
+from dip.region import Region, plan_regions
+from dip.texture import TEXTURE_MB
+
+_FREE_PART = 0.8
+_SMALLEST_REGION_PX = 160 * 160
+_FINISH_PLANES = 9
+"""Copies of a hole's box in float32 that its membrane and its kriging take at once; measured."""
+
+_DAMAGES: tuple[Damage, ...] = ("thin", "hole", "scattered")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The regions of an image, and what they take.
+
+    Parameters
+    ----------
+    regions : tuple of Region
+    recipes : mapping
+        How a region is fitted, for each kind of damage.
+    memory_mb : float
+        Predicted peak of the process.
+    notes : tuple of str
+        What had to give, to be said aloud.
+    """
+
+    regions: tuple[Region, ...]
+    recipes: Mapping[Damage, FitConfig]
+    memory_mb: float
+    notes: tuple[str, ...]
+
+    @property
+    def iterations(self) -> int:
+        """Over all regions."""
+        return sum(self.recipe(region).total_iterations for region in self.regions)
+
+    def recipe(self, region: Region) -> FitConfig:
+        """How a region is fitted."""
+        return self.recipes[region.damage]
+
+
+def plan(
+    unknown: NDArray[np.bool_],
+    settings: Settings,
+    *,
+    channels: int,
+    image_bytes: int,
+    compute: Compute,
+) -> Plan:
+    """Divide an image into regions that fit into memory, and say what had to give.
+
+    Parameters
+    ----------
+    unknown : ndarray
+        (H, W), bool: the pixels to restore.
+    settings : Settings
+    channels : int
+        Of the image.
+    image_bytes : int
+        Size of the image in memory.
+    compute : Compute
+
+    Raises
+    ------
+    NotEnoughMemory
+        Not even the smallest region can be fitted.
+    """
+    recipes = {
+        damage: recipe(settings.preset, settings.network, damage, settings.iterations)
+        for damage in _DAMAGES
+    }
+    most = _most_pixels(settings, recipes, channels, compute)
+    limits = {
+        damage: min(most, most_pixels(settings.preset, settings.network, damage))
+        for damage in _DAMAGES
+    }
+    regions = tuple(plan_regions(unknown, max_pixels=limits))
+    images_mb = 3 * image_bytes / 2**20
+    return Plan(
+        regions=regions,
+        recipes=recipes,
+        memory_mb=max(
+            _peak_mb(region, recipes[region.damage], settings, channels, compute, images_mb)
+            for region in regions
+        ),
+        notes=tuple(_notes(regions, limits, settings)),
+    )
+
+
+def _most_pixels(
+    settings: Settings, recipes: Mapping[Damage, FitConfig], channels: int, compute: Compute
+) -> int:
+    """How large a region may be, in pixels, for every recipe to fit it within memory."""
+    budget_mb = settings.max_memory_mb or _FREE_PART * device.free_memory_mb(compute)
+    most = min(memory.most_pixels(budget_mb, each, channels, compute) for each in recipes.values())
+    if most < _SMALLEST_REGION_PX:
+        needed = max(
+            memory.peak_mb(_SMALLEST_REGION_PX, each, channels, compute)
+            for each in recipes.values()
+        )
+        raise NotEnoughMemory(
+            f"A fit may take {budget_mb:.0f} MB; the smallest takes about {needed:.0f} MB.",
+            "Close other programs, raise the limit, or choose the preset 'fast'.",
+        )
+    return most
+
+
+def _peak_mb(
+    region: Region,
+    config: FitConfig,
+    settings: Settings,
+    channels: int,
+    compute: Compute,
+    images_mb: float,
+) -> float:
+    fit_mb = memory.peak_mb(region.fitted_pixels, config, channels, compute)
+    if config.finish != "membrane":
+        return images_mb + fit_mb
+    # A hole is finished at full size.
+    finish_mb = _FINISH_PLANES * 4 * channels * region.box.area / 2**20
+    return images_mb + fit_mb + finish_mb + (TEXTURE_MB if settings.texture else 0)
+
+
+def _notes(
+    regions: Sequence[Region], limits: Mapping[Damage, int], settings: Settings
+) -> Iterator[str]:
+    tiles = sum(region.tiled for region in regions)
+    if tiles:
+        yield (
+            f"worked on in {tiles} overlapping tiles of at most "
+            f"{limits['thin'] / 1e6:.2g} megapixels"
+        )
+    reduction = max(region.reduction for region in regions)
+    if reduction > 2:  # a fill is no sharper than half size as it is
+        detail = "is copied from around it" if settings.texture else "is missing"
+        yield (
+            f"a hole is too large to be fitted at full size: it is filled at 1/{reduction} of "
+            f"its size and enlarged; its finest detail {detail}"
+        )

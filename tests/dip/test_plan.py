@@ -1,0 +1,44 @@
+"""What a restoration is going to do: regions within memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from dip import device
+from dip.config import Settings
+from dip.errors import NotEnoughMemory
+from dip.memory import BASE_MB
+from dip.plan import Plan, plan
+
+
+def plan_for(unknown: NDArray[np.bool_], **settings: Any) -> Plan:
+    return plan(
+        unknown,
+        Settings(**settings),
+        channels=3,
+        image_bytes=3 * unknown.size,
+        compute=device.choose("cpu"),
+    )
+
+
+def test_a_limit_of_memory_makes_regions_smaller() -> None:
+    unknown = np.zeros((768, 1024), dtype=bool)
+    unknown[::37, 20:-20] = True
+    limit_mb = round(BASE_MB) + 150
+    free = plan_for(unknown, iterations=1)
+    limited = plan_for(unknown, iterations=1, max_memory_mb=limit_mb)
+    assert limited.memory_mb < limit_mb + 20 < free.memory_mb
+    assert len(limited.regions) > len(free.regions)
+    assert limited.iterations == len(limited.regions)
+    assert "overlapping tiles" in limited.notes[0]
+
+
+def test_too_little_memory_is_said_with_figures() -> None:
+    unknown = np.zeros((64, 64), dtype=bool)
+    unknown[30:34, 10:50] = True
+    with pytest.raises(NotEnoughMemory, match=r"100 MB.*takes about \d+ MB"):
+        plan_for(unknown, max_memory_mb=100)
