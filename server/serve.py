@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
 import signal
@@ -11,20 +10,18 @@ import socket
 import sys
 import tempfile
 import threading
-import time
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dip import __version__
 from dip.errors import SettingError
-from dip.locks import LockFile
 from server import logs
 from server.arguments import serve_settings_from, settings_from, words_from
 from server.errors import AlreadyRunning, ServiceFailure
+from server.running import announced, held, stop
 from server.security import check_folder, read_or_make_token
 from server.settings import ServerSettings, is_loopback
 from server.users import Users
@@ -37,14 +34,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _OPEN_FILES = 8192
-_STOP_TIMEOUT_S = 20.0
 
 
 def run_serve(args: argparse.Namespace) -> int:
     if args.uninstall_service:
         from server import service_unit
 
-        return service_unit.uninstall()
+        service_unit.uninstall()
+        return 0
     settings = serve_settings_from(args)
     if args.install_service:
         from server import service_unit
@@ -83,7 +80,7 @@ def serve(settings: ServerSettings, *, open_page: bool = False) -> None:
             f"{folder} cannot be made: {error.strerror}.", "Choose another with --data-dir."
         ) from error
     check_folder(folder)
-    with _held(settings), _listening(settings) as sock:
+    with held(settings), _listening(settings) as sock:
         _serve(settings, sock, open_page)
 
 
@@ -109,7 +106,7 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     keeper.start()
     service.changes.start()
     try:
-        with _ended_by_signals() as signals, _announced(settings, url):
+        with _ended_by_signals() as signals, announced(settings, url):
             _log.info("serving at %s", url)
             print(f"Serving at {url}")
             print(f"Token file: {settings.token_file}", flush=True)
@@ -196,57 +193,6 @@ def run_stop(args: argparse.Namespace) -> int:
     return 0
 
 
-def stop(settings: ServerSettings) -> bool:
-    """End the service that has a data folder; False where there is none.
-
-    Raises
-    ------
-    ServiceFailure
-        It does not end.
-    """
-    lock = LockFile(settings.data_dir / "lock")
-    if not settings.data_dir.is_dir() or lock.acquire():
-        lock.release()
-        return False
-    there = _announcement(settings)
-    if "pid" not in there:
-        raise ServiceFailure(
-            "The service is just starting or ending.", "Try again in a few seconds."
-        )
-    os.kill(there["pid"], signal.SIGTERM)
-    if not lock.acquire(_STOP_TIMEOUT_S):
-        raise ServiceFailure(
-            f"The service (pid {there['pid']}) does not end.",
-            f"kill -9 {there['pid']} ends it; accepted jobs are kept.",
-        )
-    lock.release()
-    return True
-
-
-@contextmanager
-def _held(settings: ServerSettings) -> Iterator[None]:
-    """Hold the data folder."""
-    lock = LockFile(settings.data_dir / "lock")
-    try:
-        held = lock.acquire()
-    except OSError as error:
-        raise ServiceFailure(
-            f"{settings.data_dir} cannot be used: {error.strerror} ({error.filename}).",
-            "Mend that, or choose another folder with --data-dir.",
-        ) from error
-    if not held:
-        there = _announcement(settings)
-        where = there.get("url", "an address that it has not announced yet")
-        raise AlreadyRunning(
-            f"A service has {settings.data_dir} already: at {where}, pid {there.get('pid', '?')}.",
-            "Use that one, end it with `dip stop`, or choose another folder with --data-dir.",
-        )
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 @contextmanager
 def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
     try:
@@ -269,41 +215,6 @@ def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
                 "Choose another with --port, or --port 0 for any that is free.",
             ) from error
         yield sock
-
-
-@contextmanager
-def _announced(settings: ServerSettings, url: str) -> Iterator[None]:
-    """Leave a note with the address, for clients to find."""
-    from server.client import fingerprint_of  # here: `dip --help` need not import requests
-
-    path = settings.announcement_file
-    beside = path.with_suffix(".part")
-    beside.write_text(
-        json.dumps(
-            {
-                "service": "dip-restore",
-                "url": url,
-                "pid": os.getpid(),
-                "version": __version__,
-                "token_file": str(settings.token_file),
-                "fingerprint": settings.certificate and fingerprint_of(settings.certificate),
-                "started": time.time(),
-            }
-        )
-    )
-    beside.replace(path)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _announcement(settings: ServerSettings) -> dict[str, Any]:
-    try:
-        there: dict[str, Any] = json.loads(settings.announcement_file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return there
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.errors import ServiceFailure
+from server.running import stop
 from server.settings import ServerSettings
 
 NAME = "dip-restore"
@@ -56,8 +57,6 @@ def install(settings: ServerSettings, words: Sequence[str]) -> None:
     ServiceFailure
         This system has neither systemd nor launchd, or they refuse.
     """
-    from server.serve import stop
-
     unit = unit_for(sys.platform, [sys.executable, "-m", "dip", "serve", *words])
     if unit.path.exists():  # one that runs would go on as it was installed before
         for command in unit.stop:
@@ -72,7 +71,7 @@ def install(settings: ServerSettings, words: Sequence[str]) -> None:
     print("the service runs, and starts with every login; dip serve --uninstall-service undoes it")
 
 
-def uninstall() -> int:
+def uninstall() -> None:
     """Stop what was installed, and remove its unit.
 
     Raises
@@ -85,7 +84,6 @@ def uninstall() -> int:
         _call(command, must_work=False)
     unit.path.unlink(missing_ok=True)
     print(f"removed {unit.path}")
-    return 0
 
 
 def unit_for(platform: str, command: list[str]) -> Unit:
