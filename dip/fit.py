@@ -24,7 +24,7 @@ from dip.device import Compute
 from dip.errors import FitFailed
 from dip.graphs import Reading, Readings, Recorded
 from dip.harmonise import membrane
-from dip.kriging import krige
+from dip.kriging import ROUGH, krige
 from dip.latent import input_code
 from dip.loss import masked_loss
 from dip.optimizers import Number, optimizers_for
@@ -238,7 +238,7 @@ class Fit:
     def _measure_kriged(self, validation: Validation, output: Tensor) -> Tensor:
         # On a GPU this waits for it, eight times in a fit.
         missed = (self._target - output)[0].permute(1, 2, 0).float().cpu().numpy()
-        kriged = krige(missed, self._trusted, wanted=self._out)
+        kriged = krige(missed, self._trusted, wanted=self._out, detail=ROUGH)
         return validation.measure(output + self._place(_planes(kriged)))
 
     def _numbers(self, index: int) -> tuple[float, float, tuple[tuple[float, ...], ...]]:

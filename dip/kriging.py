@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,15 +29,34 @@ from dip.region import Box
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
 
-_CORE_PX = 64
-_MARGIN_PX = 48
-"""Windows answer for a core and see a margin around it: statistics differ across a photograph."""
-
 _FEWEST_PAIRS = 50
 """A distance at which fewer pairs of known pixels lie has no covariance that can be measured."""
 
-_TOLERANCE = 1e-3
 _MOST_ITERATIONS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detail:
+    """How closely it is solved, and in which windows, as statistics differ across a photograph.
+
+    Parameters
+    ----------
+    core_px : int
+        Side of the square that a window answers for.
+    margin_px : int
+        What it sees around that.
+    tolerance : float
+        Part of the conjugate gradients' first remainder that may be left.
+    """
+
+    core_px: int
+    margin_px: int
+    tolerance: float
+
+
+FINE = Detail(core_px=64, margin_px=48, tolerance=1e-3)
+ROUGH = Detail(core_px=128, margin_px=32, tolerance=1e-2)
+"""A third of the time; around thin damage the PSNR moves by less than 0.02 dB."""
 
 
 def krige(
@@ -46,6 +66,7 @@ def krige(
     range_px: int = 12,
     nugget: float = 0.01,
     wanted: Plane | None = None,
+    detail: Detail = FINE,
 ) -> Array:
     """Fill a residual by simple kriging with a covariance measured in windows.
 
@@ -62,6 +83,7 @@ def krige(
         swinging where few pixels are known.
     wanted : ndarray, optional
         (H, W) bool, unknown pixels that matter: zero is returned in squares without any.
+    detail : Detail
 
     Returns
     -------
@@ -72,13 +94,15 @@ def krige(
     filled = clean.copy()
 
     def fill(core: Box) -> None:
-        window = core.expanded(_MARGIN_PX, Box.of(known))
-        solved = _krige_window(clean[window.slices], known[window.slices], range_px, nugget)
+        window = core.expanded(detail.margin_px, Box.of(known))
+        solved = _krige_window(
+            clean[window.slices], known[window.slices], range_px, nugget, detail.tolerance
+        )
         # Zero at the known pixels, as what is there already is at the unknown ones.
         filled[core.slices] += solved[core.within(window)]
 
     with ThreadPoolExecutor(cores()) as pool:  # the transforms run outside the interpreter's lock
-        list(pool.map(fill, _cores(~known if wanted is None else wanted)))
+        list(pool.map(fill, _cores(~known if wanted is None else wanted, detail.core_px)))
     return filled
 
 
@@ -104,17 +128,19 @@ def krige_image(target: Array, known: Plane, *, range_px: int = 8) -> Array:
     return np.where(known[:, :, None], target, np.clip(filled, 0, 1)).astype(np.float32)
 
 
-def _cores(wanted: Plane) -> Iterator[Box]:
+def _cores(wanted: Plane, side_px: int) -> Iterator[Box]:
     """The squares that have something to fill."""
     frame = Box.of(wanted)
-    for top in range(0, frame.height, _CORE_PX):
-        for left in range(0, frame.width, _CORE_PX):
-            core = Box(top, left, _CORE_PX, _CORE_PX).intersection(frame)
+    for top in range(0, frame.height, side_px):
+        for left in range(0, frame.width, side_px):
+            core = Box(top, left, side_px, side_px).intersection(frame)
             if wanted[core.slices].any():
                 yield core
 
 
-def _krige_window(residual: Array, known: Plane, range_px: int, nugget: float) -> Array:
+def _krige_window(
+    residual: Array, known: Plane, range_px: int, nugget: float, tolerance: float
+) -> Array:
     """Solve for the unknown pixels of a window: P_uu x_u = −P_uk r_k, with the precision P.
 
     The residual is zero where it is unknown, and what is returned is zero where it is known. The
@@ -138,7 +164,7 @@ def _krige_window(residual: Array, known: Plane, range_px: int, nugget: float) -
     precision: Array = np.reciprocal(spectrum)
     x = np.zeros_like(values)
     remainder = -filtered(values, precision) * free
-    goal = (_TOLERANCE * np.linalg.norm(remainder)) ** 2
+    goal = (tolerance * np.linalg.norm(remainder)) ** 2
     conditioned = filtered(remainder, spectrum) * free
     direction = conditioned
     product = float(np.vdot(remainder, conditioned))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from dip.harmonise import membrane
-from dip.kriging import krige, krige_image
+from dip.kriging import ROUGH, krige, krige_image
 
 Array = npt.NDArray[np.float32]
 SHAPE = (96, 150)
@@ -50,6 +50,15 @@ def test_stripes_run_on_as_stripes(known: npt.NDArray[np.bool_]) -> None:
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     stripes = (0.05 * np.sin((x + y) / 1.5))[:, :, None].astype(np.float32)
     assert left_over(stripes, known) < 0.3
+
+
+def test_a_rough_solution_is_nearly_as_good(known: npt.NDArray[np.bool_]) -> None:
+    residual = smooth_field(0)
+    fine, rough = (
+        np.square((krige(residual, known, **how) - residual)[~known]).mean()
+        for how in ({}, {"detail": ROUGH})
+    )
+    assert rough < 1.2 * fine
 
 
 def test_known_pixels_come_back_as_they_were(known: npt.NDArray[np.bool_]) -> None:
