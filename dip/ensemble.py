@@ -1,9 +1,10 @@
-"""Several fits of one region from different random starts, and their trimmed mean.
+"""Several fits of one region from different random starts, and what most of them agree on.
 
-A large hole constrains a network so little that now and then a start ends in a fill that is far
-off. Pixel by pixel the lowest and the highest quarter are left out, and the rest is averaged: what
-differs between runs is error too, and the paper averages them for the same reason
-(arXiv:1711.10925, section 4.1).
+What differs between runs is error, and averaging takes some of it away, as the paper does
+(arXiv:1711.10925, section 4.1). But a large hole constrains a network so little that now and then
+a start ends in a fill that is far off, and sometimes half of them do. Fills that are right resemble
+each other, fills that are wrong are wrong in ways of their own: so each run counts by how near it
+is to others.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from dip.config import FitConfig
 from dip.fit import Fit, FitStep
 from dip.resample import enlarge, reduce
+
+_SAME = 1e-8
+"""Mean squared distance of outputs that are as good as equal."""
 
 
 class Run(Protocol):
@@ -65,11 +69,14 @@ class Ensemble:
     begin : callable
         Makes the fit of a run, 0-based.
     runs : int
+    unknown : ndarray
+        (H, W) bool, where they must agree.
     """
 
-    def __init__(self, begin: Callable[[int], Run], runs: int) -> None:
+    def __init__(self, begin: Callable[[int], Run], runs: int, unknown: NDArray[np.bool_]) -> None:
         self._begin = begin
         self._runs = runs
+        self._unknown = unknown
         self._outputs: list[NDArray[np.float32]] = []
         self._fit = begin(0)
 
@@ -88,22 +95,27 @@ class Ensemble:
             self._outputs.append(self._fit.output())
 
     def output(self) -> NDArray[np.float32]:
-        """The trimmed mean of the runs that are done, (H, W, C), float32 in [0, 1].
+        """What the runs that are done agree on, (H, W, C), float32 in [0, 1].
 
         Until the first is done, what it has so far.
         """
         if not self._outputs:
             return self._fit.output()
-        return trimmed_mean(np.stack(self._outputs))
+        return agreement(np.stack(self._outputs), self._unknown)
 
 
-def trimmed_mean(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean without the lowest and the highest quarter, but of three without these two.
+def agreement(outputs: NDArray[np.float32], unknown: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Average outputs, those that others resemble above all.
+
+    An output weighs as the inverse square of its mean squared distance to the nearer half of the
+    others, over the unknown pixels.
 
     Parameters
     ----------
     outputs : ndarray
         (runs, H, W, C)
+    unknown : ndarray
+        (H, W) bool
 
     Returns
     -------
@@ -111,6 +123,12 @@ def trimmed_mean(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         (H, W, C)
     """
     count = len(outputs)
-    left_out = max(count // 4, 1 if count > 2 else 0)
-    middle: NDArray[np.float32] = np.sort(outputs, axis=0)[left_out : count - left_out]
-    return middle.mean(axis=0, dtype=np.float32)
+    fills = outputs[:, unknown]
+    apart = np.array([[np.square(one - other).mean() for other in fills] for one in fills])
+    # The first of a sorted row is an output's distance to itself.
+    nearer = np.sort(apart, axis=1)[:, 1 : 1 + max(1, (count - 1) // 2)]
+    distance = nearer.mean(axis=1, dtype=np.float64) if count > 1 else np.zeros(1)
+    weights = (distance + _SAME) ** -2
+    weights /= weights.sum()
+    mean: NDArray[np.float32] = np.tensordot(weights.astype(np.float32), outputs, axes=1)
+    return mean

@@ -360,7 +360,9 @@ class Restoration:
                 return Rescaled(fit(run, held, coarse), height, width, coarse, fine)
             return fit(run, config, fine)
 
-        return fit(0, config, fine) if config.runs == 1 else Ensemble(begin, config.runs)
+        if config.runs == 1:
+            return fit(0, config, fine)
+        return Ensemble(begin, config.runs, ~small[fine][1])
 
     def _output(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
         """A fit's output for the whole box, (height, width, C), in units of full scale."""
