@@ -137,6 +137,8 @@ class NetworkConfig:
     shuffle_channels : int
         U-Net only: width of the finest decoder where it enlarges by pixel shuffle, so that the
         trunk runs at half size; 0 to interpolate there as at every other scale.
+    shuffle_kernel : int
+        U-Net only: kernel size of the convolution before the pixel shuffle, px, odd.
     correction : bool
         Whether the output is added to the input's first channels, an image, instead of being one.
     padding : str
@@ -152,6 +154,7 @@ class NetworkConfig:
     upsampling: Literal["nearest", "bilinear"] = "bilinear"
     reduce_first: bool = False
     shuffle_channels: int = 0
+    shuffle_kernel: int = 3
     correction: bool = False
     padding: Padding = "zeros"
 
@@ -167,7 +170,7 @@ class NetworkConfig:
             right = len(self.convolutions) == depth and min(self.convolutions) >= 1
             _check(right, "convolutions", self.convolutions, f"{depth} numbers, 1 or more")
         _check_integer("shuffle_channels", self.shuffle_channels, 0, 1024)
-        for name in ("kernel_down", "kernel_up"):
+        for name in ("kernel_down", "kernel_up", "shuffle_kernel"):
             value = getattr(self, name)
             _check(value in (1, 3, 5, 7), name, value, "1, 3, 5 or 7")
         _check(self.upsampling in ("nearest", "bilinear"), "upsampling", self.upsampling, "known")
@@ -208,7 +211,7 @@ class FitConfig:
         Weight of the squared distance of the fill from a smooth membrane, at the start and from
         half of the iterations on. Large deviations cost, small ones hardly do.
     runs : int
-        Fits from different random starts, one after the other; the result is their trimmed mean.
+        Fits from different random starts, one after the other; the result is what they agree on.
     coarse_every : int
         Each so many-th run sees the image at two thirds of the size, and is held by
         `coarse_anchor`; 0 is none.

@@ -91,6 +91,11 @@ class Compute:
         """Whether a step is recorded once and then replayed; see `dip.graphs`."""
         return self.device.type == "cuda"
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether convolutions take two to six times as long as elsewhere: a CPU, in float32."""
+        return self.device.type == "cpu" and not self.low_precision
+
     def describe(self) -> str:
         """Such as 'cpu, bfloat16'."""
         return f"{self.device}, {'bfloat16' if self.low_precision else 'float32'}"

@@ -85,7 +85,9 @@ def plan(
         Not even the smallest region can be fitted.
     """
     recipes = {
-        damage: recipe(settings.preset, settings.network, damage, settings.iterations)
+        damage: recipe(
+            settings.preset, settings.network, damage, settings.iterations, lean=compute.is_slow
+        )
         for damage in _DAMAGES
     }
     most = _most_pixels(settings, recipes, channels, compute)

@@ -25,7 +25,7 @@ class Preset:
     iterations : mapping
         Iterations of each run, for each kind of damage.
     runs : mapping
-        Fits of a region whose trimmed mean is taken, for each kind of damage.
+        Fits of a region, each from a start of its own, for each kind of damage.
     most_pixels : mapping
         For each kind of damage: regions that would be larger are cut into tiles or, holes, fitted
         at reduced size.
@@ -75,8 +75,9 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 name="balanced",
                 description="the default",
                 iterations=_each(thin=140, hole=80, scattered=400),
-                runs=_each(thin=1, hole=8, scattered=1),
+                runs=_each(thin=1, hole=6, scattered=1),
                 most_pixels=_each(thin=700_000, hole=120_000, scattered=700_000),
+                coarse_every=3,
             ),
             Preset(
                 name="best",
@@ -98,7 +99,33 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
 )
 
 
-def recipe(preset: str, network: str, damage: Damage, iterations: int | None = None) -> FitConfig:
+LEAN: Mapping[str, Preset] = MappingProxyType(
+    {
+        **PRESETS,
+        "fast": replace(
+            PRESETS["fast"],
+            iterations=_each(thin=20, hole=80, scattered=10),
+            runs=_each(thin=1, hole=1, scattered=1),
+        ),
+        "balanced": replace(
+            PRESETS["balanced"],
+            iterations=_each(thin=110, hole=80, scattered=300),
+            runs=_each(thin=1, hole=4, scattered=1),
+            coarse_every=2,
+        ),
+    }
+)
+"""The same where arithmetic is slow: what a preset means to a user is how long it takes."""
+
+
+def recipe(
+    preset: str,
+    network: str,
+    damage: Damage,
+    iterations: int | None = None,
+    *,
+    lean: bool = False,
+) -> FitConfig:
     """Say how a region is fitted.
 
     Parameters
@@ -111,19 +138,21 @@ def recipe(preset: str, network: str, damage: Damage, iterations: int | None = N
         The region's kind of damage.
     iterations : int, optional
         Instead of the preset's own; then a fit is not stopped early.
+    lean : bool
+        For a machine whose arithmetic is slow: a smaller network, and less of it.
 
     Returns
     -------
     FitConfig
     """
-    chosen = PRESETS[preset]
-    config = _published(network, damage) if chosen.published else _tuned(network, damage)
+    chosen = (LEAN if lean else PRESETS)[preset]
+    config = _published(network, damage) if chosen.published else _tuned(network, damage, lean)
     length, runs = chosen.iterations[damage], chosen.runs[damage]
     if network == "segnet" and not chosen.published:  # its iterations take twice as long
         if damage != "thin":
-            runs = math.ceil(runs / 2)
+            runs = math.ceil(2 * runs / 3)
         elif iterations is None:  # runs differ more than a U-Net's, and their mean gains more
-            length, runs = math.ceil(0.7 * length), 2 * runs
+            length, runs = math.ceil(0.7 * length), runs if lean else 2 * runs
     elif damage == "hole" and not chosen.published:
         config = replace(config, anchor=chosen.hole_anchor, coarse_every=chosen.coarse_every)
     stop_early = iterations is None and not chosen.published
@@ -142,7 +171,7 @@ def most_pixels(preset: str, network: str, damage: Damage) -> int:
     return most
 
 
-def _tuned(network: str, damage: Damage) -> FitConfig:
+def _tuned(network: str, damage: Damage, lean: bool) -> FitConfig:
     shape = NetworkConfig(name=network, reduce_first=True)
     if damage == "hole":
         # Coordinates hold no detail that the network could copy into the hole, and half the rate
@@ -160,6 +189,8 @@ def _tuned(network: str, damage: Damage) -> FitConfig:
             # 32 channels at the finest scale: 1 dB more in fine detail than 16. The pixel shuffle
             # halves the time per iteration, at no loss.
             shape = replace(shape, channels=(32, 64, 128, 128, 128), shuffle_channels=16)
+            if lean:  # 0.56 of the time, for 0.0 to 0.5 dB
+                shape = replace(shape, channels=(32, 48, 64, 64, 64), shuffle_kernel=1)
         return FitConfig(
             network=shape,
             iterations=1,
@@ -171,7 +202,7 @@ def _tuned(network: str, damage: Damage) -> FitConfig:
     # Scattered: interpolation is near the truth already; three scales are enough to correct it.
     shape = NetworkConfig(
         name=network,
-        channels=(32, 64, 128),
+        channels=(32, 48, 64) if lean else (32, 64, 128),
         skip_channels=(16, 16, 16),
         convolutions=(2, 2, 2),
         reduce_first=True,

@@ -41,7 +41,7 @@ class _Scale(nn.Module):
         if index == 0 and config.shuffle_channels:
             self.upsampling = "shuffle"
             width = config.shuffle_channels
-            self.before: nn.Module = ConvNormAct(below, 4 * width, kernel, 1, pad)
+            self.before: nn.Module = ConvNormAct(below, 4 * width, config.shuffle_kernel, 1, pad)
             self.up = nn.Sequential(ConvNormAct(width + skip, width, kernel, 1, pad))
             return
         joined: nn.Module

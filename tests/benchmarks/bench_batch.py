@@ -62,8 +62,8 @@ if "dip.batch.child" in sys.orig_argv:
     from dataclasses import replace
     import dip.presets as presets
     recipe = presets.recipe
-    def narrow(*args):
-        config = recipe(*args)
+    def narrow(*args, **options):
+        config = recipe(*args, **options)
         shape = replace(config.network, channels=(8, 8), skip_channels=(4, 4))
         return replace(config, network=shape)
     presets.recipe = narrow

@@ -112,6 +112,16 @@ def test_a_better_preset_fits_for_longer() -> None:
         assert counts == sorted(set(counts))
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_slow_arithmetic_gets_less_to_do_by_default(network: str, damage: Any) -> None:
+    for preset in ("fast", "balanced"):
+        lean, usual = (recipe(preset, network, damage, lean=each) for each in (True, False))
+        assert lean.total_iterations < usual.total_iterations
+    published = [recipe("paper", network, damage, lean=each) for each in (True, False)]
+    assert published[0] == published[1]
+
+
 def test_runs_multiply_the_iterations() -> None:
     config = FitConfig(network=NetworkConfig(), iterations=10, runs=3)
     assert config.total_iterations == 30
