@@ -93,7 +93,7 @@ class Compute:
 
     @property
     def is_slow(self) -> bool:
-        """Whether convolutions take two to six times as long as elsewhere: a CPU, in float32."""
+        """Whether convolutions take three to six times as long as elsewhere: a CPU, in float32."""
         return self.device.type == "cpu" and not self.low_precision
 
     def describe(self) -> str:

@@ -77,11 +77,12 @@ class Ensemble:
         self._begin = begin
         self._runs = runs
         self._unknown = unknown
-        self._outputs: list[NDArray[np.float32]] = []
+        self._agreed: NDArray[np.float32] | None = None
         self._fit = begin(0)
 
     def __iter__(self) -> Iterator[FitStep]:
         iterations = self._fit.config.iterations
+        outputs = []
         for run in range(self._runs):
             if run:
                 self._fit = self._begin(run)
@@ -92,16 +93,15 @@ class Ensemble:
                         f"run {run + 1} of {self._runs}; the result is what most of them agree on"
                     )
                 yield replace(step, index=run * iterations + step.index, note=note)
-            self._outputs.append(self._fit.output())
+            outputs.append(self._fit.output())
+            self._agreed = agreement(np.stack(outputs), self._unknown)
 
     def output(self) -> NDArray[np.float32]:
         """What the runs that are done agree on, (H, W, C), float32 in [0, 1].
 
         Until the first is done, what it has so far.
         """
-        if not self._outputs:
-            return self._fit.output()
-        return agreement(np.stack(self._outputs), self._unknown)
+        return self._fit.output() if self._agreed is None else self._agreed
 
 
 def agreement(outputs: NDArray[np.float32], unknown: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -84,16 +84,14 @@ def plan(
     NotEnoughMemory
         Not even the smallest region can be fitted.
     """
+    lean, preset, network = compute.is_slow, settings.preset, settings.network
     recipes = {
-        damage: recipe(
-            settings.preset, settings.network, damage, settings.iterations, lean=compute.is_slow
-        )
+        damage: recipe(preset, network, damage, settings.iterations, lean=lean)
         for damage in _DAMAGES
     }
     most = _most_pixels(settings, recipes, channels, compute)
     limits = {
-        damage: min(most, most_pixels(settings.preset, settings.network, damage))
-        for damage in _DAMAGES
+        damage: min(most, most_pixels(preset, network, damage, lean=lean)) for damage in _DAMAGES
     }
     regions = tuple(plan_regions(unknown, max_pixels=limits))
     images_mb = 3 * image_bytes / 2**20

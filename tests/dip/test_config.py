@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from dip import presets
 from dip.config import NETWORKS, Damage, FitConfig, NetworkConfig, Settings
 from dip.errors import SettingError
 from dip.presets import PRESETS, recipe
@@ -120,6 +122,13 @@ def test_slow_arithmetic_gets_less_to_do_by_default(network: str, damage: Any) -
         assert lean.total_iterations < usual.total_iterations
     published = [recipe("paper", network, damage, lean=each) for each in (True, False)]
     assert published[0] == published[1]
+
+
+def test_slow_arithmetic_may_be_given_smaller_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = replace(PRESETS["fast"], most_pixels=dict.fromkeys(DAMAGES, 1000))
+    monkeypatch.setattr(presets, "LEAN", {**PRESETS, "fast": small})
+    assert presets.most_pixels("fast", "unet", "hole", lean=True) == 1000
+    assert presets.most_pixels("fast", "unet", "hole") == PRESETS["fast"].most_pixels["hole"]
 
 
 def test_runs_multiply_the_iterations() -> None:
