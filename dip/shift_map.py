@@ -81,17 +81,11 @@ def dominant_offsets(
     if len(queries) > _MOST_QUERIES:
         queries = generator.choice(queries, _MOST_QUERIES, replace=False)
     features = _features(image, rows, columns, generator)
-    norms = (features**2).sum(1) / 2
-    row, column = torch.from_numpy(rows), torch.from_numpy(columns)
     least = max(height, width) / 15  # nearer, everything resembles itself
+    matches = _nearest(features, rows, columns, queries, least)
     votes = np.zeros((2 * height + 1, 2 * width + 1), dtype=np.float32)
-    for some in torch.from_numpy(queries).split(_QUERIES_AT_ONCE):
-        distance = norms - features[some] @ features.T  # and half the query's own norm
-        down, right = row - row[some, None], column - column[some, None]
-        distance[(down.abs() < least) & (right.abs() < least)] = math.inf
-        best = distance.argmin(1, keepdim=True)
-        offset = down.gather(1, best)[:, 0] + height, right.gather(1, best)[:, 0] + width
-        np.add.at(votes, (offset[0].numpy(), offset[1].numpy()), 1)
+    moved = rows[matches] - rows[queries] + height, columns[matches] - columns[queries] + width
+    np.add.at(votes, moved, 1)
     votes = ndimage.gaussian_filter(votes, math.sqrt(2))
     peaks = np.argwhere((votes == ndimage.maximum_filter(votes, _PEAK_PX)) & (votes > 0))
     order = np.argsort(-votes[peaks[:, 0], peaks[:, 1]], kind="stable")[:most]
@@ -111,6 +105,26 @@ def _features(
     mean, axes = sample.mean(0), principal_axes(sample, _COMPONENTS).T
     every = np.array_split(np.arange(len(rows)), math.ceil(len(rows) / 20_000))
     return torch.cat([(patches(index) - mean) @ axes for index in every])
+
+
+def _nearest(
+    features: torch.Tensor, rows: Offsets, columns: Offsets, queries: Offsets, least: float
+) -> Offsets:
+    """The patch most like each queried one, no nearer than `least` down or right; all indices."""
+    norms = (features**2).sum(1) / 2
+    matches = np.empty_like(queries)
+    for start in range(0, len(queries), _QUERIES_AT_ONCE):
+        some = queries[start : start + _QUERIES_AT_ONCE]
+        # The squared distance, halved, without the query's own norm.
+        distance = torch.addmm(norms, features[some], features.T, alpha=-1).numpy()
+        # The patches are in order of rows: those that are too near lie in one piece of them.
+        first = np.searchsorted(rows, rows[some] - least, side="right")
+        beyond = np.searchsorted(rows, rows[some] + least)
+        for each, query, one, other in zip(distance, some, first, beyond, strict=True):
+            each[one:other][np.abs(columns[one:other] - columns[query]) < least] = math.inf
+        # Not by torch: it takes eight times as long.
+        matches[start : start + _QUERIES_AT_ONCE] = distance.argmin(1)
+    return matches
 
 
 def shift_map(guide: Array, unknown: Plane, offsets: Offsets) -> NDArray[np.int64]:
