@@ -1,4 +1,4 @@
-"""Everything but the fit, for a small selection in a 24-megapixel 16-bit layer.
+"""Everything but the fit, for a small selection in a 24-megapixel 16-bit layer of 144 MB.
 
 `pytest tests/gimp/test_overhead.py -s` prints the figures.
 """
@@ -11,22 +11,22 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    ("what", "selection", "most_s"),
+    ("what", "selection", "most_mb"),
     [
-        ("a spot of 60 × 20", (3000, 2000, 60, 20), 3),
-        ("a spot in the corner", (0, 0, 40, 40), 3),
+        ("a spot of 60 × 20", (3000, 2000, 60, 20), 4),
+        ("a spot in the corner", (0, 0, 40, 40), 4),
         # Filled from far around: 4 megapixels are sent, and looked at by the engine.
-        ("a hole of 200 × 200", (3000, 2000, 200, 200), 6),
+        ("a hole of 200 × 200", (3000, 2000, 200, 200), 40),
     ],
 )
 def test_a_small_selection_costs_little_in_a_large_photo(
-    gimp: Any, what: str, selection: tuple[int, int, int, int], most_s: float
+    gimp: Any, what: str, selection: tuple[int, int, int, int], most_mb: float
 ) -> None:
     found = gimp.batch("overhead", selection=selection)
     print(
         f"\nGIMP {gimp.version}, {what}: {found['seconds']:.2f} s, one iteration of the fit "
-        f"included ({found['undisturbed_s']:.2f} s without other programs); "
-        f"{found['gimp_mb']:.0f} MB more in GIMP, {found['plug_in_mb']:.0f} MB plug-in"
+        f"included; {found['sent_mb']:.1f} MB sent; {found['gimp_mb']:.0f} MB more in GIMP, "
+        f"{found['plug_in_mb']:.0f} MB plug-in"
     )
-    assert found["undisturbed_s"] < most_s
+    assert 0 < found["sent_mb"] < most_mb
     assert found["gimp_mb"] + found["plug_in_mb"] < 500
