@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ _SMALLEST_REGION_PX = 160 * 160
 _FINISH_PLANES = 9
 """Copies of a hole's box in float32 that its membrane and its kriging take at once; measured."""
 
-_DAMAGES: tuple[Damage, ...] = ("thin", "hole", "scattered")
+_DAMAGES: tuple[Damage, ...] = get_args(Damage)
 
 
 @dataclass(frozen=True, kw_only=True)

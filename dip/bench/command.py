@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -139,9 +138,7 @@ def begin_report(wanted: Sequence[Settings]) -> dict[str, Any]:
 
 def write_json(path: Path, report: dict[str, Any]) -> None:
     """Write the report; a file that is already there is replaced at once or not at all."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    from dip.image_io import write_file
+
+    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+    write_file(path, text.encode())
