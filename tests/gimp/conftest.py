@@ -162,6 +162,7 @@ class Gimp:
         """A screen with a window manager."""
         screen = Screen(self)
         try:
+            screen.begin()
             yield screen
         finally:
             screen.close()
@@ -179,6 +180,8 @@ class Screen:
 
         self._processes: list[subprocess.Popen[bytes]] = []
         self._log = (gimp.folder / "screen.log").open("ab")
+
+    def begin(self) -> None:
         self._start_screen()
         self._start_window_manager()
         self.run("xdotool", "mousemove", "1279", "959")
@@ -197,11 +200,17 @@ class Screen:
 
     def _start_window_manager(self) -> None:
         for _ in range(3):  # it may come too early, and gives up at once then
-            self.start("openbox")
-            with suppress(TimeoutError):
-                self.wait(lambda: "window id" in self.run(*_MANAGER).stdout, 5)
+            if self._is_managed_by(self.start("openbox")):
                 return
         pytest.fail(f"openbox does not start; see {self.gimp.folder / 'screen.log'}")
+
+    def _is_managed_by(self, manager: subprocess.Popen[bytes]) -> bool:
+        def is_managed() -> bool:
+            return "window id" in self.run(*_MANAGER).stdout
+
+        with suppress(TimeoutError):
+            self.wait(lambda: is_managed() or manager.poll() is not None, 60)
+        return is_managed()
 
     def start(self, *command: str, **variables: str) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(

@@ -222,9 +222,14 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(
 
 
 def children_of(batch: subprocess.Popen[str]) -> list[psutil.Process]:
-    return [
-        each for each in psutil.Process(batch.pid).children() if "dip.batch.child" in each.cmdline()
-    ]
+    return [each for each in psutil.Process(batch.pid).children() if is_child(each)]
+
+
+def is_child(process: psutil.Process) -> bool:
+    try:
+        return "dip.batch.child" in process.cmdline()
+    except psutil.NoSuchProcess:  # it ended just now
+        return False
 
 
 def wait_for_children(batch: subprocess.Popen[str]) -> list[psutil.Process]:
