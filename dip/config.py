@@ -212,11 +212,6 @@ class FitConfig:
         half of the iterations on. Large deviations cost, small ones hardly do.
     runs : int
         Fits from different random starts, one after the other; the result is what they agree on.
-    coarse_every : int
-        Each so many-th run sees the image at two thirds of the size, and is held by
-        `coarse_anchor`; 0 is none.
-    coarse_anchor : tuple of two floats
-        Instead of `anchor`, for these.
     finish : str
         How the residual is carried into the fill: 'none', by 'kriging', or first as a smooth
         'membrane' and then by kriging.
@@ -236,8 +231,6 @@ class FitConfig:
     stop_early: bool = False
     anchor: tuple[float, float] = (0.0, 0.0)
     runs: int = 1
-    coarse_every: int = 0
-    coarse_anchor: tuple[float, float] = (0.0, 0.0)
     finish: Finish = "membrane"
 
     @property
@@ -251,13 +244,10 @@ class FitConfig:
         _check(self.optimizer in ("muon", "adam"), "optimizer", self.optimizer, "muon or adam")
         _check(self.loss in ("l1", "mse"), "loss", self.loss, "l1 or mse")
         _check_integer("runs", self.runs, 1, 100)
-        _check_integer("coarse_every", self.coarse_every, 0, 100)
         for name, choices in (("code", get_args(Code)), ("finish", get_args(Finish))):
             value = getattr(self, name)
             _check(value in choices, name, value, "one of " + ", ".join(choices))
-        for name in ("anchor", "coarse_anchor"):
-            weights = getattr(self, name)
-            _check(min(weights) >= 0, name, weights, "two numbers, 0 or more")
+        _check(min(self.anchor) >= 0, "anchor", self.anchor, "two numbers, 0 or more")
         _check(
             (self.code == "fill") == self.network.correction,
             "code",

@@ -11,54 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dip.config import FitConfig
 from dip.fit import Fit, FitStep
-from dip.resample import enlarge, reduce
 
 _SAME = 1e-8
 """Mean squared distance of outputs that are as good as equal."""
-
-
-class Run(Protocol):
-    """What an ensemble needs of a fit."""
-
-    @property
-    def config(self) -> FitConfig: ...
-
-    def __iter__(self) -> Iterator[FitStep]: ...
-
-    def output(self) -> NDArray[np.float32]: ...
-
-
-class Rescaled:
-    """A fit of the same image at another size, its output brought to the size of the others.
-
-    Parameters
-    ----------
-    fit : Fit
-    height, width : int
-        Of the image at full size.
-    factor, to_factor : int
-        By which the fit's target and those of the others are reduced.
-    """
-
-    def __init__(self, fit: Fit, height: int, width: int, factor: int, to_factor: int) -> None:
-        self.config = fit.config
-        self._fit = fit
-        self._shape = (height, width)
-        self._factor, self._to_factor = factor, to_factor
-
-    def __iter__(self) -> Iterator[FitStep]:
-        return iter(self._fit)
-
-    def output(self) -> NDArray[np.float32]:
-        full = enlarge(self._fit.output(), *self._shape, self._factor)
-        return reduce(full, np.ones(self._shape, dtype=bool), self._to_factor)[0]
 
 
 class Ensemble:
@@ -73,7 +33,7 @@ class Ensemble:
         (H, W) bool, where they must agree.
     """
 
-    def __init__(self, begin: Callable[[int], Run], runs: int, unknown: NDArray[np.bool_]) -> None:
+    def __init__(self, begin: Callable[[int], Fit], runs: int, unknown: NDArray[np.bool_]) -> None:
         self._begin = begin
         self._runs = runs
         self._unknown = unknown

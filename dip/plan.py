@@ -91,9 +91,7 @@ def plan(
         for damage in _DAMAGES
     }
     most = _most_pixels(settings, recipes, channels, compute)
-    limits = {
-        damage: min(most, most_pixels(preset, network, damage, lean=lean)) for damage in _DAMAGES
-    }
+    limits = {damage: min(most, most_pixels(preset, damage, lean=lean)) for damage in _DAMAGES}
     regions = tuple(plan_regions(unknown, max_pixels=limits))
     images_mb = 3 * image_bytes / 2**20
     return Plan(
@@ -151,7 +149,7 @@ def _notes(
             f"{limits['thin'] / 1e6:.2g} megapixels"
         )
     reduction = max(region.reduction for region in regions)
-    if reduction > 2:  # a fill is no sharper than half size as it is
+    if reduction > 3:  # a fill is no sharper than a third of the size as it is
         detail = "is copied from around it" if settings.texture else "is missing"
         yield (
             f"a hole is too large to be fitted at full size: it is filled at 1/{reduction} of "

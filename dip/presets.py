@@ -29,10 +29,6 @@ class Preset:
     most_pixels : mapping
         For each kind of damage: regions that would be larger are cut into tiles or, holes, fitted
         at reduced size.
-    hole_anchor : tuple of two floats
-        How a hole's fill is held at first, and from half of the iterations on.
-    coarse_every : int
-        Each so many-th run of a hole is a coarse one; 0 is none.
     published : bool
         Whether the recipe is the published one instead of this project's.
     """
@@ -42,16 +38,11 @@ class Preset:
     iterations: Mapping[Damage, int]
     runs: Mapping[Damage, int]
     most_pixels: Mapping[Damage, int]
-    hole_anchor: tuple[float, float] = (3.0, 0.3)
-    coarse_every: int = 4
     published: bool = False
 
 
-_HELD = (3.0, 0.8)
-"""The anchor where a hole's fill goes astray more easily: at a small size, and in few runs."""
-
-_SEGNET_HOLE_PIXELS = 60_000
-"""Where a U-Net is fitted at two sizes, a SegNet is better at the smaller one alone."""
+_HOLE_PIXELS = 40_000
+"""Holes are fitted at a size at which few starts go astray; finer ones are no better."""
 
 
 def _each(thin: int, hole: int, scattered: int) -> Mapping[Damage, int]:
@@ -67,24 +58,21 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 description="a first look, in about a third of the time; a little softer",
                 iterations=_each(thin=40, hole=80, scattered=20),
                 runs=_each(thin=1, hole=3, scattered=1),
-                most_pixels=_each(thin=400_000, hole=60_000, scattered=400_000),
-                hole_anchor=_HELD,
-                coarse_every=0,
+                most_pixels=_each(thin=400_000, hole=_HOLE_PIXELS, scattered=400_000),
             ),
             Preset(
                 name="balanced",
                 description="the default",
                 iterations=_each(thin=140, hole=80, scattered=400),
-                runs=_each(thin=1, hole=6, scattered=1),
-                most_pixels=_each(thin=700_000, hole=120_000, scattered=700_000),
-                coarse_every=3,
+                runs=_each(thin=1, hole=8, scattered=1),
+                most_pixels=_each(thin=700_000, hole=_HOLE_PIXELS, scattered=700_000),
             ),
             Preset(
                 name="best",
                 description="the highest quality, in about five times the time",
                 iterations=_each(thin=150, hole=80, scattered=800),
                 runs=_each(thin=6, hole=20, scattered=1),
-                most_pixels=_each(thin=2_000_000, hole=120_000, scattered=2_000_000),
+                most_pixels=_each(thin=2_000_000, hole=_HOLE_PIXELS, scattered=2_000_000),
             ),
             Preset(
                 name="paper",
@@ -110,8 +98,7 @@ LEAN: Mapping[str, Preset] = MappingProxyType(
         "balanced": replace(
             PRESETS["balanced"],
             iterations=_each(thin=110, hole=80, scattered=300),
-            runs=_each(thin=1, hole=4, scattered=1),
-            coarse_every=2,
+            runs=_each(thin=1, hole=6, scattered=1),
         ),
     }
 )
@@ -153,22 +140,16 @@ def recipe(
             runs = math.ceil(2 * runs / 3)
         elif iterations is None:  # runs differ more than a U-Net's, and their mean gains more
             length, runs = math.ceil(0.7 * length), runs if lean else 2 * runs
-    elif damage == "hole" and not chosen.published:
-        config = replace(config, anchor=chosen.hole_anchor, coarse_every=chosen.coarse_every)
     stop_early = iterations is None and not chosen.published
     return replace(config, iterations=iterations or length, runs=runs, stop_early=stop_early)
 
 
-def most_pixels(preset: str, network: str, damage: Damage, *, lean: bool = False) -> int:
+def most_pixels(preset: str, damage: Damage, *, lean: bool = False) -> int:
     """How large a region may be before it is tiled or, a hole, fitted at reduced size.
 
     Parameters are those of `recipe`.
     """
-    chosen = _chosen(preset, lean)
-    most = chosen.most_pixels[damage]
-    if network == "segnet" and damage == "hole" and not chosen.published:
-        return min(most, _SEGNET_HOLE_PIXELS)
-    return most
+    return _chosen(preset, lean).most_pixels[damage]
 
 
 def _chosen(preset: str, lean: bool) -> Preset:
@@ -178,15 +159,16 @@ def _chosen(preset: str, lean: bool) -> Preset:
 def _tuned(network: str, damage: Damage, lean: bool) -> FitConfig:
     shape = NetworkConfig(name=network, reduce_first=True)
     if damage == "hole":
+        if network == "unet":  # twice as wide at the coarse scales, every third start goes astray
+            shape = replace(shape, channels=(16, 32, 64, 64, 64))
         # Coordinates hold no detail that the network could copy into the hole, and half the rate
-        # leaves it smooth for longer. Without an anchor every third start ends far off.
+        # leaves it smooth for longer. Without an anchor many starts end far off.
         return FitConfig(
             network=shape,
             iterations=1,
             code="coordinates",
             learning_rate=0.05,
-            anchor=_HELD,
-            coarse_anchor=_HELD,
+            anchor=(3.0, 0.8),
         )
     if damage == "thin":
         if network == "unet":

@@ -6,7 +6,6 @@ iterate to work, ask for the result at any time, stop iterating to cancel.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +18,7 @@ from dip import device
 from dip.composite import Canvas, composite
 from dip.config import FitConfig, Settings
 from dip.correction import Correction
-from dip.ensemble import Ensemble, Rescaled
+from dip.ensemble import Ensemble
 from dip.errors import (
     ImageTooSmall,
     InputError,
@@ -338,31 +337,20 @@ class Restoration:
         low, high = self._range(region)
         target = (to_floats(self._image[region.box.slices]) - low) / np.float32(high - low)
         target = np.where(known[:, :, None], target, np.float32(0))
-        fine, coarse = region.reduction, math.ceil(1.5 * region.reduction)
-        small = {fine: reduce(target, known, fine)}
-        if config.coarse_every:
-            small[coarse] = reduce(target, known, coarse)
+        small, known = reduce(target, known, region.reduction)
         kind = Correction if config.code == "fill" else Fit
 
-        def fit(run: int, config: FitConfig, factor: int) -> Fit:
+        def begin(run: int) -> Fit:
             return kind(
-                *small[factor],
+                small,
+                known,
                 config,
                 compute=self._compute,
                 damage=region.damage,
                 seed=(seed + _RUN_SEEDS * run) % 2**63,
             )
 
-        def begin(run: int) -> Fit | Rescaled:
-            if config.coarse_every and run % config.coarse_every == config.coarse_every - 1:
-                held = replace(config, anchor=config.coarse_anchor)
-                height, width = known.shape
-                return Rescaled(fit(run, held, coarse), height, width, coarse, fine)
-            return fit(run, config, fine)
-
-        if config.runs == 1:
-            return fit(0, config, fine)
-        return Ensemble(begin, config.runs, ~small[fine][1])
+        return begin(0) if config.runs == 1 else Ensemble(begin, config.runs, ~known)
 
     def _output(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
         """A fit's output for the whole box, (height, width, C), in units of full scale."""

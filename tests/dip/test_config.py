@@ -127,8 +127,8 @@ def test_slow_arithmetic_gets_less_to_do_by_default(network: str, damage: Any) -
 def test_slow_arithmetic_may_be_given_smaller_regions(monkeypatch: pytest.MonkeyPatch) -> None:
     small = replace(PRESETS["fast"], most_pixels=dict.fromkeys(DAMAGES, 1000))
     monkeypatch.setattr(presets, "LEAN", {**PRESETS, "fast": small})
-    assert presets.most_pixels("fast", "unet", "hole", lean=True) == 1000
-    assert presets.most_pixels("fast", "unet", "hole") == PRESETS["fast"].most_pixels["hole"]
+    assert presets.most_pixels("fast", "hole", lean=True) == 1000
+    assert presets.most_pixels("fast", "hole") == PRESETS["fast"].most_pixels["hole"]
 
 
 def test_runs_multiply_the_iterations() -> None:

@@ -9,9 +9,8 @@ import pytest
 
 from dip import device
 from dip.config import FitConfig, NetworkConfig
-from dip.ensemble import Ensemble, Rescaled, agreement
+from dip.ensemble import Ensemble, agreement
 from dip.fit import Fit
-from dip.resample import reduce
 
 SMALL = NetworkConfig(channels=(8, 16), skip_channels=(0, 0))
 
@@ -91,22 +90,3 @@ def test_few_runs(values: list[float], mean: float) -> None:
 def test_runs_that_are_equal_are_not_divided_by_nothing() -> None:
     outputs = np.ones((4, 2, 2, 1), dtype=np.float32)
     np.testing.assert_allclose(agreement(outputs, np.ones((2, 2), dtype=bool)), 1)
-
-
-def test_a_run_at_another_size_gives_what_the_others_give(photo: Any, mask: Any) -> None:
-    height, width = mask.shape
-    target, known = photo.astype(np.float32) / 255, ~mask
-    runs = []
-    for factor in (2, 3):
-        small = reduce(target, known, factor)
-        config = FitConfig(network=SMALL, iterations=60)
-        runs.append(Fit(*small, config, compute=device.choose("cpu"), seed=1))
-    fine, coarse = runs[0], Rescaled(runs[1], height, width, 3, 2)
-    assert coarse.output().shape == fine.output().shape
-    for run in (fine, coarse):
-        list(run)
-    # The same picture in the same place: moved by two pixels it fits less well.
-    away = [
-        np.square(np.roll(coarse.output(), shift, 1) - fine.output()).mean() for shift in (0, 2, -2)
-    ]
-    assert away[0] < min(away[1:])

@@ -281,12 +281,12 @@ def test_a_long_scratch_is_worked_on_in_tiles_and_that_is_said(photo: Any) -> No
 
 @pytest.mark.usefixtures("small_regions")
 def test_a_large_hole_is_filled_at_reduced_size_and_that_is_said(photo: Any) -> None:
-    image = np.tile(photo, (4, 4, 1))
+    image = np.tile(photo, (6, 6, 1))
     mask = np.zeros(image.shape[:2], dtype=bool)
-    mask[60:130, 80:170] = True
+    mask[90:195, 120:255] = True
     restoration = Restoration(image, mask, QUICK)
-    assert restoration.regions[0].reduction == 3
-    assert "1/3" in restoration.notes[0]
+    assert restoration.regions[0].reduction == 5
+    assert "1/5" in restoration.notes[0]
     list(restoration)
     result = restoration.result()
     np.testing.assert_array_equal(result[~mask], image[~mask])
