@@ -10,9 +10,11 @@ is to others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from dip.fit import Fit, FitStep
@@ -22,7 +24,10 @@ _SAME = 1e-8
 
 
 class Ensemble:
-    """Fits one after the other; iterate and ask for the output as with `dip.fit.Fit`.
+    """Several fits; iterate and ask for the output as with `dip.fit.Fit`.
+
+    Where a step is small, two fits with one core each are done sooner than one after the other
+    with two. They go step by step together, so that nothing is computed while a step is looked at.
 
     Parameters
     ----------
@@ -31,29 +36,40 @@ class Ensemble:
     runs : int
     unknown : ndarray
         (H, W) bool, where they must agree.
+    at_once : int
+        Runs that are fitted side by side, on a CPU; they share its threads.
     """
 
-    def __init__(self, begin: Callable[[int], Fit], runs: int, unknown: NDArray[np.bool_]) -> None:
+    def __init__(
+        self,
+        begin: Callable[[int], Fit],
+        runs: int,
+        unknown: NDArray[np.bool_],
+        *,
+        at_once: int = 1,
+    ) -> None:
         self._begin = begin
-        self._runs = runs
+        self._runs = range(runs)
         self._unknown = unknown
+        self._at_once = at_once
         self._agreed: NDArray[np.float32] | None = None
-        self._fit = begin(0)
+        self._fits = self._begin_from(0)
 
     def __iter__(self) -> Iterator[FitStep]:
-        iterations = self._fit.config.iterations
+        iterations = self._fits[0].config.iterations
         outputs = []
-        for run in range(self._runs):
-            if run:
-                self._fit = self._begin(run)
-            for step in self._fit:
+        for first in self._runs[:: self._at_once]:
+            if first:
+                self._fits = self._begin_from(first)
+            for run, index, step in self._side_by_side():
                 note = step.note
-                if run and step.index == 1:
+                if first and step.index == 1:
                     note = (
-                        f"run {run + 1} of {self._runs}; the result is what most of them agree on"
+                        f"run {first + run + 1} of {len(self._runs)}; "
+                        "the result is what most of them agree on"
                     )
-                yield replace(step, index=run * iterations + step.index, note=note)
-            outputs.append(self._fit.output())
+                yield replace(step, index=first * iterations + index, note=note)
+            outputs += [fit.output() for fit in self._fits]
             self._agreed = agreement(np.stack(outputs), self._unknown)
 
     def output(self) -> NDArray[np.float32]:
@@ -61,7 +77,32 @@ class Ensemble:
 
         Until the first is done, what it has so far.
         """
-        return self._fit.output() if self._agreed is None else self._agreed
+        return self._fits[0].output() if self._agreed is None else self._agreed
+
+    def _begin_from(self, first: int) -> list[Fit]:
+        return [self._begin(run) for run in self._runs[first : first + self._at_once]]
+
+    def _side_by_side(self) -> Iterator[tuple[int, int, FitStep]]:
+        """The fit, the 1-based index of the step among those of all, and the step."""
+        fits = [iter(fit) for fit in self._fits]
+        threads = torch.get_num_threads()
+        share = max(1, threads // self._at_once)
+        # The number of threads is each thread's own, and what new ones begin with.
+        pool = ThreadPoolExecutor(self._at_once, "run", torch.set_num_threads, (share,))
+        # One alone stays in this thread: a GPU's graph is recorded in the one that replays it.
+        spread = map if self._at_once == 1 else pool.map
+        try:
+            while any(steps := list(spread(_next, fits))):
+                for run, step in enumerate(steps):
+                    if step is not None:
+                        yield run, (step.index - 1) * len(fits) + run + 1, step
+        finally:
+            pool.shutdown()
+            torch.set_num_threads(threads)
+
+
+def _next(steps: Iterator[FitStep]) -> FitStep | None:
+    return next(steps, None)
 
 
 def agreement(outputs: NDArray[np.float32], unknown: NDArray[np.bool_]) -> NDArray[np.float32]:

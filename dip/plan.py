@@ -23,6 +23,9 @@ from dip.texture import TEXTURE_MB
 
 _FREE_PART = 0.8
 _SMALLEST_REGION_PX = 160 * 160
+_SMALL_PX = 100_000
+"""Up to here a step is too small for more threads to help it much."""
+
 _FINISH_PLANES = 9
 """Copies of a hole's box in float32 that its membrane and its kriging take at once; measured."""
 
@@ -38,6 +41,8 @@ class Plan:
     regions : tuple of Region
     recipes : mapping
         How a region is fitted, for each kind of damage.
+    at_once : mapping
+        How many runs of a region are fitted side by side.
     memory_mb : float
         Predicted peak of the process.
     notes : tuple of str
@@ -46,6 +51,7 @@ class Plan:
 
     regions: tuple[Region, ...]
     recipes: Mapping[Damage, FitConfig]
+    at_once: Mapping[Region, int]
     memory_mb: float
     notes: tuple[str, ...]
 
@@ -90,26 +96,35 @@ def plan(
         damage: recipe(preset, network, damage, settings.iterations, lean=lean)
         for damage in _DAMAGES
     }
-    most = _most_pixels(settings, recipes, channels, compute)
+    budget_mb = settings.max_memory_mb or _FREE_PART * device.free_memory_mb(compute)
+    most = _most_pixels(budget_mb, recipes, channels, compute)
     limits = {damage: min(most, most_pixels(preset, damage, lean=lean)) for damage in _DAMAGES}
     regions = tuple(plan_regions(unknown, max_pixels=limits))
+    threads = settings.threads or device.cores()
+    at_once = {
+        region: _at_once(region, recipes[region.damage], threads, budget_mb, channels, compute)
+        for region in regions
+    }
     images_mb = 3 * image_bytes / 2**20
     return Plan(
         regions=regions,
         recipes=recipes,
-        memory_mb=max(
-            _peak_mb(region, recipes[region.damage], settings, channels, compute, images_mb)
+        at_once=at_once,
+        memory_mb=images_mb
+        + max(
+            at_once[region] * _fit_mb(region, recipes[region.damage], channels, compute)
+            + _finish_mb(region, recipes[region.damage], settings, channels)
             for region in regions
-        ),
+        )
+        + memory.BASE_MB,
         notes=tuple(_notes(regions, limits, settings)),
     )
 
 
 def _most_pixels(
-    settings: Settings, recipes: Mapping[Damage, FitConfig], channels: int, compute: Compute
+    budget_mb: float, recipes: Mapping[Damage, FitConfig], channels: int, compute: Compute
 ) -> int:
     """How large a region may be, in pixels, for every recipe to fit it within memory."""
-    budget_mb = settings.max_memory_mb or _FREE_PART * device.free_memory_mb(compute)
     most = min(memory.most_pixels(budget_mb, each, channels, compute) for each in recipes.values())
     if most < _SMALLEST_REGION_PX:
         needed = max(
@@ -123,20 +138,32 @@ def _most_pixels(
     return most
 
 
-def _peak_mb(
+def _at_once(
     region: Region,
     config: FitConfig,
-    settings: Settings,
+    threads: int,
+    budget_mb: float,
     channels: int,
     compute: Compute,
-    images_mb: float,
-) -> float:
-    fit_mb = memory.peak_mb(region.fitted_pixels, config, channels, compute)
+) -> int:
+    """Runs to fit side by side: of small regions on a CPU, as many as there are threads."""
+    if compute.device.type != "cpu" or region.fitted_pixels > _SMALL_PX:
+        return 1
+    room = (budget_mb - memory.BASE_MB) / _fit_mb(region, config, channels, compute)
+    return max(1, min(config.runs, threads, int(room)))
+
+
+def _fit_mb(region: Region, config: FitConfig, channels: int, compute: Compute) -> float:
+    """What a fit takes beside the process itself."""
+    return memory.peak_mb(region.fitted_pixels, config, channels, compute) - memory.BASE_MB
+
+
+def _finish_mb(region: Region, config: FitConfig, settings: Settings, channels: int) -> float:
+    """What a hole's finishing takes; it is done at full size."""
     if config.finish != "membrane":
-        return images_mb + fit_mb
-    # A hole is finished at full size.
-    finish_mb = _FINISH_PLANES * 4 * channels * region.box.area / 2**20
-    return images_mb + fit_mb + finish_mb + (TEXTURE_MB if settings.texture else 0)
+        return 0
+    planes_mb = _FINISH_PLANES * 4 * channels * region.box.area / 2**20
+    return planes_mb + (TEXTURE_MB if settings.texture else 0)
 
 
 def _notes(

@@ -350,7 +350,9 @@ class Restoration:
                 seed=(seed + _RUN_SEEDS * run) % 2**63,
             )
 
-        return begin(0) if config.runs == 1 else Ensemble(begin, config.runs, ~known)
+        if config.runs == 1:
+            return begin(0)
+        return Ensemble(begin, config.runs, ~known, at_once=self._plan.at_once[region])
 
     def _output(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
         """A fit's output for the whole box, (height, width, C), in units of full scale."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from dip import device
 from dip.config import FitConfig, NetworkConfig
@@ -43,6 +47,53 @@ def test_it_is_said_that_another_run_begins(begin: Any, mask: Any) -> None:
         "run 2 of 3; the result is what most of them agree on",
         "run 3 of 3; the result is what most of them agree on",
     ]
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("runs", [2, 3])
+def test_side_by_side_they_are_what_they_are_with_one_thread(
+    begin: Any, mask: Any, runs: int
+) -> None:
+    ensemble = Ensemble(begin, runs, mask, at_once=2)
+    indices = [step.index for step in ensemble]
+    assert torch.get_num_threads() == 2
+    assert indices == list(range(1, 4 * runs + 1))
+    torch.set_num_threads(1)
+    alone = Ensemble(begin, runs, mask)
+    list(alone)
+    np.testing.assert_array_equal(ensemble.output(), alone.output())
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_side_by_side_nothing_goes_on_behind_a_step(begin: Any, mask: Any) -> None:
+    ensemble = Ensemble(begin, 2, mask, at_once=2)
+    threads = threading.active_count()
+    steps = iter(ensemble)
+    next(steps)
+    before = ensemble.output()
+    time.sleep(0.3)
+    np.testing.assert_array_equal(ensemble.output(), before)
+    steps.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == threads
+
+
+def test_what_fails_side_by_side_is_told(begin: Any, mask: Any) -> None:
+    def begin_badly(run: int) -> Any:
+        fit = begin(run)
+        if run == 1:
+            fit._step = None  # type: ignore[assignment]
+        return fit
+
+    with pytest.raises(TypeError):
+        list(Ensemble(begin_badly, 2, mask, at_once=2))
 
 
 def test_there_is_an_output_at_any_moment(begin: Any, mask: Any) -> None:
