@@ -93,7 +93,8 @@ LEAN: Mapping[str, Preset] = MappingProxyType(
         "fast": replace(
             PRESETS["fast"],
             iterations=_each(thin=20, hole=80, scattered=10),
-            runs=_each(thin=1, hole=1, scattered=1),
+            runs=_each(thin=1, hole=2, scattered=1),
+            most_pixels=_each(thin=400_000, hole=22_000, scattered=400_000),
         ),
         "balanced": replace(
             PRESETS["balanced"],
