@@ -211,7 +211,7 @@ class FitConfig:
         Weight of the squared distance of the fill from a smooth membrane, at the start and from
         half of the iterations on. Large deviations cost, small ones hardly do.
     runs : int
-        Fits from different random starts, one after the other; the result is what they agree on.
+        Fits from different random starts; the result is what they agree on.
     finish : str
         How the residual is carried into the fill: 'none', by 'kriging', or first as a smooth
         'membrane' and then by kriging.

@@ -72,7 +72,12 @@ def bytes_per_pixel(config: FitConfig, channels: int, compute: Compute) -> float
 
 def peak_mb(pixels: int, config: FitConfig, channels: int, compute: Compute) -> float:
     """Predicted peak of a process that fits a region of so many pixels, MB."""
-    return BASE_MB + pixels * bytes_per_pixel(config, channels, compute) / 2**20
+    return BASE_MB + fit_mb(pixels, config, channels, compute)
+
+
+def fit_mb(pixels: int, config: FitConfig, channels: int, compute: Compute) -> float:
+    """What a fit of so many pixels takes beside the process itself, MB."""
+    return pixels * bytes_per_pixel(config, channels, compute) / 2**20
 
 
 def most_pixels(budget_mb: float, config: FitConfig, channels: int, compute: Compute) -> int:

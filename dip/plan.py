@@ -106,17 +106,17 @@ def plan(
         for region in regions
     }
     images_mb = 3 * image_bytes / 2**20
+
+    def work_mb(region: Region) -> float:
+        config = recipes[region.damage]
+        fit_mb = memory.fit_mb(region.fitted_pixels, config, channels, compute)
+        return at_once[region] * fit_mb + _finish_mb(region, config, settings, channels)
+
     return Plan(
         regions=regions,
         recipes=recipes,
         at_once=at_once,
-        memory_mb=images_mb
-        + max(
-            at_once[region] * _fit_mb(region, recipes[region.damage], channels, compute)
-            + _finish_mb(region, recipes[region.damage], settings, channels)
-            for region in regions
-        )
-        + memory.BASE_MB,
+        memory_mb=memory.BASE_MB + images_mb + max(map(work_mb, regions)),
         notes=tuple(_notes(regions, limits, settings)),
     )
 
@@ -149,13 +149,10 @@ def _at_once(
     """Runs to fit side by side: of small regions on a CPU, as many as there are threads."""
     if compute.device.type != "cpu" or region.fitted_pixels > _SMALL_PX:
         return 1
-    room = (budget_mb - memory.BASE_MB) / _fit_mb(region, config, channels, compute)
+    room = (budget_mb - memory.BASE_MB) / memory.fit_mb(
+        region.fitted_pixels, config, channels, compute
+    )
     return max(1, min(config.runs, threads, int(room)))
-
-
-def _fit_mb(region: Region, config: FitConfig, channels: int, compute: Compute) -> float:
-    """What a fit takes beside the process itself."""
-    return memory.peak_mb(region.fitted_pixels, config, channels, compute) - memory.BASE_MB
 
 
 def _finish_mb(region: Region, config: FitConfig, settings: Settings, channels: int) -> float:
