@@ -10,14 +10,13 @@ is to others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dip.fit import Fit, FitStep
+from dip.threads import side_by_side
 
 _SAME = 1e-8
 """Mean squared distance of outputs that are as good as equal."""
@@ -85,20 +84,13 @@ class Ensemble:
     def _side_by_side(self) -> Iterator[tuple[int, int, FitStep]]:
         """The fit, the 1-based index of the step among those of all, and the step."""
         fits = [iter(fit) for fit in self._fits]
-        threads = torch.get_num_threads()
-        share = max(1, threads // self._at_once)
-        # The number of threads is each thread's own, and what new ones begin with.
-        pool = ThreadPoolExecutor(self._at_once, "run", torch.set_num_threads, (share,))
-        # One alone stays in this thread: a GPU's graph is recorded in the one that replays it.
-        spread = map if self._at_once == 1 else pool.map
-        try:
+        with side_by_side(self._at_once) as pool:
+            # One alone stays in this thread: a GPU's graph is recorded in the one that replays it.
+            spread = map if self._at_once == 1 else pool.map
             while any(steps := list(spread(_next, fits))):
                 for run, step in enumerate(steps):
                     if step is not None:
                         yield run, (step.index - 1) * len(fits) + run + 1, step
-        finally:
-            pool.shutdown()
-            torch.set_num_threads(threads)
 
 
 def _next(steps: Iterator[FitStep]) -> FitStep | None:

@@ -15,16 +15,17 @@ every window has a covariance of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import fft
+from torch import Tensor
 
-from dip.device import cores
 from dip.harmonise import membrane
 from dip.region import Box
+from dip.threads import side_by_side
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
@@ -101,7 +102,8 @@ def krige(
         # Zero at the known pixels, as what is there already is at the unknown ones.
         filled[core.slices] += solved[core.within(window)]
 
-    with ThreadPoolExecutor(cores()) as pool:  # the transforms run outside the interpreter's lock
+    # A window for each core is done sooner than one after the other by all of them.
+    with side_by_side(torch.get_num_threads()) as pool:
         list(pool.map(fill, _cores(~known if wanted is None else wanted, detail.core_px)))
     return filled
 
@@ -149,53 +151,56 @@ def _krige_window(
     """
     height, width = known.shape
     shape = tuple(fft.next_fast_len(side + 2 * range_px, real=True) for side in known.shape)
-    values = np.zeros((residual.shape[2], *shape), np.float32)  # (C, height, width), padded
-    values[:, :height, :width] = residual.transpose(2, 0, 1)
-    free = np.ones(shape, np.float32)
-    free[:height, :width] = ~known
+    values = torch.zeros(residual.shape[2], *shape)  # (C, height, width), padded
+    values[:, :height, :width] = torch.from_numpy(residual).permute(2, 0, 1)
+    free = torch.ones(shape)
+    free[:height, :width] = torch.from_numpy(~known)
     spectrum = _spectrum(values, 1 - free, range_px, nugget)
     if spectrum is None:
         return np.zeros_like(residual)
 
-    def filtered(planes: Array, response: Array) -> Array:
-        result: Array = fft.irfft2(fft.rfft2(planes) * response, shape)
-        return result
+    def filtered(planes: Tensor, response: Tensor) -> Tensor:
+        return torch.fft.irfft2(torch.fft.rfft2(planes).mul_(response), shape)
 
-    precision: Array = np.reciprocal(spectrum)
-    x = np.zeros_like(values)
-    remainder = -filtered(values, precision) * free
-    goal = (tolerance * np.linalg.norm(remainder)) ** 2
-    conditioned = filtered(remainder, spectrum) * free
+    precision = spectrum.reciprocal()
+    x = torch.zeros_like(values)
+    remainder = filtered(values, precision).neg_().mul_(free)
+    goal = tolerance**2 * _product(remainder, remainder)
+    conditioned = filtered(remainder, spectrum).mul_(free)
     direction = conditioned
-    product = float(np.vdot(remainder, conditioned))
+    product = _product(remainder, conditioned)
     for _ in range(_MOST_ITERATIONS):
-        if np.vdot(remainder, remainder) <= goal or product <= 0:
+        if product <= 0 or _product(remainder, remainder) <= goal:
             break
-        image = filtered(direction, precision) * free
-        length = product / float(np.vdot(direction, image))
-        x += length * direction
-        remainder = remainder - length * image
-        conditioned = filtered(remainder, spectrum) * free
-        product, before = float(np.vdot(remainder, conditioned)), product
-        direction = conditioned + (product / before) * direction
-    return x[:, :height, :width].transpose(1, 2, 0)
+        image = filtered(direction, precision).mul_(free)
+        length = product / _product(direction, image)
+        x.add_(direction, alpha=length)
+        remainder.sub_(image, alpha=length)
+        conditioned = filtered(remainder, spectrum).mul_(free)
+        product, before = _product(remainder, conditioned), product
+        direction = conditioned.add_(direction, alpha=product / before)
+    solved: Array = x[:, :height, :width].permute(1, 2, 0).numpy()
+    return solved
 
 
-def _spectrum(values: Array, weight: Array, range_px: int, nugget: float) -> Array | None:
+def _product(one: Tensor, other: Tensor) -> float:
+    return float(torch.dot(one.flatten(), other.flatten()))
+
+
+def _spectrum(values: Tensor, weight: Tensor, range_px: int, nugget: float) -> Tensor | None:
     """The power spectrum of the residual, from its known pixels; None where it is zero.
 
     values (C, H, W), zero where unknown; weight (H, W), 1 where known.
     """
     shape = weight.shape
-    pairs = fft.irfft2(np.abs(fft.rfft2(weight)) ** 2, shape)
-    products = fft.irfft2((np.abs(fft.rfft2(values)) ** 2).mean(0), shape)
-    covariance = np.where(pairs > _FEWEST_PAIRS, products / np.maximum(pairs, 1), 0)
-    variance = covariance[0, 0]
+    pairs = torch.fft.irfft2(torch.fft.rfft2(weight).abs().square(), shape)
+    products = torch.fft.irfft2(torch.fft.rfft2(values).abs().square().mean(0), shape)
+    covariance = torch.where(pairs > _FEWEST_PAIRS, products / pairs.clamp_min(1), 0)
+    variance = float(covariance[0, 0])
     if variance <= 1e-12:
         return None
-    rows, columns = (np.minimum(np.arange(side), side - np.arange(side)) for side in shape)
-    distance = np.hypot(rows[:, None], columns[None])
-    taper = np.where(distance < range_px, 0.5 + 0.5 * np.cos(np.pi * distance / range_px), 0)
-    power = fft.rfft2(covariance * taper).real
-    spectrum: Array = (np.maximum(power, 0) + nugget * variance).astype(np.float32)
-    return spectrum
+    rows, columns = (torch.arange(side).minimum(side - torch.arange(side)) for side in shape)
+    distance = torch.hypot(rows[:, None].float(), columns[None].float())
+    taper = torch.where(distance < range_px, 0.5 + 0.5 * (np.pi * distance / range_px).cos(), 0)
+    power = torch.fft.rfft2(covariance * taper).real
+    return power.clamp_min(0).add_(nugget * variance)
