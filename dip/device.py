@@ -139,9 +139,6 @@ def choose(name: str = "auto") -> Compute:
         "mps": lambda: False,
         "cpu": has_bfloat16,
     }[name]()
-    if name == "cuda":
-        # For Newton-Schulz, where ten bits are plenty; a card that has no TF32 takes no notice.
-        torch.backends.cuda.matmul.fp32_precision = "tf32"
     return Compute(
         device=torch.device(name), low_precision=low_precision, channels_last=low_precision
     )

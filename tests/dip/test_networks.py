@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from dip import networks
 from dip.config import NETWORKS, NetworkConfig
+from dip.networks.blocks import BatchNorm, Conv, enlarge
 from dip.networks.segnet import unpool
 
 SMALL = {
@@ -110,3 +112,25 @@ def test_a_skip_carries_detail_past_the_bottleneck() -> None:
         changed[skips[0]] = len(weights)
     assert changed[0] == 0
     assert changed[4] > 0
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 3), (1, 1), (130, 20)])
+def test_faster_kernels_compute_what_those_of_torch_do(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 16, *size, requires_grad=True)
+    conv = Conv(16, 3, 1)
+    norm = BatchNorm(16)
+    nn.init.normal_(norm.weight)
+    wanted = (2 * size[0] - 1, 2 * size[1])
+    pairs = {
+        "convolution": (conv(x), F.conv2d(x, conv.weight, conv.bias)),
+        "interpolation": (enlarge(x, *wanted), F.interpolate(x, wanted, mode="bilinear")),
+    }
+    if size != (1, 1):  # a single pixel is not normalised
+        by_torch = F.batch_norm(x, None, None, norm.weight, norm.bias, training=True)
+        pairs["norm"] = (norm(x), by_torch)
+    for name, (ours, theirs) in pairs.items():
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4, msg=name)
+        (slope,) = torch.autograd.grad(ours.square().sum(), x, retain_graph=True)
+        (expected,) = torch.autograd.grad(theirs.square().sum(), x, retain_graph=True)
+        torch.testing.assert_close(slope, expected, atol=1e-4, rtol=1e-3, msg=name)

@@ -21,6 +21,18 @@ def test_singular_values_are_brought_near_one(shape: tuple[int, int, int]) -> No
     assert values.max() < 1.4
 
 
+def test_weak_directions_stay_as_strong_as_the_polynomial_makes_them() -> None:
+    torch.manual_seed(0)
+    left, _, right = torch.linalg.svd(torch.randn(2, 16, 144), full_matrices=False)
+    strengths = torch.logspace(0, -6, 16)
+    expected = (strengths / strengths.norm()).double()
+    for _ in range(5):
+        expected = 3.4445 * expected - 4.7750 * expected**3 + 2.0315 * expected**5
+    found = orthogonalise(left @ torch.diag(strengths) @ right)
+    along = (left.mT @ found @ right.mT).diagonal(dim1=1, dim2=2)
+    torch.testing.assert_close(along, expected.float().expand(2, -1), atol=2e-3, rtol=0)
+
+
 def test_the_length_of_the_gradient_does_not_matter() -> None:
     matrices = torch.randn(2, 6, 30, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(
