@@ -31,7 +31,7 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-SECONDS_FOR_EACH = 4.0
+SECONDS_FOR_EACH = 2.0
 FEWEST = 10
 PARAMETERS = JobParameters(settings=Settings())
 
