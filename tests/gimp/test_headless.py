@@ -78,7 +78,7 @@ def some_fitted_for_longer() -> list[dict[str, Any]]:
         )
     ]
     feather = [
-        of(feather=8, precision=precision, output=output, mode=mode)
+        of(feather=8, precision=precision, output=output, mode=mode, iterations=80)
         for precision, (output, mode) in itertools.product(
             ("u8-non-linear", "float-linear"), zip(OUTPUTS, ("rgb", "gray"), strict=True)
         )
