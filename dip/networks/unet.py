@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dip.config import NetworkConfig
-from dip.networks.blocks import BatchNorm, ConvNormAct, Head, enlarge
+from dip.networks.blocks import BatchNorm, ConvNormAct, Head, interpolate
 
 
 class _Scale(nn.Module):
@@ -68,7 +68,7 @@ class _Scale(nn.Module):
         if self.upsampling == "shuffle":
             return F.pixel_shuffle(x, 2)[..., : size[0], : size[1]]
         if self.upsampling == "bilinear":
-            return enlarge(x, *size)
+            return interpolate(x, *size)
         return F.interpolate(x, size=size, mode="nearest")
 
 

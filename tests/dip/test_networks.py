@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from dip import networks
 from dip.config import NETWORKS, NetworkConfig
-from dip.networks.blocks import BatchNorm, Conv, enlarge
+from dip.networks.blocks import BatchNorm, Conv, interpolate
 from dip.networks.segnet import unpool
 
 SMALL = {
@@ -119,12 +119,14 @@ def test_faster_kernels_compute_what_those_of_torch_do(size: tuple[int, int]) ->
     torch.manual_seed(0)
     x = torch.randn(1, 16, *size, requires_grad=True)
     conv = Conv(16, 3, 1)
+    sparse = Conv(16, 3, 1, stride=2)
     norm = BatchNorm(16)
     nn.init.normal_(norm.weight)
     wanted = (2 * size[0] - 1, 2 * size[1])
     pairs = {
         "convolution": (conv(x), F.conv2d(x, conv.weight, conv.bias)),
-        "interpolation": (enlarge(x, *wanted), F.interpolate(x, wanted, mode="bilinear")),
+        "every other pixel": (sparse(x), F.conv2d(x, sparse.weight, sparse.bias, stride=2)),
+        "interpolation": (interpolate(x, *wanted), F.interpolate(x, wanted, mode="bilinear")),
     }
     if size != (1, 1):  # a single pixel is not normalised
         by_torch = F.batch_norm(x, None, None, norm.weight, norm.bias, training=True)
