@@ -221,6 +221,8 @@ def run_restore(args: argparse.Namespace) -> int:
 
     preview = None if args.preview is None else PreviewFile(args.preview)
     with stop_on_signals() as stopped_by:
+        if preview is not None:
+            preview.refresh(restoration, progress)
         for step in restoration:
             progress.show(step)
             if preview is not None:

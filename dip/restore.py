@@ -27,7 +27,7 @@ from dip.errors import (
     TooFewKnownPixels,
 )
 from dip.fit import Fit, FitStep
-from dip.harmonise import harmonise
+from dip.harmonise import harmonise, membrane
 from dip.kriging import krige
 from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha
 from dip.plan import plan
@@ -233,12 +233,14 @@ class Restoration:
                 yield Fill(box=region.core, pixels=pixels, coverage=coverage)
 
     def preview(self) -> Fill:
-        """The region being worked on as it looks now; cheap, and rougher at the rim."""
+        """The region being worked on as it looks now; cheap, and rougher at the rim.
+
+        Before the first step it is filled smoothly from its surroundings: that takes a moment,
+        where the beginning of a fit may take seconds.
+        """
         region = self._region
-        if self._fit is None:
-            pixels = self._image[region.box.slices].copy()
-        else:
-            pixels = self._samples(self._output(region, self._fit), region)
+        output = self._fit.output() if self._fit else membrane(*self._reduced(region))
+        pixels = self._samples(self._at_full_size(output, region), region)
         return Fill(box=region.box, pixels=pixels, coverage=self._coverage[region][:])
 
     def reconstruction(self) -> NDArray[np.float32]:
@@ -332,17 +334,21 @@ class Restoration:
         for step in self._fit:
             yield replace(step, note=note if step.index == 1 else step.note)
 
-    def _start(self, region: Region, config: FitConfig, seed: int) -> Fit | Ensemble:
+    def _reduced(self, region: Region) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """What a fit gets: target, (h, w, C) in [0, 1], zero where it is unknown, and the known."""
         known = self._known(region)
         low, high = self._range(region)
         target = (to_floats(self._image[region.box.slices]) - low) / np.float32(high - low)
         target = np.where(known[:, :, None], target, np.float32(0))
-        small, known = reduce(target, known, region.reduction)
+        return reduce(target, known, region.reduction)
+
+    def _start(self, region: Region, config: FitConfig, seed: int) -> Fit | Ensemble:
+        target, known = self._reduced(region)
         kind = Correction if config.code == "fill" else Fit
 
         def begin(run: int) -> Fit:
             return kind(
-                small,
+                target,
                 known,
                 config,
                 compute=self._compute,
@@ -354,11 +360,11 @@ class Restoration:
             return begin(0)
         return Ensemble(begin, config.runs, ~known, at_once=self._plan.at_once[region])
 
-    def _output(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
+    def _at_full_size(self, output: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
         """A fit's output for the whole box, (height, width, C), in units of full scale."""
         low, high = self._range(region)
         box = region.box
-        output = enlarge(fit.output(), box.height, box.width, region.reduction)
+        output = enlarge(output, box.height, box.width, region.reduction)
         return output * np.float32(high - low) + np.float32(low)
 
     def _samples(self, output: NDArray[np.float32], region: Region) -> Array:
@@ -367,7 +373,7 @@ class Restoration:
 
     def _smooth_fill(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
         """A fit's fill of the whole box, seamless at the rim, in units of full scale."""
-        output = self._output(region, fit)
+        output = self._at_full_size(fit.output(), region)
         finish = self._plan.recipe(region).finish
         if finish == "none":
             return output
@@ -391,7 +397,7 @@ class Restoration:
             return
         fill = self._smooth_fill(region, fit)
         if self._reconstruction is not None and self._smooth is not None:
-            self._reconstruction[region.box.slices] = self._output(region, fit)
+            self._reconstruction[region.box.slices] = self._at_full_size(fit.output(), region)
             unknown = ~self._known(region)
             self._smooth[region.box.slices][unknown] = fill[unknown]
         self._fit = None

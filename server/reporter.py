@@ -107,6 +107,17 @@ class Reporter:
             if note not in self.notes:
                 self.notes.append(note)
 
+    def show(self) -> None:
+        """Show what there is, unless that was done a moment ago: before the first step as well.
+
+        Raises
+        ------
+        Abandoned
+        """
+        now = time.monotonic()
+        if now >= self._next_preview:
+            self._show_preview(now)
+
     def note(self, step: Step) -> bool:
         """Take note of a step. False: stop here.
 
@@ -126,8 +137,7 @@ class Reporter:
         last = step.iteration == step.iterations
         if (now >= self._next_progress or last or step.note) and self._events < MOST_EVENTS:
             self._tell_progress(step, now)
-        if now >= self._next_preview:
-            self._show_preview(step, now)
+        self.show()
         steps = self._networks_done * step.iterations + step.iteration
         self.stopped = stop_at is not None and steps >= stop_at
         return not self.stopped
@@ -165,7 +175,7 @@ class Reporter:
         self._events += 1
         self._next_progress = now + max(PROGRESS_EVERY_S, PROGRESS_PART * elapsed_s)
 
-    def _show_preview(self, step: Step, now: float) -> None:
+    def _show_preview(self, now: float) -> None:
         fill = self._restoration.preview()
         box = fill.box
         levels = to_8_bit(composite(self._image[box.slices], fill.pixels, fill.coverage))
@@ -182,7 +192,7 @@ class Reporter:
         shown = {
             "number": self._previews,
             "network": self._network,
-            "iteration": step.iteration,
+            "iteration": self._iteration,
             "top": box.top,
             "left": box.left,
             "height": box.height,

@@ -143,6 +143,7 @@ class Worker:
         restoration = Restoration(source.photo.pixels, source.mask, settings)
         self._admit(restoration)
         reporter.begin(network, restoration, source.photo)
+        reporter.show()
         for step in restoration:
             if not reporter.note(step):
                 break

@@ -64,16 +64,21 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
     first_s = loss = validation_psnr_db = None
     said = list(restoration.notes)
     previews: dict[str, Any] = {}
+
+    def keep_preview() -> None:
+        fill = restoration.preview()
+        box = fill.box
+        # By the clock on the wall: whoever started this process reckons from then.
+        key = f"{time.time():.3f} {box.top} {box.left} {box.height} {box.width}"
+        previews[key] = fill.pixels
+
     began = time.perf_counter()
+    keep_preview()
     for step in restoration:
         steps += 1
         first_s = first_s or time.perf_counter() - began
         if steps in PREVIEWS_AFTER and time.perf_counter() - began < PREVIEWS_FOR_S:
-            fill = restoration.preview()
-            box = fill.box
-            # By the clock on the wall: whoever started this process reckons from then.
-            key = f"{time.time():.3f} {box.top} {box.left} {box.height} {box.width}"
-            previews[key] = fill.pixels
+            keep_preview()
         loss = loss if step.loss is None else step.loss
         if step.validation_psnr_db is not None:
             validation_psnr_db = step.validation_psnr_db

@@ -232,6 +232,19 @@ def test_a_preview_shows_the_region_being_worked_on(photo: Any, mask: Any) -> No
     assert preview.pixels.dtype == photo.dtype
 
 
+@pytest.mark.parametrize("kind", ["thin", "hole"])
+def test_a_preview_is_of_use_before_the_first_step(kind: str) -> None:
+    rows = np.linspace(40, 200, 96)[:, None, None]
+    ramp = np.broadcast_to(rows, (96, 96, 3)).astype(np.uint8)
+    mask = np.zeros((96, 96), dtype=bool)
+    mask[30:66, 47 : 49 if kind == "thin" else 80] = True
+    damaged = np.where(mask[:, :, None], np.uint8(255), ramp)
+    fill = Restoration(damaged, mask, QUICK).preview()
+    within, truth = mask[fill.box.slices], ramp[fill.box.slices]
+    missed = fill.pixels.astype(float)[within] - truth[within]
+    assert np.abs(missed).max() < 25
+
+
 def test_the_reconstruction_is_the_networks_own(photo: Any, mask: Any) -> None:
     restoration = Restoration(photo, mask, Settings(iterations=10), keep_reconstruction=True)
     list(restoration)
