@@ -65,7 +65,7 @@ class Settings:
         Iterations of each run of a fit; the preset's own number when None.
     texture : float
         In [0, 1]: how much of the surroundings' detail large holes get. 0 is the smooth fill, the
-        nearest to the truth in PSNR; 1 replaces it by what `dip.texture` copies in.
+        nearest to the truth in PSNR; 1 makes it as rich as they are.
     seed : int
         The same image, mask, settings and seed give the same result on the same machine.
     device : str
@@ -210,6 +210,9 @@ class FitConfig:
     anchor : tuple of two floats
         Weight of the squared distance of the fill from a smooth membrane, at the start and from
         half of the iterations on. Large deviations cost, small ones hardly do.
+    mean_first : bool
+        Whether the output is about the known pixels' mean colour before the first step, not gray:
+        deep in a hole something of that stays.
     runs : int
         Fits from different random starts; the result is what they agree on.
     finish : str
@@ -230,6 +233,7 @@ class FitConfig:
     holdout_fraction: float = 0.03
     stop_early: bool = False
     anchor: tuple[float, float] = (0.0, 0.0)
+    mean_first: bool = False
     runs: int = 1
     finish: Finish = "membrane"
 

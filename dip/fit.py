@@ -128,20 +128,21 @@ class Fit:
             self._unknown = 1 - self._known
             # In units of the known pixels' own loss: a small hole is not held more strongly.
             self._anchor_share = self._unknown.sum() / self._known.sum()
+        # Before the first step there is nothing better than the known pixels' mean.
+        mean = self._target.sum((2, 3), keepdim=True) / self._known.sum()
+        self._average = mean.expand_as(self._target).clone()
         self._code = self._place(self._make_code(clean, known, generator))
         network = networks.build(
             config.network,
             in_channels=self._code.shape[1],
             out_channels=target.shape[2],
             generator=generator,
+            colour=mean.flatten().cpu() if config.mean_first else None,
         )
         self._network = self._place(network)
         self._optimizers = optimizers_for(self._network, config)
         self._parameters = [each for one in self._optimizers for each in one.parameters]
         self._jitter = torch.Generator(compute.device).manual_seed(seed)
-        # Before the first step there is nothing better than the known pixels' mean.
-        mean = self._target.sum((2, 3), keepdim=True) / self._known.sum()
-        self._average = mean.expand_as(self._target).clone()
         self._rate = 1.0
         self._rollbacks = 0
         self._count = 0  # steps that were not gone back over

@@ -29,6 +29,9 @@ FEWEST_KNOWN = 64
 THIN_UP_TO_PX = 30
 """Damage no wider than this is 'thin': text, scratches, dust."""
 
+_MOST_EXACT_PX = 1_000_000
+"""The thickness of what is in larger images need not be known to the pixel."""
+
 _ROWS = 64  # looked at together: 100 megapixels as floats would hold 400 MB
 
 Array = NDArray[Any]
@@ -158,6 +161,12 @@ def thickness_px(unknown: NDArray[np.bool_]) -> float:
     if padded.all():
         return float(max(unknown.shape))
     return 2 * float(ndimage.distance_transform_edt(padded)[1:-1, 1:-1].max())
+
+
+def rough_thickness_px(unknown: NDArray[np.bool_]) -> float:
+    """As `thickness_px`, of a large mask by an eighth of it."""
+    factor = 8 if unknown.size > _MOST_EXACT_PX else 1
+    return factor * thickness_px(unknown[::factor, ::factor])
 
 
 def kind_of_damage(unknown: NDArray[np.bool_]) -> Damage:

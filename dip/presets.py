@@ -163,13 +163,15 @@ def _tuned(network: str, damage: Damage, lean: bool) -> FitConfig:
         if network == "unet":  # twice as wide at the coarse scales, every third start goes astray
             shape = replace(shape, channels=(16, 32, 64, 64, 64))
         # Coordinates hold no detail that the network could copy into the hole, and half the rate
-        # leaves it smooth for longer. Without an anchor many starts end far off.
+        # leaves it smooth for longer. Without an anchor many starts end far off, and from gray
+        # some of it stays where nothing is known: purple on a red table.
         return FitConfig(
             network=shape,
             iterations=1,
             code="coordinates",
             learning_rate=0.05,
             anchor=(3.0, 0.8),
+            mean_first=True,
         )
     if damage == "thin":
         if network == "unet":

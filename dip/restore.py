@@ -29,7 +29,7 @@ from dip.errors import (
 from dip.fit import Fit, FitStep
 from dip.harmonise import harmonise, membrane
 from dip.kriging import krige
-from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha
+from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha, rough_thickness_px
 from dip.plan import plan
 from dip.region import Box, Region
 from dip.resample import enlarge, reduce
@@ -42,8 +42,11 @@ SMALLEST_SIDE_PX = 16
 _RUN_SEEDS = 1_000_003
 """Seeds of runs lie this far apart: those between belong to other regions."""
 
-_HOLE_RANGE_PX = 20
-"""Around holes texture runs on further than around thin damage: shelves, stripes."""
+_HOLE_RANGE = 0.4
+"""Around holes texture runs on further than around thin damage, shelves or joints: so far, in
+thicknesses, within limits; the covariance of random texture is not known well at large distances.
+"""
+_HOLE_RANGE_PX = 20, 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -380,7 +383,8 @@ class Restoration:
         target, known = to_floats(self._image[region.box.slices]), self._known(region)
         if finish == "membrane":
             output = harmonise(output, target, known)
-            return output + krige(target - output, known, range_px=_HOLE_RANGE_PX)
+            range_px = np.clip(_HOLE_RANGE * rough_thickness_px(~known), *_HOLE_RANGE_PX)
+            return output + krige(target - output, known, range_px=round(float(range_px)))
         return output + krige(target - output, known)
 
     def _textured(self, smooth: NDArray[np.float32], region: Region) -> NDArray[np.float32]:

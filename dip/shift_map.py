@@ -3,7 +3,7 @@
 Shelves, rails, bricks and folds recur at a few offsets. Those at which most patches find their
 like are the labels of a Markov random field over the hole; a graph cut for each label gives every
 pixel the offset it is copied by, so that the seams between pieces show least, and what is copied
-agrees in colour with a smooth fill as far as that one can be relied on.
+agrees in colour with a smooth fill.
 
 Sources: He, Sun, *Statistics of patch offsets for image completion*, ECCV 2012,
 DOI 10.1007/978-3-642-33709-3_2 (theirs has no guide); Pritch, Kav-Venaki, Peleg, *Shift-map image
@@ -37,9 +37,6 @@ _FEWEST_PATCHES = 200
 
 _RIM_PX = 2
 _BLUR_PX = 2.0
-_GUIDE_TRUSTED = 0.06
-_BEYOND = 0.15
-"""The guide is a smooth fill: what misses it by more than this counts only by this factor."""
 _RIM_WEIGHT = 3.0
 """How much more than a seam inside the hole one at its rim counts, where the truth is known."""
 _FAR = 0.03
@@ -178,7 +175,6 @@ def _candidates(
         there &= ~unknown[row, column]
         colours[number] = guide[row, column]
         missed = scale * np.linalg.norm(blurred[row, column] - wanted, axis=1)
-        missed -= (1 - _BEYOND) * np.maximum(missed - _GUIDE_TRUSTED, 0)
         seam = _RIM_WEIGHT * scale * np.linalg.norm(colours[number] - own, axis=1)
         far = _FAR * math.hypot(down, right) / max(height, width)
         cost = np.where(inside, missed + far, seam)

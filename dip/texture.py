@@ -3,8 +3,8 @@
 A network's fill, averaged over runs, is the expected colour of each pixel: nothing has a higher
 PSNR, and where the photograph is full of detail nothing looks less like it (Blau, Michaeli, *The
 perception-distortion tradeoff*, CVPR 2018, DOI 10.1109/CVPR.2018.00652). Here it becomes the guide
-by which pieces of the surroundings are copied in: coarsely by a shift map, then from size to size
-by patch matching.
+by which pieces of the surroundings are copied: coarsely by a shift map, then from size to size by
+patch matching. What detail these have, and the fill has not, is laid over it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dip.mask import thickness_px
+from dip.bands import complete
+from dip.mask import rough_thickness_px
 from dip.patch_match import PATCH_PX, PatchField
 from dip.region import Box
 from dip.resample import enlarge, reduce
@@ -50,7 +51,7 @@ def add_texture(
     known : ndarray
         (H, W) bool; the target is not looked at elsewhere.
     strength : float
-        In [0, 1]: 0 leaves the fill as it is, 1 replaces it; between them the two are mixed.
+        In [0, 1]: 0 leaves the fill as it is, 1 makes it as rich in detail as its surroundings.
     seed : int
 
     Returns
@@ -61,7 +62,7 @@ def add_texture(
     unknown = ~known
     if strength <= 0 or not unknown.any():
         return fill
-    width = _thickness(unknown)
+    width = rough_thickness_px(unknown)
     rows, columns = (np.flatnonzero(unknown.any(axis)) for axis in (1, 0))
     around = Box.from_edges(rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
     window = around.expanded(int(_CONTEXT * width), Box.of(known)).slices
@@ -69,15 +70,10 @@ def add_texture(
     copied = _copy(guide, unknown[window], width, np.random.default_rng(seed))
     if copied is None:
         return fill
+    textured = complete(guide, copied, strength=strength).clip(guide.min(), guide.max())
     result = fill.copy()
-    result[window] += np.float32(strength) * (copied - fill[window])
+    result[window][unknown[window]] = textured[unknown[window]]
     return result
-
-
-def _thickness(unknown: Plane) -> float:
-    """As `thickness_px`, of a large mask by an eighth of it."""
-    factor = 8 if unknown.size > _MOST_SEARCHED_PX else 1
-    return factor * thickness_px(unknown[::factor, ::factor])
 
 
 def _copy(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dip.config import NetworkConfig
 from dip.networks.segnet import SegNet
@@ -13,7 +13,12 @@ _CLASSES: dict[str, type[UNet] | type[SegNet]] = {"unet": UNet, "segnet": SegNet
 
 
 def build(
-    config: NetworkConfig, *, in_channels: int, out_channels: int, generator: torch.Generator
+    config: NetworkConfig,
+    *,
+    in_channels: int,
+    out_channels: int,
+    generator: torch.Generator,
+    colour: Tensor | None = None,
 ) -> nn.Module:
     """Build a network with random weights that depend on the generator alone.
 
@@ -26,6 +31,9 @@ def build(
         Channels of the image.
     generator : torch.Generator
         Source of every random number; the global generator is left alone.
+    colour : Tensor, optional
+        (out_channels,), in [0, 1]: what the output is about before the first step; gray where it
+        is not given. A correction begins with none.
 
     Returns
     -------
@@ -51,4 +59,6 @@ def build(
     if config.correction:  # to begin with, nothing is corrected
         for parameter in network.head.parameters():
             nn.init.zeros_(parameter)
+    elif colour is not None:
+        network.head.start_from(colour)
     return network

@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from dip.config import Padding
 
+_DARKEST = 0.02
+"""A sigmoid nearer than this to black or white hardly learns any more."""
+
 _CORRECTION_SCALE = 0.1
 """A correction is small: this much of what the last layer says."""
 
@@ -117,3 +120,10 @@ class Head(nn.Module):
             if self.correction:
                 return entered[:, : image.shape[1]].float() + _CORRECTION_SCALE * image
             return torch.sigmoid(image)
+
+    @torch.no_grad()
+    def start_from(self, colour: Tensor) -> None:
+        """Let the image be about one colour, (out_channels,) in [0, 1], before the first step."""
+        bias = self.convolution.bias
+        assert bias is not None
+        bias.copy_(torch.logit(colour, eps=_DARKEST))

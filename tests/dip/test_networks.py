@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dip import networks
@@ -20,9 +20,13 @@ SMALL = {
 }
 
 
-def build(config: NetworkConfig, seed: int = 0, channels: int = 3) -> torch.nn.Module:
+def build(
+    config: NetworkConfig, seed: int = 0, channels: int = 3, colour: Tensor | None = None
+) -> torch.nn.Module:
     generator = torch.Generator().manual_seed(seed)
-    return networks.build(config, in_channels=4, out_channels=channels, generator=generator)
+    return networks.build(
+        config, in_channels=4, out_channels=channels, generator=generator, colour=colour
+    )
 
 
 def test_every_network_can_be_built() -> None:
@@ -66,6 +70,18 @@ def test_a_correction_begins_with_the_image_that_it_is_given(name: str) -> None:
     with torch.no_grad():
         network.get_submodule("head").convolution.bias += 1
     assert (network(code) > code[:, :3]).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_image_begins_about_the_colour_that_is_asked_for(name: str) -> None:
+    red = torch.tensor([0.8, 0.2, 0.0])
+    image = build(SMALL[name], colour=red)(torch.rand(1, 4, 48, 64))
+    mean = image.mean((0, 2, 3))
+    assert torch.allclose(mean, red, atol=0.15)
+    assert image[0, 2].min() > 0  # black, and not so black that no gradient is left
+    corrected = replace(SMALL[name], correction=True)
+    code = torch.rand(1, 4, 48, 64)
+    assert torch.equal(build(corrected, colour=red)(code), code[:, :3])
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -245,6 +245,19 @@ def test_a_preview_is_of_use_before_the_first_step(kind: str) -> None:
     assert np.abs(missed).max() < 25
 
 
+def test_a_hole_in_a_red_table_is_filled_with_red() -> None:
+    """From gray, a network's fill stays purple where nothing holds it."""
+    drawn = np.random.default_rng(0).normal(0, 8, (160, 160, 1))
+    shade = np.linspace(-30, 30, 160)[:, None, None]
+    table = np.clip(np.array([180, 40, 20]) + drawn + shade, 0, 255).astype(np.uint8)
+    mask = np.zeros((160, 160), dtype=bool)
+    mask[40:120, 40:120] = True
+    settings = Settings(preset="fast", iterations=40, texture=0)
+    filled = restore(np.where(mask[:, :, None], np.uint8(255), table), mask, settings)
+    missed = filled[70:90, 70:90].astype(float).mean((0, 1)) - table[70:90, 70:90].mean((0, 1))
+    assert np.abs(missed).max() < 15  # 43 from gray
+
+
 def test_the_reconstruction_is_the_networks_own(photo: Any, mask: Any) -> None:
     restoration = Restoration(photo, mask, Settings(iterations=10), keep_reconstruction=True)
     list(restoration)
