@@ -84,7 +84,7 @@ class Settings:
     network: str = "unet"
     preset: str = "balanced"
     iterations: int | None = None
-    texture: float = 0.75
+    texture: float = 0.7
     seed: int = 0
     device: str = "auto"
     threads: int | None = None

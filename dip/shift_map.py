@@ -226,11 +226,13 @@ class _Expansion:
 
     def _between(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Array:
         """Cost of every edge whose ends have these labels."""
-        colours, scale = self._colours, np.float32(1 / math.sqrt(self._colours.shape[2]))
+        _, count, channels = self._colours.shape
+        colours = self._colours.reshape(-1, channels)
         cost = np.zeros(len(self._first), dtype=np.float32)
         for end in (self._first, self._second):
-            step = colours[first, end] - colours[second, end]
-            cost += scale * np.sqrt(np.einsum("ij,ij->i", step, step))
+            # take() of whole rows: twice as fast as two indices.
+            step = colours.take(first * count + end, 0) - colours.take(second * count + end, 0)
+            cost += np.sqrt(np.einsum("ij,ij->i", step, step) / channels)
         return cost
 
     def _expand(self, label: int) -> bool:

@@ -80,7 +80,7 @@ TEXTURE = (
     "Texture of large h_oles",
     "How much of the surroundings' detail large holes get; 0 is smooth",
 )
-USUAL_TEXTURE = 0.75
+USUAL_TEXTURE = 0.7
 ALLOW_RGB = (
     "Convert an inde_xed image to RGB",
     "An indexed image has at most 256 colours, and no room for new ones",

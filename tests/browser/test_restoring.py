@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import ImageCms
 
+from dip.config import Settings
 from dip.image_io import Metadata, Photo, read_photo
 
 SCRATCH = ((18, 40), (78, 40))
@@ -248,15 +249,15 @@ def test_both_networks_are_compared_with_the_same_line_and_zoom(
 def test_texture_is_chosen_with_the_keyboard_and_sent(page: Any, canvas: Any, service: Any) -> None:
     paint_scratch(canvas)
     slider = page.get_by_role("slider", name="Texture")
-    assert slider.input_value() == "75"
+    assert slider.input_value() == "70"
     with service.client() as client:
-        assert client.job(begin(page))["parameters"]["texture"] == 0.75
+        assert client.job(begin(page))["parameters"]["texture"] == Settings().texture
         page.click("#job-close")
         slider.focus()
         page.keyboard.press("ArrowLeft")
-        assert page.text_content("#texture-shown") == "70 %"
-        assert slider.get_attribute("aria-valuetext") == "70 %"
-        assert client.job(begin(page))["parameters"]["texture"] == 0.7
+        assert page.text_content("#texture-shown") == "65 %"
+        assert slider.get_attribute("aria-valuetext") == "65 %"
+        assert client.job(begin(page))["parameters"]["texture"] == 0.65
         page.click("#job-close")
         slider.focus()
         page.keyboard.press("Home")
