@@ -28,6 +28,9 @@ PICTURES = HERE / "pictures"
 BATCH_TIMEOUT_S, TIMEOUT_S = 900, 180
 """Generous: continuous integration may be slow, and busy."""
 
+VERSIONS = ("3.0", "3.2")
+_BEGUN = pytest.StashKey[list[subprocess.Popen[bytes]]]()
+
 _MANAGER = ("xprop", "-root", "_NET_SUPPORTING_WM_CHECK")
 DIALOG = "^Deep Image Prior$"
 
@@ -40,11 +43,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-@pytest.fixture(scope="session", params=["3.0", "3.2"])
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begin to make the GIMPs, which takes minutes, while other tests run."""
+    if session.config.option.collectonly:
+        return
+    named = {item.callspec.params.get("gimp") for item in session.items if _is_of_gimp(item)}
+    for version in named & set(VERSIONS):
+        session.stash.setdefault(_BEGUN, []).append(
+            subprocess.Popen(
+                ["nice", "-n", "19", HERE / "make_root.sh", version], start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )
+        )  # fmt: skip
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    for begun in session.stash.get(_BEGUN, []):
+        with suppress(ProcessLookupError):  # a run that was stopped leaves nothing at work
+            os.killpg(begun.pid, signal.SIGTERM)
+        begun.wait()
+
+
+def _is_of_gimp(item: pytest.Item) -> bool:
+    return HERE in item.path.parents and hasattr(item, "callspec")
+
+
+@pytest.fixture(scope="session", params=VERSIONS)
 def gimp(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gimp]:
     """GIMP with the plug-in installed."""
+    # It waits for the one that was begun, and says what has come of it.
     made = subprocess.run(
         [HERE / "make_root.sh", request.param], capture_output=True,
         text=True, check=False,

@@ -19,7 +19,7 @@ OUTPUTS = ("new-layer", "in-place")
 def of(**given: Any) -> dict[str, Any]:
     usual = {
         "mode": "rgb", "precision": "u8-non-linear", "alpha": False, "profile": None,
-        "source": "selection", "output": "new-layer", "iterations": 40,
+        "source": "selection", "output": "new-layer", "iterations": 10,
     }  # fmt: skip
     return {**usual, **given}
 
