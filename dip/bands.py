@@ -42,23 +42,23 @@ def complete(smooth: Array, detailed: Array, *, strength: float = 1.0) -> Array:
     ndarray
         (H, W, C), float32; `smooth` itself where the two are the same.
     """
-    return _complete(smooth, detailed, np.float32(strength), _BANDS)
+    return smooth + np.float32(strength) * _missing(smooth, detailed, _BANDS)
 
 
-def _complete(smooth: Array, detailed: Array, strength: np.float32, bands: int) -> Array:
+def _missing(smooth: Array, detailed: Array, bands: int) -> Array:
+    """What the finest so many bands of an image lack, together."""
     height, width = smooth.shape[:2]
     if bands == 0 or min(height, width) < _SMALLEST_PX:
-        return smooth
+        return np.zeros_like(smooth)
     all_known = np.ones((height, width), dtype=bool)
     (low, _), (coarse, _) = (reduce(each, all_known, 2) for each in (smooth, detailed))
-    band = smooth - enlarge(low, height, width, 2)
-    other = detailed - enlarge(coarse, height, width, 2)
-    below = enlarge(_complete(low, coarse, strength, bands - 1), height, width, 2)
-    return below + band + strength * _missing(band, other)
+    below = _missing(low, coarse, bands - 1)
+    low, coarse, below = (enlarge(each, height, width, 2) for each in (low, coarse, below))
+    return below + _missing_in_band(smooth - low, detailed - coarse)
 
 
-def _missing(band: Array, other: Array) -> Array:
-    """What of another band a band lacks: the part that is not in it, by the energy it lacks."""
+def _missing_in_band(band: Array, other: Array) -> Array:
+    """The part of another band that is not in this one, by the energy that this one lacks."""
     own, wanted, shared = _energy(band, band), _energy(other, other), _energy(band, other)
     share = np.clip(shared / (own + _NOTHING), 0, 1)
     rest = np.maximum(wanted - 2 * share * shared + share**2 * own, 0)
