@@ -395,9 +395,10 @@ def test_a_full_disk_ends_it_and_what_is_done_stays_done(archive: Archive, run: 
 def test_fits_wait_for_memory_where_there_is_little(
     archive: Archive, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(3):
+    for number in range(2):
         archive.put(f"{number}.png")
-    ran = run("--workers", 2, "--max-memory-mb", 600)
+    # Long enough for the second process to come while the first fit still goes on.
+    ran = run("--workers", 2, "--max-memory-mb", 600, "--iterations", 100)
     assert ran.returncode == 0
     assert "memory for fewer than 2 fits at once" in ran.stderr
 
