@@ -4,9 +4,9 @@
 
 `dip bench` over this project's own cases and those of DIR, `bench_growth.py`, then `figures.json`,
 `REPORT.md` with its pictures, and the table of the README. What was measured is kept in the work
-folder, by case and preset: a run that was stopped goes on where it ended, as long as the settings
-are the same; delete the folder to measure anew. Pictures of DIR's cases stay in the work folder,
-everything else that is written is meant to be committed.
+folder, by case, preset and seed: a run that was stopped goes on where it ended, as long as the
+settings are the same; delete what is to be measured anew. Pictures of DIR's cases stay in the work
+folder, everything else that is written is meant to be committed.
 """
 
 from __future__ import annotations
@@ -50,15 +50,21 @@ class Plan:
 
     preset: str
     network: str
-    seeds: Sequence[int]
+    seed: int
+
+    def file(self, name: str) -> str:
+        """Where the figures of a case are kept."""
+        return f"{name}.{self.preset}.{self.network}.{self.seed}.json"
 
 
 def plans(seeds: Sequence[int]) -> list[Plan]:
-    """The default preset with every seed and both networks; the others once, to be compared."""
+    """The default preset with both networks, with a U-Net from every seed; the others once."""
+    first, *others = seeds
     return [
-        Plan(preset="balanced", network="both", seeds=seeds),
-        Plan(preset="fast", network="unet", seeds=seeds[:1]),
-        Plan(preset="best", network="unet", seeds=seeds[:1]),
+        Plan(preset="balanced", network="both", seed=first),
+        Plan(preset="fast", network="unet", seed=first),
+        Plan(preset="best", network="unet", seed=first),
+        *(Plan(preset="balanced", network="unet", seed=seed) for seed in others),
     ]
 
 
@@ -69,34 +75,33 @@ def measure(cases: Path, names: Sequence[str], plan: Plan, place: Path, options:
     """Run `dip bench` on every case that was not measured so already."""
     place.mkdir(parents=True, exist_ok=True)
     for name in names:
-        path = place / f"{name}.{plan.preset}.json"
-        wanted = [plan.network, *map(str, plan.seeds), *options]
-        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["wanted"] == wanted:
+        path = place / plan.file(name)
+        if path.exists() and json.loads(path.read_text(encoding="utf-8"))["options"] == options:
             continue
-        say(f"{place.name}: {name}, {plan.preset}")
+        say(f"{place.name}: {name}, {plan.preset}, seed {plan.seed}")
         unfinished = path.with_suffix(".part.json")
         command = [
             *(sys.executable, "-m", "dip", "bench", "--cases", str(cases), "--case", name),
             *("--preset", plan.preset, "--network", plan.network),
-            *("--seed", *map(str, plan.seeds), "--json", str(unfinished), *options),
+            *("--seed", str(plan.seed), "--json", str(unfinished), *options),
         ]
-        if plan.preset == "balanced":
+        if plan.network == "both":
             command += ["--sheet", str(place / f"{name}.png")]
         status = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
         if status not in (0, 1):  # 1: a restoration failed, and the report will say so
             raise SystemExit(status)
         report = json.loads(unfinished.read_text(encoding="utf-8"))
-        write_json(path, {"wanted": wanted, **report})
+        write_json(path, {"options": options, **report})
         unfinished.unlink()
 
 
-def gather(place: Path, names: Sequence[str], presets: Sequence[str]) -> dict[str, Any]:
-    """Put the runs of all presets together: cases as in the JSON of `dip bench`."""
+def gather(place: Path, names: Sequence[str], wanted: Sequence[Plan]) -> dict[str, Any]:
+    """Put the runs of all plans together: cases as in the JSON of `dip bench`."""
     cases: dict[str, Any] = {}
     for name in names:
-        for preset in presets:
-            path = place / f"{name}.{preset}.json"
-            case = json.loads(path.read_text(encoding="utf-8"))["cases"][name]
+        for plan in wanted:
+            text = (place / plan.file(name)).read_text(encoding="utf-8")
+            case = json.loads(text)["cases"][name]
             if name in cases:
                 cases[name]["runs"] += case["runs"]
             else:
@@ -162,7 +167,7 @@ def collect(args: argparse.Namespace) -> dict[str, Any]:
         names = [case.name for case in read_cases(folder, args.case if title == "own" else None)]
         for plan in wanted:
             measure(folder, names, plan, args.work / title, options)
-        sets[title] = gather(args.work / title, names, [plan.preset for plan in wanted])
+        sets[title] = gather(args.work / title, names, wanted)
     growth_path = args.work / "growth.json"
     # How cost grows does not depend on the preset, and this one takes a third of the time.
     growth = [sys.executable, str(HERE / "bench_growth.py"), "--json", str(growth_path)]

@@ -61,7 +61,9 @@ def measured_on(figures: dict[str, Any]) -> str:
 
 def _of_seeds(figures: dict[str, Any]) -> str:
     seeds = [str(seed) for seed in figures["seeds"]]
-    return f"medians of seeds {', '.join(seeds)}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    return f"medians of seeds {', '.join(seeds)} (SegNet: seed {seeds[0]})"
 
 
 # --- README -------------------------------------------------------------------------------------
