@@ -27,7 +27,9 @@ from dip.kriging import krige_image
 from dip.stopping import Validation
 
 FOLDS = 8
-"""Different choices of hidden pixels. The first is kept from the loss, and measures quality."""
+"""Different choices of hidden pixels, at most; a fit of few iterations needs no more than half.
+
+The first is kept from the loss, and measures quality."""
 
 _HIDDEN_PART = 0.12
 _SEEN_WEIGHT = 0.2
@@ -52,6 +54,7 @@ class Correction(Fit):
         super().__init__(target, known, config, compute=compute, damage=damage, seed=seed)
         self._rng = np.random.default_rng(seed)
         self._pixels, self._is_known = target, known
+        self._folds = min(FOLDS, 3 + config.iterations // 10)
         self._order = self._rng.random(known.shape)
         self._fold = cache(self._make_fold)  # made when they are first asked for
         self._validation_code, hidden = self._fold(0)
@@ -70,7 +73,7 @@ class Correction(Fit):
         return self._place(code), self._place(torch.from_numpy(hidden).float()[None, None])
 
     def _ask(self) -> tuple[Tensor, Tensor, Tensor]:
-        code, hidden = self._fold(int(self._rng.integers(1, FOLDS)))
+        code, hidden = self._fold(int(self._rng.integers(1, self._folds)))
         mirror = _MIRRORS[self._rng.integers(len(_MIRRORS))]
         weight = _SEEN_WEIGHT * self._known + (1 - _SEEN_WEIGHT) * hidden
         code, target, weight = (each.flip(mirror) for each in (code, self._target, weight))

@@ -59,6 +59,9 @@ FINE = Detail(core_px=64, margin_px=48, tolerance=1e-3)
 ROUGH = Detail(core_px=128, margin_px=32, tolerance=1e-2)
 """A third of the time; around thin damage the PSNR moves by less than 0.02 dB."""
 
+SHORT = Detail(core_px=64, margin_px=24, tolerance=3e-3)
+"""For a short range: two thirds of the time, and no worse in an image that is missing half."""
+
 
 def krige(
     residual: Array,
@@ -126,7 +129,7 @@ def krige_image(target: Array, known: Plane, *, range_px: int = 8) -> Array:
         (H, W, C), float32 in [0, 1]; the target itself at known pixels.
     """
     smooth = membrane(target, known)
-    filled = smooth + krige(target - smooth, known, range_px=range_px, nugget=0.003)
+    filled = smooth + krige(target - smooth, known, range_px=range_px, nugget=0.003, detail=SHORT)
     return np.where(known[:, :, None], target, np.clip(filled, 0, 1)).astype(np.float32)
 
 

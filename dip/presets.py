@@ -160,8 +160,8 @@ def _chosen(preset: str, lean: bool) -> Preset:
 def _tuned(network: str, damage: Damage, lean: bool) -> FitConfig:
     shape = NetworkConfig(name=network, reduce_first=True)
     if damage == "hole":
-        if network == "unet":  # twice as wide at the coarse scales, every third start goes astray
-            shape = replace(shape, channels=(16, 32, 64, 64, 64))
+        # Twice as wide at the coarse scales, every third start goes astray.
+        shape = replace(shape, channels=(16, 32, 64, 64, 64))
         # Coordinates hold no detail that the network could copy into the hole, and half the rate
         # leaves it smooth for longer. Without an anchor many starts end far off, and from gray
         # some of it stays where nothing is known: purple on a red table.

@@ -105,10 +105,15 @@ def test_hidden_pixels_are_known_ones_that_the_code_does_not_hold(
     assert seen.max() == 1  # the folds do not overlap
 
 
+@pytest.mark.parametrize(("iterations", "folds"), [(100, FOLDS), (10, 4)])
 def test_quality_is_measured_on_pixels_that_are_never_shown(
-    target: Array, known: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+    target: Array,
+    known: npt.NDArray[np.bool_],
+    monkeypatch: pytest.MonkeyPatch,
+    iterations: int,
+    folds: int,
 ) -> None:
-    fit = begin(target, known, iterations=100)
+    fit = begin(target, known, iterations=iterations)
     shown: list[int] = []
     make = fit._fold
 
@@ -118,8 +123,8 @@ def test_quality_is_measured_on_pixels_that_are_never_shown(
 
     monkeypatch.setattr(fit, "_fold", fold)
     values = [step.validation_psnr_db for step in fit if step.validation_psnr_db is not None]
-    assert set(shown) == set(range(1, FOLDS))
-    assert values[-1] > values[0] > 0
+    assert set(shown) == set(range(1, folds))
+    assert values[-1] >= values[0] > 0
 
 
 @pytest.mark.parametrize("network", NETWORKS)
