@@ -23,6 +23,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
@@ -44,7 +45,7 @@ from dip.progress import Progress, in_words, say
 from dip.signals import signals_handled_by
 
 if TYPE_CHECKING:
-    from dip.restore import Restoration
+    from dip.damaged import Preview
 
 EXTENSIONS = ("server", "gimp_plugin")
 FITTING_COMMANDS = {"restore", "compare", "bench", "demo", "doctor"}
@@ -208,25 +209,27 @@ def run_restore(args: argparse.Namespace) -> int:
     photo = read_photo(args.photo)
     mask = None if args.mask is None else read_mask(args.mask)
     check_writable(output, photo)
+    progress = Progress(quiet=args.quiet)
+    preview = None
     if args.preview is not None:
+        from dip.damaged import first_look
+
         check_writable(args.preview)
+        preview = PreviewFile(args.preview, progress)
+        preview.write(partial(first_look, photo.pixels, mask))  # torch takes seconds to be loaded
 
     from dip.restore import Restoration
 
     restoration = Restoration(photo.pixels, mask, settings)
     del mask  # it is as large as the photo, and has been read
-    progress = Progress(quiet=args.quiet)
     for note in restoration.notes:
         progress.note(note)
 
-    preview = None if args.preview is None else PreviewFile(args.preview)
     with stop_on_signals() as stopped_by:
-        if preview is not None:
-            preview.refresh(restoration, progress)
         for step in restoration:
             progress.show(step)
             if preview is not None:
-                preview.refresh(restoration, progress)
+                preview.write(restoration.preview)
             if stopped_by:
                 break
         progress.finish()
@@ -273,21 +276,22 @@ class PreviewFile:
     A preview that can no longer be written is said once, and is no reason to end the work.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, progress: Progress) -> None:
         self.path = path
+        self._progress = progress
         self._next = 0.0
 
-    def refresh(self, restoration: "Restoration", progress: Progress) -> None:
-        """Write the region being worked on, unless that was done a moment ago."""
+    def write(self, look: Callable[[], "Preview"]) -> None:
+        """Write what a look at the work gives, unless that was done a moment ago."""
         from dip.image_io import write_pixels
 
         began = time.monotonic()
         if began < self._next:
             return
         try:
-            write_pixels(self.path, restoration.preview().pixels)
+            write_pixels(self.path, look().pixels)
         except OutputError as error:
-            progress.note(f"no more previews: {error.message}")
+            self._progress.note(f"no more previews: {error.message}")
             self._next = math.inf
             return
         ended = time.monotonic()

@@ -134,10 +134,9 @@ def attempt(
 
 def find_unknown(photo: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> npt.NDArray[np.bool_]:
     """Return which pixels are to be restored."""
-    from dip.mask import coverage_from, coverage_from_alpha
+    from dip.damaged import Damaged
 
-    coverage = coverage_from_alpha(photo) if mask is None else coverage_from(mask, photo.shape)
-    return coverage.unknown
+    return Damaged(photo, mask).coverage.unknown
 
 
 # --- Drawing ------------------------------------------------------------------------------------

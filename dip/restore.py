@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,27 +17,19 @@ from dip import device
 from dip.composite import Canvas, composite
 from dip.config import FitConfig, Settings
 from dip.correction import Correction
+from dip.damaged import Array, Damaged, Part, Preview
 from dip.ensemble import Ensemble
-from dip.errors import (
-    ImageTooSmall,
-    InputError,
-    NotEnoughMemory,
-    SamplesNotFinite,
-    TooFewKnownPixels,
-)
+from dip.errors import NotEnoughMemory
 from dip.fit import Fit, FitStep
 from dip.harmonise import harmonise, membrane
 from dip.kriging import krige
-from dip.mask import FEWEST_KNOWN, coverage_from, coverage_from_alpha, rough_thickness_px
+from dip.mask import rough_thickness_px
 from dip.plan import plan
 from dip.region import Box, Region
 from dip.resample import enlarge, reduce
-from dip.samples import full_scale, to_floats, to_samples
+from dip.samples import full_scale, to_floats
 from dip.texture import add_texture
 
-Array = NDArray[Any]
-
-SMALLEST_SIDE_PX = 16
 _RUN_SEEDS = 1_000_003
 """Seeds of runs lie this far apart: those between belong to other regions."""
 
@@ -138,19 +129,13 @@ class Restoration:
     ) -> None:
         self.settings = settings or Settings()
         self._shape = image.shape
-        self._given: Array | None = _checked(image)
-        self._alpha = self._image.shape[2] in (2, 4)
+        damaged = Damaged(image, mask)
+        self._given: Array | None = damaged.samples
         self._make_opaque = mask is None
-        coverage = (
-            coverage_from_alpha(self._image)
-            if mask is None
-            else coverage_from(mask, self._image.shape)
-        )
-        self._check_finite(coverage.unknown)
         self._compute = device.choose(self.settings.device)
         torch.set_num_threads(self.settings.threads or device.cores())
         self._plan = plan(
-            coverage.unknown,
+            damaged.coverage.unknown,
             self.settings,
             channels=self._image.shape[2],
             image_bytes=self._image.nbytes,
@@ -158,9 +143,7 @@ class Restoration:
         )
         self.regions, self.notes = self._plan.regions, self._plan.notes
         self.iterations, self.memory_mb = self._plan.iterations, self._plan.memory_mb
-        # Of each region's box alone: nothing as large as the photo is kept but its pixels.
-        self._coverage = {region: coverage.crop(region.box.slices) for region in self.regions}
-        self._check_known()
+        self._parts = {region: damaged.part(region.box) for region in self.regions}
         self._canvas = Canvas(self._image)
         self._reconstruction = to_floats(self._image) if keep_reconstruction else None
         self._smooth = to_floats(self._image) if keep_reconstruction else None
@@ -231,11 +214,12 @@ class Restoration:
             self._canvas.lay(self._region, fill, provisional=True)
         for region in self.regions:
             within = region.core.within(region.box)
-            pixels, coverage = self._canvas.take(region.core, self._coverage[region][within])
+            coverage = self._part(region).coverage[within]
+            pixels, coverage = self._canvas.take(region.core, coverage)
             if coverage.any():
                 yield Fill(box=region.core, pixels=pixels, coverage=coverage)
 
-    def preview(self) -> Fill:
+    def preview(self) -> Preview:
         """The region being worked on as it looks now; cheap, and rougher at the rim.
 
         Before the first step it is filled smoothly from its surroundings: that takes a moment,
@@ -243,8 +227,7 @@ class Restoration:
         """
         region = self._region
         output = self._fit.output() if self._fit else membrane(*self._reduced(region))
-        pixels = self._samples(self._at_full_size(output, region), region)
-        return Fill(box=region.box, pixels=pixels, coverage=self._coverage[region][:])
+        return self._part(region).preview(self._at_full_size(output, region))
 
     def reconstruction(self) -> NDArray[np.float32]:
         """The raw output of the networks where they were fitted, the input elsewhere.
@@ -277,39 +260,10 @@ class Restoration:
             raise ValueError("finish() has ended this restoration")
         return self._given
 
-    def _known(self, region: Region) -> NDArray[np.bool_]:
-        """The pixels of its box that a fit may see; behind full transparency is no colour."""
-        known = self._coverage[region][:] == 0
-        if self._alpha:
-            known &= self._image[region.box.slices][:, :, -1] > 0
-        return known
-
-    def _check_known(self) -> None:
-        for region in self.regions:
-            known = np.count_nonzero(self._known(region))
-            if known < FEWEST_KNOWN:
-                raise TooFewKnownPixels(
-                    f"Only {known} pixels around the damage are known.",
-                    "Mark only the damage; fully transparent pixels do not count as known.",
-                )
-
-    def _check_finite(self, unknown: NDArray[np.bool_]) -> None:
-        if np.issubdtype(self._image.dtype, np.floating):
-            broken = ~np.isfinite(self._image).all(axis=2) & ~unknown
-            if broken.any():
-                row, column = np.argwhere(broken)[0]
-                raise SamplesNotFinite(
-                    f"{np.count_nonzero(broken)} known pixels are NaN or infinite, the first at "
-                    f"row {row}, column {column}.",
-                    "Add them to the mask, or repair them first.",
-                )
-
-    def _range(self, region: Region) -> tuple[float, float]:
-        """What [0, 1] of the network means: [0, 1], or all known samples where they exceed it."""
-        if np.issubdtype(self._image.dtype, np.integer):
-            return 0.0, 1.0
-        known = self._image[region.box.slices][self._known(region)]
-        return min(0.0, float(known.min())), max(1.0, float(known.max()))
+    def _part(self, region: Region) -> Part:
+        if self._given is None:
+            raise ValueError("finish() has ended this restoration")
+        return self._parts[region]
 
     def _steps(self, region: Region, config: FitConfig, seed: int) -> Iterator[FitStep]:
         """Fit a region; from its beginning on the CPU where a GPU runs out of memory."""
@@ -339,11 +293,7 @@ class Restoration:
 
     def _reduced(self, region: Region) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """What a fit gets: target, (h, w, C) in [0, 1], zero where it is unknown, and the known."""
-        known = self._known(region)
-        low, high = self._range(region)
-        target = (to_floats(self._image[region.box.slices]) - low) / np.float32(high - low)
-        target = np.where(known[:, :, None], target, np.float32(0))
-        return reduce(target, known, region.reduction)
+        return reduce(*self._part(region).target(), region.reduction)
 
     def _start(self, region: Region, config: FitConfig, seed: int) -> Fit | Ensemble:
         target, known = self._reduced(region)
@@ -365,14 +315,10 @@ class Restoration:
 
     def _at_full_size(self, output: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
         """A fit's output for the whole box, (height, width, C), in units of full scale."""
-        low, high = self._range(region)
+        low, high = self._part(region).range()
         box = region.box
         output = enlarge(output, box.height, box.width, region.reduction)
         return output * np.float32(high - low) + np.float32(low)
-
-    def _samples(self, output: NDArray[np.float32], region: Region) -> Array:
-        scaled = output * np.float32(full_scale(self._image.dtype))
-        return to_samples(scaled, self._image.dtype)
 
     def _smooth_fill(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
         """A fit's fill of the whole box, seamless at the rim, in units of full scale."""
@@ -380,7 +326,7 @@ class Restoration:
         finish = self._plan.recipe(region).finish
         if finish == "none":
             return output
-        target, known = to_floats(self._image[region.box.slices]), self._known(region)
+        target, known = self._part(region).floats(), self._part(region).known()
         if finish == "membrane":
             output = harmonise(output, target, known)
             range_px = np.clip(_HOLE_RANGE * rough_thickness_px(~known), *_HOLE_RANGE_PX)
@@ -391,9 +337,10 @@ class Restoration:
         """A smooth fill with the detail of its surroundings, where it is a hole's."""
         if self._plan.recipe(region).finish != "membrane":
             return smooth
-        target = to_floats(self._image[region.box.slices])
-        strength, seed = self.settings.texture, self.settings.seed
-        return add_texture(smooth, target, self._known(region), strength=strength, seed=seed)
+        part, settings = self._part(region), self.settings
+        return add_texture(
+            smooth, part.floats(), part.known(), strength=settings.texture, seed=settings.seed
+        )
 
     def _finish_region(self) -> None:
         region, fit = self._region, self._fit
@@ -402,7 +349,7 @@ class Restoration:
         fill = self._smooth_fill(region, fit)
         if self._reconstruction is not None and self._smooth is not None:
             self._reconstruction[region.box.slices] = self._at_full_size(fit.output(), region)
-            unknown = ~self._known(region)
+            unknown = ~self._part(region).known()
             self._smooth[region.box.slices][unknown] = fill[unknown]
         self._fit = None
         self._canvas.lay(region, self._textured(fill, region) * full_scale(self._image.dtype))
@@ -422,23 +369,3 @@ def restore(image: Array, mask: Array | None, settings: Settings | None = None) 
     for _ in restoration:
         pass
     return restoration.result()
-
-
-def _checked(image: Array) -> Array:
-    """The image as (H, W, C), or an error that says what was seen."""
-    if image.ndim == 2:
-        image = image[:, :, None]
-    if image.ndim != 3 or image.shape[2] not in (1, 2, 3, 4):
-        raise InputError(
-            f"The image has shape {image.shape}.",
-            "It must be gray or colour, with or without alpha: (H, W) or (H, W, 1 to 4).",
-        )
-    if image.dtype not in (np.uint8, np.uint16, np.float32):
-        raise InputError(f"The image's samples are {image.dtype}.", "Use uint8, uint16 or float32.")
-    height, width = image.shape[:2]
-    if min(height, width) < SMALLEST_SIDE_PX:
-        raise ImageTooSmall(
-            f"The image is {width}×{height} px.",
-            f"Both sides must be {SMALLEST_SIDE_PX} px or more.",
-        )
-    return image

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dip.composite import composite
 from dip.image_io import Metadata, Photo, encode_photo
 from dip.metrics import to_8_bit
 from server.blobs import Blobs
@@ -94,7 +93,6 @@ class Reporter:
         """Turn to the next network, which is fitted to a photo."""
         image = photo.pixels
         self._network, self._restoration = network, restoration
-        self._image = image if image.ndim == 3 else image[:, :, None]
         # Its colours mean what those of the photo mean; nothing else of it is told.
         self._colours = Photo(
             pixels=image[:1, :1], format="jpeg", metadata=Metadata(icc=photo.metadata.icc)
@@ -176,9 +174,8 @@ class Reporter:
         self._next_progress = now + max(PROGRESS_EVERY_S, PROGRESS_PART * elapsed_s)
 
     def _show_preview(self, now: float) -> None:
-        fill = self._restoration.preview()
-        box = fill.box
-        levels = to_8_bit(composite(self._image[box.slices], fill.pixels, fill.coverage))
+        preview = self._restoration.preview()
+        box, levels = preview.box, to_8_bit(preview.pixels)
         if levels.shape[2] in (2, 4):
             levels = levels[:, :, :-1]  # what is shown has no transparency
         factor = -(-max(box.height, box.width) // MOST_PREVIEW_PX)

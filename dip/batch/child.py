@@ -184,12 +184,11 @@ def draw_sheet(photo: Photo, mask: Any, result: Any) -> bytes:
     """Draw before and after beside each other, with the same detail enlarged below: a JPEG."""
     import io
 
-    from dip.mask import coverage_from, coverage_from_alpha
+    from dip.damaged import Damaged
     from dip.panels import Panel, draw_panels, find_detail, mark, picture
 
     pixels = photo.pixels
-    coverage = coverage_from_alpha(pixels) if mask is None else coverage_from(mask, pixels.shape)
-    unknown = coverage.unknown
+    unknown = Damaged(pixels, mask).coverage.unknown
     panels = [Panel(mark(picture(pixels), unknown), "before"), Panel(picture(result), "after")]
     height, width = unknown.shape
     width_px = max(1, min(SHEET_PX, SHEET_HEIGHT_PX * width // height))

@@ -50,35 +50,34 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
     import numpy as np
 
     from dip.config import Settings
+    from dip.damaged import Preview, first_look
     from dip.image_io import read_mask, read_photo, write_photo
+
+    damaged, marked = read_photo(photo), read_mask(mask)
+    previews: dict[str, Any] = {}
+
+    def keep(preview: Preview) -> None:
+        box = preview.box
+        # By the clock on the wall: whoever started this process reckons from then.
+        key = f"{time.time():.3f} {box.top} {box.left} {box.height} {box.width}"
+        previews[key] = preview.pixels
+
+    keep(first_look(damaged.pixels, marked))  # torch takes seconds to be loaded
+
     from dip.restore import Restoration
 
-    damaged = read_photo(photo)
     restoration = Restoration(
-        damaged.pixels,
-        read_mask(mask),
-        Settings.from_mapping(settings),
-        keep_reconstruction=True,
+        damaged.pixels, marked, Settings.from_mapping(settings), keep_reconstruction=True
     )
     steps = 0
     first_s = loss = validation_psnr_db = None
     said = list(restoration.notes)
-    previews: dict[str, Any] = {}
-
-    def keep_preview() -> None:
-        fill = restoration.preview()
-        box = fill.box
-        # By the clock on the wall: whoever started this process reckons from then.
-        key = f"{time.time():.3f} {box.top} {box.left} {box.height} {box.width}"
-        previews[key] = fill.pixels
-
     began = time.perf_counter()
-    keep_preview()
     for step in restoration:
         steps += 1
         first_s = first_s or time.perf_counter() - began
         if steps in PREVIEWS_AFTER and time.perf_counter() - began < PREVIEWS_FOR_S:
-            keep_preview()
+            keep(restoration.preview())
         loss = loss if step.loss is None else step.loss
         if step.validation_psnr_db is not None:
             validation_psnr_db = step.validation_psnr_db

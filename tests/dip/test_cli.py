@@ -256,12 +256,15 @@ def test_a_second_ctrl_c_quits_at_once_and_writes_nothing(files: Path) -> None:
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     words = [str(word) for word in task(files, *ENDLESS, "-o", files / "restored.png")]
+    preview = files / "preview.png"
     process = subprocess.Popen(
-        [sys.executable, "-c", endless_result, *words, "--preview", str(files / "preview.png")],
+        [sys.executable, "-c", endless_result, *words, "--preview", str(preview)],
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for((files / "preview.png").exists)
+    wait_for(preview.exists)  # before torch is loaded
+    first = preview.read_bytes()
+    wait_for(lambda: preview.read_bytes() != first)
     process.send_signal(signal.SIGINT)
     assert process.stderr is not None
     while "Again to quit at once" not in process.stderr.readline():

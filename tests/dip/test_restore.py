@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 from dip import device, presets
 from dip import restore as story
 from dip.config import NETWORKS, Settings
+from dip.damaged import Preview
 from dip.device import Compute, choose, environment_for_cpu
 from dip.errors import (
     DipError,
@@ -230,19 +233,42 @@ def test_a_preview_shows_the_region_being_worked_on(photo: Any, mask: Any) -> No
     assert preview.box == before.box == restoration.regions[0].box
     assert preview.pixels.shape == (preview.box.height, preview.box.width, 3)
     assert preview.pixels.dtype == photo.dtype
+    within = preview.box.slices
+    np.testing.assert_array_equal(preview.pixels[~mask[within]], photo[within][~mask[within]])
+
+
+def without_torch(image: Array, mask: Array, folder: Path) -> Preview:
+    """The first look, in a process that fails where torch is imported."""
+    np.savez(folder / "given.npz", image=image, mask=mask)
+    script = """
+import pickle, sys
+import numpy as np
+sys.modules["torch"] = None
+from dip.damaged import first_look
+with np.load("given.npz") as given:
+    preview = first_look(given["image"], given["mask"])
+sys.stdout.buffer.write(pickle.dumps(preview))
+"""
+    run = subprocess.run([sys.executable, "-c", script], cwd=folder, stdout=-1, check=True)
+    return pickle.loads(run.stdout)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("kind", ["thin", "hole"])
-def test_a_preview_is_of_use_before_the_first_step(kind: str) -> None:
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_preview_is_of_use_before_the_first_step(kind: str, loaded: bool, tmp_path: Path) -> None:
     rows = np.linspace(40, 200, 96)[:, None, None]
     ramp = np.broadcast_to(rows, (96, 96, 3)).astype(np.uint8)
     mask = np.zeros((96, 96), dtype=bool)
     mask[30:66, 47 : 49 if kind == "thin" else 80] = True
     damaged = np.where(mask[:, :, None], np.uint8(255), ramp)
-    fill = Restoration(damaged, mask, QUICK).preview()
-    within, truth = mask[fill.box.slices], ramp[fill.box.slices]
-    missed = fill.pixels.astype(float)[within] - truth[within]
+    if loaded:
+        preview = Restoration(damaged, mask, QUICK).preview()
+    else:
+        preview = without_torch(damaged, mask, tmp_path)
+    within, truth = mask[preview.box.slices], ramp[preview.box.slices]
+    missed = preview.pixels.astype(float)[within] - truth[within]
     assert np.abs(missed).max() < 25
+    np.testing.assert_array_equal(preview.pixels[~within], truth[~within])
 
 
 def test_a_hole_in_a_red_table_is_filled_with_red() -> None:
