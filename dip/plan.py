@@ -72,6 +72,7 @@ def plan(
     channels: int,
     image_bytes: int,
     compute: Compute,
+    threads: int,
 ) -> Plan:
     """Divide an image into regions that fit into memory, and say what had to give.
 
@@ -85,6 +86,8 @@ def plan(
     image_bytes : int
         Size of the image in memory.
     compute : Compute
+    threads : int
+        Of a fit.
 
     Raises
     ------
@@ -100,7 +103,6 @@ def plan(
     most = _most_pixels(budget_mb, recipes, channels, compute)
     limits = {damage: min(most, most_pixels(preset, damage, lean=lean)) for damage in _DAMAGES}
     regions = tuple(plan_regions(unknown, max_pixels=limits))
-    threads = settings.threads or device.cores()
     at_once = {
         region: _at_once(region, recipes[region.damage], threads, budget_mb, channels, compute)
         for region in regions

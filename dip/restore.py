@@ -133,13 +133,15 @@ class Restoration:
         self._given: Array | None = damaged.samples
         self._make_opaque = mask is None
         self._compute = device.choose(self.settings.device)
-        torch.set_num_threads(self.settings.threads or device.cores())
+        threads = self.settings.threads or device.cores()
+        torch.set_num_threads(threads)
         self._plan = plan(
             damaged.coverage.unknown,
             self.settings,
             channels=self._image.shape[2],
             image_bytes=self._image.nbytes,
             compute=self._compute,
+            threads=threads,
         )
         self.regions, self.notes = self._plan.regions, self._plan.notes
         self.iterations, self.memory_mb = self._plan.iterations, self._plan.memory_mb

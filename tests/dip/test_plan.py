@@ -22,6 +22,7 @@ def plan_for(unknown: NDArray[np.bool_], **settings: Any) -> Plan:
         channels=3,
         image_bytes=3 * unknown.size,
         compute=device.choose("cpu"),
+        threads=2,
     )
 
 
