@@ -1,6 +1,7 @@
 """Measure everything, and write the report from it.
 
-    python tests/benchmarks/make_report.py [--cases DIR] [--work DIR] [--quick] [--write-only]
+    python tests/benchmarks/make_report.py [--cases DIR] [--work DIR] [--quick]
+        [--so-far | --write-only]
 
 `dip bench` over this project's own cases and those of DIR, `bench_growth.py`, then `figures.json`,
 `REPORT.md` with its pictures, and the table of the README. What was measured is kept in the work
@@ -96,12 +97,14 @@ def measure(cases: Path, names: Sequence[str], plan: Plan, place: Path, options:
 
 
 def gather(place: Path, names: Sequence[str], wanted: Sequence[Plan]) -> dict[str, Any]:
-    """Put the runs of all plans together: cases as in the JSON of `dip bench`."""
+    """Put what there is of the runs together: cases as in the JSON of `dip bench`."""
     cases: dict[str, Any] = {}
     for name in names:
         for plan in wanted:
-            text = (place / plan.file(name)).read_text(encoding="utf-8")
-            case = json.loads(text)["cases"][name]
+            path = place / plan.file(name)
+            if not path.exists():
+                continue
+            case = json.loads(path.read_text(encoding="utf-8"))["cases"][name]
             if name in cases:
                 cases[name]["runs"] += case["runs"]
             else:
@@ -165,7 +168,7 @@ def collect(args: argparse.Namespace) -> dict[str, Any]:
         if folder is None:
             continue
         names = [case.name for case in read_cases(folder, args.case if title == "own" else None)]
-        for plan in wanted:
+        for plan in [] if args.so_far else wanted:
             measure(folder, names, plan, args.work / title, options)
         sets[title] = gather(args.work / title, names, wanted)
     growth_path = args.work / "growth.json"
@@ -174,7 +177,8 @@ def collect(args: argparse.Namespace) -> dict[str, Any]:
     growth += ["--preset", "fast"]
     if args.quick:
         growth.append("--quick")
-    subprocess.run([*growth, *options], check=True, stdout=subprocess.DEVNULL)
+    if not args.so_far:
+        subprocess.run([*growth, *options], check=True, stdout=subprocess.DEVNULL)
 
     cases = {name: case for each in sets.values() for name, case in each.items()}
     verdicts = judge({"cases": cases}, TARGETS)
@@ -216,6 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", nargs="+", type=int, default=[0, 1, 2], metavar="N")
     parser.add_argument("--iterations", type=int, metavar="N", help="to try the machinery")
     parser.add_argument("--quick", action="store_true", help="tiny pictures for how cost grows")
+    parser.add_argument(
+        "--so-far", action="store_true", help="measure nothing more: what the work folder holds"
+    )
     parser.add_argument(
         "--write-only", action="store_true", help="measure nothing: text from figures.json"
     )

@@ -190,5 +190,7 @@ def test_the_runs_of_all_presets_come_together(tmp_path):
     for plan in wanted:
         case = made_up_case(made_up_run(preset=plan.preset))
         (tmp_path / plan.file("face")).write_text(json.dumps({"cases": {"face": case}}))
-    cases = gather(tmp_path, ["face"], wanted)
+    later = Plan(preset="balanced", network="unet", seed=1)  # not measured yet
+    cases = gather(tmp_path, ["face", "vase"], [*wanted, later])
+    assert list(cases) == ["face"]
     assert list(condense(cases["face"])["runs"]) == ["unet balanced", "unet best"]
