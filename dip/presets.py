@@ -70,8 +70,8 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(
                 name="best",
                 description="the highest quality, in about five times the time",
-                iterations=_each(thin=150, hole=80, scattered=800),
-                runs=_each(thin=6, hole=20, scattered=1),
+                iterations=_each(thin=150, hole=80, scattered=400),
+                runs=_each(thin=6, hole=20, scattered=2),
                 most_pixels=_each(thin=2_000_000, hole=_HOLE_PIXELS, scattered=2_000_000),
             ),
             Preset(
@@ -101,6 +101,7 @@ LEAN: Mapping[str, Preset] = MappingProxyType(
             iterations=_each(thin=110, hole=80, scattered=300),
             runs=_each(thin=1, hole=6, scattered=1),
         ),
+        "best": replace(PRESETS["best"], iterations=_each(thin=150, hole=80, scattered=300)),
     }
 )
 """The same where arithmetic is slow: what a preset means to a user is how long it takes."""
