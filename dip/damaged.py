@@ -24,14 +24,7 @@ SMALLEST_SIDE_PX = 16
 class Damaged:
     """An image, and which of it is to be replaced.
 
-    Parameters
-    ----------
-    image : ndarray
-        (H, W) or (H, W, C), C from 1 to 4, the last of 2 or 4 being alpha; uint8, uint16, or
-        float32 with a nominal range of [0, 1].
-    mask : ndarray or None
-        (H, W): bool, unsigned integers or floats; full scale = restore. None takes transparent
-        pixels as the damage.
+    Parameters are those of `dip.restore.Restoration`.
 
     Attributes
     ----------
@@ -41,7 +34,7 @@ class Damaged:
 
     Raises
     ------
-    InputError
+    InputError, MaskError
         What is wrong with image or mask.
     """
 

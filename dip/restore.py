@@ -130,7 +130,6 @@ class Restoration:
         self.settings = settings or Settings()
         self._shape = image.shape
         damaged = Damaged(image, mask)
-        self._given: Array | None = damaged.samples
         self._make_opaque = mask is None
         self._compute = device.choose(self.settings.device)
         threads = self.settings.threads or device.cores()
@@ -138,14 +137,15 @@ class Restoration:
         self._plan = plan(
             damaged.coverage.unknown,
             self.settings,
-            channels=self._image.shape[2],
-            image_bytes=self._image.nbytes,
+            channels=damaged.samples.shape[2],
+            image_bytes=damaged.samples.nbytes,
             compute=self._compute,
             threads=threads,
         )
         self.regions, self.notes = self._plan.regions, self._plan.notes
         self.iterations, self.memory_mb = self._plan.iterations, self._plan.memory_mb
-        self._parts = {region: damaged.part(region.box) for region in self.regions}
+        parts = {region: damaged.part(region.box) for region in self.regions}
+        self._given: tuple[Array, dict[Region, Part]] | None = damaged.samples, parts
         self._canvas = Canvas(self._image)
         self._reconstruction = to_floats(self._image) if keep_reconstruction else None
         self._smooth = to_floats(self._image) if keep_reconstruction else None
@@ -258,14 +258,15 @@ class Restoration:
 
     @property
     def _image(self) -> Array:
+        return self._still_given()[0]
+
+    def _part(self, region: Region) -> Part:
+        return self._still_given()[1][region]
+
+    def _still_given(self) -> tuple[Array, dict[Region, Part]]:
         if self._given is None:
             raise ValueError("finish() has ended this restoration")
         return self._given
-
-    def _part(self, region: Region) -> Part:
-        if self._given is None:
-            raise ValueError("finish() has ended this restoration")
-        return self._parts[region]
 
     def _steps(self, region: Region, config: FitConfig, seed: int) -> Iterator[FitStep]:
         """Fit a region; from its beginning on the CPU where a GPU runs out of memory."""

@@ -105,15 +105,8 @@ def test_hidden_pixels_are_known_ones_that_the_code_does_not_hold(
     assert seen.max() == 1  # the folds do not overlap
 
 
-@pytest.mark.parametrize(("iterations", "folds"), [(100, FOLDS), (10, 4)])
-def test_quality_is_measured_on_pixels_that_are_never_shown(
-    target: Array,
-    known: npt.NDArray[np.bool_],
-    monkeypatch: pytest.MonkeyPatch,
-    iterations: int,
-    folds: int,
-) -> None:
-    fit = begin(target, known, iterations=iterations)
+def folds_shown(fit: Correction, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Which folds a fit will have asked for, one for each step."""
     shown: list[int] = []
     make = fit._fold
 
@@ -122,9 +115,26 @@ def test_quality_is_measured_on_pixels_that_are_never_shown(
         return make(number)
 
     monkeypatch.setattr(fit, "_fold", fold)
+    return shown
+
+
+def test_a_short_fit_asks_for_few_folds(
+    target: Array, known: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = begin(target, known, iterations=10)
+    shown = folds_shown(fit, monkeypatch)
+    assert len(list(fit)) == len(shown) == 10
+    assert set(shown) == {1, 2, 3}
+
+
+def test_quality_is_measured_on_pixels_that_are_never_shown(
+    target: Array, known: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = begin(target, known, iterations=100)
+    shown = folds_shown(fit, monkeypatch)
     values = [step.validation_psnr_db for step in fit if step.validation_psnr_db is not None]
-    assert set(shown) == set(range(1, folds))
-    assert values[-1] >= values[0] > 0
+    assert set(shown) == set(range(1, FOLDS))
+    assert values[-1] > values[0] > 0
 
 
 @pytest.mark.parametrize("network", NETWORKS)
