@@ -83,7 +83,7 @@ def test_a_photo_and_a_mask_become_a_restored_photo(files: Path, photo: Photo, m
     done = dip(*task(files, "-o", output, "--seed", 5))
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{output}\n"
-    progress, closing = done.stderr.splitlines()
+    *_, progress, closing = done.stderr.splitlines()  # a slow machine shows progress earlier too
     assert re.fullmatch(
         r"3/3  [\d.]+ (it/s|s/it)  0 s left  loss [\d.]+  validation [\d.]+ dB", progress
     )
