@@ -23,7 +23,7 @@ Damage = Literal["thin", "hole", "scattered"]
 
 Padding = Literal["zeros", "reflect"]
 Code = Literal["coordinates", "noise", "both", "fill"]
-Finish = Literal["none", "membrane", "kriging"]
+Finish = Literal["none", "kriging", "membrane", "mixture"]
 
 
 def _check(condition: bool, name: str, value: object, rule: str) -> None:
@@ -216,8 +216,8 @@ class FitConfig:
     runs : int
         Fits from different random starts; the result is what they agree on.
     finish : str
-        How the residual is carried into the fill: 'none', by 'kriging', or first as a smooth
-        'membrane' and then by kriging.
+        How the residual is carried into the fill: 'none', by 'kriging'; into holes first as a
+        smooth 'membrane', or in the 'mixture' that suits the photograph (`dip.finish`).
     """
 
     network: NetworkConfig
@@ -241,6 +241,11 @@ class FitConfig:
     def total_iterations(self) -> int:
         """Over all runs."""
         return self.iterations * self.runs
+
+    @property
+    def fills_holes(self) -> bool:
+        """Whether the fill is finished as a hole's: carried far in, and textured."""
+        return self.finish in ("membrane", "mixture")
 
     def __post_init__(self) -> None:
         _check_integer("iterations", self.iterations, 1, 1_000_000)

@@ -48,11 +48,15 @@ class Detail:
         What it sees around that.
     tolerance : float
         Part of the conjugate gradients' first remainder that may be left.
+    overlap_px : int
+        How far a window's answer reaches beyond its core, to be cross-faded with its neighbours':
+        each has a covariance of its own, and where much is unknown that shows.
     """
 
     core_px: int
     margin_px: int
     tolerance: float
+    overlap_px: int = 0
 
 
 FINE = Detail(core_px=64, margin_px=48, tolerance=1e-3)
@@ -86,7 +90,7 @@ def krige(
         White noise that is always assumed, as a part of the variance; it keeps the solution from
         swinging where few pixels are known.
     wanted : ndarray, optional
-        (H, W) bool, unknown pixels that matter: zero is returned in squares without any.
+        (H, W) bool, unknown pixels that matter: far from them zero is returned.
     detail : Detail
 
     Returns
@@ -96,19 +100,26 @@ def krige(
     """
     clean = np.where(known[:, :, None], residual, np.float32(0))
     filled = clean.copy()
+    total = np.zeros((*known.shape, 1), dtype=np.float32)
+    overlap_px = detail.overlap_px
 
-    def fill(core: Box) -> None:
+    def solve(core: Box) -> tuple[Box, Array]:
         window = core.expanded(detail.margin_px, Box.of(known))
         solved = _krige_window(
             clean[window.slices], known[window.slices], range_px, nugget, detail.tolerance
         )
-        # Zero at the known pixels, as what is there already is at the unknown ones.
-        filled[core.slices] += solved[core.within(window)]
+        answer = core.expanded(overlap_px, Box.of(known))
+        return answer, solved[answer.within(window)]
 
     # A window for each core is done sooner than one after the other by all of them.
     with side_by_side(torch.get_num_threads()) as pool:
-        list(pool.map(fill, _cores(~known if wanted is None else wanted, detail.core_px)))
-    return filled
+        cores = list(_cores(~known if wanted is None else wanted, detail))
+        for core, (answer, solved) in zip(cores, pool.map(solve, cores), strict=True):
+            weight = _weight(answer, core, overlap_px)
+            # Zero at the known pixels, as what is there already is at the unknown ones.
+            filled[answer.slices] += weight * solved
+            total[answer.slices] += weight
+    return np.divide(filled, total, out=filled, where=(total > 0) & ~known[:, :, None])
 
 
 def krige_image(target: Array, known: Plane, *, range_px: int = 8) -> Array:
@@ -133,14 +144,27 @@ def krige_image(target: Array, known: Plane, *, range_px: int = 8) -> Array:
     return np.where(known[:, :, None], target, np.clip(filled, 0, 1)).astype(np.float32)
 
 
-def _cores(wanted: Plane, side_px: int) -> Iterator[Box]:
-    """The squares that have something to fill."""
-    frame = Box.of(wanted)
+def _cores(wanted: Plane, detail: Detail) -> Iterator[Box]:
+    """The squares whose windows have something to fill."""
+    frame, side_px = Box.of(wanted), detail.core_px
     for top in range(0, frame.height, side_px):
         for left in range(0, frame.width, side_px):
             core = Box(top, left, side_px, side_px).intersection(frame)
-            if wanted[core.slices].any():
+            if wanted[core.expanded(detail.overlap_px, frame).slices].any():
                 yield core
+
+
+def _weight(answer: Box, core: Box, overlap_px: int) -> Array:
+    """(h, w, 1): what a window's answer counts, falling from 1 to 0 across the core's edges."""
+
+    def along(first: int, last: int, start: int, end: int) -> NDArray[np.float64]:
+        place = np.arange(first, last) + 0.5
+        inside = np.minimum(place - start, end - place)
+        return (0.5 + inside / max(2 * overlap_px, 1)).clip(0, 1)
+
+    rows = along(answer.top, answer.bottom, core.top, core.bottom)
+    columns = along(answer.left, answer.right, core.left, core.right)
+    return np.multiply.outer(rows, columns).astype(np.float32)[:, :, None]
 
 
 def _krige_window(

@@ -159,7 +159,7 @@ def _at_once(
 
 def _finish_mb(region: Region, config: FitConfig, settings: Settings, channels: int) -> float:
     """What a hole's finishing takes; it is done at full size."""
-    if config.finish != "membrane":
+    if not config.fills_holes:
         return 0
     planes_mb = _FINISH_PLANES * 4 * channels * region.box.area / 2**20
     return planes_mb + (TEXTURE_MB if settings.texture else 0)

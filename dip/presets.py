@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from dip.config import Damage, FitConfig, NetworkConfig
+from dip.config import Damage, Finish, FitConfig, NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,8 @@ class Preset:
     most_pixels : mapping
         For each kind of damage: regions that would be larger are cut into tiles or, holes, fitted
         at reduced size.
+    hole_finish : str
+        How holes are finished; see `FitConfig.finish`.
     published : bool
         Whether the recipe is the published one instead of this project's.
     """
@@ -38,6 +40,7 @@ class Preset:
     iterations: Mapping[Damage, int]
     runs: Mapping[Damage, int]
     most_pixels: Mapping[Damage, int]
+    hole_finish: Finish = "mixture"
     published: bool = False
 
 
@@ -59,6 +62,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 iterations=_each(thin=40, hole=80, scattered=20),
                 runs=_each(thin=1, hole=3, scattered=1),
                 most_pixels=_each(thin=400_000, hole=_HOLE_PIXELS, scattered=400_000),
+                hole_finish="membrane",
             ),
             Preset(
                 name="balanced",
@@ -136,6 +140,8 @@ def recipe(
     """
     chosen = _chosen(preset, lean)
     config = _published(network, damage) if chosen.published else _tuned(network, damage, lean)
+    if damage == "hole" and not chosen.published:
+        config = replace(config, finish=chosen.hole_finish)
     length, runs = chosen.iterations[damage], chosen.runs[damage]
     if network == "segnet" and not chosen.published:  # its iterations take twice as long
         if damage != "thin":

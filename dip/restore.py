@@ -20,10 +20,10 @@ from dip.correction import Correction
 from dip.damaged import Array, Damaged, Part, Preview
 from dip.ensemble import Ensemble
 from dip.errors import NotEnoughMemory
+from dip.finish import carried
 from dip.fit import Fit, FitStep
-from dip.harmonise import harmonise, membrane
+from dip.harmonise import membrane
 from dip.kriging import krige
-from dip.mask import rough_thickness_px
 from dip.plan import plan
 from dip.region import Box, Region
 from dip.resample import enlarge, reduce
@@ -32,12 +32,6 @@ from dip.texture import add_texture
 
 _RUN_SEEDS = 1_000_003
 """Seeds of runs lie this far apart: those between belong to other regions."""
-
-_HOLE_RANGE = 0.4
-"""Around holes texture runs on further than around thin damage, shelves or joints: so far, in
-thicknesses, within limits; the covariance of random texture is not known well at large distances.
-"""
-_HOLE_RANGE_PX = 20, 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,9 +205,8 @@ class Restoration:
     def _fills(self) -> Iterator[Fill]:
         if self._fit is not None:
             scale = full_scale(self._image.dtype)
-            smooth = self._smooth_fill(self._region, self._fit)
-            fill = self._textured(smooth, self._region) * scale
-            self._canvas.lay(self._region, fill, provisional=True)
+            fill = self._textured(*self._smooth_fill(self._region, self._fit), self._region)
+            self._canvas.lay(self._region, fill * scale, provisional=True)
         for region in self.regions:
             within = region.core.within(region.box)
             coverage = self._part(region).coverage[within]
@@ -323,39 +316,52 @@ class Restoration:
         output = enlarge(output, box.height, box.width, region.reduction)
         return output * np.float32(high - low) + np.float32(low)
 
-    def _smooth_fill(self, region: Region, fit: Fit | Ensemble) -> NDArray[np.float32]:
-        """A fit's fill of the whole box, seamless at the rim, in units of full scale."""
-        output = self._at_full_size(fit.output(), region)
-        finish = self._plan.recipe(region).finish
-        if finish == "none":
-            return output
-        target, known = self._part(region).floats(), self._part(region).known()
-        if finish == "membrane":
-            output = harmonise(output, target, known)
-            range_px = np.clip(_HOLE_RANGE * rough_thickness_px(~known), *_HOLE_RANGE_PX)
-            return output + krige(target - output, known, range_px=round(float(range_px)))
-        return output + krige(target - output, known)
+    def _smooth_fill(
+        self, region: Region, fit: Fit | Ensemble
+    ) -> tuple[NDArray[np.float32], float]:
+        """A fit's fill of the whole box, seamless at the rim, in units of full scale.
 
-    def _textured(self, smooth: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
+        And how regular the surroundings are.
+        """
+        output = self._at_full_size(fit.output(), region)
+        config, part = self._plan.recipe(region), self._part(region)
+        if config.finish == "none":
+            return output, 0.0
+        missed, known = part.floats() - output, part.known()
+        if config.finish == "kriging":
+            return output + krige(missed, known), 0.0
+        mixed, seed = config.finish == "mixture", self.settings.seed
+        added, regularity = carried(missed, known, mixed=mixed, seed=seed)
+        return output + added, regularity
+
+    def _textured(
+        self, smooth: NDArray[np.float32], regularity: float, region: Region
+    ) -> NDArray[np.float32]:
         """A smooth fill with the detail of its surroundings, where it is a hole's."""
-        if self._plan.recipe(region).finish != "membrane":
+        if not self._plan.recipe(region).fills_holes:
             return smooth
         part, settings = self._part(region), self.settings
         return add_texture(
-            smooth, part.floats(), part.known(), strength=settings.texture, seed=settings.seed
+            smooth,
+            part.floats(),
+            part.known(),
+            strength=settings.texture,
+            regularity=regularity,
+            seed=settings.seed,
         )
 
     def _finish_region(self) -> None:
         region, fit = self._region, self._fit
         if fit is None:
             return
-        fill = self._smooth_fill(region, fit)
+        fill, regularity = self._smooth_fill(region, fit)
         if self._reconstruction is not None and self._smooth is not None:
             self._reconstruction[region.box.slices] = self._at_full_size(fit.output(), region)
             unknown = ~self._part(region).known()
             self._smooth[region.box.slices][unknown] = fill[unknown]
         self._fit = None
-        self._canvas.lay(region, self._textured(fill, region) * full_scale(self._image.dtype))
+        textured = self._textured(fill, regularity, region)
+        self._canvas.lay(region, textured * full_scale(self._image.dtype))
 
 
 def restore(image: Array, mask: Array | None, settings: Settings | None = None) -> Array:

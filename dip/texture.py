@@ -40,7 +40,13 @@ _ROUNDS = 2
 
 
 def add_texture(
-    fill: Array, target: Array, known: Plane, *, strength: float = 1.0, seed: int = 0
+    fill: Array,
+    target: Array,
+    known: Plane,
+    *,
+    strength: float = 1.0,
+    regularity: float = 0.0,
+    seed: int = 0,
 ) -> Array:
     """Copy the detail of the known pixels into a smooth fill.
 
@@ -52,6 +58,9 @@ def add_texture(
         (H, W) bool; the target is not looked at elsewhere.
     strength : float
         In [0, 1]: 0 leaves the fill as it is, 1 makes it as rich in detail as its surroundings.
+    regularity : float
+        Of the surroundings, in [0, 1], as `dip.finish.carried` finds it: where they repeat, copies
+        are right, and stand for the fill.
     seed : int
 
     Returns
@@ -70,7 +79,9 @@ def add_texture(
     copied = _copy(guide, unknown[window], width, np.random.default_rng(seed))
     if copied is None:
         return fill
-    textured = complete(guide, copied, strength=strength).clip(guide.min(), guide.max())
+    textured = complete(guide, copied, strength=strength)
+    textured += np.float32(strength * regularity**2) * (copied - textured)
+    textured = textured.clip(guide.min(), guide.max())
     result = fill.copy()
     result[window][unknown[window]] = textured[unknown[window]]
     return result

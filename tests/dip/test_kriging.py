@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy import ndimage
 
 from dip.harmonise import membrane
-from dip.kriging import ROUGH, krige, krige_image
+from dip.kriging import FINE, ROUGH, krige, krige_image
 
 Array = npt.NDArray[np.float32]
 SHAPE = (96, 150)
@@ -23,7 +26,6 @@ def known() -> npt.NDArray[np.bool_]:
 
 
 def smooth_field(seed: int, channels: int = 3) -> Array:
-    from scipy import ndimage
 
     noise = np.random.default_rng(seed).normal(size=(*SHAPE, channels))
     field = ndimage.gaussian_filter(noise, (4, 4, 0))
@@ -73,6 +75,22 @@ def test_squares_that_do_not_matter_are_left_out(known: npt.NDArray[np.bool_]) -
     np.testing.assert_array_equal(some[:64, :64], everything[:64, :64])
     assert not some[:, 64:][~known[:, 64:]].any()
     assert everything[:, 64:][~known[:, 64:]].any()
+
+
+def test_windows_that_overlap_leave_no_step_between_them() -> None:
+    """Stripes end at the middle: a window of one side goes on with them, one of the other not."""
+    rows, columns = np.mgrid[:96, :128]
+    noise = np.random.default_rng(4).normal(0, 0.3, rows.shape)
+    residual = np.where(columns < 64, np.sin(rows), noise).astype(np.float32)[:, :, None]
+    known = np.ones(rows.shape, dtype=bool)
+    known[40:56, 20:108] = False
+    apart, faded = (
+        krige(residual, known, detail=replace(FINE, margin_px=24, overlap_px=overlap_px))
+        for overlap_px in (0, 16)
+    )
+    step, smaller = (np.abs(each[40:56, 64] - each[40:56, 63]).max() for each in (apart, faded))
+    assert smaller < step / 2
+    np.testing.assert_array_equal(faded[known], residual[known])
 
 
 def test_what_is_under_the_mask_has_no_say(known: npt.NDArray[np.bool_]) -> None:
