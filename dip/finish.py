@@ -111,11 +111,11 @@ def _smooth(
     detail: Detail = _SMOOTH,
 ) -> Array:
     """A membrane, and its remainder kriged from nearby."""
-    membrane = harmonise(np.zeros_like(residual), residual, known)
+    nothing = np.broadcast_to(np.float32(0), residual.shape)
+    smooth = harmonise(nothing, residual, known)
     range_px = _within(_SMOOTH_RANGE * thickness, _SMOOTH_RANGE_PX)
-    kriged = krige(residual - membrane, known, range_px=range_px, wanted=wanted, detail=detail)
-    membrane += kriged
-    return membrane
+    smooth += krige(residual - smooth, known, range_px=range_px, wanted=wanted, detail=detail)
+    return smooth
 
 
 def _regular(
