@@ -52,12 +52,16 @@ def a_config(network: str, kind: str, iterations: int = 30) -> FitConfig:
 def begin(photo: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> Callable[..., Fit]:
     target = photo.astype(np.float32) / 255
 
-    def begin(network: str, kind: str, name: str = "cpu", iterations: int = 30) -> Fit:
+    def begin(
+        network: str, kind: str, name: str = "cpu", iterations: int = 30, *, exact: bool = False
+    ) -> Fit:
         known = ~mask
         if kind == "scattered":
             known = np.random.default_rng(1).random(mask.shape) < 0.5
         config = a_config(network, kind, iterations)
         compute = device.choose(name)
+        if exact:
+            compute = replace(compute, low_precision=False)
         return (Correction if kind == "scattered" else Fit)(target, known, config, compute=compute)
 
     return begin
@@ -187,15 +191,16 @@ def test_a_replayed_fit_is_the_fit(
     begin: Callable[..., Fit], as_on_cuda: Graph, monkeypatch: pytest.MonkeyPatch,
     network: str, kind: str,
 ) -> None:  # fmt: skip
-    fits = [begin(network, kind), begin(network, kind)]
+    fits = [begin(network, kind, exact=True) for _ in range(2)]
     steps = [list(fits[0])]
     assert as_on_cuda.replays == 28
     monkeypatch.setattr(device.Compute, "records_steps", False)
     steps.append(list(fits[1]))
     assert as_on_cuda.replays == 28
     losses = np.array([[step.loss for step in each[2:]] for each in steps])
-    # Not to the bit: numbers that are tensors are rounded elsewhere, and that grows.
-    np.testing.assert_allclose(losses[0][:6], losses[1][:6], rtol=0.002)
+    # Not to the bit: numbers that are tensors are rounded elsewhere, and that grows tenfold with
+    # each step. Of these four iterations two are replayed.
+    np.testing.assert_allclose(losses[0][:4], losses[1][:4], rtol=0.001)
     np.testing.assert_allclose(losses[0], losses[1], rtol=0.1)
     assert np.square(fits[0].output() - fits[1].output()).mean() < 1e-3
     # Losses arrive late, but the last one arrives.
