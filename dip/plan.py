@@ -26,7 +26,7 @@ _SMALLEST_REGION_PX = 160 * 160
 _SMALL_PX = 100_000
 """Up to here a step is too small for more threads to help it much."""
 
-_FINISH_PLANES = 9
+_FINISH_PLANES = 11
 """Copies of a hole's box in float32 that its membrane and its kriging take at once; measured."""
 
 _DAMAGES: tuple[Damage, ...] = get_args(Damage)
