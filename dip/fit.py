@@ -35,6 +35,9 @@ _MEASUREMENTS = 8
 _MEASURED_AT_MOST, _MEASURED_AT_LEAST = 10, 50
 """Every so many iterations: measuring takes time, and without it nothing new is shown."""
 
+_EARLIEST_STOP = 0.6
+"""Of all iterations: before, at high rates, held-out pixels are spoiled for a while and recover."""
+
 _CHECKPOINT_EVERY = 20
 _JUMP = 4.0
 _DOUBT_DB = 2.0
@@ -177,8 +180,7 @@ class Fit:
                 psnr_db = self._hear(read) or psnr_db
             if index % _CHECKPOINT_EVERY == 0 and fresh is None:
                 fresh = self._checkpoint(index)
-            validation = self._validation
-            stop = self.config.stop_early and validation is not None and validation.spoiled
+            stop = psnr_db is not None and self._is_to_stop(index)
             if stop and not last:
                 self._notes.append(
                     f"stopped at iteration {index} of {iterations}: held-out pixels were "
@@ -300,6 +302,12 @@ class Fit:
         if self._validation is None or len(read.figures) == 1:
             return None
         return self._validation.hear(read.figures[1], read.along)
+
+    def _is_to_stop(self, index: int) -> bool:
+        """Whether what comes after an iteration would be thrown away."""
+        if not self.config.stop_early or self._validation is None:
+            return False
+        return self._validation.spoiled and index >= _EARLIEST_STOP * self.config.iterations
 
     def _checkpoint(self, index: int) -> _Checkpoint:
         tensors = [each.detach().clone() for each in self._lasting()]
