@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from dip.harmonise import harmonise
 from dip.kriging import FINE, ROUGH, Detail, krige
 from dip.mask import rough_thickness_px
-from dip.region import Box
+from dip.region import Box, tight_box
 from dip.resample import enlarge, reduce
 from dip.threads import side_by_side
 
@@ -83,10 +83,9 @@ def carried(
     residual = np.where(known[:, :, None], residual, np.float32(0))
     thickness = rough_thickness_px(~known)
     smooth = _smooth(residual, known, thickness)
-    if not mixed or known.all():
+    hole = tight_box(~known, Box.of(known)) if mixed else None
+    if hole is None:
         return smooth, 0.0
-    rows, columns = (np.flatnonzero(~known.all(axis)) for axis in (1, 0))
-    hole = Box.from_edges(rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
     around = hole.expanded(round(_SURROUNDINGS * thickness), Box.of(known))
     crop = around.slices
     factor = math.ceil(thickness / _THICKEST_PX)

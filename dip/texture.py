@@ -16,7 +16,7 @@ from scipy import ndimage
 from dip.bands import complete
 from dip.mask import rough_thickness_px
 from dip.patch_match import PATCH_PX, PatchField
-from dip.region import Box
+from dip.region import Box, tight_box
 from dip.resample import enlarge, reduce
 from dip.shift_map import Offsets, dominant_offsets, shift_map
 
@@ -69,12 +69,11 @@ def add_texture(
         (H, W, C), float32; `fill` itself where too little is known to copy from.
     """
     unknown = ~known
-    if strength <= 0 or not unknown.any():
+    hole = tight_box(unknown, Box.of(known)) if strength > 0 else None
+    if hole is None:
         return fill
     width = rough_thickness_px(unknown)
-    rows, columns = (np.flatnonzero(unknown.any(axis)) for axis in (1, 0))
-    around = Box.from_edges(rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
-    window = around.expanded(int(_CONTEXT * width), Box.of(known)).slices
+    window = hole.expanded(int(_CONTEXT * width), Box.of(known)).slices
     guide = np.where(known[window][:, :, None], target[window], fill[window])
     copied = _copy(guide, unknown[window], width, np.random.default_rng(seed))
     if copied is None:

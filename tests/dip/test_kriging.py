@@ -26,7 +26,6 @@ def known() -> npt.NDArray[np.bool_]:
 
 
 def smooth_field(seed: int, channels: int = 3) -> Array:
-
     noise = np.random.default_rng(seed).normal(size=(*SHAPE, channels))
     field = ndimage.gaussian_filter(noise, (4, 4, 0))
     return np.asarray(field / field.std() * 0.05, dtype=np.float32)
