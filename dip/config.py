@@ -205,8 +205,8 @@ class FitConfig:
     holdout_fraction : float
         Part of the known pixels near the holes that is kept from the loss and measures quality.
     stop_early : bool
-        Whether the fit ends once held-out pixels are clearly predicted worse than before; the
-        best output by them is the result in any case.
+        Whether the fit ends once held-out pixels are clearly predicted worse than before;
+        the result in any case is a mean in which outputs count by how well they predict them.
     anchor : tuple of two floats
         Weight of the squared distance of the fill from a smooth membrane, at the start and from
         half of the iterations on. Large deviations cost, small ones hardly do.

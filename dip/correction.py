@@ -58,7 +58,9 @@ class Correction(Fit):
         self._order = self._rng.random(known.shape)
         self._fold = cache(self._make_fold)  # made when they are first asked for
         self._validation_code, hidden = self._fold(0)
-        self._validation = Validation(self._target, hidden[0, 0].bool()) if hidden.any() else None
+        self._validation = (
+            Validation(self._target, hidden[0, 0].bool(), averages=False) if hidden.any() else None
+        )
 
     def _make_code(
         self, target: NDArray[np.float32], known: NDArray[np.bool_], generator: torch.Generator
@@ -81,6 +83,12 @@ class Correction(Fit):
 
     def _state(self) -> list[Tensor]:
         return list(self._network.parameters())
+
+    def _estimate(self) -> list[Tensor]:
+        # Unlike outputs, parameters of earlier moments only do harm to a mean.
+        validation = self._validation
+        spoiled = validation.kept if validation and validation.spoiled else None
+        return spoiled or self._state()
 
     @torch.no_grad()
     def _answer(self, state: Sequence[Tensor]) -> Tensor:

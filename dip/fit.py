@@ -118,9 +118,7 @@ class Fit:
         self._known = self._place(_plane(known))
         self._weight = self._place(_plane(self._trusted))
         where = torch.from_numpy(out).to(compute.device)
-        # What is kriged as the result will be says more than what is not.
-        spoiled_db = 0.15 if config.finish == "kriging" else 0.5
-        self._validation = Validation(self._target, where, spoiled_db) if out.any() else None
+        self._validation = Validation(self._target, where) if out.any() else None
         self._smooth_psnr_db = -math.inf
         if self._validation and config.finish == "kriging":
             self._smooth = self._place(_planes(membrane(clean, self._trusted)))
@@ -193,16 +191,14 @@ class Fit:
                 return
 
     def output(self) -> NDArray[np.float32]:
-        """The best output so far, (H, W, C), float32 in [0, 1].
+        """The mean of the outputs measured so far, the better the more; the latest before that.
 
-        As long as a fit that will be kriged predicts held-out pixels clearly worse than a membrane
-        that is kriged, it is the membrane.
+        (H, W, C), float32 in [0, 1]. As long as a fit that will be kriged predicts held-out pixels
+        clearly worse than a membrane that is kriged, it is the membrane.
         """
-        validation, state = self._validation, self._state()
+        validation, state = self._validation, self._estimate()
         if validation and validation.best_psnr_db < self._smooth_psnr_db - _DOUBT_DB:
             state = [self._smooth]
-        elif validation and validation.spoiled and validation.best is not None:
-            state = validation.best
         answer = self._answer(state)
         image: NDArray[np.float32] = answer[0].permute(1, 2, 0).float().cpu().numpy().copy()
         return image
@@ -227,6 +223,11 @@ class Fit:
     def _state(self) -> list[Tensor]:
         """What the estimate of this moment can be made from again."""
         return [self._average]
+
+    def _estimate(self) -> list[Tensor]:
+        """The state to answer from."""
+        measured = self._validation and self._validation.kept
+        return measured or self._state()
 
     def _answer(self, state: Sequence[Tensor]) -> Tensor:
         """The estimate of the moment of a state, (1, C, H, W)."""
