@@ -59,7 +59,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(
                 name="fast",
                 description="a first look, in about a third of the time; a little softer",
-                iterations=_each(thin=40, hole=80, scattered=20),
+                iterations=_each(thin=35, hole=80, scattered=17),
                 runs=_each(thin=1, hole=3, scattered=1),
                 most_pixels=_each(thin=400_000, hole=_HOLE_PIXELS, scattered=400_000),
                 hole_finish="membrane",
