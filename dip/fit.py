@@ -305,7 +305,7 @@ class Fit:
         return self._validation.hear(read.figures[1], read.along)
 
     def _is_to_stop(self, index: int) -> bool:
-        """Whether what comes after an iteration would be thrown away."""
+        """Whether what comes after an iteration would count for next to nothing."""
         if not self.config.stop_early or self._validation is None:
             return False
         return self._validation.spoiled and index >= _EARLIEST_STOP * self.config.iterations
