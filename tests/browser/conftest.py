@@ -174,10 +174,11 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def new_context(chromium: Any) -> Iterator[Callable[..., Any]]:
+def new_context(chromium: Any, serve_with: Any) -> Iterator[Callable[..., Any]]:
     """A browser of its own: cookies, storage. What it complains about fails the test.
 
     `expected`, a list of the context, holds beginnings of complaints that belong to the test.
+    It is closed before the services of `serve_with` stop, which a page left open complains about.
     """
     contexts = []
 
