@@ -59,7 +59,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(
                 name="fast",
                 description="a first look, in about a third of the time; a little softer",
-                iterations=_each(thin=35, hole=80, scattered=17),
+                iterations=_each(thin=34, hole=80, scattered=17),
                 runs=_each(thin=1, hole=3, scattered=1),
                 most_pixels=_each(thin=400_000, hole=_HOLE_PIXELS, scattered=400_000),
                 hole_finish="membrane",
@@ -67,14 +67,14 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             Preset(
                 name="balanced",
                 description="the default",
-                iterations=_each(thin=155, hole=80, scattered=400),
+                iterations=_each(thin=172, hole=80, scattered=400),
                 runs=_each(thin=1, hole=8, scattered=1),
                 most_pixels=_each(thin=700_000, hole=_HOLE_PIXELS, scattered=700_000),
             ),
             Preset(
                 name="best",
                 description="the highest quality, in about five times the time",
-                iterations=_each(thin=160, hole=80, scattered=400),
+                iterations=_each(thin=172, hole=80, scattered=400),
                 runs=_each(thin=6, hole=20, scattered=2),
                 most_pixels=_each(thin=2_000_000, hole=_HOLE_PIXELS, scattered=2_000_000),
             ),
@@ -147,7 +147,7 @@ def recipe(
         if damage != "thin":
             runs = math.ceil(2 * runs / 3)
         elif iterations is None:  # runs differ more than a U-Net's, and their mean gains more
-            part, runs = (0.7, runs) if lean else (0.63, 2 * runs)
+            part, runs = (0.7, runs) if lean else (0.54, 2 * runs)
             length = math.ceil(part * length)
     stop_early = iterations is None and not chosen.published
     return replace(config, iterations=iterations or length, runs=runs, stop_early=stop_early)
