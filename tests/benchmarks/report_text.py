@@ -136,9 +136,9 @@ def report(figures: dict[str, Any], pictures: Path) -> str:
     """
     parts = ["# Report", "", HOW]
     parts += [
-        f"Measured on {measured_on(figures)}, {figures['made_at'][:10]}; for `balanced` "
+        f"Measured on {measured_on(figures)}, {figures['made_at'][:10]}; "
         f"{_of_seeds(figures)}, with what lies between the highest and the lowest where there are "
-        "several; the other presets with the first seed. Seconds are those of the whole process, "
+        "several; `best` with the first seed. Seconds are those of the whole process, "
         "start-up included.",
         "",
     ]

@@ -175,6 +175,15 @@ def test_what_was_measured_so_is_not_measured_again(tmp_path, monkeypatch):
     assert len(calls) == 4
 
 
+def test_all_but_the_slowest_is_measured_from_every_seed():
+    every = plans([3, 5])
+    assert len({plan.file("face") for plan in every}) == len(every) == 5
+    seeds = {"fast": [3, 5], "balanced": [3, 5], "best": [3]}
+    for preset, wanted in seeds.items():
+        assert [plan.seed for plan in every if plan.preset == preset] == wanted
+    assert [plan.seed for plan in every if plan.network == "both"] == [3]
+
+
 def test_a_bench_that_was_stopped_stops_the_report(tmp_path, monkeypatch):
     monkeypatch.setattr(
         subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 130)
