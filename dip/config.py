@@ -218,6 +218,9 @@ class FitConfig:
     finish : str
         How the residual is carried into the fill: 'none', by 'kriging'; into holes first as a
         smooth 'membrane', or in the 'mixture' that suits the photograph (`dip.finish`).
+    membrane_part : float
+        How much of the output is a smooth membrane, in [0, 1], where it will be kriged: a fit of
+        few iterations is far off in places that its held-out pixels do not tell of.
     """
 
     network: NetworkConfig
@@ -236,6 +239,7 @@ class FitConfig:
     mean_first: bool = False
     runs: int = 1
     finish: Finish = "membrane"
+    membrane_part: float = 0.0
 
     @property
     def total_iterations(self) -> int:
@@ -257,6 +261,8 @@ class FitConfig:
             value = getattr(self, name)
             _check(value in choices, name, value, "one of " + ", ".join(choices))
         _check(min(self.anchor) >= 0, "anchor", self.anchor, "two numbers, 0 or more")
+        part = self.membrane_part
+        _check(0 <= part <= 1, "membrane_part", part, "a number from 0 to 1")
         _check(
             (self.code == "fill") == self.network.correction,
             "code",

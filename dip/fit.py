@@ -194,12 +194,13 @@ class Fit:
         """The mean of the outputs measured so far, the better the more; the latest before that.
 
         (H, W, C), float32 in [0, 1]. As long as a fit that will be kriged predicts held-out pixels
-        clearly worse than a membrane that is kriged, it is the membrane.
+        clearly worse than a membrane that is kriged, it is the membrane, and a part of it later
+        where the configuration says so.
         """
-        validation, state = self._validation, self._estimate()
-        if validation and validation.best_psnr_db < self._smooth_psnr_db - _DOUBT_DB:
-            state = [self._smooth]
-        answer = self._answer(state)
+        validation, answer = self._validation, self._answer(self._estimate())
+        if validation and self.config.finish == "kriging":
+            in_doubt = validation.best_psnr_db < self._smooth_psnr_db - _DOUBT_DB
+            answer = answer.lerp(self._smooth, 1.0 if in_doubt else self.config.membrane_part)
         image: NDArray[np.float32] = answer[0].permute(1, 2, 0).float().cpu().numpy().copy()
         return image
 

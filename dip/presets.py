@@ -31,6 +31,8 @@ class Preset:
         at reduced size.
     hole_finish : str
         How holes are finished; see `FitConfig.finish`.
+    membrane_part : float
+        Of the output in thin damage; see `FitConfig.membrane_part`.
     published : bool
         Whether the recipe is the published one instead of this project's.
     """
@@ -41,6 +43,7 @@ class Preset:
     runs: Mapping[Damage, int]
     most_pixels: Mapping[Damage, int]
     hole_finish: Finish = "mixture"
+    membrane_part: float = 0.0
     published: bool = False
 
 
@@ -63,6 +66,7 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
                 runs=_each(thin=1, hole=3, scattered=1),
                 most_pixels=_each(thin=400_000, hole=_HOLE_PIXELS, scattered=400_000),
                 hole_finish="membrane",
+                membrane_part=0.3,
             ),
             Preset(
                 name="balanced",
@@ -142,6 +146,8 @@ def recipe(
     config = _published(network, damage) if chosen.published else _tuned(network, damage, lean)
     if damage == "hole" and not chosen.published:
         config = replace(config, finish=chosen.hole_finish)
+    if damage == "thin" and iterations is None:
+        config = replace(config, membrane_part=chosen.membrane_part)
     length, runs = chosen.iterations[damage], chosen.runs[damage]
     if network == "segnet" and not chosen.published:  # its iterations take twice as long
         if damage != "thin":

@@ -79,6 +79,7 @@ def test_an_impossible_network_is_refused(wrong: dict[str, Any]) -> None:
         {"runs": 0},
         {"anchor": (1.0, -1.0)},
         {"finish": "poisson"},
+        {"membrane_part": 1.5},
         {"code": "fill"},
     ],
 )
@@ -123,6 +124,16 @@ def test_slow_arithmetic_gets_less_to_do_by_default(network: str, damage: Any) -
         assert work(preset, lean=True) < work(preset, lean=False)
     published = [recipe("paper", network, damage, lean=each) for each in (True, False)]
     assert published[0] == published[1]
+
+
+def test_a_membrane_is_mixed_into_short_fits_alone() -> None:
+    assert 0 < recipe("fast", "unet", "thin").membrane_part < 1
+    for unmixed in (
+        recipe("balanced", "unet", "thin"),
+        recipe("fast", "unet", "hole"),
+        recipe("fast", "unet", "thin", 500),
+    ):
+        assert unmixed.membrane_part == 0
 
 
 def test_runs_multiply_the_iterations() -> None:

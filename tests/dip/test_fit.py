@@ -173,6 +173,23 @@ def test_until_the_network_is_better_the_output_is_a_membrane(
     assert not np.allclose(fit.output(), smooth, atol=0.01)
 
 
+def test_a_part_of_the_output_is_the_membrane_where_that_is_wanted(
+    target: Array, mask: npt.NDArray[np.bool_]
+) -> None:
+    wanted = config(iterations=20, code="noise", holdout_fraction=0.1, finish="kriging")
+    outputs = []
+    for part in (0.0, 0.25, 1.0):
+        fit = begin(target, ~mask, replace(wanted, membrane_part=part))
+        fit._smooth_psnr_db = 0.0  # so that it is not all of it
+        list(fit)
+        outputs.append(fit.output())
+    fitted, mixed, smooth = outputs
+    out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
+    np.testing.assert_allclose(smooth, membrane(target, ~mask & ~out), atol=1e-6)
+    assert np.abs(smooth - fitted).max() > 0.01
+    np.testing.assert_allclose(mixed, 0.75 * fitted + 0.25 * smooth, atol=1e-5)
+
+
 def test_validation_is_measured_where_nothing_was_seen(
     target: Array, mask: npt.NDArray[np.bool_]
 ) -> None:
