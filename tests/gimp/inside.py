@@ -153,7 +153,11 @@ def ping():
 
 
 def window(state, stop, size=(240, 180), indexed=False, photo=None, mask=None):
-    """Open a damaged photograph with the damage selected, and tell what becomes of it."""
+    """Open a damaged photograph with the damage selected, and tell what becomes of it.
+
+    Of an indexed one, pixels are not looked at: a format read while GIMP converts the image may be
+    gone before it is used, and babl ends the whole process for it.
+    """
     if photo is not None:
         image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(photo))
         layer = image.get_layers()[0]
@@ -172,14 +176,15 @@ def window(state, stop, size=(240, 180), indexed=False, photo=None, mask=None):
         )
     image.clean_all()
     Gimp.Display.new(image)
-    before = digest(layer)
+    before = None if indexed else digest(layer)
     while not os.path.exists(stop):
         told = {"valid": image.is_valid(), "layers": [], "visible": [], "same": None}
         if image.is_valid():
             layers = image.get_layers()
             told["layers"] = [each.get_name() for each in layers]
             told["visible"] = [each.get_visible() for each in layers]
-            told["same"] = layer.is_valid() and digest(layer) == before
+            if not indexed:
+                told["same"] = layer.is_valid() and digest(layer) == before
             told["selected"] = not Gimp.Selection.is_empty(image)
             told["mode"] = image.get_base_type().value_nick
         with open(state + ".part", "w", encoding="utf-8") as file:
