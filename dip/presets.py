@@ -103,6 +103,7 @@ LEAN: Mapping[str, Preset] = MappingProxyType(
             iterations=_each(thin=20, hole=80, scattered=10),
             runs=_each(thin=1, hole=2, scattered=1),
             most_pixels=_each(thin=400_000, hole=22_000, scattered=400_000),
+            membrane_part=0.7,
         ),
         "balanced": replace(
             PRESETS["balanced"],
