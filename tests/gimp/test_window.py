@@ -29,6 +29,11 @@ def forgotten(gimp: Any) -> None:
         path.unlink()
 
 
+def progress(jobs: Callable[[], list[dict[str, Any]]]) -> dict[str, Any]:
+    """Of the latest job; empty as long as there is none, as a window is there before its job."""
+    return next((job["progress"] for job in jobs()), None) or {}
+
+
 def press_restore(screen: Any, dialog: str | None = None) -> str:
     """From the menu, or the questions, to the window that shows the work."""
     asking = dialog or screen.open_dialog()
@@ -68,7 +73,7 @@ def test_menu_dialog_work_result_and_undo(
     window = press_restore(screen, dialog)
     wait_for_pictures(screen, window)
     # The first iterations tell neither how long it will take nor how good it is.
-    screen.until(lambda: (jobs()[0]["progress"] or {}).get("iteration", 0) > 12, "some work", 240)
+    screen.until(lambda: progress(jobs).get("iteration", 0) > 12, "some work", 240)
     time.sleep(0.5)
     screen.picture("3-work")
     after = screen.preview(window)
@@ -277,7 +282,7 @@ def test_a_real_photograph_as_the_readme_shows_it(
     screen.keys(screen.main, "ctrl+shift+j")  # fit the image into the window
     window = press_restore(screen)
     screen.run("xdotool", "windowmove", "--sync", window, "740", "100")
-    screen.until(lambda: (jobs()[0]["progress"] or {}).get("fraction", 0) > 0.4, "half of it", 1200)
+    screen.until(lambda: progress(jobs).get("fraction", 0) > 0.4, "half of it", 1200)
     screen.picture("11-photograph")
     screen.run(
         "convert", str(gimp.folder / "screenshot.png"), "-resize", "960x", "-quality", "75",
