@@ -28,24 +28,24 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from dip import __version__, demo, doctor, figure
-from dip.arguments import (
+from dip import __version__
+from dip.commands import batch, bench, demo, doctor
+from dip.commands import compare as figure
+from dip.commands.arguments import (
     add_fit_arguments,
     add_network_argument,
     add_preset_arguments,
     settings_from,
 )
-from dip.batch import command as batch
-from dip.bench import command as bench
+from dip.commands.signals import signals_handled_by
 from dip.config import NETWORKS
-from dip.device import environment_for_cpu
+from dip.console import Progress, in_words, say
 from dip.errors import DipError, OutputError
+from dip.machine.device import environment_for_cpu
 from dip.presets import PRESETS
-from dip.progress import Progress, in_words, say
-from dip.signals import signals_handled_by
 
 if TYPE_CHECKING:
-    from dip.damaged import Preview
+    from dip.regions.damaged_image import Preview
 
 EXTENSIONS = ("server", "gimp_plugin")
 FITTING_COMMANDS = {"restore", "compare", "bench", "demo", "doctor"}
@@ -212,11 +212,13 @@ def run_restore(args: argparse.Namespace) -> int:
     progress = Progress(quiet=args.quiet)
     preview = None
     if args.preview is not None:
-        from dip.damaged import first_look
+        from dip.filling.smooth_preview import smooth_preview
 
         check_writable(args.preview)
         preview = PreviewFile(args.preview, progress)
-        preview.write(partial(first_look, photo.pixels, mask))  # torch takes seconds to be loaded
+        preview.write(
+            partial(smooth_preview, photo.pixels, mask)
+        )  # torch takes seconds to be loaded
 
     from dip.restore import Restoration
 

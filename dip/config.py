@@ -17,9 +17,12 @@ NETWORKS = {
 }
 """The networks a user may name, each with one line of description."""
 
+PRESET_NAMES = ("fast", "balanced", "best", "paper")
+"""The presets a user may name; `dip.presets` defines them."""
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 Damage = Literal["thin", "hole", "scattered"]
-"""Kinds of damage that want different recipes; `dip.mask.kind_of_damage` tells them apart."""
+"""Kinds of damage that want different recipes; see `dip.regions.mask.kind_of_damage`."""
 
 Padding = Literal["zeros", "reflect"]
 Code = Literal["coordinates", "noise", "both", "fill"]
@@ -60,7 +63,7 @@ class Settings:
     network : str
         A name in `NETWORKS`.
     preset : str
-        A name in `dip.presets.PRESETS`.
+        One of `PRESET_NAMES`.
     iterations : int, optional
         Iterations of each run of a fit; the preset's own number when None.
     texture : float
@@ -91,10 +94,10 @@ class Settings:
     max_memory_mb: int | None = None
 
     def __post_init__(self) -> None:
-        from dip.presets import PRESETS  # here: presets are written in terms of this module
-
         _check(self.network in NETWORKS, "network", self.network, "one of " + ", ".join(NETWORKS))
-        _check(self.preset in PRESETS, "preset", self.preset, "one of " + ", ".join(PRESETS))
+        _check(
+            self.preset in PRESET_NAMES, "preset", self.preset, "one of " + ", ".join(PRESET_NAMES)
+        )
         _check(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
         _check_fraction("texture", self.texture)
         _check_integer("seed", self.seed, 0, 2**63 - 1)
@@ -195,7 +198,7 @@ class FitConfig:
         'l1' or 'mse', over the known pixels.
     code : str
         The input: 'coordinates', 'noise', both of them, or 'fill': the known pixels and a kriged
-        fill, which the network learns to correct (`dip.correction`).
+        fill, which the network learns to correct (`dip.fitting.correction`).
     code_channels : int
         Channels of a noise code.
     jitter_std : float
@@ -217,7 +220,7 @@ class FitConfig:
         Fits from different random starts; the result is what they agree on.
     finish : str
         How the residual is carried into the fill: 'none', by 'kriging'; into holes first as a
-        smooth 'membrane', or in the 'mixture' that suits the photograph (`dip.finish`).
+        smooth 'membrane', or in the 'mixture' that suits the photograph (`dip.filling.residual`).
     membrane_part : float
         How much of the output is a smooth membrane, in [0, 1], where it will be kriged: a fit of
         few iterations is far off in places that its held-out pixels do not tell of.

@@ -18,7 +18,7 @@
     ├── FitFailed                fit_failed             8
     │   └── ProcessDied          process_died           8
     ├── ClusterError             cluster_unavailable    9
-    └── ReferenceUnavailable     reference_unavailable  1   (dip.reference)
+    └── ReferenceUnavailable     reference_unavailable  1   (dip.bench.reference)
 
 The code is stable: scripts, the service and the plug-in rely on it. The message says what was
 seen; the hint says what to do about it.

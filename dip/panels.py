@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dip.metrics import to_8_bit
+from dip.samples import to_8_bit
 
 if TYPE_CHECKING:
     import numpy.typing as npt

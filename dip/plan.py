@@ -13,15 +13,15 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dip import device, memory
 from dip.config import Damage, FitConfig, Settings
-from dip.device import Compute
 from dip.errors import NotEnoughMemory
+from dip.filling.texture import TEXTURE_MB
+from dip.fitting import memory
+from dip.machine.device import Compute
+from dip.machine.memory import USABLE_SHARE, free_memory_mb
 from dip.presets import most_pixels, recipe
-from dip.region import Region, plan_regions
-from dip.texture import TEXTURE_MB
+from dip.regions.region import Region, plan_regions
 
-_FREE_PART = 0.8
 _SMALLEST_REGION_PX = 160 * 160
 _SMALL_PX = 100_000
 """Up to here a step is too small for more threads to help it much."""
@@ -99,7 +99,7 @@ def plan(
         damage: recipe(preset, network, damage, settings.iterations, lean=lean)
         for damage in _DAMAGES
     }
-    budget_mb = settings.max_memory_mb or _FREE_PART * device.free_memory_mb(compute)
+    budget_mb = settings.max_memory_mb or USABLE_SHARE * free_memory_mb(compute)
     most = _most_pixels(budget_mb, recipes, channels, compute)
     limits = {damage: min(most, most_pixels(preset, damage, lean=lean)) for damage in _DAMAGES}
     regions = tuple(plan_regions(unknown, max_pixels=limits))

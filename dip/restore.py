@@ -13,22 +13,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dip import device
-from dip.composite import Canvas, composite
 from dip.config import FitConfig, Settings
-from dip.correction import Correction
-from dip.damaged import Array, Damaged, Part, Preview
-from dip.ensemble import Ensemble
 from dip.errors import NotEnoughMemory
-from dip.finish import carried
-from dip.fit import Fit, FitStep
-from dip.harmonise import membrane
-from dip.kriging import krige
+from dip.filling.kriging import krige
+from dip.filling.membrane import membrane
+from dip.filling.resample import enlarge, reduce
+from dip.filling.residual import carried
+from dip.filling.texture import add_texture
+from dip.fitting.correction import Correction
+from dip.fitting.ensemble import Ensemble
+from dip.fitting.fit import Fit, FitStep
+from dip.machine import device
+from dip.machine.memory import release_freed_memory
 from dip.plan import plan
-from dip.region import Box, Region
-from dip.resample import enlarge, reduce
+from dip.regions.composite import Canvas, composite
+from dip.regions.damaged_image import Array, Damaged, Part, Preview
+from dip.regions.region import Box, Region
 from dip.samples import full_scale, to_floats
-from dip.texture import add_texture
 
 _RUN_SEEDS = 1_000_003
 """Seeds of runs lie this far apart: those between belong to other regions."""
@@ -147,7 +148,7 @@ class Restoration:
         self._region = self.regions[0]
 
     def __iter__(self) -> Iterator[Step]:
-        device.release_freed_memory()  # the mask, and what reading and planning took
+        release_freed_memory()  # the mask, and what reading and planning took
         done = 0
         for number, region in enumerate(self.regions):
             config = self._plan.recipe(region)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -25,3 +26,27 @@ def to_samples(values: Array, dtype: np.dtype[Any]) -> Array:
     if not np.issubdtype(dtype, np.integer):
         return values.astype(dtype)
     return np.clip(np.rint(values), 0, np.iinfo(dtype).max).astype(dtype)
+
+
+PEAK = 255.0
+
+
+def to_8_bit(image: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    """Convert an image to the samples that an 8-bit picture file would hold.
+
+    Parameters
+    ----------
+    image : array
+        uint8 in [0, 255], uint16 in [0, 65535], or floating point, nominally in [0, 1]; what lies
+        outside is clipped. bool counts as 0 and 1.
+
+    Returns
+    -------
+    uint8 array of the same shape, rounded to nearest.
+    """
+    image = np.asarray(image)
+    if image.dtype == np.uint8:
+        return image
+    full_scale = 65535.0 if image.dtype == np.uint16 else 1.0
+    scaled = np.clip(image.astype(np.float64) / full_scale, 0, 1) * PEAK
+    return np.rint(scaled).astype(np.uint8)

@@ -10,9 +10,9 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from dip.doctor import Finding
+from dip.commands.doctor import Finding
+from dip.console import say
 from dip.errors import OutputError
-from dip.progress import say
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 
 from dip import __version__
-from dip.doctor import Finding
+from dip.commands.doctor import Finding
 from gimp_plugin.install import NAME, Gimp, config_folders, installed_gimps, roots
 
 AGAIN = "Run `dip gimp install`, then start GIMP again."

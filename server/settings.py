@@ -164,7 +164,7 @@ class ServerSettings:
 
     @property
     def users_file(self) -> Path:
-        """Names and hashes, for `server.users`."""
+        """Names and hashes, for `server.http.users`."""
         return self.data_dir / "users.json"
 
     @property

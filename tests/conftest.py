@@ -23,7 +23,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fit on one thread unless told otherwise: two wait for each other where others work too."""
-    monkeypatch.setattr("dip.device.cores", lambda: 1)
+    monkeypatch.setattr("dip.machine.device.cores", lambda: 1)
 
 
 @pytest.fixture(scope="session")

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
-from dip.batch.desk import Desk
-from dip.batch.listing import Item
-from dip.batch.local import Crew
+from dip.batch.files import Desk
+from dip.batch.fit_process import Outcome, Task
 from dip.batch.manifest import Manifest, digest_of_settings
-from dip.batch.process import Outcome, Task
+from dip.batch.pairing import Item
+from dip.batch.worker_pool import Crew
+from dip.console import in_words
 from dip.errors import InputError
-from dip.progress import in_words
 
 FEWEST_EARLIER = 3
 TRIED = 4

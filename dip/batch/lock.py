@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dip.errors import OutputError
-from dip.locks import LockFile
+from dip.machine.locks import LockFile
 
 NAME = ".batch.lock"
 RENEW_S = 10.0

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from dip.batch.listing import Item
+from dip.batch.pairing import Item
 from dip.errors import OutputError
 
 _log = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dip.batch.listing import FORMS, LEFT_OUT, Item, LeftOut, Listing, shown
 from dip.batch.manifest import DONE, FAILED, Manifest, digest_of_settings
-from dip.progress import say
+from dip.batch.pairing import FORMS, LEFT_OUT, Item, LeftOut, Listing, shown
+from dip.console import say
 
 MOST_SAID = 40
 LOOKED_AT_ONCE = 5000

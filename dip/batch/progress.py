@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, TextIO
 
-from dip.batch.listing import shown
-from dip.progress import in_words
+from dip.batch.pairing import shown
+from dip.console import in_words
 
 TERMINAL_EVERY_S = 0.25
 PLAIN_EVERY_S = 10.0

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dip.batch.desk import sheet_of
-from dip.batch.listing import CONTACT_SHEET, LEFT_OUT, MANIFEST, REPORT, LeftOut, shown
+from dip.batch.files import sheet_of
 from dip.batch.manifest import DONE, Manifest, Record
+from dip.batch.pairing import CONTACT_SHEET, LEFT_OUT, MANIFEST, REPORT, LeftOut, shown
+from dip.console import in_words
 from dip.errors import OutputError
-from dip.progress import in_words
 
 MOST_ROWS = 2000
 MOST_ON_SHEET = 60

@@ -87,7 +87,7 @@ def read_cases(folder: Path, names: Sequence[str] | None = None) -> list[Case]:
 def read_case(case: Case) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     """Return the truth as 8-bit samples without alpha, and what is unknown of it."""
     from dip.image_io import read_mask, read_photo
-    from dip.mask import coverage_from
+    from dip.regions.mask import coverage_from
 
     truth = without_alpha(read_photo(case.image).pixels)
     return truth, coverage_from(read_mask(case.mask), truth.shape).unknown
@@ -95,7 +95,7 @@ def read_case(case: Case) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]
 
 def without_alpha(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Return 8-bit samples, (H, W) for gray and (H, W, 3) for colour."""
-    from dip.metrics import to_8_bit
+    from dip.samples import to_8_bit
 
     levels = to_8_bit(pixels)
     if levels.ndim == 2 or levels.shape[2] == 3:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from dip.bench.cases import Case, read_case, without_alpha, write_damaged
 from dip.config import Settings
-from dip.progress import say
+from dip.console import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +80,7 @@ def measure(cases: Sequence[Case], wanted: Sequence[Settings]) -> Iterator[Measu
 
 def measure_references(measured: Measured) -> None:
     """Run the classical methods, each timed."""
-    from dip.reference import METHODS, ReferenceUnavailable
+    from dip.bench.reference import METHODS, ReferenceUnavailable
 
     damaged = measured.truth.copy()
     damaged[measured.unknown] = 0
@@ -102,8 +102,8 @@ def measure_run(measured: Measured, settings: Settings, photo: Path, mask: Path)
     import numpy as np
 
     from dip.bench.worker import RECONSTRUCTION, RESULT, SMOOTH, read_previews
-    from dip.device import environment_for_cpu
     from dip.image_io import read_photo
+    from dip.machine.device import environment_for_cpu
 
     named = {"network": settings.network, "preset": settings.preset, "seed": settings.seed}
     with tempfile.TemporaryDirectory(dir=photo.parent) as place:
@@ -158,7 +158,7 @@ def first_useful_s(
     float or None
         s, since the process was started; None where none was, or where there is no truth.
     """
-    from dip.metrics import psnr_db
+    from dip.bench.metrics import psnr_db
 
     if not measured.case.truth:
         return None
@@ -184,7 +184,7 @@ def score(
     the paper scores. Where nothing was fitted it is the picture itself. `smooth_psnr_db` is the
     hole PSNR of the fill as it was before it got texture.
     """
-    from dip.metrics import psnr_db, ssim_around, texture_distance
+    from dip.bench.metrics import psnr_db, ssim_around, texture_distance
 
     truth, unknown = measured.truth, measured.unknown
     figures: dict[str, float | None] = dict.fromkeys(QUALITY)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from dip.bench.reference import METHODS, OPENCV_METHODS
 from dip.bench.targets import BY_EYE, METRICS, Target
 from dip.presets import PRESETS
-from dip.reference import METHODS, OPENCV_METHODS
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -50,8 +50,9 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
     import numpy as np
 
     from dip.config import Settings
-    from dip.damaged import Preview, first_look
+    from dip.filling.smooth_preview import smooth_preview
     from dip.image_io import read_mask, read_photo, write_photo
+    from dip.regions.damaged_image import Preview
 
     damaged, marked = read_photo(photo), read_mask(mask)
     previews: dict[str, Any] = {}
@@ -62,7 +63,7 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
         key = f"{time.time():.3f} {box.top} {box.left} {box.height} {box.width}"
         previews[key] = preview.pixels
 
-    keep(first_look(damaged.pixels, marked))  # torch takes seconds to be loaded
+    keep(smooth_preview(damaged.pixels, marked))  # torch takes seconds to be loaded
 
     from dip.restore import Restoration
 

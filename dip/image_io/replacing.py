@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dip.disk import flush
 from dip.errors import OutputError
 from dip.image_io.vips import FAILURES, said_by
+from dip.machine.disk import flush
 
 
 def write_file(path: Path | str, data: bytes | memoryview) -> None:

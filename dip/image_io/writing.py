@@ -16,7 +16,7 @@ from dip.image_io.metadata import with_metadata
 from dip.image_io.photo import Array, Photo, has_alpha
 from dip.image_io.replacing import replacing
 from dip.image_io.tags import add_tags
-from dip.metrics import to_8_bit
+from dip.samples import to_8_bit
 
 
 def write_photo(path: Path | str, pixels: Array, like: Photo | None = None) -> None:

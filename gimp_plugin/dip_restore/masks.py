@@ -13,10 +13,10 @@ FEWEST_KNOWN = 64
 _THIN_CONTEXT_PX = 48
 _HOLE_CONTEXT = 4.5
 _BLOCK_PX = 16
-"""How far the engine looks around damage; see `dip.region`. Less would cost quality."""
+"""How far the engine looks around damage; see `dip.regions.region`. Less would cost quality."""
 
 _NOISE = 16
-"""Coverage up to this counts as none, see `dip.mask`."""
+"""Coverage up to this counts as none, see `dip.regions.mask`."""
 
 CLEARLY = bytes(0 if value <= _NOISE else 255 for value in range(256))
 """For `bytes.translate`: all or nothing."""

@@ -31,7 +31,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from dip.batch.listing import list_photos
+from dip.batch.pairing import list_photos
 from dip.image_io import write_photo
 
 SIDE_PX = 160
@@ -42,7 +42,7 @@ SLEEP_S = 0.5
 # What stands in for a fit on a simulated worker; the files still travel, and are still encoded.
 SLEEPING = f"""
 import sys
-if "dip.batch.child" in sys.orig_argv:
+if "dip.batch.fit_worker" in sys.orig_argv:
     import time
     class Planned:
         memory_mb, iterations, regions, notes = 400.0, 1, (1,), ()
@@ -58,7 +58,7 @@ if "dip.batch.child" in sys.orig_argv:
 # A network of two narrow scales, so that 10 000 real fits take minutes; all else is as it is.
 NARROW = """
 import sys
-if "dip.batch.child" in sys.orig_argv:
+if "dip.batch.fit_worker" in sys.orig_argv:
     from dataclasses import replace
     import dip.presets as presets
     recipe = presets.recipe

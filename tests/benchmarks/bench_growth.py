@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from dip.bench.circumstances import machine, versions
-from dip.bench.command import write_json
-from dip.device import environment_for_cpu
+from dip.commands.bench import write_json
+from dip.console import say
 from dip.image_io import write_photo
+from dip.machine.device import environment_for_cpu
 from dip.panels import Curve, draw_curves, stack
-from dip.progress import say
 
 FORMAT = 1
 WORKER = Path(__file__).with_name("growth_worker.py")

@@ -32,7 +32,8 @@ from server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVE = (
-    "import sys; from server.serve import serve; from server.settings import ServerSettings;"
+    "import sys; from server.commands.serve import serve;"
+    "from server.settings import ServerSettings;"
     "serve(ServerSettings.from_json(sys.argv[1]))"
 )
 
@@ -218,10 +219,10 @@ def measure_overhead(args: argparse.Namespace) -> dict[str, Any]:
     """The worker's whole job against `dip restore`, in this very process, in turns."""
     from dip.image_io import read_mask, read_photo, write_photo
     from dip.restore import Restoration
-    from server.blobs import Blobs
-    from server.parameters import JobParameters
-    from server.store import Store
-    from server.worker import Worker
+    from server.jobs.files import Blobs
+    from server.jobs.parameters import JobParameters
+    from server.jobs.store import Store
+    from server.work.worker import Worker
 
     photo, mask = photo_and_mask(args.side, args.side)
     settings = Settings(preset="fast", iterations=args.iterations)

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from dip.demo import FINER, draw_scratches
 from dip.image_io import write_pixels
+from dip.sample_photo import FINER, draw_scratches
 
 Mask = NDArray[np.bool_]
 Size = tuple[int, int]
@@ -207,8 +207,8 @@ def write_list(folder: Path, contents: dict[str, Any]) -> None:
 def classical_psnr_db(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
     """Yield each case that has a truth, with the hole PSNR of every classical method."""
     from dip.bench.cases import read_case, read_cases
-    from dip.metrics import psnr_db
-    from dip.reference import ReferenceUnavailable, run_all
+    from dip.bench.metrics import psnr_db
+    from dip.bench.reference import ReferenceUnavailable, run_all
 
     for case in read_cases(folder):
         if not case.truth:

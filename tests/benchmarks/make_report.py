@@ -29,11 +29,11 @@ from PIL import Image
 
 from dip.bench.cases import read_cases
 from dip.bench.circumstances import machine, versions
-from dip.bench.command import write_json
 from dip.bench.report import judge, summarise
 from dip.bench.targets import TARGETS
+from dip.commands.bench import write_json
+from dip.console import say
 from dip.panels import stack
-from dip.progress import say
 
 HERE = Path(__file__).parent
 README = HERE.parents[1] / "README.md"

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dip.bench.reference import OPENCV_METHODS
 from dip.bench.report import NAMES
 from dip.bench.targets import BY_EYE, METRICS
 from dip.presets import PRESETS
-from dip.reference import OPENCV_METHODS
 
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 DAMAGES = {

@@ -9,7 +9,7 @@ from bench_growth import SIZES, Point, Series, draw_all, findings, scratches, se
 from PIL import Image
 
 from dip.presets import PRESETS
-from dip.region import plan_regions
+from dip.regions.region import plan_regions
 
 
 def made_up_point(**figures):

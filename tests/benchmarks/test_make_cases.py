@@ -6,7 +6,7 @@ import pytest
 from make_cases import CASES, CREDITS
 
 from dip.bench.cases import read_case, read_cases
-from dip.mask import kind_of_damage
+from dip.regions.mask import kind_of_damage
 
 
 @pytest.fixture(scope="module")

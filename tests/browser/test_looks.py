@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dip.demo import astronaut, draw_damage
 from dip.image_io import encode_photo
+from dip.sample_photo import astronaut, draw_damage
 
 DESKTOP, TABLET, PHONE = (1440, 900), (820, 1180), (390, 800)
 LONG_MS = 900_000

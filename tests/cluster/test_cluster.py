@@ -91,7 +91,7 @@ def test_a_worker_that_its_nanny_starts_again_goes_on(grid: Grid, archive: Archi
     inner = [
         each
         for each in psutil.Process(nanny.pid).children(recursive=True)
-        if "dip.batch.child" in each.cmdline()
+        if "dip.batch.fit_worker" in each.cmdline()
     ]
     worker = inner[0].parent()
     assert worker.pid != nanny.pid
@@ -170,7 +170,7 @@ def test_a_blind_worker_that_comes_later_is_sent_bytes(grid: Grid, archive: Arch
 
 TIMED = """
 import sys
-if "dip.batch.child" in sys.orig_argv:
+if "dip.batch.fit_worker" in sys.orig_argv:
     import time
     from dip.restore import Restoration
     steps = Restoration.__iter__
@@ -284,7 +284,7 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive
     archive.fill(5)
     crashing = archive.environment_with(
         "import sys\n"
-        "if 'dip.batch.child' in sys.orig_argv:\n"
+        "if 'dip.batch.fit_worker' in sys.orig_argv:\n"
         "    import os, signal\n"
         "    from dip import image_io\n"
         "    decode = image_io.decode_photo\n"
@@ -308,7 +308,7 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive
 def test_nobody_waits_for_a_worker_that_stands_still(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("dip.cluster.batch.LATE_AFTER_S", 5.0)
+    monkeypatch.setattr("dip.cluster.scheduler.LATE_AFTER_S", 5.0)
     said = run_while_a_worker_freezes(grid, archive, capfd)
     assert "is late" in said
     assert "no sign of life" not in said
@@ -317,15 +317,15 @@ def test_nobody_waits_for_a_worker_that_stands_still(
 def test_what_a_silent_worker_has_is_done_by_others(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("dip.cluster.batch.LATE_AFTER_S", 10_000.0)
-    monkeypatch.setattr("dip.cluster.link.SILENT_S", 8.0)
+    monkeypatch.setattr("dip.cluster.scheduler.LATE_AFTER_S", 10_000.0)
+    monkeypatch.setattr("dip.cluster.connection.SILENT_S", 8.0)
     said = run_while_a_worker_freezes(grid, archive, capfd)
     assert said.count("no sign of life") == 1
 
 
 LONG_FITS = """
 import sys
-if "dip.batch.child" in sys.orig_argv:
+if "dip.batch.fit_worker" in sys.orig_argv:
     import pathlib, time
     from dip.restore import Restoration
     steps = Restoration.__iter__
@@ -373,7 +373,7 @@ def run_while_a_worker_freezes(
 def test_a_worker_whose_fits_take_long_is_not_given_up(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("dip.cluster.link.SILENT_S", 4.0)
+    monkeypatch.setattr("dip.cluster.connection.SILENT_S", 4.0)
     archive.fill(2)
     begun = archive.folder / "begun"
     code = LONG_FITS.format(path=str(begun), seconds=12)

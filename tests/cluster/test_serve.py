@@ -18,7 +18,7 @@ import pytest
 
 from dip.image_io import encode_photo
 from server.client import Client, JobFailed, Refused, fingerprint_of
-from server.users import Users
+from server.http.users import Users
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -104,7 +104,7 @@ def fitting(grid: Grid) -> list[psutil.Process]:
         with contextlib.suppress(psutil.Error):  # ended just now
             for child in psutil.Process(worker.pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):
-                    if "server.cluster_child" in child.cmdline():
+                    if "server.work.cluster_child" in child.cmdline():
                         found.append(child)
     return found
 
@@ -212,7 +212,9 @@ def test_a_job_whose_worker_falls_silent_is_begun_by_another(
     grid: Grid, archive: Archive, serve: Callable[..., Service], files: tuple[bytes, bytes]
 ) -> None:
     first = grid.start_worker()
-    soon = archive.environment_with("import dip.cluster.link\ndip.cluster.link.SILENT_S = 6.0\n")
+    soon = archive.environment_with(
+        "import dip.cluster.connection\ndip.cluster.connection.SILENT_S = 6.0\n"
+    )
     service = serve("cluster", "--cluster", grid.address, **soon)
     with Client.find(service.folder) as client:
         until(lambda: client.health()["worker"] == "idle")
@@ -280,7 +282,7 @@ def test_a_job_that_crashes_everywhere_is_failed_and_says_so(
 ) -> None:
     crashing = archive.environment_with(
         "import sys\n"
-        "if 'server.cluster_child' in sys.orig_argv:\n"
+        "if 'server.work.cluster_child' in sys.orig_argv:\n"
         "    import os, signal\n"
         "    from server import pixels\n"
         "    pixels.read = lambda *given: os.kill(os.getpid(), signal.SIGSEGV)\n"

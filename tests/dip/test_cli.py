@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 
 from dip import cli
-from dip.device import environment_for_cpu
 from dip.image_io import encode_photo, read_photo, write_photo
+from dip.machine.device import environment_for_cpu
 from dip.restore import Restoration
 
 # One thread: two would wait for each other wherever the machine is busy.

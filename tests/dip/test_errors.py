@@ -6,7 +6,7 @@ import pickle
 import re
 from collections.abc import Iterator
 
-import dip.reference  # noqa: F401  defines one of them
+import dip.bench.reference  # noqa: F401  defines one of them
 from dip import errors
 from dip.errors import DipError
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dip import device
 from dip.config import Settings
 from dip.errors import NotEnoughMemory
-from dip.memory import BASE_MB
+from dip.fitting.memory import BASE_MB
+from dip.machine import device
 from dip.plan import Plan, plan
 
 

@@ -17,11 +17,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from dip import device, presets
+from dip import presets
 from dip import restore as story
+from dip.bench.metrics import psnr_db
 from dip.config import NETWORKS, Settings
-from dip.damaged import Preview
-from dip.device import Compute, choose, environment_for_cpu
 from dip.errors import (
     DipError,
     ImageTooSmall,
@@ -32,9 +31,11 @@ from dip.errors import (
     SamplesNotFinite,
     TooFewKnownPixels,
 )
-from dip.fit import Fit, FitStep
-from dip.memory import BASE_MB
-from dip.metrics import psnr_db
+from dip.fitting.fit import Fit, FitStep
+from dip.fitting.memory import BASE_MB
+from dip.machine import device
+from dip.machine.device import Compute, choose, environment_for_cpu
+from dip.regions.damaged_image import Preview
 from dip.restore import Restoration, restore
 
 Array = npt.NDArray[Any]
@@ -244,9 +245,9 @@ def without_torch(image: Array, mask: Array, folder: Path) -> Preview:
 import pickle, sys
 import numpy as np
 sys.modules["torch"] = None
-from dip.damaged import first_look
+from dip.filling.smooth_preview import (smooth_preview)
 with np.load("given.npz") as given:
-    preview = first_look(given["image"], given["mask"])
+    preview = smooth_preview(given["image"], given["mask"])
 sys.stdout.buffer.write(pickle.dumps(preview))
 """
     run = subprocess.run([sys.executable, "-c", script], cwd=folder, stdout=-1, check=True)
@@ -370,7 +371,7 @@ def test_a_gpu_that_runs_out_of_memory_hands_over_to_the_cpu(
     on_cpu = restore(photo, mask, replace(QUICK, device="cpu"))
     gpu = Compute(device=torch.device("cuda"), low_precision=False, channels_last=False)
     monkeypatch.setattr(device, "choose", lambda name: gpu if name == "auto" else choose(name))
-    monkeypatch.setattr(device, "free_memory_mb", lambda compute: 8000.0)
+    monkeypatch.setattr("dip.plan.free_memory_mb", lambda compute: 8000.0)
     monkeypatch.setattr(
         story, "Fit", lambda *a, compute, **k: FullGpu(error) if compute is gpu
         else Fit(*a, compute=compute, **k),

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from dip import demo
+from dip.commands import demo
 from dip.image_io import write_pixels
 
 DIALOG = "^Deep Image Prior$"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dip import doctor as checks
 from dip.cli import build_parser
+from dip.commands import doctor as checks
 from gimp_plugin import doctor, install
 from gimp_plugin.install import Gimp
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from masks import Rect
 
-from dip.region import plan_regions
+from dip.regions.region import plan_regions
 
 DAMAGE = arrays(
     np.uint8,

@@ -157,7 +157,8 @@ def test_a_full_disk_is_said_before_anything_is_done(
     data_dir: Path, dip_command: tuple[str, ...]
 ) -> None:
     line = (
-        "import sys; from server.serve import serve; from server.settings import ServerSettings; "
+        "import sys; from server.commands.serve import serve; "
+        "from server.settings import ServerSettings; "
         "serve(ServerSettings.from_json(sys.argv[1]))"
     )
     full = ServerSettings(data_dir=data_dir, port=0, reserve_bytes=10**18).as_json()

@@ -23,17 +23,17 @@ import pytest
 from flask.testing import FlaskClient
 
 from dip.image_io import encode_photo
-from server.app import create_app
 from server.client import Client
-from server.door import make_server
-from server.service import Service
+from server.http.app import create_app
+from server.http.context import Service
+from server.http.waitress_server import make_server
 from server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "t" * 43
 LINE = """
 import sys
-from server.serve import serve
+from server.commands.serve import serve
 from server.settings import ServerSettings
 serve(ServerSettings.from_json(sys.argv[1]))
 """

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from dip.batch.listing import Item
 from dip.batch.manifest import Manifest, digest, digest_of_settings, stamp_of
+from dip.batch.pairing import Item
 from dip.errors import OutputError
 
 SETTINGS = {"seed": 0, "preset": "fast", "max_memory_mb": 100}

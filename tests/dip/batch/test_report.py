@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from dip.batch import report
-from dip.batch.desk import sheet_of
-from dip.batch.listing import LeftOut
+from dip.batch.files import sheet_of
 from dip.batch.manifest import Manifest
+from dip.batch.pairing import LeftOut
 from dip.batch.report import write_report
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'&.jpg"

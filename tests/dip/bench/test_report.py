@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from dip.bench.cases import Case, read_case, read_cases
-from dip.bench.command import begin_report
 from dip.bench.measure import Measured, score
 from dip.bench.report import PANEL_PX, draw_row, draw_sheet, judge, summarise, table
 from dip.bench.targets import Target
+from dip.commands.bench import begin_report
 from dip.config import Settings
 
 

@@ -1,0 +1,201 @@
+"""Where photos are taken from, and where what became of them is put: on disk, then in the manifest.
+
+One desk serves a batch, whether it is worked on here or by a cluster. Nothing else writes results.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import platform
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dip.batch.fit_process import Outcome, Task
+from dip.batch.manifest import DONE, FAILED, Manifest, digest, digest_of_settings, stamp_of
+from dip.batch.pairing import SHEETS, Item
+from dip.batch.progress import Board
+from dip.errors import InputError, OutputError
+from dip.versions import versions
+
+_FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.ESTALE)
+"""What will befall the next result as well: a full disk, or one that is gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A photo that was taken in hand: the files' bytes, and what identifies them."""
+
+    item: Item
+    photo: bytes
+    mask: bytes | None
+    photo_stamp: list[int] | None
+    mask_stamp: list[int] | None
+    began: float
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {
+            "photo_sha256": digest(self.photo),
+            "photo_stamp": self.photo_stamp,
+            "mask_sha256": None if self.mask is None else digest(self.mask),
+            "mask_stamp": self.mask_stamp,
+        }
+
+
+class Desk:
+    """Hands out photos and takes in results.
+
+    Parameters
+    ----------
+    folder, output : Path
+        Of the photos, of the results.
+    settings : dict
+        Of every fit.
+    manifest : Manifest
+    board : Board
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        output: Path,
+        settings: dict[str, Any],
+        manifest: Manifest,
+        board: Board,
+    ) -> None:
+        self.folder = folder
+        self.output = output
+        self.settings = settings
+        self.board = board
+        self._manifest = manifest
+
+    def load(self, item: Item) -> Loaded:
+        """Read a photo and its mask.
+
+        Raises
+        ------
+        InputError
+            One of them cannot be read any more.
+        """
+        began = time.time()
+        photo = self.folder / item.photo
+        photo_stamp = stamp_of(photo)
+        mask_stamp = None if item.mask is None else stamp_of(Path(item.mask))
+        return Loaded(
+            item=item,
+            photo=_bytes_of(photo),
+            mask=None if item.mask is None else _bytes_of(Path(item.mask)),
+            photo_stamp=photo_stamp,
+            mask_stamp=mask_stamp,
+            began=began,
+        )
+
+    def task(self, loaded: Loaded) -> Task:
+        """What to ask of a process."""
+        return Task(
+            name=loaded.item.photo,
+            mask_name=loaded.item.mask or "",
+            photo=loaded.photo,
+            mask=loaded.mask,
+            settings=self.settings,
+            form=loaded.item.form,
+        )
+
+    def deliver(
+        self, item: Item, facts: dict[str, Any], outcome: Outcome, *, began: float, host: str = ""
+    ) -> None:
+        """Put a result where it belongs, then write it down.
+
+        Raises
+        ------
+        OutputError
+            Nothing can be written any more: the disk is full, or gone.
+        """
+        error = outcome.error
+        if error is None:
+            error = self._write(item, outcome)
+        record = {
+            "photo": item.photo,
+            "mask": item.mask,
+            "output": item.output,
+            "outcome": DONE if error is None else FAILED,
+            **({} if error is None else {"error": error}),
+            **facts,
+            "output_sha256": digest(outcome.data) if error is None else None,
+            "output_bytes": len(outcome.data) if error is None else None,
+            "settings": self.settings,
+            "settings_sha256": digest_of_settings(self.settings, item.form),
+            "versions": versions(),
+            "figures": outcome.figures,
+            "began": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(began)),
+            "seconds": round(time.time() - began, 3),
+            "host": host or platform.node(),
+        }
+        # Appending keeps order among threads by itself; the board must not run ahead of it.
+        self._manifest.append(record)
+        self.board.finish(item.photo, error)
+
+    def fail(self, item: Item, error: dict[str, str], *, began: float) -> None:
+        """Write down a photo that could not even be read."""
+        facts = {
+            "photo_sha256": None,
+            "photo_stamp": stamp_of(self.folder / item.photo),
+            "mask_sha256": None,
+            "mask_stamp": None if item.mask is None else stamp_of(Path(item.mask)),
+        }
+        self.deliver(item, facts, Outcome(figures={}, error=error), began=began)
+
+    def _write(self, item: Item, outcome: Outcome) -> dict[str, str] | None:
+        """Write the result and its sheet; what went wrong with this one, or None."""
+        from dip.image_io import write_file
+
+        path = self.output / item.output
+        sheet = self.output / sheet_of(item.photo)
+        try:
+            for each, data in ((path, outcome.data), (sheet, outcome.sheet)):
+                make_folder(each.parent)
+                write_file(each, data)
+        except OutputError as error:
+            if getattr(error.__cause__, "errno", None) in _FATAL:
+                raise
+            return error.as_dict()
+        return None
+
+
+def sheet_of(photo: str) -> str:
+    """Where the before and after of a photo lies, relative to the output folder."""
+    name = hashlib.sha256(os.fsencode(photo)).hexdigest()[:24]
+    return f"{SHEETS}/{name[:2]}/{name}.jpg"
+
+
+def _bytes_of(path: Path) -> bytes:
+    from dip.image_io import DEFAULT_LIMITS
+
+    try:
+        size = path.stat().st_size
+        if size > DEFAULT_LIMITS.bytes:
+            raise InputError(
+                f"{path} has {size / 1e6:.0f} MB, the limit is {DEFAULT_LIMITS.bytes / 1e6:.0f}.",
+                "Cut out the part around the damage.",
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}.", "Check the name and the permissions."
+        ) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, or raise OutputError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be made: {error.strerror}.", "Name another folder for the results."
+        ) from error

@@ -1,0 +1,211 @@
+"""`dip compare`: a damaged photo restored by both networks, side by side, with their curves."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dip.commands.arguments import add_fit_arguments, add_preset_arguments, settings_from
+from dip.config import NETWORKS, Settings
+from dip.console import Progress, in_words, say
+from dip.errors import MaskSizeMismatch
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from PIL.Image import Image
+
+TITLES = {"unet": "U-Net", "segnet": "SegNet"}
+PAGE_PX = 1760
+LARGEST_PANEL_PX = 640
+CURVES_HEIGHT_PX = 300
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `dip compare`."""
+    parser.add_argument("photo", type=Path, help="PNG, JPEG, TIFF or WebP file")
+    parser.add_argument(
+        "--mask",
+        type=Path,
+        metavar="FILE",
+        help="white = restore this; without it, transparent pixels are the damage",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FILE", help="the figure (.png)"
+    )
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        metavar="FILE",
+        help="the undamaged original: shown beside, and both results are measured against it",
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_preset_arguments(parser)
+    add_fit_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restore with each network, draw the figure, print its path and each network's figures."""
+    wanted = [settings_from(args, network=network) for network in NETWORKS]
+
+    from dip.image_io import check_writable, read_mask, read_photo, write_pixels
+
+    photo = read_photo(args.photo).pixels
+    mask = None if args.mask is None else read_mask(args.mask)
+    truth = None if args.truth is None else read_photo(args.truth).pixels
+    if truth is not None and truth.shape[:2] != photo.shape[:2]:
+        raise MaskSizeMismatch(
+            f"The photo is {photo.shape[1]} × {photo.shape[0]} px, "
+            f"the truth {truth.shape[1]} × {truth.shape[0]} px.",
+            "Give the original that the photo was made from, in the same size.",
+        )
+    check_writable(args.output)
+
+    unknown = find_unknown(photo, mask)
+    attempts = [attempt(photo, mask, settings, quiet=args.quiet) for settings in wanted]
+    write_pixels(args.output, draw(photo, unknown, attempts, truth))
+    print(args.output)
+    for each in attempts:
+        print(f"{each.title}: {', '.join(each.describe(unknown, truth))}")
+    return 0
+
+
+@dataclass
+class Attempt:
+    """What one network made of the photo, and how it got there."""
+
+    network: str
+    result: npt.NDArray[Any]
+    seconds: float
+    iterations: int
+    loss: list[tuple[float, float]] = field(default_factory=list)
+    validation_psnr_db: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """The network's name as people write it."""
+        return TITLES.get(self.network, self.network)
+
+    def describe(self, unknown: npt.NDArray[np.bool_], truth: npt.NDArray[Any] | None) -> list[str]:
+        """Say how good the result is, by the truth or else by held-out pixels, and what it took."""
+        from dip.bench.metrics import psnr_db, ssim_around, texture_distance
+
+        spent = f"{self.iterations} iterations in {in_words(self.seconds)}"
+        if truth is not None:
+            result, original = _comparable(self.result), _comparable(truth)
+            return [
+                f"hole PSNR {psnr_db(result, original, unknown):.2f} dB",
+                f"SSIM {ssim_around(result, original, unknown):.3f}, "
+                f"texture distance {texture_distance(result, original, unknown):.2f}",
+                spent,
+            ]
+        if self.validation_psnr_db:
+            return [f"validation {self.validation_psnr_db[-1][1]:.1f} dB (held-out pixels)", spent]
+        return [spent]
+
+
+def attempt(
+    photo: npt.NDArray[Any], mask: npt.NDArray[Any] | None, settings: Settings, *, quiet: bool
+) -> Attempt:
+    """Restore with one network, and keep its curves."""
+    from dip.restore import Restoration
+
+    say(f"dip: {TITLES.get(settings.network, settings.network)}")
+    restoration = Restoration(photo, mask, settings)
+    progress = Progress(quiet=quiet)
+    for note in restoration.notes:
+        progress.note(note)
+    loss, validation = [], []
+    began = time.monotonic()
+    for step in restoration:
+        progress.show(step)
+        if step.loss is not None:
+            loss.append((float(step.iteration), step.loss))
+        if step.validation_psnr_db is not None:
+            validation.append((float(step.iteration), step.validation_psnr_db))
+    result = restoration.result()
+    progress.finish()
+    seconds = time.monotonic() - began
+    return Attempt(settings.network, result, seconds, progress.done, loss, validation)
+
+
+def find_unknown(photo: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> npt.NDArray[np.bool_]:
+    """Return which pixels are to be restored."""
+    from dip.regions.damaged_image import Damaged
+
+    return Damaged(photo, mask).coverage.unknown
+
+
+# --- Drawing ------------------------------------------------------------------------------------
+
+
+def draw(
+    photo: npt.NDArray[Any],
+    unknown: npt.NDArray[np.bool_],
+    attempts: list[Attempt],
+    truth: npt.NDArray[Any] | None = None,
+) -> npt.NDArray[np.uint8]:
+    """Draw damaged, results and original, each with the same detail below, then the curves.
+
+    Returns
+    -------
+    (H, W, 3) uint8 array
+    """
+    import numpy as np
+
+    from dip.panels import GAP_PX, NETWORK_COLOURS, Panel, draw_panels, find_detail, mark, picture
+    from dip.panels import stack as lay_below
+
+    height, width = unknown.shape
+    about = f"{width} by {height} px, {unknown.mean():.1%} to restore"
+    panels = [Panel(mark(picture(photo), unknown), "damaged", [about])]
+    for each in attempts:
+        colour = NETWORK_COLOURS[each.network]
+        lines = each.describe(unknown, truth)
+        panels.append(Panel(picture(each.result), each.title, lines, colour))
+    if truth is not None:
+        panels.append(Panel(picture(truth), "original"))
+    width_px = min(LARGEST_PANEL_PX, (PAGE_PX + GAP_PX) // len(panels) - GAP_PX)
+    pictures = draw_panels(panels, width_px, detail=find_detail(unknown))
+    return np.asarray(lay_below([pictures, draw_all_curves(attempts, pictures.width)], gap_px=32))
+
+
+def draw_all_curves(attempts: list[Attempt], width_px: int) -> Image:
+    """Draw the loss on the left, the validation PSNR on the right."""
+    from dip.panels import NETWORK_COLOURS, Curve, beside, draw_curves
+
+    gap_px = 48
+    size = (width_px - gap_px) // 2, CURVES_HEIGHT_PX
+
+    def curves(figure: str) -> list[Curve]:
+        return [
+            Curve(each.title, getattr(each, figure), NETWORK_COLOURS[each.network])
+            for each in attempts
+        ]
+
+    loss = draw_curves(
+        curves("loss"),
+        size,
+        title="loss over the known pixels",
+        x_label="iteration",
+        logarithmic=True,
+    )
+    validation = draw_curves(
+        curves("validation_psnr_db"),
+        size,
+        title="PSNR of held-out known pixels, dB",
+        x_label="iteration",
+    )
+    return beside([loss, validation], gap_px)
+
+
+def _comparable(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Return 8-bit RGB without alpha, so that gray and colour, 8 and 16 bit can be compared."""
+    import numpy as np
+
+    from dip.panels import picture
+
+    return np.asarray(picture(pixels))

@@ -1,0 +1,1 @@
+"""Filling without a network: membrane, kriging, and copies of the surroundings."""

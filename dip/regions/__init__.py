@@ -1,0 +1,1 @@
+"""Where the damage is: masks, regions, and the fills in their place."""

@@ -1,0 +1,112 @@
+"""Putting fills into their place: known pixels untouched, soft edges and tiles blended."""
+
+from __future__ import annotations
+
+import math
+import mmap
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dip.regions.region import TILE_OVERLAP_PX, Box, Region
+from dip.samples import to_samples
+
+Array = NDArray[Any]
+
+
+def composite(target: Array, fill: Array, coverage: NDArray[np.float32]) -> Array:
+    """Unknown pixels from the fill, known ones from the target.
+
+    Parameters
+    ----------
+    target : ndarray
+        (H, W, C), any sample type.
+    fill : ndarray
+        (H, W, C), in the units of the target's samples.
+    coverage : ndarray
+        (H, W), in [0, 1]; a feathered edge blends the two.
+
+    Returns
+    -------
+    ndarray
+        (H, W, C) of the target's sample type; bit for bit the target where coverage is 0.
+    """
+    result = target.copy()
+    inside = coverage > 0
+    weight = coverage[inside][:, None].astype(np.float64)  # (N, 1)
+    old, new = target[inside].astype(np.float64), fill[inside].astype(np.float64)
+    # A damaged sample of a float image may be NaN: where it has no weight it has no say.
+    old = np.where(weight < 1, old, 0)
+    result[inside] = to_samples(weight * new + (1 - weight) * old, target.dtype)
+    return result
+
+
+class Canvas:
+    """The fills of all regions, unblended with the target, as large as the image.
+
+    Memory is taken only for pages that are written, so that few scratches in many megapixels
+    cost little.
+    """
+
+    def __init__(self, like: Array) -> None:
+        self._pixels = _untouched_zeros(like.shape, like.dtype)
+        self._filled = _untouched_zeros(like.shape[:2], np.dtype(bool))
+        self._before: tuple[Box, Array, NDArray[np.bool_]] | None = None
+
+    def lay(self, region: Region, pixels: Array, *, provisional: bool = False) -> None:
+        """Lay down the fill of a region; tiles are cross-faded with what is there.
+
+        Parameters
+        ----------
+        region : Region
+        pixels : ndarray
+            (height, width, C) of `region.box`, floats in the units of the image's samples.
+        provisional : bool
+            Whether the next call takes this one back first.
+        """
+        if self._before is not None:
+            box, old_pixels, old_filled = self._before
+            self._pixels[box.slices], self._filled[box.slices] = old_pixels, old_filled
+            self._before = None
+        box = region.core
+        if region.tiled:
+            box = box.expanded(TILE_OVERLAP_PX, region.box)
+        old, there = self._pixels[box.slices].copy(), self._filled[box.slices].copy()
+        if provisional:
+            self._before = box, old, there
+        new = pixels[box.within(region.box)].astype(np.float64)
+        if region.tiled and there.any():
+            weight = np.where(there, _ramp(box, region.box), 1.0)[:, :, None]
+            new = weight * new + (1 - weight) * old
+        self._pixels[box.slices] = to_samples(new, self._pixels.dtype)
+        self._filled[box.slices] = True
+
+    def take(self, box: Box, coverage: NDArray[np.float32]) -> tuple[Array, NDArray[np.float32]]:
+        """Pixels of a box, and its coverage with 0 where nothing was laid yet; both copies."""
+        filled = self._filled[box.slices]
+        return self._pixels[box.slices].copy(), np.where(filled, coverage, np.float32(0))
+
+
+def _untouched_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Zeros in pages that the system hands out as they are written.
+
+    `np.zeros` writes to every page where the C library gives it memory that was in use before.
+    """
+    pages = mmap.mmap(-1, math.prod(shape) * dtype.itemsize)
+    return np.frombuffer(pages, dtype).reshape(shape)
+
+
+def _ramp(box: Box, limits: Box) -> NDArray[np.float64]:
+    """(height, width): 0 at the edges of a box to 1 inside, but 1 along the limits' own edges."""
+
+    def along(length: int, low_edge: bool, high_edge: bool) -> NDArray[np.float64]:
+        position = np.arange(length) + 0.5
+        low = np.ones(length) if low_edge else position / (2 * TILE_OVERLAP_PX)
+        high = np.ones(length) if high_edge else (length - position) / (2 * TILE_OVERLAP_PX)
+        return np.clip(np.minimum(low, high), 0, 1)
+
+    rows = along(box.height, box.top == limits.top, box.bottom == limits.bottom)
+    columns = along(box.width, box.left == limits.left, box.right == limits.right)
+    ramp: NDArray[np.float64] = np.minimum.outer(rows, columns)
+    return ramp

@@ -1,0 +1,251 @@
+"""`dip serve`: the service as a process."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from dip.errors import SettingError
+from server import logs
+from server.commands.arguments import serve_settings_from, settings_from, words_from
+from server.commands.instance_lock import announced, held, stop
+from server.errors import AlreadyRunning, ServiceFailure
+from server.http.users import Users
+from server.private_files import check_folder, read_or_make_token
+from server.settings import ServerSettings, is_loopback
+
+if TYPE_CHECKING:
+    from server.http.context import Service
+    from server.http.tls_proxy import Relay
+    from server.work.dispatcher import Keeper
+
+_log = logging.getLogger(__name__)
+
+_OPEN_FILES = 8192
+
+
+def run_serve(args: argparse.Namespace) -> int:
+    if args.uninstall_service:
+        from server.commands import service_unit
+
+        service_unit.uninstall()
+        return 0
+    settings = serve_settings_from(args)
+    if args.install_service:
+        from server.commands import service_unit
+
+        if args.open:
+            raise SettingError(
+                "--open and --install-service do not go together.",
+                "Install it; then `dip serve --open` opens the page of the one that runs.",
+            )
+        _check_users(settings, Users(settings.users_file))
+        service_unit.install(settings, words_from(args))
+        return 0
+    try:
+        serve(settings, open_page=args.open)
+    except AlreadyRunning:
+        if not args.open:
+            raise
+        _open_running(settings)
+    return 0
+
+
+def serve(settings: ServerSettings, *, open_page: bool = False) -> None:
+    """Run the service until it is told to end.
+
+    Raises
+    ------
+    ServiceFailure
+        It cannot start; AlreadyRunning where another one has the folder.
+    """
+    os.umask(0o077)
+    folder = settings.data_dir
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServiceFailure(
+            f"{folder} cannot be made: {error.strerror}.", "Choose another with --data-dir."
+        ) from error
+    check_folder(folder)
+    with held(settings), _listening(settings) as sock:
+        _serve(settings, sock, open_page)
+
+
+def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> None:
+    from server.http.app import create_app
+    from server.http.context import Service
+    from server.http.waitress_server import make_server
+
+    token = read_or_make_token(settings.token_file)
+    logs.configure(settings.data_dir, "server")
+    _allow_many_files()
+    settings.incoming_dir.mkdir(mode=0o700, exist_ok=True)
+    tempfile.tempdir = str(settings.incoming_dir)  # bodies on their way in, on the same disk
+    service = Service.open(settings, token)
+    _check_users(settings, service.users)
+    service = replace(service, port=sock.getsockname()[1])
+    keeper = _keeper(service)
+    service = replace(service, workforce=keeper)
+    keeper.recover()
+    relay = _relay(settings)
+    server = make_server(create_app(service), settings, service.gate, sock, relay)
+    url = _url(sock, settings.encrypted)
+    keeper.start()
+    service.changes.start()
+    try:
+        with _ended_by_signals() as signals, announced(settings, url):
+            _log.info("serving at %s", url)
+            print(f"Serving at {url}")
+            print(f"Token file: {settings.token_file}", flush=True)
+            if not is_loopback(settings.host) and not settings.encrypted:
+                print(
+                    "Other machines can reach this service. Nothing is encrypted: whoever reads "
+                    "the token on the way can use it.",
+                    file=sys.stderr,
+                )
+            if open_page:
+                _open(f"{url}/launch?code={service.gate.launch_code()}")
+            with suppress(SystemExit, KeyboardInterrupt):
+                server.asyncore.loop(timeout=1, map=server._map, use_poll=True)
+            _log.info("told to end: %s", ", ".join(signals))
+    finally:
+        _log.info("ending")
+        service.changes.close()
+        keeper.close()
+        server.task_dispatcher.shutdown()
+        if relay is not None:
+            relay.close()
+        service.store.close()
+
+
+def _check_users(settings: ServerSettings, users: Users) -> None:
+    if settings.cluster is not None and not is_loopback(settings.host) and not users:
+        raise ServiceFailure(
+            f"{settings.host} can be reached from other machines, and no user has a token.",
+            "Give everybody one of their own: dip tokens add NAME",
+        )
+
+
+def _relay(settings: ServerSettings) -> Relay | None:
+    if settings.certificate is None or settings.key is None:
+        return None
+    from server.http.tls_proxy import Relay, context_from
+
+    return Relay(context_from(settings.certificate, settings.key))
+
+
+def _keeper(service: Service) -> Keeper:
+    """Who has the jobs worked on."""
+    cluster = service.settings.cluster
+    if cluster is None:
+        from server.work.supervisor import Supervisor
+
+        return Supervisor(service)
+    from server.work.cluster_dispatcher import ClusterKeeper
+
+    return ClusterKeeper(service, cluster)
+
+
+def _open_running(settings: ServerSettings) -> None:
+    """Open the page of the service that has the folder already."""
+    from server.client import Client, ClientError  # here: `dip --help` need not import requests
+
+    try:
+        with Client.find(settings.data_dir) as client:
+            link = client.launch()
+    except ClientError as error:
+        raise ServiceFailure(error.message, error.hint) from error
+    print("The service is running already; opening its page.")
+    _open(link).join()
+
+
+def _open(link: str) -> threading.Thread:
+    """Open a link; a browser in the terminal would keep the service from answering."""
+
+    def show() -> None:
+        if not webbrowser.open(link):
+            print(f"No browser was found. Open this within a minute, it works once: {link}")
+
+    thread = threading.Thread(target=show, name="browser", daemon=True)
+    thread.start()
+    return thread
+
+
+def run_stop(args: argparse.Namespace) -> int:
+    """Stop the service that has a data folder, if there is one."""
+    if stop(settings_from(args)):
+        print("The service has stopped; jobs that had not ended go on at the next start.")
+    else:
+        print("The service is not running.")
+    return 0
+
+
+@contextmanager
+def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host.strip("[]"), settings.port, type=socket.SOCK_STREAM
+        )[0]
+    except socket.gaierror as error:
+        raise ServiceFailure(
+            f"{settings.host} is no address: {error.strerror}.", "Leave --host out."
+        ) from error
+    with socket.socket(family, kind, protocol) as sock:
+        if os.name == "posix":  # elsewhere it would let two servers share a port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(address)
+            sock.listen()  # of two that bind in the same moment, one is refused only here
+        except OSError as error:
+            raise ServiceFailure(
+                f"Port {settings.port} of {settings.host} cannot be had: {error.strerror}.",
+                "Choose another with --port, or --port 0 for any that is free.",
+            ) from error
+        yield sock
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[list[str]]:
+    """Yield the names of the signals that came."""
+    came: list[str] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        came.append(signal.Signals(number).name)
+        raise SystemExit
+
+    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), end)
+    yield came
+
+
+def _url(sock: socket.socket, encrypted: bool) -> str:
+    host, port = sock.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "localhost"
+    scheme = "https" if encrypted else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _allow_many_files() -> None:
+    if os.name != "posix":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

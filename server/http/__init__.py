@@ -1,0 +1,1 @@
+"""Requests and responses: routes, authentication, uploads, and the HTTP server itself."""

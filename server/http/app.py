@@ -1,0 +1,159 @@
+"""The application: wiring only."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from apiflask import APIFlask, HTTPError
+from flask import Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from dip import __version__
+from server.errors import CODE_OF_STATUS, ServiceError
+from server.http.auth import PUBLIC, RESPONSE_HEADERS, Knock
+from server.http.context import EXTENSION, Service, service
+from server.http.routes import refusals
+from server.http.routes.displays import displays
+from server.http.routes.events import events
+from server.http.routes.jobs import jobs
+from server.http.routes.meta import meta
+from server.http.routes.page import page
+from server.http.static_files import KEPT
+from server.http.uploads import UploadRequest, discard_uploads
+from server.http.waitress_server import cookie_value
+from server.jobs.job import OWNER
+from server.jobs.store import JOB_UNKNOWN
+
+_log = logging.getLogger(__name__)
+_EVERYWHERE = (
+    "bad_request", "token_required", "host_refused", "origin_refused", "headers_too_large",
+    "internal",
+)  # fmt: skip
+
+
+def create_app(parts: Service) -> APIFlask:
+    """The WSGI application of a service."""
+    app = APIFlask(
+        __name__,
+        title="Deep Image Prior restoration",
+        version=__version__,
+        docs_path=None,
+        static_folder=None,  # type: ignore[arg-type]  # the page's files have their own route
+    )
+    app.request_class = UploadRequest
+    app.config.update(
+        MAX_CONTENT_LENGTH=parts.settings.max_body_bytes + 64 * 1024,
+        AUTO_404_RESPONSE=False,
+        AUTO_SERVERS=False,
+    )
+    app.security_schemes = {"bearer": {"type": "http", "scheme": "bearer"}}
+    app.url_map.merge_slashes = False  # a path is what it is: no redirects
+    app.extensions[EXTENSION] = parts
+    app.before_request(_let_in)
+    app.after_request(_finish_response)
+    app.teardown_request(lambda error: discard_uploads())
+    app.error_processor(_answer_library)  # first: it takes over those of HTTPException
+    app.register_error_handler(ServiceError, _answer)
+    app.register_error_handler(HTTPException, _answer_http)
+    app.register_error_handler(Exception, _answer_fault)
+    app.spec_processor(_complete_spec)
+    for blueprint in (jobs, events, displays, meta, page):
+        app.register_blueprint(blueprint)
+    return app
+
+
+def _let_in() -> None:
+    g.began = time.monotonic()
+    headers, here = request.headers, service()
+    g.user = here.gate.check(
+        Knock(
+            method=request.method,
+            path=request.path,
+            host=request.environ.get("HTTP_HOST"),
+            origin=headers.get("Origin"),
+            fetch_site=headers.get("Sec-Fetch-Site"),
+            authorization=headers.get("Authorization"),
+            cookie=cookie_value(headers.get("Cookie"), here.port),
+            has_body=bool(request.content_length),
+        )
+    )
+    job_id = (request.view_args or {}).get("job_id")
+    if g.user != OWNER and job_id is not None and here.store.get(job_id).owner != g.user:
+        raise ServiceError("job_unknown", JOB_UNKNOWN)  # as if there were none
+
+
+def _finish_response(response: Response) -> Response:
+    kept = response.headers.get("Cache-Control") == KEPT
+    response.headers.update(RESPONSE_HEADERS)
+    if kept:
+        response.headers["Cache-Control"] = KEPT
+    worth_telling = request.method not in ("GET", "HEAD") or response.status_code >= 400
+    _log.log(
+        logging.INFO if worth_telling else logging.DEBUG,
+        "%s %s %d in %.1f ms",
+        request.method,
+        request.path,  # without the query: a launch code is in one
+        response.status_code,
+        1000 * (time.monotonic() - g.get("began", time.monotonic())),
+        extra={"job": (request.view_args or {}).get("job_id")},
+    )
+    return response
+
+
+def _answer(error: ServiceError) -> Any:
+    return error.body(), error.status, error.headers()
+
+
+def _answer_http(error: HTTPException) -> Any:
+    status = error.code or 500
+    if status == 413 and (request.content_length or 0) < (request.max_content_length or 0):
+        return _answer(
+            ServiceError("too_many_parts", "The form has too many parts, or too long a field.")
+        )
+    if 300 <= status < 400:
+        return error.get_response()
+    code = CODE_OF_STATUS.get(status, "internal" if status >= 500 else "bad_request")
+    body, status, headers = _answer(ServiceError(code, f"{error.name}."))
+    for name in ("Allow", "Content-Range"):
+        value = error.get_response().headers.get(name)
+        if value:
+            headers[name] = value
+    return body, status, headers
+
+
+def _answer_library(error: HTTPError) -> Any:
+    """APIFlask's own errors: of validation, in the first place."""
+    said = []
+    for fields in (error.detail or {}).values():
+        for name, messages in fields.items() if isinstance(fields, dict) else ():
+            texts = messages if isinstance(messages, list) else [str(messages)]
+            said.append(f"{name}: {' '.join(str(text) for text in texts)}")
+    code = CODE_OF_STATUS.get(error.status_code, "bad_request")
+    return _answer(ServiceError(code, "; ".join(said) or str(error.message)))
+
+
+def _answer_fault(error: Exception) -> Any:
+    # The edge of the process: the one place that catches everything.
+    _log.error("a request failed: %s %s", request.method, request.path, exc_info=error)
+    return _answer(ServiceError("internal", f"Something went wrong: {type(error).__name__}."))
+
+
+def _complete_spec(spec: Any) -> Any:
+    """Add what holds for every path."""
+    spec["security"] = [{"bearer": []}]
+    error = {"$ref": "#/components/schemas/ErrorOut"}
+    for path, operations in spec["paths"].items():
+        for method, operation in operations.items():
+            if method == "get" and PUBLIC.fullmatch(path):
+                operation["security"] = []
+            for status, answer in refusals(*_EVERYWHERE).items():
+                answer["content"] = {"application/json": {"schema": error}}
+                operation["responses"].setdefault(str(status), answer)
+            if "405" not in operation["responses"]:
+                operation["responses"]["405"] = {
+                    "description": "`error.code` is `method_not_allowed`.",
+                    "content": {"application/json": {"schema": error}},
+                }
+    return spec

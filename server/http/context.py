@@ -1,0 +1,105 @@
+"""What the routes work with, in one place."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from flask import current_app, g
+
+from server.http.auth import Gate
+from server.http.users import Users
+from server.jobs.files import Blobs
+from server.jobs.notifier import Changes
+from server.jobs.store import Store
+from server.settings import ServerSettings
+
+Problem = dict[str, str]
+"""Code, message and hint, as health tells them."""
+
+
+class Workforce(Protocol):
+    """What the HTTP side asks of the keeper."""
+
+    def wake(self) -> None:
+        """There may be work: have a worker."""
+
+    def state(self) -> str:
+        """'stopped', 'starting', 'idle', 'busy' or 'failing'."""
+
+    def trouble(self) -> Problem | None:
+        """Why nobody works, where that is not by intent."""
+
+
+class NoWorkforce:
+    """Nobody works: jobs are taken and wait."""
+
+    def wake(self) -> None:
+        pass
+
+    def state(self) -> str:
+        return "stopped"
+
+    def trouble(self) -> Problem | None:
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """The parts of a running service.
+
+    Parameters
+    ----------
+    settings : ServerSettings
+    store : Store
+    blobs : Blobs
+    users : Users
+    gate : Gate
+    changes : Changes
+        Started by whoever runs the service.
+    workforce : Workforce
+    port : int
+        That is listened on, where `settings.port` is 0.
+    streams : BoundedSemaphore
+        One for each request that holds a thread for long.
+    """
+
+    settings: ServerSettings
+    store: Store
+    blobs: Blobs
+    users: Users
+    gate: Gate
+    changes: Changes
+    workforce: Workforce = field(default_factory=NoWorkforce)
+    port: int = 0
+    streams: threading.BoundedSemaphore
+
+    @classmethod
+    def open(cls, settings: ServerSettings, token: str) -> Service:
+        """The parts, on the folder of the settings; nothing is started."""
+        store, users = Store(settings.store_file), Users(settings.users_file)
+        return cls(
+            settings=settings,
+            store=store,
+            blobs=Blobs(settings.blobs_dir),
+            users=users,
+            gate=Gate(
+                token, settings.host_names, digest=users.digest, encrypted=settings.encrypted
+            ),
+            changes=Changes(store),
+            streams=threading.BoundedSemaphore(settings.max_streams),
+        )
+
+
+EXTENSION = "dip_service"
+
+
+def service() -> Service:
+    """The service that the current request is for."""
+    return cast(Service, current_app.extensions[EXTENSION])
+
+
+def user() -> str:
+    """Who makes the current request; '' for the owner."""
+    return cast(str, g.user)

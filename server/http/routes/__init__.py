@@ -1,0 +1,23 @@
+"""The HTTP contract, version 1: one module for each group of paths."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from server.errors import MEANINGS
+from server.http.schemas import ErrorOut
+
+
+def refusals(*codes: str) -> dict[Any, Any]:
+    """Document the errors of a path, for /openapi.json."""
+    by_status: defaultdict[int, list[str]] = defaultdict(list)
+    for code in codes:
+        by_status[MEANINGS[code].status].append(code)
+    return {
+        status: {
+            "description": "`error.code` is " + " or ".join(f"`{code}`" for code in each) + ".",
+            "content": {"application/json": {"schema": ErrorOut}},
+        }
+        for status, each in by_status.items()
+    }

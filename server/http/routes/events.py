@@ -1,0 +1,80 @@
+"""What happens to a job, as it happens: Server-Sent Events."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+
+from apiflask import APIBlueprint
+from flask import Response, request
+
+from server.errors import ServiceError
+from server.http.context import Service, service, user
+from server.http.routes import refusals
+from server.http.schemas import EventOut
+from server.jobs.job import OWNER, Job
+
+events = APIBlueprint("events", __name__, url_prefix="/v1")
+
+_LOOK_EVERY_S = 1.0
+_RETRY_MS = 500
+
+
+@events.get("/jobs/<job_id>/events")
+@events.output(
+    EventOut,
+    content_type="text/event-stream",
+    description="`progress`, `preview`, then `done` or `error`; `id` counts from 1.",
+)
+@events.doc(
+    responses={
+        204: "The client has seen the last event: do not come back.",
+        **refusals("job_unknown", "bad_request", "too_many_streams"),
+    }
+)
+def stream_events(job_id: str) -> Response:
+    """Follow a job; `Last-Event-ID` resumes behind an event."""
+    here = service()
+    job = here.store.get(job_id)
+    after = _last_event_id(request.headers.get("Last-Event-ID", "0"))
+    if job.state.final and after >= job.last_event:
+        return Response(status=204)
+    if not here.streams.acquire(blocking=False):
+        raise ServiceError("too_many_streams", "Too many streams are open.", retry_after_s=5)
+    gone = request.environ.get("waitress.client_disconnected", lambda: False)
+    response = Response(_follow(here, job, after, gone, user()), mimetype="text/event-stream")
+    response.call_on_close(here.streams.release)
+    return response
+
+
+def _follow(
+    here: Service, job: Job, after: int, gone: Callable[[], bool], who: str
+) -> Iterator[bytes]:
+    yield f"retry: {_RETRY_MS}\n\n".encode()
+    ends = time.monotonic() + here.settings.stream_limit_s
+    # A client that holds a lease renews it when it hears something.
+    heartbeat_s = min(here.settings.heartbeat_s, (job.lease_s or math.inf) / 4)
+    silent_since = time.monotonic()
+    with here.changes.watch(job.id) as news:
+        while not (gone() or here.changes.closing or time.monotonic() > ends):
+            if who != OWNER and here.users.digest(who) is None:
+                return  # removed meanwhile
+            news.clear()
+            found = here.store.events_after(job.id, after)
+            if found:
+                yield b"".join(event.as_sse() for event in found)
+                after, silent_since = found[-1].seq, time.monotonic()
+                if found[-1].final:
+                    return
+                continue
+            if time.monotonic() - silent_since >= heartbeat_s:
+                yield b": still here\n\n"
+                silent_since = time.monotonic()
+            news.wait(min(_LOOK_EVERY_S, heartbeat_s))
+
+
+def _last_event_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise ServiceError("bad_request", "Last-Event-ID is not the id of an event.")
+    return int(text)

@@ -1,0 +1,263 @@
+"""Submit, look, stop, fetch, forget; and all of it in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from apiflask import APIBlueprint
+from apiflask.schemas import FileSchema
+from flask import Response, jsonify, request, send_file
+
+from server.errors import ServiceError
+from server.http.context import Service, service, user
+from server.http.routes import refusals
+from server.http.schemas import (
+    JobOut,
+    JobsOut,
+    JobsQuery,
+    NetworkQuery,
+    RestoreIn,
+    SubmitHeaders,
+    SubmitIn,
+)
+from server.http.uploads import accept
+from server.jobs.job import Job, State
+from server.jobs.parameters import MEDIA_TYPES
+
+jobs = APIBlueprint("jobs", __name__, url_prefix="/v1")
+
+_RESTORE_LEASE_S = 30.0
+_LOOK_EVERY_S = 1.0
+_SUBMISSION = (
+    "parameter_invalid",
+    "image_too_large",
+    "image_unreadable",
+    "content_type_refused",
+    "body_too_large",
+    "too_many_parts",
+    "queue_full",
+    "disk_full",
+)
+_PICTURE: dict[str, Any] = {
+    "description": "The picture. Headers `Dip-*` say what it is and where it belongs.",
+    "content": {
+        media_type: {"schema": {"type": "string", "format": "binary"}}
+        for media_type in MEDIA_TYPES.values()
+    },
+}
+
+
+@jobs.before_request
+def uploads_are_multipart() -> None:
+    uploads = request.endpoint in ("jobs.submit", "jobs.restore")
+    if uploads and request.mimetype != "multipart/form-data":
+        raise ServiceError(
+            "content_type_refused", f"The body is {request.mimetype or 'of no stated type'}."
+        )
+
+
+@jobs.post("/jobs")
+@jobs.input(SubmitIn, location="form_and_files", arg_name="form")
+@jobs.input(SubmitHeaders, location="headers", arg_name="headers")
+@jobs.output(JobOut, status_code=202, description="Accepted: on disk, and in the queue.")
+@jobs.doc(responses=refusals(*_SUBMISSION, "key_reused"))
+def submit(form: dict[str, Any], headers: dict[str, Any]) -> Any:
+    """Submit a job."""
+    job = accept(form, headers.get("idempotency_key"))
+    return _public(job), 202, {"Location": f"/v1/jobs/{job.id}"}
+
+
+@jobs.get("/jobs")
+@jobs.input(JobsQuery, location="query", arg_name="query")
+@jobs.output(JobsOut)
+def list_jobs(query: dict[str, Any]) -> Any:
+    """List jobs, the latest first: one's own; the owner of the service sees everybody's."""
+    state = State(query["state"]) if "state" in query else None
+    found = service().store.jobs(state, query["limit"], owner=user() or None)
+    return {"jobs": [_public(job) for job in found]}
+
+
+@jobs.get("/jobs/<job_id>")
+@jobs.output(JobOut)
+@jobs.doc(responses=refusals("job_unknown"))
+def get_job(job_id: str) -> Any:
+    """Look at a job."""
+    return _public(service().store.get(job_id))
+
+
+@jobs.delete("/jobs/<job_id>")
+@jobs.output({}, status_code=204, description="It had ended and is forgotten.")
+@jobs.doc(
+    responses={
+        202: {
+            "description": "It is cancelled, and its pixels are deleted.",
+            "content": {"application/json": {"schema": JobOut}},
+        },
+        **refusals("job_unknown"),
+    }
+)
+def delete_job(job_id: str) -> Any:
+    """Cancel a job; forget one that has ended."""
+    here = service()
+    job = here.store.get(job_id)
+    if not job.state.final:
+        job = _cancel(job, here)
+        if job.state is State.CANCELLED:
+            return _json(JobOut().dump(_public(job)), 202)
+    here.store.forget(job.id)
+    here.blobs.remove(job.id)
+    return Response(status=204)
+
+
+@jobs.post("/jobs/<job_id>/stop")
+@jobs.output(JobOut, status_code=202, description="It will be done in a moment.")
+@jobs.doc(responses=refusals("job_unknown", "not_running"))
+def stop_job(job_id: str) -> Any:
+    """Finish now, with the best so far."""
+    return _public(service().store.request_stop(job_id)), 202
+
+
+@jobs.post("/jobs/<job_id>/lease")
+@jobs.output(JobOut)
+@jobs.doc(responses=refusals("job_unknown"))
+def renew_lease(job_id: str) -> Any:
+    """Say that somebody still waits for the job."""
+    return _public(service().store.renew(job_id))
+
+
+@jobs.get("/jobs/<job_id>/preview")
+@jobs.output(FileSchema(), content_type="image/jpeg", description="The region as it looks now.")
+@jobs.doc(responses=refusals("job_unknown", "preview_missing"))
+def get_preview(job_id: str) -> Response:
+    """Fetch the latest preview."""
+    here = service()
+    for _ in range(3):  # one that is replaced meanwhile is gone
+        job = here.store.get(job_id)
+        preview = job.preview
+        if preview is None:
+            break
+        try:
+            data = here.blobs.path(job.id, preview["file"]).read_bytes()
+        except FileNotFoundError:
+            continue
+        response = Response(data, mimetype="image/jpeg")
+        for name in ("top", "left", "height", "width", "network", "iteration", "number"):
+            response.headers[f"Dip-{name.capitalize()}"] = str(preview[name])
+        return response
+    raise ServiceError("preview_missing", "There is no preview of this job.")
+
+
+@jobs.get("/jobs/<job_id>/result")
+@jobs.input(NetworkQuery, location="query", arg_name="query")
+@jobs.doc(
+    responses={
+        200: _PICTURE,
+        206: _PICTURE,
+        304: "The client has it already.",
+        **refusals("job_unknown", "result_not_ready", "no_result", "range_refused"),
+    }
+)
+def get_result(job_id: str, query: dict[str, Any]) -> Response:
+    """Fetch the result."""
+    return _result(service().store.get(job_id), query.get("network"))
+
+
+@jobs.post("/restore")
+@jobs.input(RestoreIn, location="form_and_files", arg_name="form")
+@jobs.doc(
+    responses={
+        200: _PICTURE,
+        **refusals(
+            *_SUBMISSION,
+            "mask_empty",
+            "cancelled",
+            "worker_died",
+            "internal",
+            "too_many_streams",
+            "shutting_down",
+        ),
+    }
+)
+def restore(form: dict[str, Any]) -> Response:
+    """Restore a picture in one call: the answer is the result."""
+    here = service()
+    with _place_to_wait(here):
+        job = accept({**form, "lease_s": _RESTORE_LEASE_S})
+        job = _wait(job, here)
+    if job.error is not None:
+        raise ServiceError(job.error["code"], job.error["message"], job.error["hint"])
+    response = _result(job, None)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    return response
+
+
+@contextmanager
+def _place_to_wait(here: Service) -> Iterator[None]:
+    if not here.streams.acquire(blocking=False):
+        raise ServiceError("too_many_streams", "Too many clients wait already.", retry_after_s=5)
+    try:
+        yield
+    finally:
+        here.streams.release()
+
+
+def _wait(job: Job, here: Service) -> Job:
+    """Wait for a job's end; a client that goes away takes its job along."""
+    gone = request.environ.get("waitress.client_disconnected", lambda: False)
+    with here.changes.watch(job.id) as news:
+        while True:
+            job = here.store.renew(job.id)
+            if job.state.final:
+                return job
+            if gone():
+                return _cancel(job, here, "The client went away.")
+            if here.changes.closing:
+                raise ServiceError("shutting_down", "The service is being stopped.")
+            news.wait(_LOOK_EVERY_S)
+            news.clear()
+
+
+def _cancel(job: Job, here: Service, message: str = "The job was cancelled.") -> Job:
+    """Cancel a job and delete its pixels; one that ended in this very moment keeps them."""
+    job = here.store.cancel(job.id, message)
+    if job.state is State.CANCELLED:
+        here.blobs.remove(job.id)
+    return job
+
+
+def _result(job: Job, network: str | None) -> Response:
+    if not job.state.final:
+        raise ServiceError("result_not_ready", f"The job is {job.state.value}.", retry_after_s=1)
+    result = next((each for each in job.results if network in (None, each["network"])), None)
+    if result is None:
+        what = f"{network} was not fitted" if job.results else f"the job is {job.state.value}"
+        raise ServiceError("no_result", f"There is no such result: {what}.")
+    here = service()
+    path = here.blobs.path(job.id, result["file"])
+    try:
+        response = send_file(
+            path,
+            mimetype=MEDIA_TYPES[result["format"]],
+            conditional=True,
+            etag=result["sha256"],
+            max_age=0,
+        )
+    except FileNotFoundError:
+        raise ServiceError("job_unknown", "The job was deleted meanwhile.") from None
+    del response.headers["Content-Disposition"]  # the file's name here is no name for a photo
+    for name in ("top", "left", "height", "width", "channels", "samples", "network", "part"):
+        response.headers[f"Dip-{name.capitalize()}"] = str(result[name])
+    response.headers["Dip-Job"] = job.id
+    return response
+
+
+def _public(job: Job) -> dict[str, Any]:
+    return job.public(ahead=service().store.ahead(job))
+
+
+def _json(body: Any, status: int) -> Response:
+    response = jsonify(body)
+    response.status_code = status
+    return response

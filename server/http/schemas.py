@@ -1,0 +1,297 @@
+"""What goes over HTTP, as the schemas that /openapi.json is generated from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiflask import Schema
+from apiflask.fields import Boolean, Dict, File, Float, Integer, List, Nested, String
+from apiflask.validators import Length, OneOf, Range
+
+from dip.config import DEVICES, NETWORKS, Settings
+from dip.presets import PRESETS
+from server.errors import MEANINGS
+from server.jobs.job import State
+from server.jobs.parameters import BOTH, FORMATS, PARTS, SAMPLE_BYTES
+
+SIDE_PX = Range(min=1, max=1_000_000)
+
+
+def described(text: str, **more: Any) -> dict[str, Any]:
+    return {"description": text, **more}
+
+
+class RestoreIn(Schema):
+    """What is restored, and how."""
+
+    image = File(
+        required=True,
+        metadata=described("PNG, TIFF, JPEG or WebP; or plain samples, see `width`."),
+    )
+    mask = File(
+        metadata=described(
+            "White = restore this; of the image's size. Without it, transparent pixels are the "
+            "damage."
+        )
+    )
+    network = String(validate=OneOf([*NETWORKS]), load_default="unet")
+    preset = String(validate=OneOf([*PRESETS]), load_default="balanced")
+    iterations = Integer(validate=Range(min=1, max=1_000_000))
+    texture = Float(
+        validate=Range(min=0, max=1),
+        load_default=Settings.texture,
+        metadata=described(
+            "How much of the surroundings' detail large holes get: 0 is smooth, and nearest to "
+            "the truth in PSNR."
+        ),
+    )
+    seed = Integer(validate=Range(min=0, max=2**63 - 1), load_default=0)
+    device = String(validate=OneOf(DEVICES), load_default="auto")
+    threads = Integer(validate=Range(min=1, max=1024))
+    max_memory_mb = Integer(validate=Range(min=64, max=10_000_000))
+    result = String(
+        validate=OneOf(PARTS),
+        load_default="image",
+        metadata=described("`fill`: only what was filled, coverage as alpha, with its offset."),
+    )
+    format = String(
+        validate=OneOf(FORMATS),
+        load_default="auto",
+        metadata=described("`auto`: the image's own where that loses nothing, else PNG."),
+    )
+    width = Integer(
+        validate=SIDE_PX,
+        metadata=described(
+            "With `height`, `channels` and `samples`: the image is plain samples, row-first, "
+            "channels together, little-endian."
+        ),
+    )
+    height = Integer(validate=SIDE_PX)
+    channels = Integer(validate=Range(min=1, max=4))
+    samples = String(validate=OneOf([*SAMPLE_BYTES]))
+    mask_samples = String(
+        validate=OneOf([*SAMPLE_BYTES]),
+        metadata=described("The mask is plain samples too: one channel, the image's size."),
+    )
+
+
+class SubmitIn(RestoreIn):
+    """A job."""
+
+    network = String(
+        validate=OneOf([*NETWORKS, BOTH]),
+        load_default="unet",
+        metadata=described("`both`: fit one after the other, to compare."),
+    )
+    lease_s = Float(
+        validate=Range(min=1, max=3600),
+        metadata=described("The job is cancelled when its lease is not renewed for this long."),
+    )
+
+
+class SubmitHeaders(Schema):
+    idempotency_key = String(
+        data_key="Idempotency-Key",
+        validate=Length(min=1, max=200),
+        metadata=described("The same key with the same submission is the same job."),
+    )
+
+
+class JobsQuery(Schema):
+    state = String(validate=OneOf([state.value for state in State]))
+    limit = Integer(validate=Range(min=1, max=1000), load_default=100)
+
+
+class NetworkQuery(Schema):
+    network = String(validate=OneOf([*NETWORKS]), metadata=described("Where both were asked for."))
+
+
+class SideQuery(Schema):
+    side = Integer(
+        validate=Range(min=16, max=65_000),
+        metadata=described("The longest side that the answer may have, px."),
+    )
+
+
+class DisplayIn(SideQuery):
+    """A picture to be shown."""
+
+    image = File(required=True, metadata=described("PNG, TIFF, JPEG or WebP."))
+    kind = String(
+        validate=OneOf(["photo", "mask"]),
+        load_default="photo",
+        metadata=described("`mask`: gray, exactly as a job would take it."),
+    )
+
+
+class DisplayQuery(NetworkQuery, SideQuery):
+    of = String(
+        validate=OneOf(["image", "mask", "result"]),
+        load_default="result",
+        metadata=described("`image`, `mask`: as they were submitted."),
+    )
+
+
+class InputQuery(Schema):
+    of = String(validate=OneOf(["image", "mask"]), load_default="image")
+
+
+class ErrorDetail(Schema):
+    code = String(required=True, validate=OneOf(sorted(MEANINGS)))
+    message = String(required=True)
+    hint = String(required=True)
+
+
+class ErrorOut(Schema):
+    error = Nested(ErrorDetail, required=True)
+
+
+class ProgressOut(Schema):
+    state = String(required=True)
+    attempt = Integer(required=True)
+    network = String()
+    iteration = Integer()
+    iterations = Integer()
+    region = Integer()
+    regions = Integer()
+    fraction = Float()
+    loss = Float(allow_none=True)
+    validation_psnr_db = Float(allow_none=True)
+    elapsed_s = Float()
+    remaining_s = Float(allow_none=True)
+    note = String(allow_none=True)
+
+
+class PlaceOut(Schema):
+    top = Integer(required=True)
+    left = Integer(required=True)
+    height = Integer(required=True)
+    width = Integer(required=True)
+
+
+class PreviewOut(PlaceOut):
+    number = Integer(required=True)
+    network = String(required=True)
+    iteration = Integer(required=True)
+    url = String()
+
+
+class ResultOut(PlaceOut):
+    network = String(required=True)
+    part = String(required=True)
+    format = String(required=True)
+    channels = Integer(required=True)
+    samples = String(required=True)
+    bytes = Integer(required=True)
+    sha256 = String(required=True)
+    iterations = Integer(required=True)
+    validation_psnr_db = Float(allow_none=True)
+    seconds = Float(required=True)
+    url = String()
+
+
+class ParametersOut(Schema):
+    network = String(required=True)
+    preset = String(required=True)
+    iterations = Integer(allow_none=True, required=True)
+    texture = Float(required=True)
+    seed = Integer(required=True)
+    device = String(required=True)
+    threads = Integer(allow_none=True, required=True)
+    max_memory_mb = Integer(allow_none=True, required=True)
+    result = String(required=True)
+    format = String(required=True)
+
+
+class EventOut(Schema):
+    """One of a stream of Server-Sent Events."""
+
+    id = String(metadata=described("Counts from 1."))
+    event = String(validate=OneOf(["progress", "preview", "done", "error"]))
+    data = String(metadata=described("JSON."))
+    retry = Integer(metadata=described("ms"))
+
+
+class JobOut(Schema):
+    id = String(required=True)
+    state = String(required=True, validate=OneOf([state.value for state in State]))
+    user = String(required=True, metadata=described("Empty for the owner of the service."))
+    parameters = Nested(ParametersOut, required=True)
+    created = String(required=True)
+    started = String(allow_none=True)
+    ended = String(allow_none=True)
+    attempts = Integer(required=True)
+    ahead = Integer(allow_none=True, metadata=described("Jobs that come first."))
+    stopping = Boolean(required=True)
+    progress = Nested(ProgressOut, allow_none=True)
+    preview = Nested(PreviewOut, allow_none=True)
+    results = List(Nested(ResultOut), required=True)
+    error = Nested(ErrorDetail, allow_none=True)
+    lease_s = Float(allow_none=True)
+    lease_until = String(allow_none=True)
+    notes = List(String(), required=True)
+    bytes = Integer(required=True)
+    url = String(required=True)
+    events_url = String(required=True)
+
+
+class JobsOut(Schema):
+    jobs = List(Nested(JobOut), required=True)
+
+
+class ProblemOut(Schema):
+    code = String(required=True)
+    message = String(required=True)
+    hint = String(required=True)
+
+
+class HealthQuery(Schema):
+    challenge = String(
+        validate=Length(min=16, max=128),
+        metadata=described(
+            "Answered by `proof`: the HMAC-SHA256 under the token of 'dip-restore health ' and "
+            "this text, in hexadecimal. For a user, under the SHA-256 of the token, in "
+            "hexadecimal too."
+        ),
+    )
+    user = String(
+        validate=Length(max=32),
+        load_default="",
+        metadata=described("What comes before the dot in a user's token."),
+    )
+
+
+class HealthOut(Schema):
+    service = String(required=True)
+    api = Integer(required=True)
+    version = String(required=True)
+    status = String(required=True, validate=OneOf(["ok", "degraded"]))
+    worker = String(required=True)
+    queued = Integer(required=True)
+    running = Integer(required=True)
+    problems = List(Nested(ProblemOut), required=True)
+    proof = String()
+
+
+class CapabilitiesOut(Schema):
+    networks = Dict(keys=String(), values=String(), required=True)
+    presets = Dict(keys=String(), values=String(), required=True)
+    devices = List(String(), allow_none=True, required=True)
+    formats = Dict(keys=String(), values=List(String()), required=True)
+    limits = Dict(keys=String(), values=Float(), required=True)
+    versions = Dict(keys=String(), values=String(), required=True)
+    worker = Dict(keys=String(), required=True)
+    cluster = Boolean(
+        required=True,
+        metadata=described(
+            "Whether jobs, and so the photos, go to other machines to be worked on."
+        ),
+    )
+
+
+class LaunchOut(Schema):
+    url = String(required=True)
+
+
+class LaunchQuery(Schema):
+    code = String(required=True, validate=Length(min=1, max=100))

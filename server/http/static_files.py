@@ -1,0 +1,76 @@
+"""The files of the page, in memory, at addresses that change with their content.
+
+A browser may keep them for good: what changes has another address. The page itself names them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+_FOLDER = Path(__file__).resolve().parents[1] / "static"
+_MEDIA_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_PAGE = "index.html"
+_PLACEHOLDER = "{{assets}}"
+
+KEPT = "public, max-age=31536000, immutable"
+"""Cache-Control of everything but the page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """One file.
+
+    Parameters
+    ----------
+    data : bytes
+    media_type : str
+    """
+
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assets:
+    """All of them.
+
+    Parameters
+    ----------
+    version : str
+        16 hexadecimal digits, of their content: scripts name each other by relative addresses, so
+        one folder changes as a whole.
+    files : dict
+        By name.
+    page : bytes
+        HTML.
+    """
+
+    version: str
+    files: dict[str, Asset]
+    page: bytes
+
+    @classmethod
+    def read(cls, folder: Path = _FOLDER) -> Assets:
+        """Read what lies in a folder."""
+        paths = sorted(path for path in folder.iterdir() if path.suffix in _MEDIA_TYPES)
+        files = {
+            path.name: Asset(data=path.read_bytes(), media_type=_MEDIA_TYPES[path.suffix])
+            for path in paths
+        }
+        digest = hashlib.sha256()
+        for name, asset in files.items():
+            digest.update(f"{name} {len(asset.data)}\n".encode())
+            digest.update(asset.data)
+        version = digest.hexdigest()[:16]
+        page = (folder / _PAGE).read_text(encoding="utf-8")
+        return cls(
+            version=version,
+            files=files,
+            page=page.replace(_PLACEHOLDER, f"/static/{version}").encode(),
+        )

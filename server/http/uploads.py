@@ -1,0 +1,217 @@
+"""From a form to an accepted job: checked, on disk, in the queue."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import secrets
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from flask import Request, g
+from werkzeug.datastructures import FileStorage
+
+from dip.errors import ImageTooLarge
+from server.errors import ServiceError
+from server.http.context import Service, service, user
+from server.jobs.files import disk_full_is_an_error
+from server.jobs.job import Job, State
+from server.jobs.parameters import SAMPLE_BYTES, JobParameters, parameters_from
+
+_log = logging.getLogger(__name__)
+
+_MOST_PARTS = 40
+_MOST_FIELD_BYTES = 256 * 1024
+"""More than werkzeug reads at once (64 KiB): what is left of one read must fit beside the next."""
+
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+class UploadRequest(Request):
+    """A request whose files go straight to the disk that they will stay on."""
+
+    max_form_parts = _MOST_PARTS
+    max_form_memory_size = _MOST_FIELD_BYTES
+
+    def _get_file_stream(
+        self,
+        total_content_length: int | None,
+        content_type: str | None,
+        filename: str | None = None,
+        content_length: int | None = None,
+    ) -> IO[bytes]:
+        upload = Upload(service().settings.incoming_dir)
+        g.setdefault("uploads", []).append(upload)
+        return upload  # type: ignore[return-value]
+
+
+class Upload:
+    """A file that is being received; its digest is taken on the way.
+
+    Parameters
+    ----------
+    folder : Path
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / secrets.token_hex(16)
+        self.size = 0
+        self.start = b""
+        self._digest = hashlib.sha256()
+        self._file = self.path.open("wb")
+
+    def write(self, data: bytes) -> int:
+        if len(self.start) < 16:
+            self.start += bytes(data[:16])
+        self.size += len(data)
+        self._digest.update(data)
+        with disk_full_is_an_error():
+            return self._file.write(data)
+
+    def finish(self) -> str:
+        """Close the file and return its digest."""
+        with disk_full_is_an_error():
+            self._file.close()
+        return self._digest.hexdigest()
+
+    def discard(self) -> None:
+        with suppress(OSError, ServiceError):
+            self.finish()
+        self.path.unlink(missing_ok=True)
+
+    # What werkzeug does with a stream that is not read here.
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+    @property
+    def looks_like_an_image(self) -> bool:
+        """Whether the first bytes are those of a format that is read; nothing is decoded."""
+        webp = self.start[:4] == b"RIFF" and self.start[8:12] == b"WEBP"
+        return webp or self.start.startswith(_MAGIC)
+
+
+def discard_uploads() -> None:
+    """Remove what a request brought and no job took."""
+    for upload in g.pop("uploads", []):
+        upload.discard()
+
+
+def accept(form: dict[str, Any], key: str | None = None) -> Job:
+    """Accept a job; it is on disk, with its pixels, when this returns.
+
+    Parameters
+    ----------
+    form : dict
+        Validated fields of `SubmitIn`.
+    key : str, optional
+        The Idempotency-Key.
+
+    Raises
+    ------
+    ServiceError
+        `parameter_invalid`, `image_unreadable`, `image_too_large`, `queue_full`, `key_reused`,
+        `disk_full`.
+    """
+    here = service()
+    uploads = {name: take_upload(form[name]) for name in ("image", "mask") if form.get(name)}
+    parameters = parameters_from(form, has_mask="mask" in uploads)
+    _check_pixels(parameters, uploads, here)
+    lease_s = _lease(form.get("lease_s"), here)
+    digests = [f"{name} {upload.finish()}" for name, upload in uploads.items()]
+    fingerprint = None
+    if key is not None:
+        text = "\n".join([parameters.as_json(), *digests])
+        fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        known = here.store.known(key, fingerprint, user())
+        if known is not None:
+            return known
+    if here.store.count(State.QUEUED) >= here.settings.max_queued:  # before anything is moved
+        raise ServiceError(
+            "queue_full", f"{here.settings.max_queued} jobs are waiting.", retry_after_s=5
+        )
+    _check_space(here)
+    job_id = secrets.token_hex(16)
+    try:
+        here.blobs.adopt(job_id, {name: upload.path for name, upload in uploads.items()})
+        job = here.store.add(
+            job_id,
+            parameters,
+            size=sum(upload.size for upload in uploads.values()),
+            key=key,
+            fingerprint=fingerprint,
+            lease_s=lease_s,
+            most_queued=here.settings.max_queued,
+            owner=user(),
+            most_queued_each=here.settings.max_queued_each,
+        )
+    except BaseException as error:
+        here.blobs.remove(job_id)
+        if isinstance(error, ServiceError) and error.code == "key_reused" and key and fingerprint:
+            known = here.store.known(key, fingerprint, user())  # the same request won the race
+            if known is not None:
+                return known
+        raise
+    _log.info("accepted: %s", parameters.public(), extra={"job": job.id})
+    here.workforce.wake()
+    return job
+
+
+def take_upload(file: FileStorage) -> Upload:
+    """The file that a field of the form has become."""
+    upload = file.stream
+    assert isinstance(upload, Upload)
+    return upload
+
+
+def _check_pixels(parameters: JobParameters, uploads: dict[str, Upload], here: Service) -> None:
+    raw = parameters.raw
+    if raw is not None:
+        if raw.width * raw.height > here.settings.max_pixels:
+            raise ServiceError(
+                ImageTooLarge.code,
+                f"{raw.width}×{raw.height} px are declared; the limit is "
+                f"{here.settings.max_pixels / 1e6:.0f} megapixels.",
+                "Cut out the part around the damage.",
+            )
+        _check_size("image", uploads["image"], raw.bytes)
+    elif not uploads["image"].looks_like_an_image:
+        raise ServiceError("image_unreadable", "The image is of no format that is read here.")
+    if "mask" not in uploads:
+        return
+    if parameters.mask_samples is not None and raw is not None:
+        samples = SAMPLE_BYTES[parameters.mask_samples]
+        _check_size("mask", uploads["mask"], raw.width * raw.height * samples)
+    elif not uploads["mask"].looks_like_an_image:
+        raise ServiceError("image_unreadable", "The mask is of no format that is read here.")
+
+
+def _check_size(name: str, upload: Upload, expected: int) -> None:
+    if upload.size != expected:
+        raise ServiceError(
+            "parameter_invalid",
+            f"The {name} has {upload.size} bytes; what is declared has {expected}.",
+            "Send width × height × channels samples, row-first, with nothing between the rows.",
+        )
+
+
+def _lease(wanted: float | None, here: Service) -> float | None:
+    if wanted is None:
+        return None
+    low, high = here.settings.lease_min_s, here.settings.lease_max_s
+    if not low <= wanted <= high:
+        raise ServiceError(
+            "parameter_invalid", f"lease_s is {wanted:g}.", f"It must be from {low:g} to {high:g}."
+        )
+    return wanted
+
+
+def _check_space(here: Service) -> None:
+    free = shutil.disk_usage(here.settings.data_dir).free
+    if free < here.settings.reserve_bytes:
+        raise ServiceError("disk_full", f"{free / 1e6:.0f} MB are free on the disk with the jobs.")

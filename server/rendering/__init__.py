@@ -1,0 +1,1 @@
+"""Pictures that a browser can show."""

@@ -1,0 +1,164 @@
+"""The worker's edge: from what a client sent to arrays, and from arrays to what it asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dip import image_io
+from dip.errors import InputError
+from dip.image_io import Limits, Photo
+from dip.regions.region import Box
+from dip.samples import full_scale
+from server.errors import ServiceError
+from server.jobs.files import Blobs, Buffer
+from server.jobs.parameters import JobParameters, RawImage
+
+if TYPE_CHECKING:
+    from dip.restore import Fill, Restoration
+
+Array = NDArray[Any]
+
+_LOSSLESS = ("png", "tiff", "webp")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What a job starts from.
+
+    Parameters
+    ----------
+    photo : Photo
+    mask : ndarray or None
+        (H, W); None where transparent pixels are the damage.
+    """
+
+    photo: Photo
+    mask: Array | None
+
+    @property
+    def has_alpha(self) -> bool:
+        pixels = self.photo.pixels
+        return pixels.ndim == 3 and pixels.shape[2] in (2, 4)
+
+
+def read(parameters: JobParameters, blobs: Blobs, job_id: str, max_pixels: int) -> Source:
+    """Decode what was sent.
+
+    Raises
+    ------
+    DipError
+        It is not what it should be.
+    ServiceError
+        `internal`: the files are gone.
+    """
+    limits = Limits(pixels=max_pixels)
+    try:
+        image = blobs.path(job_id, "image").read_bytes()
+        mask = blobs.path(job_id, "mask").read_bytes() if parameters.has_mask else None
+    except FileNotFoundError:
+        raise ServiceError("internal", "The pixels of this job are gone.") from None
+    raw = parameters.raw
+    if raw is not None:
+        photo = Photo(pixels=_from_raw(image, raw), format="raw", metadata=image_io.Metadata())
+    else:
+        photo = image_io.decode_photo(image, "image", limits)
+    if mask is None:
+        return Source(photo=photo, mask=None)
+    if parameters.mask_samples is not None and raw is not None:
+        plane = RawImage(
+            width=raw.width, height=raw.height, channels=1, samples=parameters.mask_samples
+        )
+        return Source(photo=photo, mask=_from_raw(mask, plane))
+    return Source(photo=photo, mask=image_io.decode_mask(mask, "mask", limits))
+
+
+def result_format(parameters: JobParameters, source: Source) -> str:
+    """The format of the results: checked now, not after hours of work.
+
+    Raises
+    ------
+    OutputError
+        It cannot hold these samples.
+    """
+    samples = source.photo.pixels
+    form = parameters.format
+    if form == "auto":
+        form = source.photo.format if source.photo.format in (*_LOSSLESS, "raw") else "png"
+    if form != "raw":
+        first = samples[:1, :1]
+        if parameters.part == "fill":
+            first = _layer_like(samples, 1, 1)
+        image_io.encode_photo(first, form)
+        longest = samples[:1] if samples.shape[1] > samples.shape[0] else samples[:, :1]
+        image_io.encode_photo(np.ascontiguousarray(longest), form)
+    return form
+
+
+def take(part: str, restoration: Restoration, source: Source) -> tuple[Array, dict[str, int]]:
+    """The samples of a result, and where they belong: top, left, height, width."""
+    if part == "image":
+        whole = restoration.result()
+        return whole, _place(Box(0, 0, *whole.shape[:2]))
+    fills = restoration.fills()
+    if not fills:
+        raise ServiceError("internal", "Nothing was filled.")
+    box = fills[0].box
+    for fill in fills[1:]:
+        box = box.union(fill.box)
+    return layer(fills, box, source), _place(box)
+
+
+def layer(fills: list[Fill], box: Box, source: Source) -> Array:
+    """Filled pixels with their coverage as alpha, to be laid over the image.
+
+    Returns
+    -------
+    ndarray
+        (height, width, 2 or 4), of the image's sample type. Where the image has an alpha channel
+        that was restored too, alpha is the product of both.
+    """
+    pixels = _layer_like(source.photo.pixels, box.height, box.width)
+    full = full_scale(pixels.dtype)
+    for fill in fills:
+        inside = fill.coverage > 0
+        region = pixels[fill.box.within(box)]
+        alpha = fill.coverage.astype(np.float64)
+        colours = fill.pixels
+        if source.has_alpha:
+            if source.mask is not None:  # else what was transparent becomes opaque
+                alpha = alpha * (fill.pixels[:, :, -1].astype(np.float64) / full)
+            colours = fill.pixels[:, :, :-1]
+        region[:, :, :-1][inside] = colours[inside]
+        scaled = alpha[inside] * full
+        region[:, :, -1][inside] = scaled if full == 1 else np.rint(scaled)
+    return pixels
+
+
+def encode(samples: Array, form: str, source: Source) -> Buffer:
+    """The bytes of a result."""
+    if form == "raw":
+        ordered = np.ascontiguousarray(samples, dtype=samples.dtype.newbyteorder("<"))
+        return ordered.reshape(-1).view(np.uint8).data
+    return image_io.encode_photo(samples, form, like=source.photo)
+
+
+def _from_raw(data: bytes, raw: RawImage) -> Array:
+    samples = np.frombuffer(data, dtype=np.dtype(raw.samples).newbyteorder("<"))
+    shape = (raw.height, raw.width) if raw.channels == 1 else (raw.height, raw.width, raw.channels)
+    if samples.size != np.prod(shape):
+        raise InputError(f"The samples are {samples.size}, not {np.prod(shape)}.")
+    return samples.astype(raw.samples, copy=False).reshape(shape)
+
+
+def _layer_like(pixels: Array, height: int, width: int) -> Array:
+    """An empty layer with alpha: gray for gray, colour for colour."""
+    gray = pixels.ndim == 2 or pixels.shape[2] <= 2
+    return np.zeros((height, width, 2 if gray else 4), dtype=pixels.dtype)
+
+
+def _place(box: Box) -> dict[str, int]:
+    return {"top": box.top, "left": box.left, "height": box.height, "width": box.width}

@@ -1,0 +1,242 @@
+"""The process that owns torch: takes jobs from the store and works on them, one at a time.
+
+Started and watched by the supervisor, never by hand. Its standard input is its lifeline: when
+that closes, the HTTP process is gone, and so is the worker, in the middle of whatever it does;
+the job is begun again later and gives the same result. Every decoder of images runs here, so
+that a crash in one costs one job.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import hashlib
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from dip.errors import DipError, NotEnoughMemory
+from dip.machine.locks import LockFile
+from server import logs
+from server.errors import ServiceError
+from server.jobs.files import Blobs
+from server.jobs.job import Attempt
+from server.jobs.store import Store
+from server.settings import ServerSettings
+from server.work import codec as pixels
+from server.work.progress_reporter import Abandoned, Ledger, Reporter
+
+if TYPE_CHECKING:
+    from dip.restore import Restoration
+
+EXIT_ORPHANED = 3
+LOOK_EVERY_S = 0.05
+_LOCK_WAIT_S = 60.0
+
+_log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Work until there has been nothing to do for a while."""
+    settings = ServerSettings.from_json(sys.argv[1])
+    faulthandler.enable()
+    threading.Thread(target=_die_with_the_service, daemon=True).start()
+    logs.configure(settings.data_dir, "worker")
+    lock = LockFile(settings.data_dir / "worker.lock")
+    if not lock.acquire(_LOCK_WAIT_S):
+        print("an earlier worker does not end", file=sys.stderr)
+        return 1
+    store = Store(settings.store_file)
+    store.set_fact("worker", {"pid": os.getpid(), **introduction()})
+    worker = Worker(store, Blobs(settings.blobs_dir), settings.max_pixels)
+    work_from(store, worker, settings.idle_exit_s)
+    return 0
+
+
+def work_from(store: Store, worker: Worker, idle_exit_s: float) -> None:
+    """Work on the jobs of a store until there has been nothing to do for a while."""
+    idle_since, seen = time.monotonic(), -1
+    while time.monotonic() - idle_since < idle_exit_s:
+        now = store.version()
+        job = store.claim() if now != seen else None
+        if job is None:
+            seen = now
+            time.sleep(LOOK_EVERY_S)
+            continue
+        store.set_fact("busy", {"pid": os.getpid(), "job": job.id})
+        try:
+            worker.work(job)
+        finally:
+            store.set_fact("busy", None)
+        idle_since, seen = time.monotonic(), -1
+    _log.info("nothing to do for %.0f s: leaving", idle_exit_s)
+
+
+class Worker:
+    """Works on jobs.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    blobs : Blobs
+    max_pixels : int
+        Of one image.
+    admit : callable, optional
+        Is given each fit before it begins, and returns when there is memory for it.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        blobs: Blobs,
+        max_pixels: int,
+        admit: Callable[[Restoration], None] = lambda restoration: None,
+    ) -> None:
+        self._ledger = ledger
+        self._admit = admit
+        self._blobs = blobs
+        self._max_pixels = max_pixels
+
+    def work(self, job: Attempt) -> None:
+        """Bring one job to an end."""
+        began = time.monotonic()
+        _log.info("begun, attempt %d", job.attempt, extra={"job": job.id})
+        try:
+            self._fit(job)
+        except Abandoned:
+            _log.info("abandoned", extra={"job": job.id})
+            if job.id not in self._ledger.ids_with_pixels():
+                self._blobs.remove(job.id)  # what was written while it was being cancelled
+        except Exception as error:
+            # The edge of a job: whatever happens in it ends it, and the next one is taken.
+            failure = _failure(error)
+            if failure.code == "internal":
+                _log.error("failed", exc_info=error, extra={"job": job.id})
+            self._end(job, failure)
+        _log.info("ended after %.1f s", time.monotonic() - began, extra={"job": job.id})
+        _free_device_memory()
+
+    def _fit(self, job: Attempt) -> None:
+        source = pixels.read(job.parameters, self._blobs, job.id, self._max_pixels)
+        form = pixels.result_format(job.parameters, source)
+        reporter = Reporter(job, self._ledger, self._blobs)
+        results = []
+        for network in job.parameters.networks:
+            results.append(self._fit_one(job, network, source, form, reporter))
+            if reporter.stopped:
+                break
+        names = {"image", "mask", *(result["file"] for result in results)}
+        if not self._ledger.finish(job, results, stopped=reporter.stopped, notes=reporter.notes):
+            raise Abandoned
+        self._blobs.remove_old_attempts(job.id, names | reporter.preview_files)
+
+    def _fit_one(
+        self, job: Attempt, network: str, source: pixels.Source, form: str, reporter: Reporter
+    ) -> dict[str, Any]:
+        from dip.restore import Restoration
+
+        settings = replace(job.parameters.settings, network=network)
+        restoration = Restoration(source.photo.pixels, source.mask, settings)
+        self._admit(restoration)
+        reporter.begin(network, restoration, source.photo)
+        reporter.show()
+        for step in restoration:
+            if not reporter.note(step):
+                break
+        return self._deliver(job, network, source, form, restoration, reporter)
+
+    def _deliver(
+        self,
+        job: Attempt,
+        network: str,
+        source: pixels.Source,
+        form: str,
+        restoration: Restoration,
+        reporter: Reporter,
+    ) -> dict[str, Any]:
+        """Write a result and describe it."""
+        samples, place = pixels.take(job.parameters.part, restoration, source)
+        data = pixels.encode(samples, form, source)
+        name = f"result.{network}.{job.attempt}"
+        try:
+            self._blobs.write(job.id, name, data)
+        except FileNotFoundError:
+            raise Abandoned from None  # cancelled: the folder is gone
+        return {
+            **place,
+            "network": network,
+            "part": job.parameters.part,
+            "format": form,
+            "channels": 1 if samples.ndim == 2 else samples.shape[2],
+            "samples": samples.dtype.name,
+            "bytes": memoryview(data).nbytes,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "file": name,
+            **reporter.figures(),
+        }
+
+    def _end(self, job: Attempt, failure: ServiceError) -> None:
+        """Record a failure; on a full disk that may take a while."""
+        for wait_s in (0, 1, 5, 30):
+            time.sleep(wait_s)
+            try:
+                self._ledger.fail(job, failure)
+            except ServiceError as error:
+                _log.error("the failure cannot be recorded: %s", error, extra={"job": job.id})
+            else:
+                return
+        raise failure
+
+
+def _failure(error: Exception) -> ServiceError:
+    """What to tell of whatever ended a job."""
+    if isinstance(error, ServiceError):
+        return error
+    if isinstance(error, DipError):
+        return ServiceError(error.code, error.message, error.hint)
+    out_of_memory = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+    if out_of_memory:
+        return ServiceError(
+            NotEnoughMemory.code,
+            "Memory ran out during the fit.",
+            "Close other programs, choose the preset 'fast', or set max_memory_mb.",
+        )
+    return ServiceError("internal", f"The fit failed: {type(error).__name__}: {error}.")
+
+
+def _die_with_the_service() -> None:
+    # Not sys.stdin: a thread that waits in there makes the interpreter abort at exit.
+    while os.read(0, 1024):
+        pass
+    os._exit(EXIT_ORPHANED)
+
+
+def introduction() -> dict[str, Any]:
+    """What this machine computes on, for the HTTP process, which has no torch."""
+    import torch
+
+    from dip import restore  # noqa: F401  # what takes long is loaded before the first job
+
+    devices = ["cpu"]
+    if torch.cuda.is_available():
+        devices.append("cuda")
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    names = ("torch", "numpy", "pyvips")
+    return {"devices": devices, "versions": {name: version(name) for name in names}}
+
+
+def _free_device_memory() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

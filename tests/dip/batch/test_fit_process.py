@@ -1,0 +1,176 @@
+"""A process that fits, seen from outside: what it says, and how it dies."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+import pytest
+
+from dip.batch.fit_process import FitProcess, Task
+from dip.config import Settings
+from dip.errors import ProcessDied
+from dip.image_io import decode_photo, encode_photo
+from dip.machine.pipe import receive, send
+from dip.restore import restore
+
+QUICK = {"iterations": 2, "threads": 1, "device": "cpu"}
+Pixels = npt.NDArray[Any]
+
+
+pytestmark = pytest.mark.slow  # each loads torch once more
+
+
+@pytest.fixture
+def process() -> Iterator[FitProcess]:
+    made = FitProcess()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def task(photo: Pixels, mask: Pixels) -> Task:
+    return Task(
+        name="a.png",
+        mask_name="m.png",
+        photo=encode_photo(photo, "png"),
+        mask=encode_photo(mask.astype(np.uint8) * 255, "png"),
+        settings=QUICK,
+    )
+
+
+def at_once(needs: dict[str, Any]) -> None:
+    """There is room."""
+
+
+def unheard(says: dict[str, Any]) -> None:
+    """Nobody follows."""
+
+
+def test_it_gives_what_a_restoration_gives(
+    process: FitProcess, task: Task, photo: Pixels, mask: Pixels
+) -> None:
+    needs: list[dict[str, Any]] = []
+    outcome = process.fit(task, admit=needs.append, on_step=unheard)
+    assert outcome.error is None
+    restored = decode_photo(outcome.data).pixels
+    assert np.array_equal(restored, restore(photo, mask, Settings.from_mapping(QUICK)))
+    assert outcome.figures["iterations"] == outcome.figures["planned_iterations"] == 2
+    assert outcome.figures["device"].startswith("cpu")
+    assert needs[0]["needs_mb"] > 100
+    assert decode_photo(outcome.sheet).pixels.shape[2] == 3
+
+
+def test_what_is_wrong_with_a_photo_is_an_outcome_and_the_process_goes_on(
+    process: FitProcess, task: Task, photo: Pixels
+) -> None:
+    for wrong, code in (
+        ({"photo": b"no picture"}, "image_unreadable"),
+        ({"mask": encode_photo(photo[:20], "png")}, "mask_invalid"),
+        ({"mask": encode_photo(photo[:20, :, 0].copy(), "png")}, "mask_size_mismatch"),
+        ({"mask": None}, "mask_invalid"),
+        ({"form": "jpeg", "photo": encode_photo(_with_alpha(photo), "png")}, "output_unwritable"),
+    ):
+        given = {**task.__dict__, **wrong}
+        outcome = process.fit(Task(**given), admit=at_once, on_step=unheard)
+        assert outcome.error is not None
+        assert outcome.error["code"] == code
+    assert process.fit(task, admit=at_once, on_step=unheard).error is None
+
+
+def _with_alpha(photo: Pixels) -> Pixels:
+    alpha = np.full((*photo.shape[:2], 1), 255, np.uint8)
+    return np.concatenate([photo, alpha], axis=2)
+
+
+def test_a_limit_of_time_ends_it_early(process: FitProcess, task: Task) -> None:
+    endless = {**task.__dict__, "settings": {**QUICK, "iterations": 10**6}, "limit_s": 1.0}
+    outcome = process.fit(Task(**endless), admit=at_once, on_step=unheard)
+    assert 0 < outcome.figures["iterations"] < 10**5
+    assert outcome.figures["planned_iterations"] == 10**6
+    assert outcome.data == b""
+
+
+@pytest.mark.parametrize(
+    ("kill", "says"),
+    [
+        (lambda pid: psutil.Process(pid).kill(), "was killed"),
+        (lambda pid: psutil.Process(pid).send_signal(signal.SIGSEGV), "SIGSEGV"),
+    ],
+    ids=["killed", "crashed"],
+)
+def test_a_death_in_the_middle_of_a_fit_is_told(
+    process: FitProcess, task: Task, kill: Callable[[int], None], says: str
+) -> None:
+    def admit(needs: dict[str, Any]) -> None:
+        kill(process.pid)
+
+    with pytest.raises(ProcessDied, match=says):
+        process.fit(task, admit=admit, on_step=unheard)
+    assert process.has_ended()
+
+
+def test_a_process_that_stands_still_is_ended(
+    process: FitProcess, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process.look([])  # it is there
+    monkeypatch.setattr("dip.machine.child_process.STALL_S", 0.5)
+    psutil.Process(process.pid).suspend()
+    with pytest.raises(ProcessDied, match="no sign of life"):
+        process.fit(task, admit=at_once, on_step=unheard)
+    assert process.has_ended()
+
+
+def test_it_leaves_when_nothing_is_asked_of_it() -> None:
+    process = FitProcess(idle_s=0.3)
+    ends = time.monotonic() + 30
+    while not process.has_ended():
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    process.close()
+
+
+def test_it_leaves_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import time; from dip.batch.fit_process import FitProcess; p = FitProcess(); p.look([]);"
+        "print(p.pid, flush=True); time.sleep(60)"
+    )
+    import subprocess
+
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    child.wait(10)
+
+
+def test_headers_are_told_without_decoding(process: FitProcess, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode_photo(np.zeros((20, 30, 4), np.uint8), "png"))
+    (tmp_path / "b.png").write_bytes(b"")
+    looked = process.look([str(tmp_path / name) for name in ("a.png", "b.png", "c.png")])
+    assert looked[0] == {"width": 30, "height": 20, "has_alpha": True}
+    assert "empty" in looked[1]["error"]["message"]
+    assert "No such file" in looked[2]["error"]["message"]
+
+
+@pytest.mark.parametrize("cut", [0, 5, 40, -1])
+def test_a_message_that_is_cut_off_is_the_end(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "pipe"
+    with path.open("wb") as file:
+        send(file, {"name": "é\n"}, [b"abc\n", b"", b"defg"])
+    with path.open("rb") as file:
+        frame = receive(file)
+        assert frame is not None
+        assert frame.says == {"name": "é\n"}
+        assert frame.blobs == (b"abc\n", b"", b"defg")
+        assert receive(file) is None
+    path.write_bytes(path.read_bytes()[:cut])
+    with path.open("rb") as file:
+        assert receive(file) is None

@@ -1,0 +1,379 @@
+"""One network fitted to one image."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from scipy import ndimage
+
+from dip.config import NETWORKS, FitConfig, NetworkConfig
+from dip.errors import FitFailed
+from dip.filling.kriging import ROUGH, krige
+from dip.filling.membrane import membrane
+from dip.fitting import fit as fit_module
+from dip.fitting.fit import Fit
+from dip.fitting.input_code import input_code
+from dip.fitting.loss import masked_loss
+from dip.fitting.schedule import anchor_weight, rate_factor
+from dip.fitting.validation import Validation, held_out
+from dip.machine import device
+
+Array = npt.NDArray[np.float32]
+SHAPES = {
+    "unet": NetworkConfig(channels=(8, 16, 16), skip_channels=(0, 0, 0)),
+    "segnet": NetworkConfig(name="segnet", channels=(8, 16, 16), convolutions=(1, 1, 1)),
+}
+
+
+def config(network: str = "unet", iterations: int = 25, **changes: Any) -> FitConfig:
+    return replace(FitConfig(network=SHAPES[network], iterations=iterations), **changes)
+
+
+def begin(target: Array, known: npt.NDArray[np.bool_], wanted: FitConfig, seed: int = 0) -> Fit:
+    return Fit(target, known, wanted, compute=device.choose("cpu"), seed=seed)
+
+
+@pytest.fixture
+def target(photo: npt.NDArray[np.uint8]) -> Array:
+    return photo.astype(np.float32) / 255
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("code", ["coordinates", "noise", "both"])
+def test_what_is_under_the_mask_has_no_say(
+    target: Array, mask: npt.NDArray[np.bool_], network: str, code: str
+) -> None:
+    other = target.copy()
+    other[mask] = np.random.default_rng(0).random(other[mask].shape)
+    other[mask][0] = np.nan
+    outputs = []
+    for each in (target, other):
+        fit = begin(each, ~mask, config(network, code=code))
+        steps = list(fit)
+        outputs.append((fit.output(), [step.loss for step in steps]))
+    np.testing.assert_array_equal(outputs[0][0], outputs[1][0])
+    assert outputs[0][1] == outputs[1][1]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_seed_decides_everything(
+    target: Array, mask: npt.NDArray[np.bool_], network: str
+) -> None:
+    outputs = []
+    for seed in (1, 1, 2):
+        fit = begin(target, ~mask, config(network, iterations=10, jitter_std=0.03), seed)
+        before = torch.get_rng_state()
+        list(fit)
+        assert torch.equal(torch.get_rng_state(), before)
+        outputs.append(fit.output())
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert not np.array_equal(outputs[0], outputs[2])
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
+def test_the_loss_falls(
+    target: Array, mask: npt.NDArray[np.bool_], network: str, optimizer: Any
+) -> None:
+    wanted = config(network, iterations=40, optimizer=optimizer, learning_rate=0.05)
+    losses = [step.loss for step in begin(target, ~mask, wanted)]
+    assert losses[0] is not None
+    assert losses[-1] is not None
+    assert losses[-1] < 0.4 * losses[0]
+
+
+def test_the_output_is_there_at_any_moment(target: Array, mask: npt.NDArray[np.bool_]) -> None:
+    fit = begin(target, ~mask, config())
+    before = fit.output()
+    assert before.shape == target.shape
+    np.testing.assert_allclose(before[0, 0], target[~mask].mean(axis=0), atol=1e-4)
+    for step in fit:
+        assert 0 <= fit.output().min() <= fit.output().max() <= 1
+        if step.index == 3:
+            break
+    assert not np.array_equal(fit.output(), before)
+
+
+@pytest.mark.parametrize("finish", ["membrane", "kriging"])
+def test_held_out_pixels_have_no_say(
+    target: Array, mask: npt.NDArray[np.bool_], finish: Any
+) -> None:
+    wanted = config(iterations=24, holdout_fraction=0.2, finish=finish)
+    out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
+    assert out.any()
+    other = target.copy()
+    other[out] = 1 - other[out]
+    runs = [list(begin(each, ~mask, wanted)) for each in (target, other)]
+    length = min(map(len, runs))  # they may be stopped at different times
+    assert length >= 10
+    assert len({tuple(step.loss for step in run[:length]) for run in runs}) == 1
+    assert len({tuple(step.validation_psnr_db for step in run[:length]) for run in runs}) == 2
+
+
+def test_quality_is_that_of_the_kriged_result(target: Array, mask: npt.NDArray[np.bool_]) -> None:
+    wanted = config(iterations=20, holdout_fraction=0.2, finish="kriging")
+    fit = begin(target, ~mask, wanted)
+    steps = list(fit)
+    out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
+    output = fit._average[0].permute(1, 2, 0).numpy()
+    finished = output + krige(target - output, ~mask & ~out, detail=ROUGH)
+    psnr_db = -10 * np.log10(np.square(finished - target)[out].mean())
+    assert steps[-1].validation_psnr_db == pytest.approx(psnr_db, abs=0.01)
+
+
+def test_a_fit_is_stopped_when_it_gets_worse(
+    target: Array, mask: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = begin(target, ~mask, config(iterations=80, stop_early=True))
+    # Of the squared error: 10 dB for 1. What is lost early, here after 30, may come back.
+    logarithms = iter([-2.0, -3.0, -1.0, -2.9, -1.0])
+    monkeypatch.setattr(fit, "_measure", lambda validation: torch.tensor(next(logarithms)))
+    averages, notes = {}, []
+    for step in fit:
+        averages[step.index] = fit._average[0].permute(1, 2, 0).numpy().copy()
+        notes.append(step.note)
+    assert list(averages)[-1] == 50
+    assert notes[-1] == (
+        "stopped at iteration 50 of 80: held-out pixels were predicted better before"
+    )
+    # 40, nearly as good as 20, counts 10**(-0.1 * 8) as much.
+    wanted = np.average([averages[20], averages[40]], axis=0, weights=[1, 10**-0.8])
+    np.testing.assert_allclose(fit.output(), wanted, atol=1e-6)
+
+
+def test_in_a_fit_that_may_not_stop_spoiled_outputs_count_for_nothing(
+    target: Array, mask: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = begin(target, ~mask, config(iterations=40))
+    logarithms = iter([-2.0, -3.0, -1.0, -1.0])
+    monkeypatch.setattr(fit, "_measure", lambda validation: torch.tensor(next(logarithms)))
+    averages = [fit._average[0].permute(1, 2, 0).numpy().copy() for _ in fit]
+    assert len(averages) == 40
+    np.testing.assert_allclose(fit.output(), averages[19], atol=1e-6)
+
+
+def test_until_the_network_is_better_the_output_is_a_membrane(
+    target: Array, mask: npt.NDArray[np.bool_]
+) -> None:
+    wanted = config(iterations=60, code="noise", holdout_fraction=0.1, finish="kriging")
+    fit = begin(target, ~mask, wanted)
+    out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
+    smooth = membrane(target, ~mask & ~out)
+    np.testing.assert_allclose(fit.output(), smooth, atol=1e-6)
+    next(iter(fit))
+    np.testing.assert_allclose(fit.output(), smooth, atol=1e-6)
+    fit._smooth_psnr_db = 0.0  # as if it were bad
+    list(fit)
+    assert not np.allclose(fit.output(), smooth, atol=0.01)
+
+
+def test_a_part_of_the_output_is_the_membrane_where_that_is_wanted(
+    target: Array, mask: npt.NDArray[np.bool_]
+) -> None:
+    wanted = config(iterations=20, code="noise", holdout_fraction=0.1, finish="kriging")
+    outputs = []
+    for part in (0.0, 0.25, 1.0):
+        fit = begin(target, ~mask, replace(wanted, membrane_part=part))
+        fit._smooth_psnr_db = 0.0  # so that it is not all of it
+        list(fit)
+        outputs.append(fit.output())
+    fitted, mixed, smooth = outputs
+    out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
+    np.testing.assert_allclose(smooth, membrane(target, ~mask & ~out), atol=1e-6)
+    assert np.abs(smooth - fitted).max() > 0.01
+    np.testing.assert_allclose(mixed, 0.75 * fitted + 0.25 * smooth, atol=1e-5)
+
+
+def test_validation_is_measured_where_nothing_was_seen(
+    target: Array, mask: npt.NDArray[np.bool_]
+) -> None:
+    steps = list(begin(target, ~mask, config(iterations=60)))
+    values = [step.validation_psnr_db for step in steps if step.validation_psnr_db is not None]
+    assert len(values) >= 4
+    assert values[-1] > values[0] > 0
+
+
+def test_a_fit_that_diverges_goes_back_and_on_at_a_lower_rate(
+    target: Array, mask: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter(range(1000))
+
+    def broken_once(*given: Any) -> torch.Tensor:
+        loss = masked_loss(*given)
+        return loss * float("nan") if next(calls) == 25 else loss
+
+    monkeypatch.setattr(fit_module, "masked_loss", broken_once)
+    fit = begin(target, ~mask, config(iterations=40))
+    steps = list(fit)
+    notes = [step.note for step in steps if step.note]
+    assert len(steps) == 40
+    assert len(notes) == 1
+    assert "diverged at iteration 26" in notes[0]
+    assert "0.5 times the rate" in notes[0]
+    assert np.isfinite(fit.output()).all()
+    assert steps[-1].loss is not None
+    assert steps[0].loss is not None
+    assert steps[-1].loss < steps[0].loss
+
+
+def test_a_fit_that_always_diverges_fails_with_a_reason(
+    target: Array, mask: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        fit_module, "masked_loss", lambda *given: masked_loss(*given) * float("nan")
+    )
+    with pytest.raises(FitFailed, match="diverged 7 times"):
+        list(begin(target, ~mask, config(iterations=40)))
+
+
+def test_an_absurd_rate_does_no_lasting_harm(target: Array, mask: npt.NDArray[np.bool_]) -> None:
+    fit = begin(target, ~mask, config(iterations=40, optimizer="adam", learning_rate=10.0))
+    with suppress(FitFailed):
+        list(fit)
+    assert np.isfinite(fit.output()).all()
+
+
+def test_an_anchor_keeps_the_fill_near_the_membrane(target: Array) -> None:
+    known = np.ones(target.shape[:2], dtype=bool)
+    known[14:34, 20:44] = False
+    smooth = membrane(target, known)
+    distances = []
+    for anchor in ((0.0, 0.0), (0.0, 100.0)):
+        fit = begin(target, known, config(iterations=30, learning_rate=0.05, anchor=anchor))
+        list(fit)
+        distances.append(np.square(fit.output() - smooth)[~known].mean())
+    assert distances[1] < 0.5 * distances[0]
+
+
+# --- Its parts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("code", "channels"), [("coordinates", 2), ("noise", 32), ("both", 34)])
+def test_the_input_code(code: Any, channels: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    z = input_code(config(code=code), 20, 30, generator)
+    assert z.shape == (1, channels, 20, 30)
+    assert 0 <= z.min() <= z.max() <= 1
+
+
+def test_coordinates_are_square_and_row_first() -> None:
+    z = input_code(config(code="coordinates"), 20, 40, torch.Generator())
+    x, y = z[0]
+    assert (x[0, 0], y[0, 0]) == (0, 0)
+    torch.testing.assert_close(x[0, 1] - x[0, 0], y[1, 0] - y[0, 0])
+    assert x.max() > y.max()
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("l1", 0.5), ("mse", 0.25)])
+def test_the_loss_is_the_mean_over_the_pixels_that_count(kind: Any, expected: float) -> None:
+    image, target = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5)
+    weight = torch.zeros(1, 1, 4, 4)
+    weight[..., :2] = 1
+    target[..., 2:] = 1000
+    assert masked_loss(image, target, weight, kind) == pytest.approx(expected)
+
+
+def test_the_rate_falls_to_a_twentieth() -> None:
+    factors = [rate_factor(index, 100) for index in range(101)]
+    assert factors[0] == 1
+    assert factors[-1] == pytest.approx(0.05)
+    assert factors == sorted(factors, reverse=True)
+
+
+def test_the_anchor_lets_go_over_half_of_the_iterations() -> None:
+    weights = [anchor_weight(index, 100, (3.0, 0.5)) for index in range(100)]
+    assert weights[0] == 3
+    assert weights[25] == pytest.approx(1.75)
+    assert weights[50:] == [0.5] * 50
+    assert anchor_weight(0, 10, (0.0, 0.0)) == 0
+
+
+@pytest.mark.parametrize("damage", ["thin", "hole", "scattered"])
+def test_held_out_pixels_are_known_ones_near_the_damage(
+    mask: npt.NDArray[np.bool_], damage: Any
+) -> None:
+    known = np.pad(~mask, 60, constant_values=True)
+    out = held_out(known, 0.05, damage, seed=0)
+    assert out.any()
+    assert not (out & ~known).any()
+    assert not out[:30].any()
+    assert out.mean() < 0.05
+    np.testing.assert_array_equal(out, held_out(known, 0.05, damage, seed=0))
+
+
+def test_thin_damage_is_imitated_by_pieces_of_itself() -> None:
+    known = np.ones((200, 300), dtype=bool)
+    for row in range(20, 200, 25):
+        known[row : row + 3, 20:280] = False  # scratches of 3 px
+    out = held_out(known, 0.05, "thin", seed=1)
+    near = known & (ndimage.distance_transform_edt(known) <= 24)
+    assert np.count_nonzero(out) == pytest.approx(0.05 * np.count_nonzero(near), rel=0.3)
+    assert not (out & ~known).any()
+    assert ndimage.distance_transform_edt(out).max() <= 3  # as thin as they are
+    longest = max(
+        max(where[0].stop - where[0].start, where[1].stop - where[1].start)
+        for where in ndimage.find_objects(ndimage.label(out)[0])
+    )
+    assert longest >= 8  # pieces, not blocks
+    np.testing.assert_array_equal(out, held_out(known, 0.05, "thin", seed=1))
+    assert not np.array_equal(out, held_out(known, 0.05, "thin", seed=2))
+
+
+def test_few_held_out_pixels_must_lose_more() -> None:
+    target = torch.zeros(1, 1, 100, 100)
+    many, few = torch.ones(100, 100, dtype=torch.bool), torch.zeros(100, 100, dtype=torch.bool)
+    few[:10, :10] = True
+    for where, spoiled in ((many, True), (few, False)):
+        validation = Validation(target, where)
+        validation.hear(-3.0, [target])
+        validation.hear(-2.94, [target])  # 0.6 dB less
+        assert validation.spoiled is spoiled
+
+
+def test_too_few_pixels_to_hold_out_are_left_alone() -> None:
+    known = np.zeros((16, 16), dtype=bool)
+    known[:5, :5] = True
+    assert not held_out(known, 0.03, "thin", seed=0).any()
+
+
+def test_the_best_state_is_remembered_when_the_fit_spoils_it() -> None:
+    target = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    validation = Validation(target, torch.ones(8, 8, dtype=torch.bool), averages=False)
+    good, bad = target + 0.01, target + 0.2
+    assert validation.hear(float(validation.measure(good)), [good]) == pytest.approx(40, abs=0.1)
+    assert not validation.spoiled
+    validation.hear(float(validation.measure(bad)), [bad])
+    assert validation.spoiled
+    assert validation.kept == [good]
+
+
+@pytest.mark.parametrize("logarithms", [(-3.0, -3.1, -2.9), (-2.9, -3.1, -3.0), (-10.0, -9.0, 0.0)])
+def test_moments_count_by_how_well_they_predict(logarithms: tuple[float, ...]) -> None:
+    validation = Validation(torch.zeros(1, 1, 8, 8), torch.ones(8, 8, dtype=torch.bool))
+    states = [torch.full((2,), float(number)) for number in range(3)]
+    for logarithm, state in zip(logarithms, states, strict=True):
+        validation.hear(logarithm, [state.clone()])
+    weights = np.array([10.0**each for each in logarithms]) ** -8
+    wanted = np.average([0, 1, 2], weights=weights)
+    assert validation.kept is not None
+    np.testing.assert_allclose(validation.kept[0], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_between_measurements_a_fit_gives_the_mean_of_what_was_measured(
+    target: Array, mask: npt.NDArray[np.bool_]
+) -> None:
+    fit = begin(target, ~mask, config(iterations=60))
+    outputs = [fit.output() for _ in zip(range(25), fit, strict=False)]
+    assert fit._validation is not None
+    assert not np.array_equal(outputs[8], outputs[7])  # nothing is measured yet
+    np.testing.assert_array_equal(outputs[18], outputs[9])
+    assert not np.array_equal(outputs[19], outputs[9])
+    np.testing.assert_array_equal(outputs[24], outputs[19])
+    fit._validation.hear(0.0, [torch.ones_like(fit._average)])  # as if iteration 26 had ruined it
+    np.testing.assert_allclose(fit.output(), outputs[19], atol=1e-6)
