@@ -27,7 +27,7 @@ from dip.machine import device
 from dip.machine.memory import release_freed_memory
 from dip.plan import plan
 from dip.regions.composite import Canvas, composite
-from dip.regions.damaged_image import Array, Damaged, Part, Preview
+from dip.regions.damaged_image import Array, DamagedImage, ImageCrop, Preview
 from dip.regions.region import Box, Region
 from dip.samples import full_scale, to_floats
 
@@ -124,7 +124,7 @@ class Restoration:
     ) -> None:
         self.settings = settings or Settings()
         self._shape = image.shape
-        damaged = Damaged(image, mask)
+        damaged = DamagedImage(image, mask)
         self._make_opaque = mask is None
         self._compute = device.choose(self.settings.device)
         threads = self.settings.threads or device.cores()
@@ -140,7 +140,7 @@ class Restoration:
         self.regions, self.notes = self._plan.regions, self._plan.notes
         self.iterations, self.memory_mb = self._plan.iterations, self._plan.memory_mb
         parts = {region: damaged.part(region.box) for region in self.regions}
-        self._given: tuple[Array, dict[Region, Part]] | None = damaged.samples, parts
+        self._given: tuple[Array, dict[Region, ImageCrop]] | None = damaged.samples, parts
         self._canvas = Canvas(self._image)
         self._reconstruction = to_floats(self._image) if keep_reconstruction else None
         self._smooth = to_floats(self._image) if keep_reconstruction else None
@@ -254,10 +254,10 @@ class Restoration:
     def _image(self) -> Array:
         return self._still_given()[0]
 
-    def _part(self, region: Region) -> Part:
+    def _part(self, region: Region) -> ImageCrop:
         return self._still_given()[1][region]
 
-    def _still_given(self) -> tuple[Array, dict[Region, Part]]:
+    def _still_given(self) -> tuple[Array, dict[Region, ImageCrop]]:
         if self._given is None:
             raise ValueError("finish() has ended this restoration")
         return self._given

@@ -17,7 +17,7 @@ shows the certificate that is expected.
 
     ClientError              code, message, hint
     ├── Unreachable          nobody answers, or no service was ever started
-    ├── Stranger             who answers is not the service, or of another version
+    ├── UntrustedServer             who answers is not the service, or of another version
     ├── Refused              the service's answer is an error; `status` says which
     └── JobFailed            the job ended without a result
 """
@@ -109,7 +109,7 @@ class Unreachable(ClientError):
     """Nobody answers."""
 
 
-class Stranger(ClientError):
+class UntrustedServer(ClientError):
     """Who answers is not the service that the token belongs to, or of another version."""
 
 
@@ -236,7 +236,7 @@ class Client:
 
         Raises
         ------
-        Stranger, Unreachable
+        UntrustedServer, Unreachable
         """
         challenge = secrets.token_hex(16)
         user, key = _user_and_key(self._token)
@@ -252,7 +252,7 @@ class Client:
         except requests.JSONDecodeError:
             genuine = False
         except requests.exceptions.SSLError as error:
-            raise Stranger(
+            raise UntrustedServer(
                 "stranger",
                 f"The certificate of {self.url} is not the one that is expected.",
                 "Ask whoever runs the service for it: dip connect URL --certificate FILE",
@@ -260,11 +260,11 @@ class Client:
         except requests.RequestException as error:
             raise _unreachable(self.url) from error
         if not genuine:
-            raise Stranger(
+            raise UntrustedServer(
                 "stranger", f"Something else answers at {self.url}.", "Start `dip serve --port 0`."
             )
         if answer.get("api") != API_VERSION:
-            raise Stranger(
+            raise UntrustedServer(
                 "version_mismatch",
                 f"The service speaks version {answer.get('api')} of its interface, not "
                 f"{API_VERSION}.",
@@ -273,7 +273,7 @@ class Client:
         message = f"dip-restore health {challenge}".encode()
         expected = hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(str(answer.get("proof", "")), expected):
-            raise Stranger(
+            raise UntrustedServer(
                 "stranger",
                 f"The service at {self.url} does not know this token.",
                 "It may be another user's: start your own with `dip serve --port 0`.",

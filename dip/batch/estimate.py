@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
-from dip.batch.files import Desk
+from dip.batch.files import ResultWriter
 from dip.batch.fit_process import Outcome, Task
 from dip.batch.manifest import Manifest, digest_of_settings
 from dip.batch.pairing import Item
-from dip.batch.worker_pool import Crew
+from dip.batch.worker_pool import WorkerPool
 from dip.console import in_words
 from dip.errors import InputError
 
@@ -58,7 +58,7 @@ class Estimate:
 
 
 def estimate(
-    items: Sequence[Item], desk: Desk, manifest: Manifest, crew: Crew, workers: int
+    items: Sequence[Item], desk: ResultWriter, manifest: Manifest, crew: WorkerPool, workers: int
 ) -> Estimate | None:
     """Say how long these photos will take; None where none of those tried could be restored."""
     earlier = [
@@ -77,7 +77,7 @@ def estimate(
     return Estimate(seconds_each=mean(seconds), photos=len(items), workers=workers, basis=basis)
 
 
-def _trials(items: Sequence[Item], desk: Desk) -> Iterator[Task]:
+def _trials(items: Sequence[Item], desk: ResultWriter) -> Iterator[Task]:
     """Photos of different sizes: the smallest, the largest, and some between."""
 
     def size(item: Item) -> int:

@@ -17,7 +17,7 @@ from typing import Any
 from dip.batch.fit_process import Outcome, Task
 from dip.batch.manifest import DONE, FAILED, Manifest, digest, digest_of_settings, stamp_of
 from dip.batch.pairing import SHEETS, Item
-from dip.batch.progress import Board
+from dip.batch.progress import BatchProgress
 from dip.errors import InputError, OutputError
 from dip.versions import versions
 
@@ -47,7 +47,7 @@ class Loaded:
         }
 
 
-class Desk:
+class ResultWriter:
     """Hands out photos and takes in results.
 
     Parameters
@@ -57,7 +57,7 @@ class Desk:
     settings : dict
         Of every fit.
     manifest : Manifest
-    board : Board
+    board : BatchProgress
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Desk:
         output: Path,
         settings: dict[str, Any],
         manifest: Manifest,
-        board: Board,
+        board: BatchProgress,
     ) -> None:
         self.folder = folder
         self.output = output

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dip.machine.child_process import Child
+from dip.machine.child_process import ChildProcess
 
 Steps = Callable[[dict[str, Any]], None]
 Admission = Callable[[dict[str, Any]], None]
@@ -67,13 +67,13 @@ class Outcome:
     error: dict[str, str] | None = None
 
 
-class FitProcess(Child):
+class FitProcess(ChildProcess):
     """One that fits photos.
 
     Parameters
     ----------
     environment, idle_s
-        As for `Child`.
+        As for `ChildProcess`.
     """
 
     def __init__(

@@ -185,10 +185,10 @@ def draw_sheet(photo: Photo, mask: Any, result: Any) -> bytes:
     import io
 
     from dip.panels import Panel, draw_panels, find_detail, mark, picture
-    from dip.regions.damaged_image import Damaged
+    from dip.regions.damaged_image import DamagedImage
 
     pixels = photo.pixels
-    unknown = Damaged(pixels, mask).coverage.unknown
+    unknown = DamagedImage(pixels, mask).coverage.unknown
     panels = [Panel(mark(picture(pixels), unknown), "before"), Panel(picture(result), "after")]
     height, width = unknown.shape
     width_px = max(1, min(SHEET_PX, SHEET_HEIGHT_PX * width // height))

@@ -26,7 +26,7 @@ class _Doing:
     share: float = 0.0
 
 
-class Board:
+class BatchProgress:
     """Follows a batch; may be told things from any thread.
 
     On a terminal a few lines are rewritten four times a second; elsewhere lines are added every
@@ -57,7 +57,7 @@ class Board:
         self._said: set[str] = set()
         self._thread = threading.Thread(target=self._keep_showing, daemon=True)
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> BatchProgress:
         if not self._quiet:
             self._thread.start()
         return self

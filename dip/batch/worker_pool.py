@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from dip.batch.files import Desk
+from dip.batch.files import ResultWriter
 from dip.batch.fit_process import FitProcess, Outcome, Task
 from dip.batch.pairing import Item
 from dip.errors import InputError, ProcessDied
@@ -80,7 +80,7 @@ class MemoryShare:
         return self._used_mb <= 0 or self._used_mb + needs_mb <= self.budget_mb
 
 
-class Crew:
+class WorkerPool:
     """The processes of one machine.
 
     Parameters
@@ -116,7 +116,7 @@ class Crew:
         self._processes: dict[int, FitProcess] = {}
         self._lock = threading.Lock()
 
-    def run(self, items: Iterable[Item], desk: Desk) -> None:
+    def run(self, items: Iterable[Item], desk: ResultWriter) -> None:
         """Work on all of them; returns when all are done, or after `stop`.
 
         Raises
@@ -186,7 +186,7 @@ class Crew:
         if errors:
             raise errors[0]
 
-    def _work(self, number: int, items: Iterator[Item], desk: Desk) -> None:
+    def _work(self, number: int, items: Iterator[Item], desk: ResultWriter) -> None:
         me = str(number + 1)
         for item in items:
             if self._stopping.is_set():
@@ -202,7 +202,7 @@ class Crew:
                 desk.deliver(item, loaded.facts, outcome, began=loaded.began)
             desk.board.leave(me)
 
-    def _restore(self, number: int, task: Task, desk: Desk) -> Outcome:
+    def _restore(self, number: int, task: Task, desk: ResultWriter) -> Outcome:
         """One photo; again, and alone, where its process died."""
         me = str(number + 1)
         for attempt in range(1, MOST_ATTEMPTS + 1):
@@ -218,7 +218,7 @@ class Crew:
         return Outcome(figures={}, error=death)
 
     @contextmanager
-    def _room(self, number: int, desk: Desk, *, alone: bool) -> Iterator[Any]:
+    def _room(self, number: int, desk: ResultWriter, *, alone: bool) -> Iterator[Any]:
         taken = 0.0
 
         def admit(needs: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from dip.batch.files import Desk
+from dip.batch.files import ResultWriter
 from dip.batch.fit_process import Outcome, Task
 from dip.batch.manifest import digest_of_file, stamp_of
 from dip.batch.pairing import Item, shown
@@ -100,7 +100,7 @@ class Cluster:
         )
         return self._shared_disk
 
-    def run(self, items: Iterable[Item], desk: Desk) -> None:
+    def run(self, items: Iterable[Item], desk: ResultWriter) -> None:
         """Work on all of them.
 
         Raises
@@ -127,7 +127,7 @@ class Cluster:
         """End the connection, and drop what is on its way."""
         self._link.close()
 
-    def _reconnect(self, desk: Desk) -> None:
+    def _reconnect(self, desk: ResultWriter) -> None:
         """Wait for the scheduler, and send again whatever was on its way."""
         desk.board.note("the scheduler of the cluster is cut off; waiting for it")
         self._link.reconnect()
@@ -138,7 +138,7 @@ class Cluster:
 
     # --- Sending --------------------------------------------------------------------------------
 
-    def _fill(self, waiting: Iterator[Item], desk: Desk) -> bool:
+    def _fill(self, waiting: Iterator[Item], desk: ResultWriter) -> bool:
         """Send as many as may be on their way; True where there are no more to send."""
         # A few more than can be worked on: the next one is there when a worker is free.
         most = self.slots + max(2, self.slots // 4) if self.slots else 0
@@ -156,7 +156,9 @@ class Cluster:
             self._again.extend(_Flight(item) for item in islice(waiting, 1))
         return bool(self._again)
 
-    def _send(self, flight: _Flight, desk: Desk, workers: frozenset[str] | None = None) -> None:
+    def _send(
+        self, flight: _Flight, desk: ResultWriter, workers: frozenset[str] | None = None
+    ) -> None:
         """Send a photo on its way; its bytes are not kept here."""
         from dip.cluster.worker_task import Request, restore_here
 
@@ -225,7 +227,7 @@ class Cluster:
                 yield self._landed.get(timeout=timeout_s) if timeout_s else self._landed.get(False)
                 timeout_s = 0
 
-    def _land(self, flight: _Flight, future: Future, desk: Desk) -> None:
+    def _land(self, flight: _Flight, future: Future, desk: ResultWriter) -> None:
         """Take in one that has come back, in whatever state."""
         if future not in flight.futures:
             return  # of before it was sent again
@@ -255,7 +257,7 @@ class Cluster:
         began = time.time() - answer.seconds
         desk.deliver(flight.item, facts, answer.outcome, began=began, host=answer.host)
 
-    def _examine(self, flight: _Flight, error: BaseException | None, desk: Desk) -> None:
+    def _examine(self, flight: _Flight, error: BaseException | None, desk: ResultWriter) -> None:
         """A worker could not even begin, or died again and again."""
         flight.deaths += 1
         if flight.deaths < MOST_DEATHS:
@@ -278,7 +280,7 @@ class Cluster:
         if isinstance(says, dict) and says.get("batch") == self._batch:
             self._said.put(says)
 
-    def _show_what_was_said(self, desk: Desk) -> None:
+    def _show_what_was_said(self, desk: ResultWriter) -> None:
         by_photo = {flight.item.photo: flight for flight in self._flying}
         with contextlib.suppress(queue.Empty):
             while True:
@@ -296,7 +298,7 @@ class Cluster:
                 else:
                     desk.board.step(place, says)
 
-    def _look_around(self, desk: Desk, *, waiting_for_last: bool) -> None:
+    def _look_around(self, desk: ResultWriter, *, waiting_for_last: bool) -> None:
         """See who is there, and whom nobody should wait for."""
         if time.monotonic() - self._looked < LOOK_EVERY_S or self._link.lost:
             return
@@ -327,7 +329,9 @@ class Cluster:
         usual_s = median(self._durations)
         return time.time() - flight.began > max(LATE_AFTER_S, LATE_TIMES * usual_s)
 
-    def _send_to_others(self, late: Iterable[_Flight], here: frozenset[str], desk: Desk) -> None:
+    def _send_to_others(
+        self, late: Iterable[_Flight], here: frozenset[str], desk: ResultWriter
+    ) -> None:
         """Give what takes too long to workers that have nothing to do, as well."""
         try:
             busy = {worker: set(keys) for worker, keys in self._link.client.processing().items()}

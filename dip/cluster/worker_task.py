@@ -18,7 +18,7 @@ from typing import Any
 from dip.batch.fit_process import FitProcess, Outcome, Steps, Task
 from dip.batch.manifest import digest
 from dip.errors import ProcessDied
-from dip.machine.child_process import Spares
+from dip.machine.child_process import IdlePool
 from dip.machine.device import find_gpus
 from dip.machine.shared_memory_budget import MachineMemory
 from dip.versions import versions
@@ -31,7 +31,7 @@ MOST_ATTEMPTS = 2
 memory = MachineMemory()
 """Shared by all fits on this machine, of whatever worker, batch or service."""
 
-_spares = Spares(lambda: FitProcess(idle_s=IDLE_S))
+_spares = IdlePool(lambda: FitProcess(idle_s=IDLE_S))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ from dip.errors import SettingError
 if TYPE_CHECKING:
     from dip.batch.manifest import Manifest
     from dip.batch.plan import Plan
-    from dip.batch.worker_pool import Crew
+    from dip.batch.worker_pool import WorkerPool
     from dip.cluster.scheduler import Cluster
 
 EXIT_INCOMPLETE = 11
@@ -124,10 +124,10 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -> int:
     from dip.batch.manifest import Manifest
     from dip.batch.plan import make_plan
-    from dip.batch.worker_pool import Crew
+    from dip.batch.worker_pool import WorkerPool
 
     manifest = Manifest(args.output / MANIFEST)
-    crew = Crew(args.workers, settings)
+    crew = WorkerPool(args.workers, settings)
     try:
         with interrupted_by_signals() as received:
             try:
@@ -178,10 +178,10 @@ def sweep(output: Path) -> None:
 # --- The work -----------------------------------------------------------------------------------
 
 
-def work(args: argparse.Namespace, crew: Crew, plan: Plan, manifest: Manifest) -> int:
+def work(args: argparse.Namespace, crew: WorkerPool, plan: Plan, manifest: Manifest) -> int:
     """Restore, report, and return the exit status."""
-    from dip.batch.files import Desk
-    from dip.batch.progress import Board
+    from dip.batch.files import ResultWriter
+    from dip.batch.progress import BatchProgress
     from dip.batch.report import write_left_out
 
     write_left_out(args.output, plan.left_out)
@@ -191,8 +191,8 @@ def work(args: argparse.Namespace, crew: Crew, plan: Plan, manifest: Manifest) -
     if cluster is not None:
         # The memory is that of the workers, and each of them knows its own.
         settings = {**settings, "max_memory_mb": args.max_memory_mb}
-    board = Board(len(plan.items), quiet=args.quiet)
-    desk = Desk(
+    board = BatchProgress(len(plan.items), quiet=args.quiet)
+    desk = ResultWriter(
         folder=args.folder, output=args.output, settings=settings, manifest=manifest, board=board
     )
     try:
@@ -233,11 +233,11 @@ def connect(settings: ClusterSettings) -> Cluster:
     return cluster
 
 
-def say_estimate(args: argparse.Namespace, crew: Crew, plan: Plan, manifest: Manifest) -> int:
+def say_estimate(args: argparse.Namespace, crew: WorkerPool, plan: Plan, manifest: Manifest) -> int:
     """Print every photo that would be restored, and say how long that would take."""
     from dip.batch.estimate import estimate
-    from dip.batch.files import Desk
-    from dip.batch.progress import Board
+    from dip.batch.files import ResultWriter
+    from dip.batch.progress import BatchProgress
 
     for item in plan.items:
         mask = "what is transparent" if item.mask is None else item.mask
@@ -248,12 +248,12 @@ def say_estimate(args: argparse.Namespace, crew: Crew, plan: Plan, manifest: Man
         cluster = connect(named)
         workers = cluster.slots
         cluster.close()
-    desk = Desk(
+    desk = ResultWriter(
         folder=args.folder,
         output=args.output,
         settings=crew.settings,
         manifest=manifest,
-        board=Board(len(plan.items), quiet=True),
+        board=BatchProgress(len(plan.items), quiet=True),
     )
     found = estimate(plan.items, desk, manifest, crew, workers) if plan.items else None
     if found is not None:

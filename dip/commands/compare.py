@@ -134,9 +134,9 @@ def attempt(
 
 def find_unknown(photo: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> npt.NDArray[np.bool_]:
     """Return which pixels are to be restored."""
-    from dip.regions.damaged_image import Damaged
+    from dip.regions.damaged_image import DamagedImage
 
-    return Damaged(photo, mask).coverage.unknown
+    return DamagedImage(photo, mask).coverage.unknown
 
 
 # --- Drawing ------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ _MOST_ITERATIONS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Detail:
+class KrigingWindow:
     """How closely it is solved, and in which windows, as statistics differ across a photograph.
 
     Parameters
@@ -59,11 +59,11 @@ class Detail:
     overlap_px: int = 0
 
 
-FINE = Detail(core_px=64, margin_px=48, tolerance=1e-3)
-ROUGH = Detail(core_px=128, margin_px=32, tolerance=1e-2)
+FINE = KrigingWindow(core_px=64, margin_px=48, tolerance=1e-3)
+ROUGH = KrigingWindow(core_px=128, margin_px=32, tolerance=1e-2)
 """A third of the time; around thin damage the PSNR moves by less than 0.02 dB."""
 
-SHORT = Detail(core_px=64, margin_px=24, tolerance=3e-3)
+SHORT = KrigingWindow(core_px=64, margin_px=24, tolerance=3e-3)
 """For a short range: two thirds of the time, and no worse in an image that is missing half."""
 
 
@@ -74,7 +74,7 @@ def krige(
     range_px: int = 12,
     nugget: float = 0.01,
     wanted: Plane | None = None,
-    detail: Detail = FINE,
+    detail: KrigingWindow = FINE,
 ) -> Array:
     """Fill a residual by simple kriging with a covariance measured in windows.
 
@@ -91,7 +91,7 @@ def krige(
         swinging where few pixels are known.
     wanted : ndarray, optional
         (H, W) bool, unknown pixels that matter: far from them zero is returned.
-    detail : Detail
+    detail : KrigingWindow
 
     Returns
     -------
@@ -144,7 +144,7 @@ def krige_image(target: Array, known: Plane, *, range_px: int = 8) -> Array:
     return np.where(known[:, :, None], target, np.clip(filled, 0, 1)).astype(np.float32)
 
 
-def _cores(wanted: Plane, detail: Detail) -> Iterator[Box]:
+def _cores(wanted: Plane, detail: KrigingWindow) -> Iterator[Box]:
     """The squares whose windows have something to fill."""
     frame, side_px = Box.of(wanted), detail.core_px
     for top in range(0, frame.height, side_px):

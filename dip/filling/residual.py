@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dip.filling.kriging import FINE, ROUGH, Detail, krige
+from dip.filling.kriging import FINE, ROUGH, KrigingWindow, krige
 from dip.filling.membrane import harmonise
 from dip.filling.resample import enlarge, reduce
 from dip.machine.threads import side_by_side
@@ -41,8 +41,8 @@ _SMOOTH = replace(FINE, overlap_px=16)
 
 _REGULAR_RANGE = 1.2
 _REGULAR_RANGE_PX = 40, 80
-_REGULAR = Detail(core_px=64, margin_px=96, tolerance=1e-2, overlap_px=32)
-_REGULAR_TRIED = Detail(core_px=128, margin_px=96, tolerance=1e-2, overlap_px=32)
+_REGULAR = KrigingWindow(core_px=64, margin_px=96, tolerance=1e-2, overlap_px=32)
+_REGULAR_TRIED = KrigingWindow(core_px=128, margin_px=96, tolerance=1e-2, overlap_px=32)
 """A third of the time."""
 _THICKEST_PX = 160
 """A thicker hole is reduced for the regular way, to be as thick as this at most."""
@@ -107,7 +107,7 @@ def _smooth(
     thickness: float,
     *,
     wanted: Plane | None = None,
-    detail: Detail = _SMOOTH,
+    detail: KrigingWindow = _SMOOTH,
 ) -> Array:
     """A membrane, and its remainder kriged from nearby."""
     nothing = np.broadcast_to(np.float32(0), residual.shape)
@@ -123,7 +123,7 @@ def _regular(
     thickness: float,
     *,
     wanted: Plane | None = None,
-    detail: Detail = _REGULAR,
+    detail: KrigingWindow = _REGULAR,
 ) -> Array:
     """Kriged from far away."""
     range_px = _within(_REGULAR_RANGE * thickness, _REGULAR_RANGE_PX)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dip.filling.membrane import membrane
 from dip.presets import PRESETS
-from dip.regions.damaged_image import Array, Damaged, Preview
+from dip.regions.damaged_image import Array, DamagedImage, Preview
 from dip.regions.region import plan_regions
 
 
 def smooth_preview(image: Array, mask: Array | None) -> Preview:
     """Fill the first damage smoothly from its surroundings: in a moment, and without torch.
 
-    Parameters and errors are those of `Damaged`.
+    Parameters and errors are those of `DamagedImage`.
     """
-    damaged = Damaged(image, mask)
+    damaged = DamagedImage(image, mask)
     regions = plan_regions(damaged.coverage.unknown, max_pixels=PRESETS["balanced"].most_pixels)
     part = damaged.part(regions[0].box)
     return part.preview(membrane(part.floats(), part.known()))

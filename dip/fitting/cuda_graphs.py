@@ -1,8 +1,8 @@
 """Keeping a GPU busy: steps that are recorded once and replayed, figures read when they are there.
 
-A step of a small network is some six hundred kernels of a few microseconds each, and launching
-them one by one from Python takes longer than running them. Recorded as a CUDA graph they are one
-launch. Nor may anything wait for the GPU inside the loop: what is read arrives a little later.
+A step of a small network is about six hundred kernels of a few microseconds each. Launching them
+one by one from Python takes longer than running them. Recorded as a CUDA graph, they are one
+launch. The loop must not wait for the GPU either: measurements arrive a few steps later.
 
 Source: the PyTorch documentation, *CUDA semantics*, "CUDA Graphs" (whole-network capture).
 """
@@ -27,7 +27,7 @@ Replay = Callable[[], None]
 Record = Callable[[Callable[[], Tensor]], tuple[Replay, Tensor]]
 
 
-class Recorded:
+class CudaGraphStep:
     """A step that is recorded on its third call, and replayed from then on.
 
     What it is given is copied, tensors and numbers alike, into buffers that stay where they are,
@@ -132,7 +132,7 @@ class Reading:
     along: Any
 
 
-class Readings:
+class AsyncMetrics:
     """Figures on their way from the device, in the order in which they were put in.
 
     They come out a fixed number of puts later, not as soon as they can: what is decided by them

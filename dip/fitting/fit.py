@@ -23,7 +23,7 @@ from dip.errors import FitFailed
 from dip.filling.kriging import ROUGH, krige
 from dip.filling.membrane import membrane
 from dip.fitting import networks
-from dip.fitting.cuda_graphs import Reading, Readings, Recorded
+from dip.fitting.cuda_graphs import AsyncMetrics, CudaGraphStep, Reading
 from dip.fitting.input_code import input_code
 from dip.fitting.loss import masked_loss
 from dip.fitting.optimizers import Number, optimizers_for
@@ -153,8 +153,8 @@ class Fit:
         iterations = self.config.iterations
         step: Callable[..., Tensor] = self._step
         if self._compute.records_steps:  # not kept by the object: each would hold the other
-            step = Recorded(step, self._compute.device, self._notes.append)
-        readings = Readings(self._compute)
+            step = CudaGraphStep(step, self._compute.device, self._notes.append)
+        readings = AsyncMetrics(self._compute)
         saved, fresh = self._checkpoint(0), None
         typical: float | None = None
         for index in range(1, iterations + 1):

@@ -44,7 +44,7 @@ _LAST_LINES = 20
 _FAREWELL_S = 5.0
 
 
-class Child:
+class ChildProcess:
     """A process of ours at the other end of a pipe.
 
     Parameters
@@ -175,10 +175,10 @@ class Child:
                 self._last_lines.append(line.decode(errors="replace").rstrip())
 
 
-AChild = TypeVar("AChild", bound=Child)
+ChildT = TypeVar("ChildT", bound=ChildProcess)
 
 
-class Spares(Generic[AChild]):
+class IdlePool(Generic[ChildT]):
     """Processes that wait for something to do; they leave by themselves when nothing comes.
 
     Parameters
@@ -187,12 +187,12 @@ class Spares(Generic[AChild]):
         Starts another one.
     """
 
-    def __init__(self, make: Callable[[], AChild]) -> None:
+    def __init__(self, make: Callable[[], ChildT]) -> None:
         self._make = make
-        self._idle: list[AChild] = []
+        self._idle: list[ChildT] = []
         self._lock = threading.Lock()
 
-    def take(self) -> AChild:
+    def take(self) -> ChildT:
         """A process that waits, or a new one."""
         with self._lock:
             while self._idle:
@@ -202,6 +202,6 @@ class Spares(Generic[AChild]):
                 process.close()
         return self._make()
 
-    def put_back(self, process: AChild) -> None:
+    def put_back(self, process: ChildT) -> None:
         with self._lock:
             self._idle.append(process)

@@ -72,7 +72,7 @@ class Compute:
 
     @property
     def lag(self) -> int:
-        """Readings that are on their way at a time: this many steps lie ahead of CUDA."""
+        """AsyncMetrics that are on their way at a time: this many steps lie ahead of CUDA."""
         return 2 if self.device.type == "cuda" else 0
 
     @property

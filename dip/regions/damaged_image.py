@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dip.errors import ImageTooSmall, InputError, SamplesNotFinite, TooFewKnownPixels
 from dip.regions.composite import composite
-from dip.regions.mask import FEWEST_KNOWN, Fractions, coverage_from, coverage_from_alpha
+from dip.regions.mask import FEWEST_KNOWN, SoftMask, coverage_from, coverage_from_alpha
 from dip.regions.region import Box
 from dip.samples import full_scale, to_floats
 
@@ -19,7 +19,7 @@ Array = NDArray[Any]
 SMALLEST_SIDE_PX = 16
 
 
-class Damaged:
+class DamagedImage:
     """An image, and which of it is to be replaced.
 
     Parameters are those of `dip.restore.Restoration`.
@@ -45,18 +45,18 @@ class Damaged:
         )
         _check_finite(self.samples, self.coverage.unknown)
 
-    def part(self, box: Box) -> Part:
+    def part(self, box: Box) -> ImageCrop:
         """What is in a box.
 
         Raises
         ------
         TooFewKnownPixels
         """
-        return Part(box, self.samples[box.slices], self.coverage.crop(box.slices))
+        return ImageCrop(box, self.samples[box.slices], self.coverage.crop(box.slices))
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ImageCrop:
     """A rectangle of a damaged image.
 
     Parameters
@@ -64,13 +64,13 @@ class Part:
     box : Box
     samples : ndarray
         (h, w, C), a view of the image's.
-    coverage : Fractions
+    coverage : SoftMask
         (h, w), with memory of its own: nothing as large as the image is kept but its samples.
     """
 
     box: Box
     samples: Array
-    coverage: Fractions
+    coverage: SoftMask
 
     def __post_init__(self) -> None:
         known = np.count_nonzero(self.known())

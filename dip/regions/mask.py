@@ -37,7 +37,7 @@ _ROWS = 64  # looked at together: 100 megapixels as floats would hold 400 MB
 Array = NDArray[Any]
 
 
-class Fractions:
+class SoftMask:
     """Coverage, made of the samples of a mask where it is asked for.
 
     Indexing gives float32 in [0, 1]: 0 wherever the pixel is to stay bit for bit.
@@ -60,12 +60,12 @@ class Fractions:
             fractions = 1 - fractions
         return fractions * (fractions > UNKNOWN_ABOVE)
 
-    def crop(self, index: Any) -> Fractions:
+    def crop(self, index: Any) -> SoftMask:
         """Those of a part, with samples of their own: the rest can be freed."""
-        return Fractions(self._samples[index].copy(), inverted=self._inverted)
+        return SoftMask(self._samples[index].copy(), inverted=self._inverted)
 
 
-class Coverage(Fractions):
+class Coverage(SoftMask):
     """The coverage of a whole image, which leaves something to do and something to go by.
 
     Attributes

@@ -123,7 +123,9 @@ def _warm_up(service: Service, tell: Callable[[str], None]) -> None:
 # --- Meanwhile -----------------------------------------------------------------------------------
 
 
-def watch(session: Session, service: Service, image: Any, cutting: layers.Cutting) -> list[Filled]:
+def watch(
+    session: Session, service: Service, image: Any, cutting: layers.LayerCrop
+) -> list[Filled]:
     """Show a session at work, to its end.
 
     Raises
@@ -171,7 +173,7 @@ def _wait_for(service: Service, window: _Window) -> bool:
 class _Window:
     """The window that shows a session at work."""
 
-    def __init__(self, session: Session, image: Any, cutting: layers.Cutting) -> None:
+    def __init__(self, session: Session, image: Any, cutting: layers.LayerCrop) -> None:
         self.error: Exception | None = None
         self.results: list[Filled] = []
         self.closed = threading.Event()
@@ -332,7 +334,7 @@ class _Window:
         self._give_up(Cancelled())
 
 
-def _whole_view(cutting: layers.Cutting) -> Rect:
+def _whole_view(cutting: layers.LayerCrop) -> Rect:
     """What is shown before there is a preview: the damage, and some of what is around it."""
     box, part = cutting.damage.box, cutting.damage.part
     return box.grown(max(32, min(box.width, box.height) // 2), part)

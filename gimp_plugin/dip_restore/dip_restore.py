@@ -146,7 +146,7 @@ def restore(
             dialog.begin(PROCEDURE)
             if not dialog.ask(procedure, config, image, layer, service):
                 return done(procedure, Gimp.PDBStatusType.CANCEL)
-        wanted = Wanted(config)
+        wanted = Options(config)
         checks.check_output(image, layer, wanted.output, wanted.damage, wanted.allow_rgb)
         cutting = layers.cut_out(
             image, layer, wanted.damage, wanted.output, wanted.grow_px, wanted.parameters
@@ -169,7 +169,7 @@ def restore(
     return done(procedure, Gimp.PDBStatusType.SUCCESS)
 
 
-class Wanted:
+class Options:
     """What was asked for, in the words of the service."""
 
     def __init__(self, config: Any) -> None:

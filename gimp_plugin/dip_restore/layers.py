@@ -18,7 +18,7 @@ from buffers import format_for, format_of, read, samples_of, select, write
 from checks import IN_PLACE, LAYER_MASK, NEW_LAYER, TRANSPARENCY, Refusal, check_output, check_there
 from damage import Damage, find_damage
 from masks import Rect
-from session import Filled, Order
+from session import Filled, JobRequest
 
 gi.require_version("Babl", "0.1")
 gi.require_version("Gegl", "0.4")
@@ -29,14 +29,14 @@ from gi.repository import Babl, Gegl, Gimp  # noqa: E402  # the versions must be
 
 
 @dataclass(frozen=True)
-class Cutting:
+class LayerCrop:
     """What was cut out for the service, and what it was cut from.
 
     Parameters
     ----------
     layer : Gimp.Layer
     damage : Damage
-    order : Order
+    order : JobRequest
     source, output : str
     sample_type : str
         For GEGL.
@@ -48,7 +48,7 @@ class Cutting:
 
     layer: Any
     damage: Damage
-    order: Order
+    order: JobRequest
     source: str
     output: str
     sample_type: str
@@ -58,7 +58,7 @@ class Cutting:
 
 def cut_out(
     image: Any, layer: Any, source: str, output: str, grow_px: int, parameters: dict[str, Any]
-) -> Cutting:
+) -> LayerCrop:
     """Read what the service needs.
 
     Raises
@@ -76,7 +76,7 @@ def cut_out(
     )
     channels = (1 if layer.is_gray() else 3) + alpha
     pixels = read(layer, damage.part, format_for(layer, alpha, sample_type))
-    order = Order(
+    order = JobRequest(
         width=damage.part.width,
         height=damage.part.height,
         channels=channels,
@@ -86,7 +86,7 @@ def cut_out(
         result="fill" if output == NEW_LAYER else "image",
         parameters=parameters,
     )
-    return Cutting(
+    return LayerCrop(
         layer=layer,
         damage=damage,
         order=order,
@@ -114,7 +114,7 @@ def picture(layer: Any, part: Rect, most_px: int) -> tuple[bytes, int, int]:
 # --- And back ------------------------------------------------------------------------------------
 
 
-def put_in(image: Any, cutting: Cutting, results: list[Filled]) -> None:
+def put_in(image: Any, cutting: LayerCrop, results: list[Filled]) -> None:
     """Put results into the image: one step for Undo.
 
     Raises
@@ -146,7 +146,7 @@ def put_in(image: Any, cutting: Cutting, results: list[Filled]) -> None:
     Gimp.displays_flush()
 
 
-def _lay_over(image: Any, cutting: Cutting, results: list[Filled]) -> None:
+def _lay_over(image: Any, cutting: LayerCrop, results: list[Filled]) -> None:
     """New layers above, the first one on top, and it alone visible."""
     layer = cutting.layer
     chosen = image.get_selected_layers()
@@ -187,7 +187,7 @@ def _cut_to(layer: Any, coverage: bytes) -> None:
     layer.remove_mask(Gimp.MaskApplyMode.APPLY)
 
 
-def _paint(image: Any, cutting: Cutting, result: Filled) -> None:
+def _paint(image: Any, cutting: LayerCrop, result: Filled) -> None:
     """Paint over the damage, through a selection that lets exactly the damage through.
 
     Edges are blended already.
@@ -229,7 +229,7 @@ def _signature(layer: Any) -> tuple[Any, ...]:
     return layer.get_width(), layer.get_height(), Babl.get_name(layer.get_format())
 
 
-def _digest(cutting: Cutting) -> bytes:
+def _digest(cutting: LayerCrop) -> bytes:
     layer = cutting.layer
     alpha = cutting.order.channels in (2, 4)
     pixels = read(layer, cutting.damage.part, format_for(layer, alpha, cutting.sample_type))

@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 from dip_client import (
     Client,
     ClientError,
-    Stranger,
     Unreachable,
+    UntrustedServer,
     connection_file,
     default_data_dir,
 )
@@ -116,7 +116,7 @@ class Service:
         with self._one_at_a_time:
             try:
                 client = self.running()
-            except (Unreachable, Stranger) as error:
+            except (Unreachable, UntrustedServer) as error:
                 if is_elsewhere():
                     raise  # it is not this user's to start
                 client = self._start(error)
@@ -129,7 +129,7 @@ class Service:
 
         Raises
         ------
-        Unreachable, Stranger
+        Unreachable, UntrustedServer
         """
         client = Client.find(patience_s=_PATIENCE_S)
         try:
@@ -204,7 +204,7 @@ class Service:
         while True:
             try:
                 return self.running()
-            except (Unreachable, Stranger):
+            except (Unreachable, UntrustedServer):
                 if time.monotonic() > ends:
                     raise
             time.sleep(_LOOK_EVERY_S)

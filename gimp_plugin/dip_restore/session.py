@@ -29,7 +29,7 @@ NAMES = {"unet": "U-Net", "segnet": "SegNet"}
 
 
 @dataclass(frozen=True)
-class Order:
+class JobRequest:
     """What is asked of the service.
 
     Parameters
@@ -141,10 +141,10 @@ class Session:
     Parameters
     ----------
     finder : Finder
-    order : Order
+    order : JobRequest
     """
 
-    def __init__(self, finder: Finder, order: Order) -> None:
+    def __init__(self, finder: Finder, order: JobRequest) -> None:
         self._finder = finder
         self._order = order
         self._key = secrets.token_hex(16)  # however often it is submitted, it is one job

@@ -29,7 +29,7 @@ from server.settings import ServerSettings, is_loopback
 if TYPE_CHECKING:
     from server.http.context import Service
     from server.http.tls_proxy import Relay
-    from server.work.dispatcher import Keeper
+    from server.work.dispatcher import Dispatcher
 
 _log = logging.getLogger(__name__)
 
@@ -147,16 +147,16 @@ def _relay(settings: ServerSettings) -> Relay | None:
     return Relay(context_from(settings.certificate, settings.key))
 
 
-def _keeper(service: Service) -> Keeper:
+def _keeper(service: Service) -> Dispatcher:
     """Who has the jobs worked on."""
     cluster = service.settings.cluster
     if cluster is None:
         from server.work.supervisor import Supervisor
 
         return Supervisor(service)
-    from server.work.cluster_dispatcher import ClusterKeeper
+    from server.work.cluster_dispatcher import ClusterDispatcher
 
-    return ClusterKeeper(service, cluster)
+    return ClusterDispatcher(service, cluster)
 
 
 def _open_running(settings: ServerSettings) -> None:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from dip import __version__
 from server.errors import CODE_OF_STATUS, ServiceError
-from server.http.auth import PUBLIC, RESPONSE_HEADERS, Knock
+from server.http.auth import PUBLIC, RESPONSE_HEADERS, RequestCredentials
 from server.http.context import EXTENSION, Service, service
 from server.http.routes import refusals
 from server.http.routes.displays import displays
@@ -68,7 +68,7 @@ def _let_in() -> None:
     g.began = time.monotonic()
     headers, here = request.headers, service()
     g.user = here.gate.check(
-        Knock(
+        RequestCredentials(
             method=request.method,
             path=request.path,
             host=request.environ.get("HTTP_HOST"),

@@ -53,7 +53,7 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Knock:
+class RequestCredentials:
     """What is looked at before a request is let in; None for a header that is missing."""
 
     method: str
@@ -66,7 +66,7 @@ class Knock:
     has_body: bool = False
 
 
-class Gate:
+class Authenticator:
     """Lets requests in, or says why not.
 
     Parameters
@@ -96,7 +96,7 @@ class Gate:
         self._codes: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
-    def check(self, knock: Knock) -> str:
+    def check(self, knock: RequestCredentials) -> str:
         """Say who asks: the name of a user; '' for the owner, and where nobody needs to ask.
 
         Raises
@@ -194,13 +194,13 @@ class Gate:
         if match is None or match["name"] not in self._hosts:
             raise ServiceError("host_refused", "The request is for a host of another name.")
 
-    def _check_origin(self, knock: Knock) -> None:
+    def _check_origin(self, knock: RequestCredentials) -> None:
         if knock.fetch_site not in (None, "same-origin", "none"):
             raise ServiceError("origin_refused", "The request comes from a page of another site.")
         if knock.origin is not None and knock.origin.lower() != self._own_origin(knock):
             raise ServiceError("origin_refused", "The request comes from a page of another origin.")
 
-    def _check_same_origin(self, knock: Knock) -> None:
+    def _check_same_origin(self, knock: RequestCredentials) -> None:
         """A cookie alone changes nothing: the browser has to say that our own page asks."""
         if knock.method in ("GET", "HEAD"):
             return
@@ -209,7 +209,7 @@ class Gate:
                 "origin_refused", "The request does not say that it comes from this service's page."
             )
 
-    def _own_origin(self, knock: Knock) -> str:
+    def _own_origin(self, knock: RequestCredentials) -> str:
         return f"{self._scheme}://{(knock.host or '').lower()}"
 
 

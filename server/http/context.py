@@ -8,10 +8,10 @@ from typing import Protocol, cast
 
 from flask import current_app, g
 
-from server.http.auth import Gate
+from server.http.auth import Authenticator
 from server.http.users import Users
-from server.jobs.files import Blobs
-from server.jobs.notifier import Changes
+from server.jobs.files import JobFiles
+from server.jobs.notifier import ChangeNotifier
 from server.jobs.store import Store
 from server.settings import ServerSettings
 
@@ -19,7 +19,7 @@ Problem = dict[str, str]
 """Code, message and hint, as health tells them."""
 
 
-class Workforce(Protocol):
+class WorkerStatus(Protocol):
     """What the HTTP side asks of the keeper."""
 
     def wake(self) -> None:
@@ -32,7 +32,7 @@ class Workforce(Protocol):
         """Why nobody works, where that is not by intent."""
 
 
-class NoWorkforce:
+class NoWorker:
     """Nobody works: jobs are taken and wait."""
 
     def wake(self) -> None:
@@ -53,12 +53,12 @@ class Service:
     ----------
     settings : ServerSettings
     store : Store
-    blobs : Blobs
+    blobs : JobFiles
     users : Users
-    gate : Gate
-    changes : Changes
+    gate : Authenticator
+    changes : ChangeNotifier
         Started by whoever runs the service.
-    workforce : Workforce
+    workforce : WorkerStatus
     port : int
         That is listened on, where `settings.port` is 0.
     streams : BoundedSemaphore
@@ -67,11 +67,11 @@ class Service:
 
     settings: ServerSettings
     store: Store
-    blobs: Blobs
+    blobs: JobFiles
     users: Users
-    gate: Gate
-    changes: Changes
-    workforce: Workforce = field(default_factory=NoWorkforce)
+    gate: Authenticator
+    changes: ChangeNotifier
+    workforce: WorkerStatus = field(default_factory=NoWorker)
     port: int = 0
     streams: threading.BoundedSemaphore
 
@@ -82,12 +82,12 @@ class Service:
         return cls(
             settings=settings,
             store=store,
-            blobs=Blobs(settings.blobs_dir),
+            blobs=JobFiles(settings.blobs_dir),
             users=users,
-            gate=Gate(
+            gate=Authenticator(
                 token, settings.host_names, digest=users.digest, encrypted=settings.encrypted
             ),
-            changes=Changes(store),
+            changes=ChangeNotifier(store),
             streams=threading.BoundedSemaphore(settings.max_streams),
         )
 

@@ -26,7 +26,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from server.errors import CODE_OF_STATUS, ServiceError
-from server.http.auth import RESPONSE_HEADERS, Gate, Knock
+from server.http.auth import RESPONSE_HEADERS, Authenticator, RequestCredentials
 from server.http.tls_proxy import Relay
 from server.jobs.files import disk_full_is_an_error
 from server.settings import ServerSettings
@@ -95,7 +95,7 @@ class _Discard:
         return int(self._receiver.received(data))
 
 
-def _parser_class(check: Callable[[Knock, int], None]) -> type[HTTPRequestParser]:
+def _parser_class(check: Callable[[RequestCredentials, int], None]) -> type[HTTPRequestParser]:
     class Parser(HTTPRequestParser):
         """Asks at the gate once the headers are there."""
 
@@ -108,7 +108,7 @@ def _parser_class(check: Callable[[Knock, int], None]) -> type[HTTPRequestParser
             if self.body_rcv is None or self.content_length >= self.adj.max_request_body_size:
                 return  # nothing will be kept; the application, or waitress, says what is wrong
             get = self.headers.get
-            knock = Knock(
+            knock = RequestCredentials(
                 method=self.command,
                 path=self.path,
                 host=get("HOST"),
@@ -231,7 +231,7 @@ def cookie_value(header: str | None, port: int) -> str | None:
 def make_server(
     application: Any,
     settings: ServerSettings,
-    gate: Gate,
+    gate: Authenticator,
     sock: socket.socket,
     relay: Relay | None = None,
 ) -> Any:
@@ -241,14 +241,14 @@ def make_server(
     ----------
     application : WSGI application
     settings : ServerSettings
-    gate : Gate
+    gate : Authenticator
     sock : socket
         Bound, not yet listening.
     relay : Relay, optional
         Every connection goes through it first.
     """
 
-    def check(knock: Knock, size: int) -> None:
+    def check(knock: RequestCredentials, size: int) -> None:
         gate.check(knock)
         free = shutil.disk_usage(settings.data_dir).free
         if size + settings.reserve_bytes > free:

@@ -33,7 +33,7 @@ def disk_full_is_an_error() -> Iterator[None]:
         raise
 
 
-class Blobs:
+class JobFiles:
     """Files of jobs below one folder.
 
     Parameters

@@ -18,7 +18,7 @@ WOKEN_AT_ONCE, PAUSE_S = 8, 0.004
 _log = logging.getLogger(__name__)
 
 
-class Changes(threading.Thread):
+class ChangeNotifier(threading.Thread):
     """Looks at the store while anybody waits for it: one look for all streams.
 
     Parameters

@@ -29,7 +29,7 @@ MOST_LOST = 3
 _log = logging.getLogger(__name__)
 
 
-class Errand(threading.Thread):
+class RemoteAttempt(threading.Thread):
     """Sees an attempt through.
 
     Whenever it cannot, it ends; the keeper, which finds a running job that nobody sees through,
@@ -93,7 +93,7 @@ class Errand(threading.Thread):
     # --- There -----------------------------------------------------------------------------------
 
     def _send(self) -> Future:
-        from server.work.cluster_task import Order, work_here
+        from server.work.cluster_task import TaskRequest, work_here
 
         job, link, blobs = self.job, self._link, self._here.blobs
         parameters = job.parameters
@@ -102,7 +102,7 @@ class Errand(threading.Thread):
             mask = blobs.path(job.id, "mask").read_bytes() if parameters.has_mask else None
         except FileNotFoundError:  # cancelled just now, or else
             raise ServiceError("internal", "The pixels of this job are gone.") from None
-        order = Order(
+        order = TaskRequest(
             job=Attempt(id=job.id, attempt=job.attempt, parameters=parameters),
             stop_at=job.stop_at,
             image=image,

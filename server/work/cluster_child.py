@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any
 from dip.batch.fit_worker import device_of
 from dip.machine.pipe import receive, send
 from server.errors import ServiceError
-from server.jobs.files import Blobs
+from server.jobs.files import JobFiles
 from server.jobs.job import Attempt
 from server.jobs.parameters import JobParameters
 from server.work.worker import EXIT_ORPHANED, Worker, introduction
@@ -37,7 +37,7 @@ def main() -> int:
     """Do what is asked until the pipe closes or nothing was asked for a while."""
     idle_s = float(sys.argv[1]) if len(sys.argv) > 1 else None
     source = os.fdopen(os.dup(0), "rb")
-    wire = Wire(os.fdopen(os.dup(1), "wb"))
+    wire = PipeJobStore(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # a library that prints must not speak into the answers
     asked: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_listen, args=(source, asked, wire), daemon=True).start()
@@ -54,11 +54,11 @@ def main() -> int:
             attempt=wanted["attempt"],
             parameters=JobParameters.from_json(wanted["parameters"]),
         )
-        Worker(wire, Blobs(Path(wanted["folder"])), wanted["max_pixels"], wire.admit).work(job)
+        Worker(wire, JobFiles(Path(wanted["folder"])), wanted["max_pixels"], wire.admit).work(job)
         wire.say({"ended": True})
 
 
-def _listen(source: IO[bytes], asked: queue.Queue[dict[str, Any]], wire: Wire) -> None:
+def _listen(source: IO[bytes], asked: queue.Queue[dict[str, Any]], wire: PipeJobStore) -> None:
     while (frame := receive(source)) is not None:
         says = frame.says
         if says.get("do") == "work":
@@ -72,7 +72,7 @@ def _listen(source: IO[bytes], asked: queue.Queue[dict[str, Any]], wire: Wire) -
     os._exit(EXIT_ORPHANED)
 
 
-class Wire:
+class PipeJobStore:
     """A ledger at the other end of a pipe.
 
     Parameters

@@ -1,9 +1,9 @@
 """Hands the jobs of a service to an existing Dask cluster: `dip serve --cluster`.
 
-As many at a time as its workers take, each seen through by an `Errand`. A worker that is lost
-costs its jobs the attempt. While the scheduler is away, jobs wait in the store, where they are
-safe, and the service says so; when it is back, everything is sent again. Nothing of that harms:
-the same job gives the same result, and the store takes the word of the latest attempt only.
+The cluster gets as many jobs at a time as its workers take; one `RemoteAttempt` follows each. A
+lost worker costs its jobs the attempt. While the scheduler is away, jobs wait safely in the store,
+and the service says so; when it is back, everything is sent again. Sending twice does no harm: the
+same job gives the same result, and the store accepts the latest attempt only.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from dip.errors import ClusterError
 from server.errors import ServiceFailure
 from server.http.context import Problem, Service
 from server.jobs.job import Job, State
-from server.work.dispatcher import Keeper
+from server.work.dispatcher import Dispatcher
 
 if TYPE_CHECKING:
     from distributed import Future
 
-    from server.work.cluster_attempt import Errand
+    from server.work.cluster_attempt import RemoteAttempt
 
 LOOK_EVERY_S = 1.0
 AGAIN_AFTER_S = 1.0
@@ -32,7 +32,7 @@ AGAIN_AFTER_S = 1.0
 _log = logging.getLogger(__name__)
 
 
-class ClusterKeeper(Keeper):
+class ClusterDispatcher(Dispatcher):
     """Watches over the jobs that are on a cluster.
 
     Parameters
@@ -58,7 +58,7 @@ class ClusterKeeper(Keeper):
         self.name = "cluster keeper"
         self._cluster = cluster
         self._link: ClusterLink | None = None
-        self._errands: dict[str, Errand] = {}
+        self._errands: dict[str, RemoteAttempt] = {}
         self._introduction: Future | None = None
         self._met = False
         self._unfit: dict[str, str] = {}
@@ -114,9 +114,9 @@ class ClusterKeeper(Keeper):
             self._link.close()
 
     def _begin(self, link: ClusterLink, job: Job) -> None:
-        from server.work.cluster_attempt import Errand
+        from server.work.cluster_attempt import RemoteAttempt
 
-        errand = Errand(self._here, link, job, dict(self._cluster.resources))
+        errand = RemoteAttempt(self._here, link, job, dict(self._cluster.resources))
         self._errands[errand.key] = errand
         errand.start()
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from dip.cluster.worker_task import IDLE_S, TOPIC, fit_limit_mb, is_unwanted, memory
 from dip.errors import ProcessDied
-from dip.machine.child_process import STALL_S, Child, Spares
+from dip.machine.child_process import STALL_S, ChildProcess, IdlePool
 from dip.machine.device import cores
 from dip.versions import versions
 from server.jobs.job import Attempt
@@ -27,11 +27,11 @@ from server.jobs.job import Attempt
 LOOK_EVERY_S = 0.1
 _MOST_UNHEARD = 200
 
-_spares = Spares(lambda: Child("server.work.cluster_child", idle_s=IDLE_S))
+_spares = IdlePool(lambda: ChildProcess("server.work.cluster_child", idle_s=IDLE_S))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class TaskRequest:
     """A job as it travels to a worker.
 
     Parameters
@@ -89,19 +89,19 @@ class Answer:
     unheard: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Outbox:
+class PendingEvents:
     """What the service has not yet heard of a job.
 
     Parameters
     ----------
-    process : Child
+    process : ChildProcess
         That works on it.
     job_id : str
     folder : Path
         With the job's files.
     """
 
-    def __init__(self, process: Child, job_id: str, folder: Path) -> None:
+    def __init__(self, process: ChildProcess, job_id: str, folder: Path) -> None:
         self._process, self._job_id, self._folder = process, job_id, folder
         self._lock = threading.Lock()
         self._progress: deque[dict[str, Any]] = deque(maxlen=_MOST_UNHEARD)
@@ -135,7 +135,7 @@ class Outbox:
                 self._process.ask({"id": self._job_id, "stop_at": step})
 
 
-_outboxes: dict[str, Outbox] = {}
+_outboxes: dict[str, PendingEvents] = {}
 
 
 def introduce_here() -> dict[str, Any]:
@@ -161,7 +161,7 @@ def collect_here(key: str, stop_at: int | None) -> list[dict[str, Any]]:
     return outbox.empty()
 
 
-def work_here(order: Order) -> Answer:
+def work_here(order: TaskRequest) -> Answer:
     """Work on a job on this worker."""
     from distributed import get_worker
 
@@ -179,7 +179,7 @@ def work_here(order: Order) -> Answer:
         # A job that leaves it open takes its share of the machine: all of one that it has alone.
         threads = max(1, cores() // (order.fellows.get(me.address) or 1))
         process = _spares.take()
-        outbox = _outboxes[key] = Outbox(process, order.job.id, folder)
+        outbox = _outboxes[key] = PendingEvents(process, order.job.id, folder)
         try:
             process.ask(_wish(order, folder, threads))
             me.log_event(TOPIC, {"errand": key, "worker": me.address})
@@ -199,7 +199,7 @@ def work_here(order: Order) -> Answer:
         return _with(answer, outbox, **says, files=files)
 
 
-def _wish(order: Order, folder: Path, threads: int) -> dict[str, Any]:
+def _wish(order: TaskRequest, folder: Path, threads: int) -> dict[str, Any]:
     """What the process is asked."""
     parameters = order.job.parameters
     asked = parameters.settings
@@ -220,14 +220,16 @@ def _wish(order: Order, folder: Path, threads: int) -> dict[str, Any]:
     }
 
 
-def _listen(process: Child, outbox: Outbox, unwanted: Callable[[], bool]) -> dict[str, Any]:
+def _listen(
+    process: ChildProcess, outbox: PendingEvents, unwanted: Callable[[], bool]
+) -> dict[str, Any]:
     """Listen until the job has ended, and return with what."""
     with ExitStack() as room:
         return _hear_out(process, outbox, unwanted, room)
 
 
 def _hear_out(
-    process: Child, outbox: Outbox, unwanted: Callable[[], bool], room: ExitStack
+    process: ChildProcess, outbox: PendingEvents, unwanted: Callable[[], bool], room: ExitStack
 ) -> dict[str, Any]:
     from distributed import Reschedule
 
@@ -259,5 +261,5 @@ def _hear_out(
             raise ProcessDied(f"It showed no sign of life for {STALL_S / 60:.0f} min.")
 
 
-def _with(answer: Answer, outbox: Outbox, **more: Any) -> Answer:
+def _with(answer: Answer, outbox: PendingEvents, **more: Any) -> Answer:
     return replace(answer, unheard=outbox.empty(), **more)

@@ -14,7 +14,7 @@ from dip.image_io import Limits, Photo
 from dip.regions.region import Box
 from dip.samples import full_scale
 from server.errors import ServiceError
-from server.jobs.files import Blobs, Buffer
+from server.jobs.files import Buffer, JobFiles
 from server.jobs.parameters import JobParameters, RawImage
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Source:
         return pixels.ndim == 3 and pixels.shape[2] in (2, 4)
 
 
-def read(parameters: JobParameters, blobs: Blobs, job_id: str, max_pixels: int) -> Source:
+def read(parameters: JobParameters, blobs: JobFiles, job_id: str, max_pixels: int) -> Source:
     """Decode what was sent.
 
     Raises

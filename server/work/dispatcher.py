@@ -15,7 +15,7 @@ PRUNE_EVERY_S = 60.0
 CLOCK_JUMP_S = 5.0
 
 
-class Keeper(threading.Thread):
+class Dispatcher(threading.Thread):
     """A thread that looks after the jobs of a service, and has somebody work on them.
 
     Parameters

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from dip.image_io import Metadata, Photo, encode_photo
 from dip.samples import to_8_bit
 from server.errors import ServiceError
-from server.jobs.files import Blobs
+from server.jobs.files import JobFiles
 from server.jobs.job import Attempt
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ MOST_PREVIEW_PX = 1280
 Array = NDArray[Any]
 
 
-class Ledger(Protocol):
+class JobStore(Protocol):
     """Where a worker writes down how a job goes: the store, or a wire that ends there."""
 
     def wanted(self, job: Attempt) -> tuple[bool, int | None]: ...
@@ -63,8 +63,8 @@ class Reporter:
     Parameters
     ----------
     job : Attempt
-    store : Ledger
-    blobs : Blobs
+    store : JobStore
+    blobs : JobFiles
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Reporter:
         The preview that the store knows of.
     """
 
-    def __init__(self, job: Attempt, store: Ledger, blobs: Blobs) -> None:
+    def __init__(self, job: Attempt, store: JobStore, blobs: JobFiles) -> None:
         self._job, self._store, self._blobs = job, store, blobs
         self.stopped = False
         self.notes: list[str] = []

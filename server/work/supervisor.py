@@ -17,7 +17,7 @@ from dip.machine.device import environment_for_cpu
 from server.errors import ServiceError
 from server.http.context import Problem, Service
 from server.jobs.job import State
-from server.work.dispatcher import Keeper
+from server.work.dispatcher import Dispatcher
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ _LAST_LINES = 20
 _FAREWELL_S = 5.0
 
 
-class Supervisor(Keeper):
+class Supervisor(Dispatcher):
     """Watches over the worker of a service.
 
     Parameters

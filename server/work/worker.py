@@ -24,12 +24,12 @@ from dip.errors import DipError, NotEnoughMemory
 from dip.machine.locks import LockFile
 from server import logs
 from server.errors import ServiceError
-from server.jobs.files import Blobs
+from server.jobs.files import JobFiles
 from server.jobs.job import Attempt
 from server.jobs.store import Store
 from server.settings import ServerSettings
 from server.work import codec as pixels
-from server.work.progress_reporter import Abandoned, Ledger, Reporter
+from server.work.progress_reporter import Abandoned, JobStore, Reporter
 
 if TYPE_CHECKING:
     from dip.restore import Restoration
@@ -53,7 +53,7 @@ def main() -> int:
         return 1
     store = Store(settings.store_file)
     store.set_fact("worker", {"pid": os.getpid(), **introduction()})
-    worker = Worker(store, Blobs(settings.blobs_dir), settings.max_pixels)
+    worker = Worker(store, JobFiles(settings.blobs_dir), settings.max_pixels)
     work_from(store, worker, settings.idle_exit_s)
     return 0
 
@@ -82,8 +82,8 @@ class Worker:
 
     Parameters
     ----------
-    ledger : Ledger
-    blobs : Blobs
+    ledger : JobStore
+    blobs : JobFiles
     max_pixels : int
         Of one image.
     admit : callable, optional
@@ -92,8 +92,8 @@ class Worker:
 
     def __init__(
         self,
-        ledger: Ledger,
-        blobs: Blobs,
+        ledger: JobStore,
+        blobs: JobFiles,
         max_pixels: int,
         admit: Callable[[Restoration], None] = lambda restoration: None,
     ) -> None:

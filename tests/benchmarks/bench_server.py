@@ -219,7 +219,7 @@ def measure_overhead(args: argparse.Namespace) -> dict[str, Any]:
     """The worker's whole job against `dip restore`, in this very process, in turns."""
     from dip.image_io import read_mask, read_photo, write_photo
     from dip.restore import Restoration
-    from server.jobs.files import Blobs
+    from server.jobs.files import JobFiles
     from server.jobs.parameters import JobParameters
     from server.jobs.store import Store
     from server.work.worker import Worker
@@ -233,7 +233,7 @@ def measure_overhead(args: argparse.Namespace) -> dict[str, Any]:
         write_photo(folder / "photo.png", photo)
         write_photo(folder / "mask.png", mask)
         chosen = ServerSettings(data_dir=folder)
-        store, blobs = Store(chosen.store_file), Blobs(chosen.blobs_dir)
+        store, blobs = Store(chosen.store_file), JobFiles(chosen.blobs_dir)
         worker = Worker(store, blobs, chosen.max_pixels)
         for number in range(args.rounds + 1):
             began = time.perf_counter()

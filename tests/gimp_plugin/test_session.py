@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 from service import Service, Settings
-from session import Cancelled, Filled, Order, Preview, Progress, Session, _progress_from
+from session import Cancelled, Filled, JobRequest, Preview, Progress, Session, _progress_from
 
 from server.client import Client, ClientError, Event
 from server.settings import ServerSettings
 
 
-def order(**parameters: Any) -> Order:
+def order(**parameters: Any) -> JobRequest:
     rows, columns = np.mgrid[:64, :72]
     photo = np.stack([3 * columns, 4 * rows, 255 - 3 * columns], -1).clip(0, 255).astype(np.uint8)
     damage = np.zeros((64, 72), dtype=np.uint8)
     damage[30:36, 20:50] = 255
-    return Order(
+    return JobRequest(
         width=72,
         height=64,
         channels=3,

@@ -17,7 +17,15 @@ from typing import Any, ClassVar
 import pytest
 
 from server import client as client_module
-from server.client import Client, Form, JobFailed, Refused, Stranger, Unreachable, _event_from
+from server.client import (
+    Client,
+    Form,
+    JobFailed,
+    Refused,
+    Unreachable,
+    UntrustedServer,
+    _event_from,
+)
 
 TINY: dict[str, Any] = {"preset": "fast", "iterations": 2}
 
@@ -165,7 +173,7 @@ def test_a_stranger_on_the_port_never_sees_the_token(
     impostor: str, answer: dict[str, Any], message: str
 ) -> None:
     Impostor.answer, Impostor.seen = answer, []
-    with Client(impostor, "secret-token") as client, pytest.raises(Stranger, match=message):
+    with Client(impostor, "secret-token") as client, pytest.raises(UntrustedServer, match=message):
         client.submit(b"pixels")
     assert Impostor.seen
     assert not any("secret-token" in headers for headers in Impostor.seen)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dip.image_io import encode_photo, read_photo
-from server.commands.jobs import COMMANDS
+from server.commands import COMMANDS
 from server.settings import DEFAULT_PORT
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()

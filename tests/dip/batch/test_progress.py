@@ -8,7 +8,7 @@ import time
 import pytest
 
 from dip.batch import progress
-from dip.batch.progress import Board
+from dip.batch.progress import BatchProgress
 
 
 class Terminal(io.StringIO):
@@ -24,7 +24,7 @@ def step(iteration: int, validation: float | None = None) -> dict[str, object]:
 
 
 def test_the_whole_and_each_worker_are_described() -> None:
-    board = Board(4, stream=io.StringIO())
+    board = BatchProgress(4, stream=io.StringIO())
     board.begin("1", "a.jpg")
     board.begin("2", "b\x1b[2J.jpg")
     board.step("1", step(5, 30.25))
@@ -45,7 +45,7 @@ def test_the_whole_and_each_worker_are_described() -> None:
 def test_time_left_counts_what_is_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
-    board = Board(3, stream=io.StringIO())
+    board = BatchProgress(3, stream=io.StringIO())
     assert board.left_s is None
     board.begin("1", "a.jpg")
     board.step("1", step(5))
@@ -58,7 +58,7 @@ def test_time_left_counts_what_is_in_hand(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_failures_are_said_as_they_come_and_not_without_end() -> None:
     stream = io.StringIO()
-    board = Board(500, quiet=True, stream=stream)
+    board = BatchProgress(500, quiet=True, stream=stream)
     for number in range(300):
         board.finish(f"{number}.jpg", ERROR)
     lines = stream.getvalue().splitlines()
@@ -70,7 +70,7 @@ def test_failures_are_said_as_they_come_and_not_without_end() -> None:
 def test_on_a_terminal_the_lines_are_rewritten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "TERMINAL_EVERY_S", 0.02)
     stream = Terminal()
-    with Board(2, stream=stream) as board:
+    with BatchProgress(2, stream=stream) as board:
         board.begin("1", "a.jpg")
         ends = time.monotonic() + 10
         while "\x1b[2A\x1b[J" not in stream.getvalue():
@@ -84,7 +84,7 @@ def test_on_a_terminal_the_lines_are_rewritten(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_many_workers_are_counted() -> None:
-    board = Board(100, stream=io.StringIO())
+    board = BatchProgress(100, stream=io.StringIO())
     for number in range(40):
         board.begin(f"{number:02}", "a.jpg")
     assert board.describe()[-1] == "  and 24 workers more"

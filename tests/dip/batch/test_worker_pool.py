@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from dip.batch import worker_pool as local
-from dip.batch.worker_pool import Crew, MemoryShare, Stopped
+from dip.batch.worker_pool import MemoryShare, Stopped, WorkerPool
 from dip.machine.device import find_gpus
 
 SETTINGS: dict[str, Any] = {
@@ -80,28 +80,28 @@ def test_the_machine_is_shared_sensibly(
 ) -> None:
     monkeypatch.setattr(local, "cores", lambda: cores)
     settings = {**SETTINGS, "threads": threads, "max_memory_mb": memory_mb}
-    crew = Crew(None, settings)
+    crew = WorkerPool(None, settings)
     assert crew.size == size
     assert crew.settings["threads"] == (threads or 1)
-    assert Crew(7, settings).size == 7
+    assert WorkerPool(7, settings).size == 7
 
 
 def test_every_fit_is_told_the_same_limit_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a large photo's tiles, and its result, would depend on what others leave free."""
     monkeypatch.setattr(local, "free_ram_mb", lambda: 10_000.0)
-    assert Crew(1, SETTINGS).settings["max_memory_mb"] == 8000
-    assert Crew(5, SETTINGS).settings["max_memory_mb"] == 8000
+    assert WorkerPool(1, SETTINGS).settings["max_memory_mb"] == 8000
+    assert WorkerPool(5, SETTINGS).settings["max_memory_mb"] == 8000
 
 
 def test_each_gpu_has_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "find_gpus", lambda: ["0", "3"])
-    crew = Crew(None, {**SETTINGS, "device": "auto"})
+    crew = WorkerPool(None, {**SETTINGS, "device": "auto"})
     assert crew.size == 2
     assert crew.on_gpu
     assert [each["CUDA_VISIBLE_DEVICES"] for each in crew._environments] == ["0", "3"]
     # The memory of the machine says nothing about that of a GPU.
     assert crew.settings["max_memory_mb"] is None
-    assert Crew(None, {**SETTINGS, "device": "cpu"}).on_gpu is False
+    assert WorkerPool(None, {**SETTINGS, "device": "cpu"}).on_gpu is False
 
 
 @pytest.mark.gpu
@@ -128,7 +128,7 @@ def test_a_file_that_crashes_the_reader_costs_itself(
         "    image_io.read_header = crash\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    crew = Crew(1, SETTINGS)
+    crew = WorkerPool(1, SETTINGS)
     try:
         found = crew.look([str(tmp_path / f"{number}.png") for number in range(10)])
     finally:

@@ -17,7 +17,7 @@ from dip.config import NETWORKS, FitConfig, NetworkConfig
 from dip.fitting import cuda_graphs as graphs
 from dip.fitting import fit as fit_module
 from dip.fitting.correction import Correction
-from dip.fitting.cuda_graphs import Readings, Recorded
+from dip.fitting.cuda_graphs import AsyncMetrics, CudaGraphStep
 from dip.fitting.ensemble import Ensemble
 from dip.fitting.fit import Fit
 from dip.fitting.loss import masked_loss
@@ -164,7 +164,7 @@ def test_a_recorded_step_finds_what_is_new_in_its_buffers() -> None:
         seen.append(tuple(each.data_ptr() for each in (image, number, *pair)))
         return total.add_(image.sum() * number + sum(pair))
 
-    run = Recorded(step, CPU, pytest.fail, graph.record)
+    run = CudaGraphStep(step, CPU, pytest.fail, graph.record)
     expected = 0.0
     for index in range(6):
         image = torch.full((2, 2), float(index))
@@ -177,7 +177,7 @@ def test_a_recorded_step_finds_what_is_new_in_its_buffers() -> None:
 
 def test_where_recording_fails_the_step_goes_on_and_it_is_said_once() -> None:
     said: list[str] = []
-    run = Recorded(lambda image, factor: image.sum() * factor, CPU, said.append, fail)
+    run = CudaGraphStep(lambda image, factor: image.sum() * factor, CPU, said.append, fail)
     values = [float(run(torch.full((2,), float(index)), 0.5)) for index in range(6)]
     assert values == [0, 1, 2, 3, 4, 5]
     assert said == [
@@ -242,7 +242,7 @@ def test_a_fit_says_where_its_steps_are_not_recorded(
 
 def test_readings_come_out_a_fixed_number_of_puts_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device.Compute, "lag", 2)
-    readings = Readings(device.choose("cpu"))
+    readings = AsyncMetrics(device.choose("cpu"))
     came = []
     for index in range(5):
         readings.put(index, torch.tensor(index / 2), along=f"with {index}")

@@ -16,8 +16,9 @@ from dip.commands import doctor
 from dip.image_io import read_photo
 from dip.machine.locks import LockFile
 from server.client import Client
+from server.commands import COMMANDS
 from server.commands.doctor import check_service
-from server.commands.jobs import COMMANDS, _line
+from server.commands.jobs import _line
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pytest
 
 from dip.cli import build_parser
 from dip.errors import SettingError
+from server.commands import service_unit
 from server.commands.arguments import serve_settings_from, words_from
-from server.commands.jobs import service_unit
 from server.commands.serve import run_serve
 from server.errors import AlreadyRunning, ServiceFailure
 from server.settings import ServerSettings

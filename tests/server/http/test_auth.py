@@ -20,7 +20,7 @@ import requests
 from dip.errors import SettingError
 from server.errors import ServiceError, ServiceFailure
 from server.http.app import create_app
-from server.http.auth import PUBLIC, Gate, Knock
+from server.http.auth import PUBLIC, Authenticator, RequestCredentials
 from server.http.waitress_server import cookie_name
 from server.private_files import check_folder, read_or_make_token
 from server.settings import ServerSettings, is_loopback
@@ -267,8 +267,10 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
         return left == right
 
     monkeypatch.setattr("server.http.auth.hmac.compare_digest", compare)
-    knock = Knock(method="GET", path="/v1/jobs", host="localhost", authorization=f"Bearer {TOKEN}")
-    Gate(TOKEN).check(knock)
+    knock = RequestCredentials(
+        method="GET", path="/v1/jobs", host="localhost", authorization=f"Bearer {TOKEN}"
+    )
+    Authenticator(TOKEN).check(knock)
     assert compared == [TOKEN.encode()]
 
 
@@ -298,12 +300,12 @@ def test_a_launch_code_works_once_and_gives_a_cookie_that_scripts_cannot_read(se
 
 
 def test_launch_codes_and_cookies_grow_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate(TOKEN)
+    gate = Authenticator(TOKEN)
     code, cookie = gate.launch_code(), gate.trade(gate.launch_code())
-    knock = Knock(method="GET", path="/v1/jobs", host="localhost", cookie=cookie)
+    knock = RequestCredentials(method="GET", path="/v1/jobs", host="localhost", cookie=cookie)
     gate.check(knock)
     with pytest.raises(ServiceError):
-        Gate("u" * 43).check(knock)  # another service's
+        Authenticator("u" * 43).check(knock)  # another service's
     now, wall = time.monotonic(), time.time()
     monkeypatch.setattr(time, "monotonic", lambda: now + 61)
     with pytest.raises(ServiceError, match="not any more"):

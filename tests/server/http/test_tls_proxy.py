@@ -19,7 +19,7 @@ import requests
 
 from dip.cluster.options import ClusterSettings
 from dip.errors import SettingError
-from server.client import Client, Stranger, fingerprint_of
+from server.client import Client, UntrustedServer, fingerprint_of
 from server.errors import ServiceFailure
 from server.http.tls_proxy import context_from
 from server.http.users import Users
@@ -77,7 +77,7 @@ def test_another_certificate_is_a_strangers(
     for fingerprint in (fingerprint_of(other), None):  # nor does any authority vouch for it
         with (
             Client(secure.url, secure.token, patience_s=1, fingerprint=fingerprint) as client,
-            pytest.raises(Stranger, match="certificate"),
+            pytest.raises(UntrustedServer, match="certificate"),
         ):
             client.jobs()
 

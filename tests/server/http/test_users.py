@@ -19,7 +19,7 @@ from flask.testing import FlaskClient
 from dip.config import Settings
 from dip.errors import SettingError
 from server.errors import ServiceError, ServiceFailure
-from server.http.auth import Gate, Knock
+from server.http.auth import Authenticator, RequestCredentials
 from server.http.context import Service
 from server.http.users import Users
 from server.jobs.job import State
@@ -123,11 +123,13 @@ def test_a_cookie_names_its_user_and_cannot_be_renamed(tmp_path: Path) -> None:
     users = Users(tmp_path / "users.json")
     users.add("ada")
     users.add("bob")
-    gate = Gate("t" * 43, digest=users.digest)
+    gate = Authenticator("t" * 43, digest=users.digest)
     cookie = gate.trade(gate.launch_code("ada"))
 
     def who(cookie: str) -> str:
-        return gate.check(Knock(method="GET", path="/v1/jobs", host="localhost", cookie=cookie))
+        return gate.check(
+            RequestCredentials(method="GET", path="/v1/jobs", host="localhost", cookie=cookie)
+        )
 
     assert who(cookie) == "ada"
     assert who(gate.trade(gate.launch_code())) == ""

@@ -13,18 +13,18 @@ from typing import Any
 import pytest
 
 from dip.config import Settings
-from dip.machine.child_process import Child
+from dip.machine.child_process import ChildProcess
 from dip.machine.shared_memory_budget import MachineMemory
 from server.jobs.job import Attempt
 from server.jobs.parameters import JobParameters
 from server.work import cluster_task
 from server.work.cluster_attempt import _fellows
-from server.work.cluster_task import Order, Outbox
+from server.work.cluster_task import PendingEvents, TaskRequest
 
 
 @pytest.fixture(scope="module")
-def child() -> Iterator[Child]:
-    child = Child("server.work.cluster_child")
+def child() -> Iterator[ChildProcess]:
+    child = ChildProcess("server.work.cluster_child")
     yield child
     child.close()
 
@@ -39,7 +39,7 @@ def folder(tmp_path: Path, image_file: bytes, mask_file: bytes) -> Path:
     return folder
 
 
-def ask(child: Child, folder: Path, iterations: int, stop_at: int | None = None) -> None:
+def ask(child: ChildProcess, folder: Path, iterations: int, stop_at: int | None = None) -> None:
     settings = Settings(preset="fast", iterations=iterations, device="cpu", threads=1)
     child.ask(
         {
@@ -54,7 +54,7 @@ def ask(child: Child, folder: Path, iterations: int, stop_at: int | None = None)
     )
 
 
-def hear(child: Child) -> Iterator[dict[str, Any]]:
+def hear(child: ChildProcess) -> Iterator[dict[str, Any]]:
     """What it says until the job has ended."""
     while True:
         frame = child.hear(120)
@@ -71,7 +71,7 @@ def hear(child: Child) -> Iterator[dict[str, Any]]:
 def test_what_was_asked_for_goes_along(tmp_path: Path) -> None:
     settings = Settings(texture=0.25, iterations=3, seed=7, threads=2, max_memory_mb=500)
     attempt = Attempt(id="job", attempt=1, parameters=JobParameters(settings=settings))
-    order = Order(
+    order = TaskRequest(
         job=attempt, stop_at=None, image=b"", mask=None, max_pixels=9, fellows={}, versions={}
     )
     sent = pickle.loads(pickle.dumps(order))
@@ -81,7 +81,7 @@ def test_what_was_asked_for_goes_along(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_tells_what_a_worker_would_tell_the_store(child: Child, folder: Path) -> None:
+def test_it_tells_what_a_worker_would_tell_the_store(child: ChildProcess, folder: Path) -> None:
     ask(child, folder, iterations=3)
     said = list(hear(child))
     last = [each["progress"] for each in said if "progress" in each][-1]
@@ -95,12 +95,12 @@ def test_it_tells_what_a_worker_would_tell_the_store(child: Child, folder: Path)
 
 @pytest.mark.slow
 def test_a_job_waits_for_memory_that_another_fit_on_the_machine_has(
-    child: Child, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    child: ChildProcess, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
     memory = MachineMemory(tmp_path / "memory")
     monkeypatch.setattr(cluster_task, "memory", memory)
-    outbox = Outbox(child, folder.name, folder)
+    outbox = PendingEvents(child, folder.name, folder)
     ask(child, folder, iterations=3)
     came: list[dict[str, Any]] = []
     listening = threading.Thread(
@@ -118,10 +118,10 @@ def test_a_job_waits_for_memory_that_another_fit_on_the_machine_has(
 
 @pytest.mark.slow
 def test_it_finishes_with_the_best_so_far_when_told_now_or_before(
-    child: Child, folder: Path
+    child: ChildProcess, folder: Path
 ) -> None:
     ask(child, folder, iterations=100_000)
-    outbox = Outbox(child, folder.name, folder)
+    outbox = PendingEvents(child, folder.name, folder)
     for says in hear(child):
         if "progress" in says:
             outbox.stop_at(0)
@@ -135,7 +135,7 @@ def test_it_finishes_with_the_best_so_far_when_told_now_or_before(
 
 @pytest.mark.slow
 def test_what_is_wrong_with_a_job_is_told_and_the_next_one_is_taken(
-    child: Child, folder: Path
+    child: ChildProcess, folder: Path
 ) -> None:
     (folder / "mask").write_bytes(b"no mask")
     ask(child, folder, iterations=3)
@@ -146,8 +146,10 @@ def test_what_is_wrong_with_a_job_is_told_and_the_next_one_is_taken(
     assert "cpu" in frame.says["introduction"]["devices"]
 
 
-def test_an_outbox_holds_the_latest_preview_and_all_progress(child: Child, folder: Path) -> None:
-    outbox = Outbox(child, folder.name, folder)
+def test_an_outbox_holds_the_latest_preview_and_all_progress(
+    child: ChildProcess, folder: Path
+) -> None:
+    outbox = PendingEvents(child, folder.name, folder)
     (folder / "second").write_bytes(b"jpeg")
     steps = [{"progress": {"steps": step}} for step in range(3)]
     for says in (steps[0], {"preview": {"file": "first"}}, *steps[1:]):
