@@ -122,9 +122,10 @@ def test_nothing_of_it_is_kept(show: Show, service: Service, image_file: bytes) 
 def test_a_decoder_that_crashes_or_hangs_costs_one_picture(
     show: Show, image_file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    package = tmp_path / "server"
-    package.mkdir()
-    (package / "__init__.py").touch()
+    package = tmp_path / "server" / "rendering"
+    package.mkdir(parents=True)
+    for folder in (package.parent, package):
+        (folder / "__init__.py").touch()
     monkeypatch.setattr(displays, "CHECKOUT", tmp_path)
     fault = f"import os; os.kill(os.getpid(), {signal.SIGSEGV.value})"
     (package / "viewer.py").write_text(fault)
