@@ -21,6 +21,16 @@ PRESET_NAMES = ("fast", "balanced", "best", "paper")
 """The presets a user may name; `dip.presets` defines them."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+
+RANGES: dict[str, tuple[int, int]] = {
+    "iterations": (1, 1_000_000),
+    "texture": (0, 1),
+    "seed": (0, 2**63 - 1),
+    "threads": (1, 1024),
+    "max_memory_mb": (64, 10_000_000),
+}
+"""Lowest and highest value of each number in `Settings`; also for the HTTP service and GIMP."""
+
 Damage = Literal["thin", "hole", "scattered"]
 """Kinds of damage that want different recipes; see `dip.regions.mask.kind_of_damage`."""
 
@@ -44,13 +54,13 @@ def _check_integer(name: str, value: object, low: int, high: int) -> None:
     )
 
 
-def _check_fraction(name: str, value: object) -> None:
+def _check_number(name: str, value: object, low: float, high: float) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     _check(
-        number and 0 <= value <= 1,  # type: ignore[operator]
+        number and low <= value <= high,  # type: ignore[operator]
         name,
         value,
-        "a number from 0 to 1",
+        f"a number from {low} to {high}",
     )
 
 
@@ -99,14 +109,12 @@ class Settings:
             self.preset in PRESET_NAMES, "preset", self.preset, "one of " + ", ".join(PRESET_NAMES)
         )
         _check(self.device in DEVICES, "device", self.device, "one of " + ", ".join(DEVICES))
-        _check_fraction("texture", self.texture)
-        _check_integer("seed", self.seed, 0, 2**63 - 1)
-        if self.iterations is not None:
-            _check_integer("iterations", self.iterations, 1, 1_000_000)
-        if self.threads is not None:
-            _check_integer("threads", self.threads, 1, 1024)
-        if self.max_memory_mb is not None:
-            _check_integer("max_memory_mb", self.max_memory_mb, 64, 10_000_000)
+        _check_number("texture", self.texture, *RANGES["texture"])
+        _check_integer("seed", self.seed, *RANGES["seed"])
+        for name in ("iterations", "threads", "max_memory_mb"):
+            value = getattr(self, name)
+            if value is not None:
+                _check_integer(name, value, *RANGES[name])
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> Settings:
@@ -255,7 +263,7 @@ class FitConfig:
         return self.finish in ("membrane", "mixture")
 
     def __post_init__(self) -> None:
-        _check_integer("iterations", self.iterations, 1, 1_000_000)
+        _check_integer("iterations", self.iterations, *RANGES["iterations"])
         _check_integer("code_channels", self.code_channels, 1, 1024)
         _check(self.optimizer in ("muon", "adam"), "optimizer", self.optimizer, "muon or adam")
         _check(self.loss in ("l1", "mse"), "loss", self.loss, "l1 or mse")

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from dip.errors import ImageTooSmall, InputError, SamplesNotFinite, TooFewKnownPixels
 from dip.regions.composite import composite
-from dip.regions.mask import FEWEST_KNOWN, SoftMask, coverage_from, coverage_from_alpha
+from dip.regions.mask import SoftMask, coverage_from, coverage_from_alpha
 from dip.regions.region import Box
+from dip.regions.rules import FEWEST_KNOWN
 from dip.samples import full_scale, to_floats
 
 Array = NDArray[Any]

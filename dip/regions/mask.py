@@ -18,13 +18,8 @@ from scipy import ndimage
 
 from dip.config import Damage
 from dip.errors import MaskEmpty, MaskError, MaskSizeMismatch, TooFewKnownPixels
+from dip.regions.rules import FEWEST_KNOWN, UNKNOWN_ABOVE
 from dip.samples import to_floats
-
-UNKNOWN_ABOVE = 16 / 255
-"""Coverage above which a pixel is unknown; a JPEG's ringing around a mask stays below it."""
-
-FEWEST_KNOWN = 64
-"""A fit needs at least this many known pixels."""
 
 THIN_UP_TO_PX = 30
 """Damage no wider than this is 'thin': text, scratches, dust."""

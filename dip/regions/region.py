@@ -16,15 +16,7 @@ from scipy import ndimage
 
 from dip.config import Damage
 from dip.regions.mask import kind_of_damage, thickness_px
-
-_BLOCK_PX = 16
-"""Damages are first found on a grid this coarse, so that 100 megapixels are scanned in a second."""
-
-_THIN_CONTEXT_PX = 48
-"""Margin around thin and scattered damage; more changed nothing that could be measured."""
-
-_HOLE_CONTEXT = 4.5
-"""Margin around a hole, in thicknesses: a large hole is filled from far around (3 lost 4 dB)."""
+from dip.regions.rules import BLOCK_PX, THIN_CONTEXT_PX, has_enough_context, hole_context_px
 
 TILE_OVERLAP_PX = 12
 """Tiles reach this far into each other's cores, and are cross-faded there."""
@@ -181,19 +173,19 @@ def plan_regions(unknown: NDArray[np.bool_], *, max_pixels: Mapping[Damage, int]
 def _damage_boxes(unknown: NDArray[np.bool_]) -> list[Box]:
     """Tight boxes around damages that are more than a block apart."""
     height, width = unknown.shape
-    rows = np.arange(0, height, _BLOCK_PX)
-    columns = np.arange(0, width, _BLOCK_PX)
+    rows = np.arange(0, height, BLOCK_PX)
+    columns = np.arange(0, width, BLOCK_PX)
     # Row by row of blocks: reduceat along columns takes sixty times as long.
-    strips = np.stack([unknown[row : row + _BLOCK_PX].any(axis=0) for row in rows])
+    strips = np.stack([unknown[row : row + BLOCK_PX].any(axis=0) for row in rows])
     blocks = np.logical_or.reduceat(strips, columns, axis=1)
     labels, _ = ndimage.label(blocks, structure=np.ones((3, 3), dtype=int))
     boxes = []
     for row_slice, column_slice in ndimage.find_objects(labels):
         block = Box.from_edges(
-            row_slice.start * _BLOCK_PX,
-            column_slice.start * _BLOCK_PX,
-            min(row_slice.stop * _BLOCK_PX, height),
-            min(column_slice.stop * _BLOCK_PX, width),
+            row_slice.start * BLOCK_PX,
+            column_slice.start * BLOCK_PX,
+            min(row_slice.stop * BLOCK_PX, height),
+            min(column_slice.stop * BLOCK_PX, width),
         )
         box = tight_box(unknown, block)
         if box is not None:
@@ -203,17 +195,19 @@ def _damage_boxes(unknown: NDArray[np.bool_]) -> list[Box]:
 
 def _with_context(unknown: NDArray[np.bool_], core: Box, frame: Box) -> Region:
     # With some of what is around: a straight scratch fills its own box.
-    crop = unknown[core.expanded(_BLOCK_PX, frame).slices]
+    crop = unknown[core.expanded(BLOCK_PX, frame).slices]
     damage = kind_of_damage(crop)
-    margin = _THIN_CONTEXT_PX
-    if damage == "hole":
-        margin = max(margin, round(_HOLE_CONTEXT * thickness_px(crop)))
+    margin = hole_context_px(thickness_px(crop)) if damage == "hole" else THIN_CONTEXT_PX
     margin = max(margin, (_SMALLEST_PX - min(core.height, core.width) + 1) // 2)
     box = core.expanded(margin, frame)
-    while np.count_nonzero(~unknown[box.slices]) < box.area / 8 and box != frame:
+    while box != frame and not _has_enough_context(unknown, box):
         margin *= 2
         box = core.expanded(margin, frame)
     return Region(box=box, core=core, damage=damage)
+
+
+def _has_enough_context(unknown: NDArray[np.bool_], box: Box) -> bool:
+    return has_enough_context(int(np.count_nonzero(~unknown[box.slices])), box.area)
 
 
 def _merged(groups: list[Region], frame: Box) -> list[Region]:
@@ -244,7 +238,7 @@ def _tiles(
     unknown: NDArray[np.bool_], group: Region, frame: Box, max_pixels: int
 ) -> Iterator[Region]:
     """Cut a group into tiles of at most `max_pixels`, context included, where there is damage."""
-    side = max(_SMALLEST_PX, math.isqrt(max_pixels) - 2 * _THIN_CONTEXT_PX)
+    side = max(_SMALLEST_PX, math.isqrt(max_pixels) - 2 * THIN_CONTEXT_PX)
     down = math.ceil(group.core.height / side)
     across = math.ceil(group.core.width / side)
     for top, height in _split(group.core.top, group.core.height, down):

@@ -8,13 +8,19 @@ from apiflask import Schema
 from apiflask.fields import Boolean, Dict, File, Float, Integer, List, Nested, String
 from apiflask.validators import Length, OneOf, Range
 
-from dip.config import DEVICES, NETWORKS, Settings
+from dip.config import DEVICES, NETWORKS, RANGES, Settings
 from dip.presets import PRESETS
 from server.errors import MEANINGS
 from server.jobs.job import State
 from server.jobs.parameters import BOTH, FORMATS, PARTS, SAMPLE_BYTES
 
 SIDE_PX = Range(min=1, max=1_000_000)
+
+
+def _range(name: str) -> Range:
+    """The range that the engine accepts for a setting."""
+    low, high = RANGES[name]
+    return Range(min=low, max=high)
 
 
 def described(text: str, **more: Any) -> dict[str, Any]:
@@ -36,19 +42,19 @@ class RestoreIn(Schema):
     )
     network = String(validate=OneOf([*NETWORKS]), load_default="unet")
     preset = String(validate=OneOf([*PRESETS]), load_default="balanced")
-    iterations = Integer(validate=Range(min=1, max=1_000_000))
+    iterations = Integer(validate=_range("iterations"))
     texture = Float(
-        validate=Range(min=0, max=1),
+        validate=_range("texture"),
         load_default=Settings.texture,
         metadata=described(
             "How much of the surroundings' detail large holes get: 0 is smooth, and nearest to "
             "the truth in PSNR."
         ),
     )
-    seed = Integer(validate=Range(min=0, max=2**63 - 1), load_default=0)
+    seed = Integer(validate=_range("seed"), load_default=0)
     device = String(validate=OneOf(DEVICES), load_default="auto")
-    threads = Integer(validate=Range(min=1, max=1024))
-    max_memory_mb = Integer(validate=Range(min=64, max=10_000_000))
+    threads = Integer(validate=_range("threads"))
+    max_memory_mb = Integer(validate=_range("max_memory_mb"))
     result = String(
         validate=OneOf(PARTS),
         load_default="image",

@@ -10,12 +10,12 @@ import pytest
 
 from dip.errors import MaskEmpty, MaskError, MaskSizeMismatch, TooFewKnownPixels
 from dip.regions.mask import (
-    UNKNOWN_ABOVE,
     coverage_from,
     coverage_from_alpha,
     kind_of_damage,
     thickness_px,
 )
+from dip.regions.rules import UNKNOWN_ABOVE
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "float32", "float64"])
