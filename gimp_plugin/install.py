@@ -184,7 +184,10 @@ def fill(folder: Path, command: list[str] | None) -> None:
     for source in sorted(SOURCE.glob("*.py")):
         shutil.copyfile(source, folder / source.name)
     (folder / f"{NAME}.py").chmod(0o755)  # else GIMP does not see it
-    shutil.copyfile(server.client.__file__, vendor / "dip_client.py")
+    client = vendor / "dip_client"
+    client.mkdir()
+    for source in sorted(Path(server.client.__file__).parent.glob("*.py")):
+        shutil.copyfile(source, client / source.name)
     for package in PACKAGES:
         for source, name in _files_of(package):
             destination = vendor / name

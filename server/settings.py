@@ -150,7 +150,7 @@ class ServerSettings:
         return self.data_dir / "jobs.sqlite"
 
     @property
-    def blobs_dir(self) -> Path:
+    def files_dir(self) -> Path:
         return self.data_dir / "blobs"
 
     @property

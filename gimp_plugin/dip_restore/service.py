@@ -34,7 +34,7 @@ START_TIMEOUT_S = 40.0
 _PORT_TAKEN = 9  # the exit status of a service that cannot start
 _OTHER_ONE_STARTS = 10
 _LOOK_EVERY_S = 0.1
-_PATIENCE_S = 2.0
+_RETRY_TIMEOUT_S = 2.0
 
 _started: list[subprocess.Popen[bytes]] = []
 """Those that outlive this process; kept, for Python warns of any that is forgotten."""
@@ -131,7 +131,7 @@ class Service:
         ------
         Unreachable, UntrustedServer
         """
-        client = Client.find(patience_s=_PATIENCE_S)
+        client = Client.find(retry_timeout_s=_RETRY_TIMEOUT_S)
         try:
             self._version = client.health()["version"]
         except ClientError:

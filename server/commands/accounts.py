@@ -73,7 +73,7 @@ def run_connect(args: argparse.Namespace) -> int:
         ) from error
     token = _ask_for_token()
     try:
-        with Client(args.url, token, patience_s=5, fingerprint=fingerprint) as client:
+        with Client(args.url, token, retry_timeout_s=5, fingerprint=fingerprint) as client:
             client.capabilities()
     except ClientError as error:
         raise ServiceFailure(error.message, error.hint) from error

@@ -17,7 +17,7 @@ def check_service() -> Finding:
 
     folder = default_data_dir()
     try:
-        with Client.find(folder, patience_s=1) as client:
+        with Client.find(folder, retry_timeout_s=1) as client:
             health = client.health()
             devices = client.capabilities()["devices"]
             url = client.url

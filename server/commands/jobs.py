@@ -149,7 +149,7 @@ def _service(args: argparse.Namespace) -> Iterator[Client]:
 
     folder = args.data_dir and args.data_dir.expanduser().absolute()
     try:
-        with Client.find(folder, patience_s=5) as client:
+        with Client.find(folder, retry_timeout_s=5) as client:
             yield client
     except ClientError as error:
         raise _failure(error) from error

@@ -97,14 +97,14 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     service = Service.open(settings, token)
     _check_users(settings, service.users)
     service = replace(service, port=sock.getsockname()[1])
-    keeper = _keeper(service)
-    service = replace(service, workforce=keeper)
-    keeper.recover()
+    dispatcher = _make_dispatcher(service)
+    service = replace(service, dispatcher=dispatcher)
+    dispatcher.recover()
     relay = _relay(settings)
-    server = make_server(create_app(service), settings, service.gate, sock, relay)
+    server = make_server(create_app(service), settings, service.authenticator, sock, relay)
     url = _url(sock, settings.encrypted)
-    keeper.start()
-    service.changes.start()
+    dispatcher.start()
+    service.notifier.start()
     try:
         with _ended_by_signals() as signals, announced(settings, url):
             _log.info("serving at %s", url)
@@ -117,14 +117,14 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
                     file=sys.stderr,
                 )
             if open_page:
-                _open(f"{url}/launch?code={service.gate.launch_code()}")
+                _open(f"{url}/launch?code={service.authenticator.launch_code()}")
             with suppress(SystemExit, KeyboardInterrupt):
                 server.asyncore.loop(timeout=1, map=server._map, use_poll=True)
             _log.info("told to end: %s", ", ".join(signals))
     finally:
         _log.info("ending")
-        service.changes.close()
-        keeper.close()
+        service.notifier.close()
+        dispatcher.close()
         server.task_dispatcher.shutdown()
         if relay is not None:
             relay.close()
@@ -147,8 +147,8 @@ def _relay(settings: ServerSettings) -> Relay | None:
     return Relay(context_from(settings.certificate, settings.key))
 
 
-def _keeper(service: Service) -> Dispatcher:
-    """Who has the jobs worked on."""
+def _make_dispatcher(service: Service) -> Dispatcher:
+    """The supervisor of a local worker, or a dispatcher to a cluster."""
     cluster = service.settings.cluster
     if cluster is None:
         from server.work.supervisor import Supervisor

@@ -67,7 +67,7 @@ def create_app(parts: Service) -> APIFlask:
 def _let_in() -> None:
     g.began = time.monotonic()
     headers, here = request.headers, service()
-    g.user = here.gate.check(
+    g.user = here.authenticator.check(
         RequestCredentials(
             method=request.method,
             path=request.path,

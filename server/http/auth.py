@@ -96,7 +96,7 @@ class Authenticator:
         self._codes: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
-    def check(self, knock: RequestCredentials) -> str:
+    def check(self, credentials: RequestCredentials) -> str:
         """Say who asks: the name of a user; '' for the owner, and where nobody needs to ask.
 
         Raises
@@ -104,21 +104,25 @@ class Authenticator:
         ServiceError
             `host_refused`, `origin_refused`, `token_required`.
         """
-        self._check_host(knock.host)
-        self._check_origin(knock)
-        if knock.method in ("GET", "HEAD") and not knock.has_body and PUBLIC.fullmatch(knock.path):
+        self._check_host(credentials.host)
+        self._check_origin(credentials)
+        if (
+            credentials.method in ("GET", "HEAD")
+            and not credentials.has_body
+            and PUBLIC.fullmatch(credentials.path)
+        ):
             return OWNER
-        if knock.authorization is not None:
-            scheme, _, token = knock.authorization.partition(" ")
+        if credentials.authorization is not None:
+            scheme, _, token = credentials.authorization.partition(" ")
             user = self._user_with(token.strip()) if scheme.lower() == "bearer" else None
             if user is not None:
                 return user
             raise ServiceError(
                 "token_required", "The token in Authorization is not this service's."
             )
-        user = None if knock.cookie is None else self._user_in(knock.cookie)
+        user = None if credentials.cookie is None else self._user_in(credentials.cookie)
         if user is not None:
-            self._check_same_origin(knock)
+            self._check_same_origin(credentials)
             return user
         raise ServiceError("token_required", "The request carries no token.")
 
@@ -194,23 +198,25 @@ class Authenticator:
         if match is None or match["name"] not in self._hosts:
             raise ServiceError("host_refused", "The request is for a host of another name.")
 
-    def _check_origin(self, knock: RequestCredentials) -> None:
-        if knock.fetch_site not in (None, "same-origin", "none"):
+    def _check_origin(self, credentials: RequestCredentials) -> None:
+        if credentials.fetch_site not in (None, "same-origin", "none"):
             raise ServiceError("origin_refused", "The request comes from a page of another site.")
-        if knock.origin is not None and knock.origin.lower() != self._own_origin(knock):
+        if credentials.origin is not None and credentials.origin.lower() != self._own_origin(
+            credentials
+        ):
             raise ServiceError("origin_refused", "The request comes from a page of another origin.")
 
-    def _check_same_origin(self, knock: RequestCredentials) -> None:
+    def _check_same_origin(self, credentials: RequestCredentials) -> None:
         """A cookie alone changes nothing: the browser has to say that our own page asks."""
-        if knock.method in ("GET", "HEAD"):
+        if credentials.method in ("GET", "HEAD"):
             return
-        if knock.fetch_site != "same-origin" and knock.origin is None:
+        if credentials.fetch_site != "same-origin" and credentials.origin is None:
             raise ServiceError(
                 "origin_refused", "The request does not say that it comes from this service's page."
             )
 
-    def _own_origin(self, knock: RequestCredentials) -> str:
-        return f"{self._scheme}://{(knock.host or '').lower()}"
+    def _own_origin(self, credentials: RequestCredentials) -> str:
+        return f"{self._scheme}://{(credentials.host or '').lower()}"
 
 
 def _sign(key: bytes, purpose: str, text: str) -> str:

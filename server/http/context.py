@@ -53,12 +53,12 @@ class Service:
     ----------
     settings : ServerSettings
     store : Store
-    blobs : JobFiles
+    files : JobFiles
     users : Users
-    gate : Authenticator
-    changes : ChangeNotifier
-        Started by whoever runs the service.
-    workforce : WorkerStatus
+    authenticator : Authenticator
+    notifier : ChangeNotifier
+        Started by `server.commands.serve`.
+    dispatcher : WorkerStatus
     port : int
         That is listened on, where `settings.port` is 0.
     streams : BoundedSemaphore
@@ -67,11 +67,11 @@ class Service:
 
     settings: ServerSettings
     store: Store
-    blobs: JobFiles
+    files: JobFiles
     users: Users
-    gate: Authenticator
-    changes: ChangeNotifier
-    workforce: WorkerStatus = field(default_factory=NoWorker)
+    authenticator: Authenticator
+    notifier: ChangeNotifier
+    dispatcher: WorkerStatus = field(default_factory=NoWorker)
     port: int = 0
     streams: threading.BoundedSemaphore
 
@@ -82,12 +82,12 @@ class Service:
         return cls(
             settings=settings,
             store=store,
-            blobs=JobFiles(settings.blobs_dir),
+            files=JobFiles(settings.files_dir),
             users=users,
-            gate=Authenticator(
+            authenticator=Authenticator(
                 token, settings.host_names, digest=users.digest, encrypted=settings.encrypted
             ),
-            changes=ChangeNotifier(store),
+            notifier=ChangeNotifier(store),
             streams=threading.BoundedSemaphore(settings.max_streams),
         )
 

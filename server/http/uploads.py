@@ -138,7 +138,7 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
     _check_space(here)
     job_id = secrets.token_hex(16)
     try:
-        here.blobs.adopt(job_id, {name: upload.path for name, upload in uploads.items()})
+        here.files.adopt(job_id, {name: upload.path for name, upload in uploads.items()})
         job = here.store.add(
             job_id,
             parameters,
@@ -151,14 +151,14 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
             most_queued_each=here.settings.max_queued_each,
         )
     except BaseException as error:
-        here.blobs.remove(job_id)
+        here.files.remove(job_id)
         if isinstance(error, ServiceError) and error.code == "key_reused" and key and fingerprint:
             known = here.store.known(key, fingerprint, user())  # the same request won the race
             if known is not None:
                 return known
         raise
     _log.info("accepted: %s", parameters.public(), extra={"job": job.id})
-    here.workforce.wake()
+    here.dispatcher.wake()
     return job
 
 

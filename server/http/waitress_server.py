@@ -108,7 +108,7 @@ def _parser_class(check: Callable[[RequestCredentials, int], None]) -> type[HTTP
             if self.body_rcv is None or self.content_length >= self.adj.max_request_body_size:
                 return  # nothing will be kept; the application, or waitress, says what is wrong
             get = self.headers.get
-            knock = RequestCredentials(
+            credentials = RequestCredentials(
                 method=self.command,
                 path=self.path,
                 host=get("HOST"),
@@ -119,7 +119,7 @@ def _parser_class(check: Callable[[RequestCredentials, int], None]) -> type[HTTP
                 has_body=True,
             )
             try:
-                check(knock, self.content_length)
+                check(credentials, self.content_length)
             except ServiceError as error:
                 self._refuse(error)
 
@@ -231,7 +231,7 @@ def cookie_value(header: str | None, port: int) -> str | None:
 def make_server(
     application: Any,
     settings: ServerSettings,
-    gate: Authenticator,
+    authenticator: Authenticator,
     sock: socket.socket,
     relay: Relay | None = None,
 ) -> Any:
@@ -241,15 +241,15 @@ def make_server(
     ----------
     application : WSGI application
     settings : ServerSettings
-    gate : Authenticator
+    authenticator : Authenticator
     sock : socket
         Bound, not yet listening.
     relay : Relay, optional
         Every connection goes through it first.
     """
 
-    def check(knock: RequestCredentials, size: int) -> None:
-        gate.check(knock)
+    def check(credentials: RequestCredentials, size: int) -> None:
+        authenticator.check(credentials)
         free = shutil.disk_usage(settings.data_dir).free
         if size + settings.reserve_bytes > free:
             raise ServiceError(

@@ -18,7 +18,7 @@ from server.errors import ServiceError, ServiceFailure
 
 _SCHEMA_VERSION = 2
 _SCHEMA = """
-CREATE TABLE jobs (
+CREATE TABLE IF NOT EXISTS jobs (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,  -- in order of acceptance
     id          TEXT NOT NULL UNIQUE,
     owner       TEXT NOT NULL DEFAULT '',           -- the user's name
@@ -44,24 +44,19 @@ CREATE TABLE jobs (
     last_event  INTEGER NOT NULL DEFAULT 0,
     bytes       INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX jobs_by_state ON jobs (state, deaths, number);
-CREATE TABLE events (
+CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, deaths, number);
+CREATE TABLE IF NOT EXISTS events (
     job  TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
     seq  INTEGER NOT NULL,
     kind TEXT NOT NULL,
     data TEXT NOT NULL,
     PRIMARY KEY (job, seq)
 ) WITHOUT ROWID;
-CREATE TABLE turns (
+CREATE TABLE IF NOT EXISTS turns (
     owner TEXT PRIMARY KEY,
     taken REAL NOT NULL  -- when a job was last taken
 );
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
-_FROM_VERSION_1 = """
-ALTER TABLE jobs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
-UPDATE jobs SET key = ':' || key;
-CREATE TABLE turns (owner TEXT PRIMARY KEY, taken REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS status (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _READERS = 4
 _BUSY_S = 30.0
@@ -88,10 +83,9 @@ class Database:
         self._writer = self._connect()
         self._flushes = True
         with self.writing() as db:
-            found = db.execute("PRAGMA user_version").fetchone()[0]
-            if found < _SCHEMA_VERSION:
-                for statement in (_FROM_VERSION_1 if found else _SCHEMA).split(";\n"):
-                    db.execute(statement)
+            for statement in _SCHEMA.split(";\n"):
+                db.execute(statement)
+            if db.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
                 db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._connections = [self._connect() for _ in range(_READERS)]
@@ -163,8 +157,8 @@ def _check_file(path: Path) -> None:
         ) from error
     finally:
         db.close()
-    if found > _SCHEMA_VERSION:
+    if found not in (0, _SCHEMA_VERSION):
         raise ServiceFailure(
-            f"{path} was written by a newer version of dip.",
+            f"{path} was written by another version of dip.",
             "Use that version, or choose another folder with --data-dir.",
         )

@@ -87,7 +87,7 @@ class JobFiles:
         else:
             self.path(job_id, name).unlink(missing_ok=True)
 
-    def remove_strangers(self, known: set[str]) -> list[str]:
+    def remove_unknown(self, known: set[str]) -> list[str]:
         """Remove the folders of jobs that the store does not know."""
         strangers = [path.name for path in self.folder.iterdir() if path.name not in known]
         for name in strangers:

@@ -252,16 +252,16 @@ class Store:
         """Changes whenever any process changed anything. For one thread only."""
         return self._database.version()
 
-    def fact(self, name: str) -> Any:
-        """What was last told under a name, or None."""
+    def status(self, name: str) -> Any:
+        """The latest value of a status entry, or None."""
         with self._reading() as db:
-            row = db.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+            row = db.execute("SELECT value FROM status WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row["value"])
 
-    def set_fact(self, name: str, value: Any) -> None:
+    def set_status(self, name: str, value: Any) -> None:
         with self._writing(durable=False) as db:
             db.execute(
-                "INSERT INTO facts VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = ?",
+                "INSERT INTO status VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = ?",
                 (name, json.dumps(value), json.dumps(value)),
             )
 
@@ -414,7 +414,7 @@ class Store:
                 self._cancel(db, job, ServiceError("lease_expired", message))
         return [job.id for job in jobs]
 
-    def grant_time(self, now: float) -> None:
+    def restart_timeouts(self, now: float) -> None:
         """Give clients and workers their full time again: the machine may have slept."""
         with self._writing(durable=False) as db:
             db.execute(f"UPDATE jobs SET lease_until = ? + lease_s WHERE NOT {_ENDED}", (now,))

@@ -95,7 +95,7 @@ class RemoteAttempt(threading.Thread):
     def _send(self) -> Future:
         from server.work.cluster_task import TaskRequest, work_here
 
-        job, link, blobs = self.job, self._link, self._here.blobs
+        job, link, blobs = self.job, self._link, self._here.files
         parameters = job.parameters
         try:
             image = blobs.path(job.id, "image").read_bytes()
@@ -182,12 +182,12 @@ class RemoteAttempt(threading.Thread):
                 continue
             name = each["preview"]["file"]
             try:
-                here.blobs.write(job.id, name, each["data"], durable=False)
+                here.files.write(job.id, name, each["data"], durable=False)
             except FileNotFoundError:
                 return  # cancelled: the folder is gone
             here.store.note_preview(job, each["preview"])
             if self._preview is not None:
-                here.blobs.remove(job.id, self._preview)
+                here.files.remove(job.id, self._preview)
             self._preview = name
 
     def _take(self, answer: Answer) -> None:
@@ -203,12 +203,12 @@ class RemoteAttempt(threading.Thread):
         elif answer.done is not None:
             try:
                 for name, data in answer.files.items():
-                    here.blobs.write(job.id, name, data)
+                    here.files.write(job.id, name, data)
             except FileNotFoundError:
                 return  # cancelled
             if here.store.finish(job, **answer.done):
                 keep = {"image", "mask", *answer.files, *filter(None, [self._preview])}
-                here.blobs.remove_old_attempts(job.id, keep)
+                here.files.remove_old_attempts(job.id, keep)
         else:
             _log.warning("%s has other versions by now", answer.worker)
             self._link.trusted = self._link.trusted - {answer.worker}

@@ -188,7 +188,7 @@ class ClusterDispatcher(Dispatcher):
             self._introduction = link.client.submit(introduce_here, workers=workers, pure=False)
         elif self._introduction.status == "finished" and not self._met:
             found = self._introduction.result(timeout=10)
-            self._here.store.set_fact("worker", {"cluster": self._cluster.address, **found})
+            self._here.store.set_status("worker", {"cluster": self._cluster.address, **found})
             self._met = True
 
     def _note_away(self, why: str) -> None:

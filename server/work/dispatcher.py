@@ -48,14 +48,14 @@ class Dispatcher(threading.Thread):
         here = self._here
         for part in here.settings.incoming_dir.iterdir():
             part.unlink()
-        for name in here.blobs.remove_strangers(here.store.ids_with_pixels()):
+        for name in here.files.remove_unknown(here.store.ids_with_pixels()):
             _log.info("removed what was left of a job: %s", name)
         for job in here.store.release_running(None):
             _log.info("queued again after a restart", extra={"job": job.id})
-        here.store.grant_time(time.time())
+        here.store.restart_timeouts(time.time())
         # In a container, a new worker may well have the pid of the last one.
-        here.store.set_fact("busy", None)
-        here.store.set_fact("worker", {**(here.store.fact("worker") or {}), "pid": None})
+        here.store.set_status("busy", None)
+        here.store.set_status("worker", {**(here.store.status("worker") or {}), "pid": None})
 
     def close(self) -> None:
         """End whoever works, and wait for that."""
@@ -96,12 +96,12 @@ class Dispatcher(threading.Thread):
         """After sleep or a set clock, nobody is late."""
         offset = time.time() - time.monotonic()
         if abs(offset - self._clock_offset) > CLOCK_JUMP_S:
-            self._here.store.grant_time(time.time())
+            self._here.store.restart_timeouts(time.time())
         self._clock_offset = offset
 
     def _cancel_abandoned(self) -> None:
         for job_id in self._here.store.cancel_expired(time.time()):
-            self._here.blobs.remove(job_id)
+            self._here.files.remove(job_id)
             _log.info("cancelled: its lease ran out", extra={"job": job_id})
 
     def _prune(self) -> None:
@@ -111,5 +111,5 @@ class Dispatcher(threading.Thread):
         for job_id in self._here.store.prune(
             ended_before=ended_before, keep_bytes=settings.keep_bytes
         ):
-            self._here.blobs.remove(job_id)
+            self._here.files.remove(job_id)
             _log.info("pruned", extra={"job": job_id})

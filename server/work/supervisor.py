@@ -105,7 +105,7 @@ class Supervisor(Dispatcher):
         blamed = self._here.store.count(State.RUNNING)
         for job in self._here.store.release_running(cause):
             _log.warning("queued again: its worker died", extra={"job": job.id})
-        self._here.store.set_fact("busy", None)
+        self._here.store.set_status("busy", None)
         self._worker = None
         if innocent or (blamed and introduced):
             self._failures, self._trouble = 0, None
@@ -115,7 +115,7 @@ class Supervisor(Dispatcher):
             self._trouble = f"The worker {worker.obituary()}"
 
     def _has_introduced_itself(self, worker: Worker) -> bool:
-        introduced: bool = (self._here.store.fact("worker") or {}).get("pid") == worker.pid
+        introduced: bool = (self._here.store.status("worker") or {}).get("pid") == worker.pid
         if introduced:
             self._trouble = None
         return introduced
@@ -125,7 +125,7 @@ class Supervisor(Dispatcher):
         worker, now = self._worker, time.monotonic()
         if worker is None:
             return
-        busy = self._here.store.fact("busy") or {}
+        busy = self._here.store.status("busy") or {}
         if busy.get("pid") != worker.pid or self._is_running(busy["job"]):
             self._defiant_since = None
         elif self._defiant_since is None:

@@ -52,8 +52,8 @@ def main() -> int:
         print("an earlier worker does not end", file=sys.stderr)
         return 1
     store = Store(settings.store_file)
-    store.set_fact("worker", {"pid": os.getpid(), **introduction()})
-    worker = Worker(store, JobFiles(settings.blobs_dir), settings.max_pixels)
+    store.set_status("worker", {"pid": os.getpid(), **introduction()})
+    worker = Worker(store, JobFiles(settings.files_dir), settings.max_pixels)
     work_from(store, worker, settings.idle_exit_s)
     return 0
 
@@ -68,11 +68,11 @@ def work_from(store: Store, worker: Worker, idle_exit_s: float) -> None:
             seen = now
             time.sleep(LOOK_EVERY_S)
             continue
-        store.set_fact("busy", {"pid": os.getpid(), "job": job.id})
+        store.set_status("busy", {"pid": os.getpid(), "job": job.id})
         try:
             worker.work(job)
         finally:
-            store.set_fact("busy", None)
+            store.set_status("busy", None)
         idle_since, seen = time.monotonic(), -1
     _log.info("nothing to do for %.0f s: leaving", idle_exit_s)
 

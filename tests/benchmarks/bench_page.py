@@ -177,7 +177,7 @@ def measure_preview(args: argparse.Namespace) -> dict[str, Any]:
         job_id = client.submit(
             encode_photo(photo, "png"), encode_photo(mask, "png"), iterations=100_000
         )["id"]
-        folder = client._data_dir / "blobs" / job_id
+        folder = client._connection.data_dir / "blobs" / job_id
         watching = threading.Event()
 
         def watch() -> None:

@@ -52,7 +52,7 @@ def running_service(**settings: Any) -> Iterator[tuple[psutil.Process, Client]]:
         assert process.stdout is not None
         process.stdout.readline()
         try:
-            with Client.find(data_dir, patience_s=60) as client:
+            with Client.find(data_dir, retry_timeout_s=60) as client:
                 while client.health()["worker"] != "idle":
                     time.sleep(0.1)
                 yield psutil.Process(process.pid), client
@@ -233,7 +233,7 @@ def measure_overhead(args: argparse.Namespace) -> dict[str, Any]:
         write_photo(folder / "photo.png", photo)
         write_photo(folder / "mask.png", mask)
         chosen = ServerSettings(data_dir=folder)
-        store, blobs = Store(chosen.store_file), JobFiles(chosen.blobs_dir)
+        store, blobs = Store(chosen.store_file), JobFiles(chosen.files_dir)
         worker = Worker(store, blobs, chosen.max_pixels)
         for number in range(args.rounds + 1):
             began = time.perf_counter()

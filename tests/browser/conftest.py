@@ -113,7 +113,7 @@ class Served:
         self.process.stdout.close()
 
     def client(self) -> Client:
-        return Client.find(self.folder, patience_s=60)
+        return Client.find(self.folder, retry_timeout_s=60)
 
     def forget_everything(self) -> None:
         with self.client() as client:

@@ -163,7 +163,7 @@ def test_jobs_outlive_the_worker_the_scheduler_and_the_service(
 ) -> None:
     first = grid.start_worker()
     service = serve("cluster", "--cluster", grid.address)
-    with Client.find(service.folder, patience_s=60) as client:
+    with Client.find(service.folder, retry_timeout_s=60) as client:
         job = client.submit(*files, **LONG)["id"]
 
         def begun(attempt: int) -> bool:
@@ -251,7 +251,7 @@ def test_a_workgroup_shares_a_cluster_over_tls_and_sees_nothing_of_each_other(
     service = serve("shared", *options)
     url = service.url.replace("localhost", "127.0.0.1")
     ada, bob = (
-        Client(url, token, patience_s=60, fingerprint=fingerprint_of(certificate))
+        Client(url, token, retry_timeout_s=60, fingerprint=fingerprint_of(certificate))
         for token in tokens.values()
     )
     with ada, bob:

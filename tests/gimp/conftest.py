@@ -127,7 +127,7 @@ class Gimp:
         )  # fmt: skip
 
     def client(self) -> Client:
-        return Client.find(self.data_dir, patience_s=10)
+        return Client.find(self.data_dir, retry_timeout_s=10)
 
     def is_ready(self) -> bool:
         """Whether the service runs, with torch loaded."""

@@ -82,7 +82,7 @@ def make_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
     yield make
     for service in opened:
-        service.changes.close()
+        service.notifier.close()
         service.store.close()
 
 
@@ -159,10 +159,10 @@ def serve(make_service: Callable[..., Service]) -> Iterator[Callable[..., Served
         sock = socket.create_server(("127.0.0.1", 0))
         port = sock.getsockname()[1]
         service = dataclasses.replace(make_service(**settings), port=port)
-        server = make_server(create_app(service), service.settings, service.gate, sock)
+        server = make_server(create_app(service), service.settings, service.authenticator, sock)
         thread = threading.Thread(target=loop, args=[server, sock])
         thread.start()
-        service.changes.start()
+        service.notifier.start()
         running.append((service, server, sock, thread))
         return Served(service, port)
 
@@ -176,7 +176,7 @@ def serve(make_service: Callable[..., Service]) -> Iterator[Callable[..., Served
     yield start
     tempfile.tempdir = before
     for service, server, sock, thread in running:
-        service.changes.close()
+        service.notifier.close()
         server.task_dispatcher.shutdown()
         ended.add(sock)
         thread.join()
@@ -234,8 +234,8 @@ class RealService:
     def headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
-    def client(self, patience_s: float = 60) -> Client:
-        return Client.find(self.settings.data_dir, patience_s=patience_s)
+    def client(self, retry_timeout_s: float = 60) -> Client:
+        return Client.find(self.settings.data_dir, retry_timeout_s=retry_timeout_s)
 
     def workers(self) -> list[psutil.Process]:
         try:

@@ -15,7 +15,7 @@ import pytest
 from server.client import Event
 
 JOBS, KILLS, CLIENTS, SEEDS = 40, 20, 4, 5
-PATIENCE_S = 600
+RETRY_TIMEOUT_S = 600
 TINY: dict[str, Any] = {"preset": "fast", "iterations": 8}
 
 
@@ -94,7 +94,7 @@ def test_every_accepted_job_is_accounted_for_exactly_once(
 
     def submit_and_watch(number: int) -> None:
         try:
-            with service.client(patience_s=PATIENCE_S) as mine:
+            with service.client(retry_timeout_s=RETRY_TIMEOUT_S) as mine:
                 while number < JOBS or chaos.count < KILLS:
                     seed = number % SEEDS
                     job_id = mine.submit(image_file, mask_file, seed=seed, **TINY)["id"]
@@ -137,6 +137,6 @@ def test_every_accepted_job_is_accounted_for_exactly_once(
         # In the middle of fits, that is; on a slow machine often of the same one.
         assert sum(count * (times - 1) for times, count in attempts.items()) >= 5
         assert client.health()["status"] == "ok"
-    assert {path.name for path in service.settings.blobs_dir.iterdir()} == set(accepted)
+    assert {path.name for path in service.settings.files_dir.iterdir()} == set(accepted)
     assert list(service.settings.incoming_dir.iterdir()) == []
     assert service.stop() == 0

@@ -1,4 +1,4 @@
-"""The client: what it repeats, whom it trusts, what it needs."""
+"""The client: requests that it repeats, servers that it trusts, packages that it needs."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from server.client import (
     Refused,
     Unreachable,
     UntrustedServer,
-    _event_from,
 )
+from server.client.messages import event_from
 
 TINY: dict[str, Any] = {"preset": "fast", "iterations": 2}
 
@@ -33,11 +33,11 @@ TINY: dict[str, Any] = {"preset": "fast", "iterations": 2}
 # --- Alone ---------------------------------------------------------------------------------------
 
 
-def test_the_file_works_alone_with_requests_only(tmp_path: Path) -> None:
-    """Another program carries a copy: no module of this project, nothing heavy."""
-    shutil.copy(client_module.__file__, tmp_path / "carried.py")
+def test_a_copy_of_the_folder_works_with_requests_only(tmp_path: Path) -> None:
+    """Another program has a copy: it loads no module of this project, and nothing heavy."""
+    shutil.copytree(Path(client_module.__file__).parent, tmp_path / "copied")
     code = (
-        "import sys, carried; "
+        "import sys, copied; copied.Client('http://127.0.0.1:9', 't').close(); "
         "print([m for m in sys.modules if m.split('.')[0] in "
         "('dip', 'server', 'numpy', 'torch', 'flask', 'PIL', 'pyvips')])"
     )
@@ -89,7 +89,7 @@ def test_a_form_is_sent_as_it_lies_in_memory() -> None:
     ],
 )
 def test_events_are_parsed(block: bytes, expected: Any) -> None:
-    event = _event_from(block)
+    event = event_from(block)
     assert (event and (event.id, event.kind, event.data)) == expected
 
 
@@ -97,40 +97,13 @@ def test_without_a_service_it_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="dip serve"):
         Client.find(tmp_path)
     with (
-        Client("http://127.0.0.1:9", "t", patience_s=0.2) as nobody,
+        Client("http://127.0.0.1:9", "t", retry_timeout_s=0.2) as nobody,
         pytest.raises(Unreachable, match="does not answer"),
     ):
         nobody.jobs()
 
 
-class Older(Client):
-    """A client of a service from before there was a choice of texture."""
-
-    sent: ClassVar[list[tuple[bytes, str]]] = []
-
-    def _json(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        body = b"".join(more["form"])
-        self.sent.append((body, more["headers"]["Idempotency-Key"]))
-        for name in ("texture", "colour"):
-            if f'name="{name}"'.encode() in body:
-                raise Refused(422, "parameter_invalid", f"{name}: Unknown field.")
-        return {"id": "abc", "parameters": {"seed": 3}}
-
-
-def test_an_older_service_fills_as_it_did() -> None:
-    Older.sent.clear()
-    with Older("http://127.0.0.1:9", "t") as older:
-        assert older.submit(b"pixels", texture=0.5, seed=3)["id"] == "abc"
-        (refused, key), (taken, same_key) = older.sent
-        assert b"texture" in refused
-        assert b"texture" not in taken
-        assert b'name="seed"' in taken
-        assert key == same_key
-        with pytest.raises(Refused, match="colour"):
-            older.submit(b"pixels", colour="red")
-
-
-# --- Strangers -----------------------------------------------------------------------------------
+# --- Untrusted servers ---------------------------------------------------------------------------
 
 
 class Impostor(http.server.BaseHTTPRequestHandler):
@@ -163,13 +136,13 @@ def impostor() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        ({}, "Something else answers"),
-        ({"service": "dip-restore", "api": 2}, "speaks version 2"),
+        ({}, "Another program answers"),
+        ({"service": "dip-restore", "api": 2}, "has API version 2"),
         ({"service": "dip-restore", "api": 1}, "does not know this token"),
         ({"service": "dip-restore", "api": 1, "proof": "0" * 64}, "does not know this token"),
     ],
 )
-def test_a_stranger_on_the_port_never_sees_the_token(
+def test_an_untrusted_server_never_sees_the_token(
     impostor: str, answer: dict[str, Any], message: str
 ) -> None:
     Impostor.answer, Impostor.seen = answer, []
@@ -213,8 +186,7 @@ def test_the_whole_way_from_file_to_file(
         client.job(job["id"])
 
 
-def test_what_the_service_does_not_know_is_named(client: Client, image_file: bytes) -> None:
-    """In these words: the client goes by them."""
+def test_an_unknown_parameter_is_named(client: Client, image_file: bytes) -> None:
     with pytest.raises(Refused, match="colour: Unknown field"):
         client.submit(image_file, colour="red", **TINY)
 
@@ -223,7 +195,7 @@ def test_a_proxy_variable_is_ignored(real: Any, monkeypatch: pytest.MonkeyPatch)
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
-    with real.client(patience_s=1) as client:
+    with real.client(retry_timeout_s=1) as client:
         assert client.jobs() is not None
 
 
@@ -280,7 +252,7 @@ for event in client.events(job["id"]):
     holder = subprocess.Popen(
         [sys.executable, "-c", code, *(str(tmp_path / n) for n in ("data", "image", "mask"))],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(client_module.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(client_module.__file__).parents[2])},
         text=True,
     )
     assert holder.stdout is not None

@@ -86,11 +86,11 @@ def show_job(job_id: str, query: dict[str, Any]) -> Response:
     side = query.get("side")
     kept = f"display.{name}.{side or 'full'}"
     with suppress(FileNotFoundError):
-        return _respond(Display.from_bytes(here.blobs.path(job_id, kept).read_bytes()))
+        return _respond(Display.from_bytes(here.files.path(job_id, kept).read_bytes()))
     kind = "mask" if query["of"] == "mask" else "photo"
-    shown = _make(here, kind, here.blobs.path(job_id, name), side)
+    shown = _make(here, kind, here.files.path(job_id, name), side)
     with suppress(FileNotFoundError):  # the job was deleted meanwhile
-        here.blobs.write(job_id, kept, shown.as_bytes(), durable=False)
+        here.files.write(job_id, kept, shown.as_bytes(), durable=False)
         here.store.note_bytes(job_id, len(shown.data))
     return _respond(shown)
 
@@ -113,7 +113,7 @@ def get_input(job_id: str, query: dict[str, Any]) -> Response:
     here = service()
     name = _file_of(here.store.get(job_id), query["of"], None)
     try:
-        data = here.blobs.path(job_id, name).read_bytes()
+        data = here.files.path(job_id, name).read_bytes()
     except FileNotFoundError:
         raise ServiceError("job_unknown", "The job's pixels are deleted.") from None
     return Response(data, mimetype="application/octet-stream")

@@ -56,8 +56,8 @@ def _follow(
     # A client that holds a lease renews it when it hears something.
     heartbeat_s = min(here.settings.heartbeat_s, (job.lease_s or math.inf) / 4)
     silent_since = time.monotonic()
-    with here.changes.watch(job.id) as news:
-        while not (gone() or here.changes.closing or time.monotonic() > ends):
+    with here.notifier.watch(job.id) as news:
+        while not (gone() or here.notifier.closing or time.monotonic() > ends):
             if who != OWNER and here.users.digest(who) is None:
                 return  # removed meanwhile
             news.clear()

@@ -107,7 +107,7 @@ def delete_job(job_id: str) -> Any:
         if job.state is State.CANCELLED:
             return _json(JobOut().dump(_public(job)), 202)
     here.store.forget(job.id)
-    here.blobs.remove(job.id)
+    here.files.remove(job.id)
     return Response(status=204)
 
 
@@ -139,7 +139,7 @@ def get_preview(job_id: str) -> Response:
         if preview is None:
             break
         try:
-            data = here.blobs.path(job.id, preview["file"]).read_bytes()
+            data = here.files.path(job.id, preview["file"]).read_bytes()
         except FileNotFoundError:
             continue
         response = Response(data, mimetype="image/jpeg")
@@ -206,14 +206,14 @@ def _place_to_wait(here: Service) -> Iterator[None]:
 def _wait(job: Job, here: Service) -> Job:
     """Wait for a job's end; a client that goes away takes its job along."""
     gone = request.environ.get("waitress.client_disconnected", lambda: False)
-    with here.changes.watch(job.id) as news:
+    with here.notifier.watch(job.id) as news:
         while True:
             job = here.store.renew(job.id)
             if job.state.final:
                 return job
             if gone():
                 return _cancel(job, here, "The client went away.")
-            if here.changes.closing:
+            if here.notifier.closing:
                 raise ServiceError("shutting_down", "The service is being stopped.")
             news.wait(_LOOK_EVERY_S)
             news.clear()
@@ -223,7 +223,7 @@ def _cancel(job: Job, here: Service, message: str = "The job was cancelled.") ->
     """Cancel a job and delete its pixels; one that ended in this very moment keeps them."""
     job = here.store.cancel(job.id, message)
     if job.state is State.CANCELLED:
-        here.blobs.remove(job.id)
+        here.files.remove(job.id)
     return job
 
 
@@ -235,7 +235,7 @@ def _result(job: Job, network: str | None) -> Response:
         what = f"{network} was not fitted" if job.results else f"the job is {job.state.value}"
         raise ServiceError("no_result", f"There is no such result: {what}.")
     here = service()
-    path = here.blobs.path(job.id, result["file"])
+    path = here.files.path(job.id, result["file"])
     try:
         response = send_file(
             path,

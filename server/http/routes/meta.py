@@ -34,13 +34,13 @@ def health(query: dict[str, Any]) -> Any:
         "api": API_VERSION,
         "version": __version__,
         "status": "degraded" if problems else "ok",
-        "worker": here.workforce.state(),
+        "worker": here.dispatcher.state(),
         "queued": here.store.count(State.QUEUED),
         "running": here.store.count(State.RUNNING),
         "problems": problems,
     }
     if "challenge" in query:
-        answer["proof"] = here.gate.proof(query["challenge"], query["user"])
+        answer["proof"] = here.authenticator.proof(query["challenge"], query["user"])
     return answer
 
 
@@ -49,9 +49,9 @@ def health(query: dict[str, Any]) -> Any:
 def capabilities() -> Any:
     """Say what can be asked for. Whoever asks is about to: the worker is made ready."""
     here = service()
-    here.workforce.wake()
+    here.dispatcher.wake()
     settings = here.settings
-    worker = here.store.fact("worker") or {}
+    worker = here.store.status("worker") or {}
     return {
         "networks": NETWORKS,
         "presets": {name: preset.description for name, preset in PRESETS.items()},
@@ -78,7 +78,7 @@ def capabilities() -> Any:
             "python": platform.python_version(),
             **worker.get("versions", {}),
         },
-        "worker": {"state": here.workforce.state(), **worker},
+        "worker": {"state": here.dispatcher.state(), **worker},
         "cluster": settings.cluster is not None,
     }
 
@@ -88,7 +88,7 @@ def capabilities() -> Any:
 @meta.doc(responses=refusals("token_required"))
 def make_launch_code() -> Any:
     """Make a link that opens the page, signed in; it works once, within a minute."""
-    return {"url": f"/launch?code={service().gate.launch_code(user())}"}
+    return {"url": f"/launch?code={service().authenticator.launch_code(user())}"}
 
 
 def _problems(here: Service) -> list[dict[str, str]]:
@@ -102,7 +102,7 @@ def _problems(here: Service) -> list[dict[str, str]]:
                 "hint": "Free some space, or delete finished jobs; no job is taken until then.",
             }
         )
-    trouble = here.workforce.trouble()
+    trouble = here.dispatcher.trouble()
     if trouble is not None:
         problems.append(trouble)
     return problems

@@ -44,7 +44,7 @@ def launch(query: dict[str, Any]) -> Any:
     """Trade a launch code for a cookie; the code does not stay in the address bar."""
     here = service()
     try:
-        cookie = here.gate.trade(query["code"])
+        cookie = here.authenticator.trade(query["code"])
     except ServiceError as error:
         if "text/html" not in request.headers.get("Accept", ""):
             raise

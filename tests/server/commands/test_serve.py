@@ -241,7 +241,7 @@ def test_a_killed_service_takes_its_worker_along_and_finds_its_results_again(
         job = client.submit(image_file, mask_file, preset="fast", iterations=100_000)
         workers = service.workers()
         (service.settings.incoming_dir / "half").write_bytes(b"half a body")
-        (service.settings.blobs_dir / "stranger").mkdir()
+        (service.settings.files_dir / "stranger").mkdir()
         service.kill()
         _, alive = psutil.wait_procs(workers, 60)
         assert alive == []
@@ -249,7 +249,7 @@ def test_a_killed_service_takes_its_worker_along_and_finds_its_results_again(
         assert client.result(done["id"]).data == picture.data
         assert client.job(job["id"])["state"] in ("queued", "running")
         assert list(service.settings.incoming_dir.iterdir()) == []
-        assert not (service.settings.blobs_dir / "stranger").exists()
+        assert not (service.settings.files_dir / "stranger").exists()
         client.delete(job["id"])
     service.stop()
 

@@ -267,10 +267,10 @@ def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -
         return left == right
 
     monkeypatch.setattr("server.http.auth.hmac.compare_digest", compare)
-    knock = RequestCredentials(
+    credentials = RequestCredentials(
         method="GET", path="/v1/jobs", host="localhost", authorization=f"Bearer {TOKEN}"
     )
-    Authenticator(TOKEN).check(knock)
+    Authenticator(TOKEN).check(credentials)
     assert compared == [TOKEN.encode()]
 
 
@@ -300,22 +300,22 @@ def test_a_launch_code_works_once_and_gives_a_cookie_that_scripts_cannot_read(se
 
 
 def test_launch_codes_and_cookies_grow_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Authenticator(TOKEN)
-    code, cookie = gate.launch_code(), gate.trade(gate.launch_code())
-    knock = RequestCredentials(method="GET", path="/v1/jobs", host="localhost", cookie=cookie)
-    gate.check(knock)
+    authenticator = Authenticator(TOKEN)
+    code, cookie = authenticator.launch_code(), authenticator.trade(authenticator.launch_code())
+    credentials = RequestCredentials(method="GET", path="/v1/jobs", host="localhost", cookie=cookie)
+    authenticator.check(credentials)
     with pytest.raises(ServiceError):
-        Authenticator("u" * 43).check(knock)  # another service's
+        Authenticator("u" * 43).check(credentials)  # another service's
     now, wall = time.monotonic(), time.time()
     monkeypatch.setattr(time, "monotonic", lambda: now + 61)
     with pytest.raises(ServiceError, match="not any more"):
-        gate.trade(code)
+        authenticator.trade(code)
     monkeypatch.setattr(time, "time", lambda: wall + 13 * 3600)
     with pytest.raises(ServiceError, match="no token"):
-        gate.check(knock)
+        authenticator.check(credentials)
     for nonsense in ("", ".", "9999999999", "-1.x", "٣.x", "9" * 40 + ".x"):
         with pytest.raises(ServiceError):
-            gate.check(dataclasses.replace(knock, cookie=nonsense))
+            authenticator.check(dataclasses.replace(credentials, cookie=nonsense))
 
 
 def test_two_services_on_one_host_have_cookies_of_their_own() -> None:
@@ -361,7 +361,7 @@ def test_paths_lead_nowhere(served: Any, path: str) -> None:
 
 def test_an_id_of_a_client_never_becomes_a_path(served: Any) -> None:
     """Even one that names something real: only what the store knows is opened."""
-    secret = served.service.blobs.folder / "secret"
+    secret = served.service.files.folder / "secret"
     secret.mkdir()
     (secret / "result.unet.1").write_bytes(b"secret")
     for kind in ("", "/result", "/preview", "/events"):

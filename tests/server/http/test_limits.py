@@ -279,4 +279,4 @@ def test_a_client_of_the_one_call_that_goes_away_takes_its_job_along(
         job = until(lambda: store.jobs())[0]
         assert job.state.value == "queued"
     until(lambda: store.get(job.id).state.value == "cancelled")
-    until(lambda: not (served.service.blobs.folder / job.id).exists())
+    until(lambda: not (served.service.files.folder / job.id).exists())

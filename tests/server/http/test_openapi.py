@@ -116,8 +116,8 @@ def leave_jobs(service: Any) -> list[str]:
         left.append(job_id)
         while (job := service.store.claim()) is not None and job.id != job_id:
             pass
-        (service.blobs.folder / job_id).mkdir()
-        service.blobs.write(job_id, "pixels", b"pixels")
+        (service.files.folder / job_id).mkdir()
+        service.files.write(job_id, "pixels", b"pixels")
         service.store.note_preview(job, {**place, "number": 1, "iteration": 1})
         if ends:
             service.store.finish(job, [{**place, **figures}], stopped=False, notes=[])

@@ -54,7 +54,7 @@ def finish(service: Service, data: bytes = b"pixels", networks: tuple[str, ...] 
     assert job is not None
     results = []
     for network in networks:
-        service.blobs.write(job.id, f"result.{network}.1", data + network.encode())
+        service.files.write(job.id, f"result.{network}.1", data + network.encode())
         results.append(
             {
                 "network": network, "part": "image", "format": "png", "channels": 3,
@@ -79,8 +79,8 @@ def test_a_submission_is_accepted_with_its_place(
     assert response.headers["Location"] == f"/v1/jobs/{job['id']}"
     assert job["state"] == "queued"
     assert (job["parameters"]["seed"], job["parameters"]["network"]) == (7, "both")
-    assert service.blobs.path(job["id"], "image").read_bytes() == image_file
-    assert service.blobs.path(job["id"], "mask").read_bytes() == mask_file
+    assert service.files.path(job["id"], "image").read_bytes() == image_file
+    assert service.files.path(job["id"], "mask").read_bytes() == mask_file
     assert list(service.settings.incoming_dir.iterdir()) == []
     assert http.get(response.headers["Location"]).get_json() == job
 
@@ -109,7 +109,7 @@ def test_what_makes_no_sense_is_refused_by_name(
     assert code_of(response) == code
     assert service.store.ids_with_pixels() == set()
     assert list(service.settings.incoming_dir.iterdir()) == []
-    assert list(service.blobs.folder.iterdir()) == []
+    assert list(service.files.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("texture", [0, 0.3, 1])
@@ -179,7 +179,7 @@ def test_any_samples_may_be_sent_in_any_number(
     response = submit(http, form(pixels, pixels, mask_samples="uint8", **shape))
     assert response.status_code == 202, response.text
     for name in ("image", "mask"):
-        assert service.blobs.path(response.get_json()["id"], name).read_bytes() == pixels
+        assert service.files.path(response.get_json()["id"], name).read_bytes() == pixels
 
 
 def test_a_repeated_submission_is_the_same_job(
@@ -192,7 +192,7 @@ def test_a_repeated_submission_is_the_same_job(
     assert code_of(submit(http, form(image_file, seed=2), key="k")) == "key_reused"
     assert code_of(submit(http, form(image_file + b"\0", seed=1), key="k")) == "key_reused"
     assert len(service.store.ids_with_pixels()) == 1
-    assert len(list(service.blobs.folder.iterdir())) == 1
+    assert len(list(service.files.folder.iterdir())) == 1
 
 
 def test_a_submission_sent_many_times_at_once_is_one_job(
@@ -210,7 +210,7 @@ def test_a_submission_sent_many_times_at_once_is_one_job(
         thread.join()
     assert len(answers) == 8
     assert len(set(answers)) == 1
-    assert len(list(service.blobs.folder.iterdir())) == 1
+    assert len(list(service.files.folder.iterdir())) == 1
 
 
 def test_a_full_queue_says_when_to_come_back(
@@ -224,7 +224,7 @@ def test_a_full_queue_says_when_to_come_back(
     refused = submit(http, form(image_file))
     assert code_of(refused) == "queue_full"
     assert int(refused.headers["Retry-After"]) > 0
-    assert len(list(service.blobs.folder.iterdir())) == 1
+    assert len(list(service.files.folder.iterdir())) == 1
 
 
 def test_a_disk_without_room_takes_no_job(
@@ -259,7 +259,7 @@ def test_a_queued_job_is_cancelled_then_forgotten(
 ) -> None:
     response = http.delete(job["url"])
     assert (response.status_code, response.get_json()["state"]) == (202, "cancelled")
-    assert list(service.blobs.folder.iterdir()) == []
+    assert list(service.files.folder.iterdir()) == []
     assert http.get(job["url"]).get_json()["error"]["code"] == "cancelled"
     assert code_of(http.get(job["url"] + "/result")) == "no_result"
     assert http.delete(job["url"]).status_code == 204
@@ -280,7 +280,7 @@ def test_a_job_that_ends_while_it_is_being_deleted_is_forgotten(
     monkeypatch.setattr(service.store, "cancel", finish_first)
     assert http.delete(job["url"]).status_code == 204
     assert code_of(http.get(job["url"])) == "job_unknown"
-    assert list(service.blobs.folder.iterdir()) == []
+    assert list(service.files.folder.iterdir()) == []
 
 
 def test_only_a_running_job_can_be_stopped(
@@ -346,7 +346,7 @@ def test_the_latest_preview_is_fetched(
     assert code_of(http.get(job["url"] + "/preview")) == "preview_missing"
     taken = service.store.claim()
     assert taken is not None
-    service.blobs.write(taken.id, "preview.1.1", b"jpeg")
+    service.files.write(taken.id, "preview.1.1", b"jpeg")
     place = {"top": 1, "left": 2, "height": 3, "width": 4}
     shown = {**place, "number": 1, "network": "unet", "iteration": 9, "file": "preview.1.1"}
     service.store.note_preview(taken, shown)
@@ -355,7 +355,7 @@ def test_the_latest_preview_is_fetched(
     assert [response.headers[f"Dip-{name}"] for name in ("Top", "Left", "Iteration")] == [
         "1", "2", "9",
     ]  # fmt: skip
-    service.blobs.remove(taken.id)
+    service.files.remove(taken.id)
     assert code_of(http.get(job["url"] + "/preview")) == "preview_missing"
 
 
@@ -409,7 +409,7 @@ def test_a_stream_follows_what_another_process_writes(
     service = make_service(heartbeat_s=120)
     http = http_of(service)
     job = submit(http, form(image_file)).get_json()
-    service.changes.start()
+    service.notifier.start()
     threading.Timer(0.2, finish, [service]).start()
     began = time.monotonic()
     events = parsed(http.get(job["events_url"]).data)
@@ -454,7 +454,7 @@ def test_a_quiet_stream_gives_signs_of_life_and_has_an_end(
 def test_one_call_returns_the_result(
     http: FlaskClient, service: Service, image_file: bytes, mask_file: bytes
 ) -> None:
-    service.changes.start()
+    service.notifier.start()
     threading.Timer(0.1, finish, [service]).start()
     response = http.post("/v1/restore", data=form(image_file, mask_file))
     assert (response.status_code, response.data) == (200, b"pixelsunet")
@@ -486,7 +486,7 @@ def test_one_call_takes_one_network(http: FlaskClient, image_file: bytes) -> Non
 
 
 def test_capabilities_say_what_may_be_asked(http: FlaskClient, service: Service) -> None:
-    service.store.set_fact("worker", {"pid": 1, "devices": ["cpu"], "versions": {"torch": "2"}})
+    service.store.set_status("worker", {"pid": 1, "devices": ["cpu"], "versions": {"torch": "2"}})
     answer = http.get("/v1/capabilities").get_json()
     assert set(answer["networks"]) == {"unet", "segnet"}
     assert answer["limits"]["pixels"] == service.settings.max_pixels

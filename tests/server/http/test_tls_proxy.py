@@ -76,7 +76,7 @@ def test_another_certificate_is_a_strangers(
     other, _ = make_certificate(tmp_path, "other")
     for fingerprint in (fingerprint_of(other), None):  # nor does any authority vouch for it
         with (
-            Client(secure.url, secure.token, patience_s=1, fingerprint=fingerprint) as client,
+            Client(secure.url, secure.token, retry_timeout_s=1, fingerprint=fingerprint) as client,
             pytest.raises(UntrustedServer, match="certificate"),
         ):
             client.jobs()

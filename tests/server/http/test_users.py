@@ -123,16 +123,16 @@ def test_a_cookie_names_its_user_and_cannot_be_renamed(tmp_path: Path) -> None:
     users = Users(tmp_path / "users.json")
     users.add("ada")
     users.add("bob")
-    gate = Authenticator("t" * 43, digest=users.digest)
-    cookie = gate.trade(gate.launch_code("ada"))
+    authenticator = Authenticator("t" * 43, digest=users.digest)
+    cookie = authenticator.trade(authenticator.launch_code("ada"))
 
     def who(cookie: str) -> str:
-        return gate.check(
+        return authenticator.check(
             RequestCredentials(method="GET", path="/v1/jobs", host="localhost", cookie=cookie)
         )
 
     assert who(cookie) == "ada"
-    assert who(gate.trade(gate.launch_code())) == ""
+    assert who(authenticator.trade(authenticator.launch_code())) == ""
     expires, _, signature = cookie.split(".")
     for forged in (
         cookie.replace("ada", "bob"),
@@ -231,7 +231,7 @@ def test_nobody_fills_the_queue_for_the_others(
     answers = [submit(clients[0], image_file) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202, 202, 429]
     assert "2 of your jobs" in answers[2].get_json()["error"]["message"]
-    assert len(list(service.blobs.folder.iterdir())) == 2
+    assert len(list(service.files.folder.iterdir())) == 2
     assert clients[0].get("/v1/capabilities").get_json()["limits"]["queued_jobs"] == 2
     assert submit(clients[1], image_file).status_code == 202
     assert [submit(http_of(service), image_file).status_code for _ in range(3)] == [202] * 3
@@ -255,27 +255,6 @@ def test_users_take_turns_even_if_they_forget_what_is_done(tmp_path: Path) -> No
     claimed = store.claim()
     assert claimed is not None
     assert claimed.owner == "b"  # whose turn is longer ago
-    store.close()
-
-
-def test_a_store_of_before_there_were_users_is_taken_over(tmp_path: Path) -> None:
-    import sqlite3
-
-    path = tmp_path / "jobs.sqlite"
-    store = Store(path)
-    store.add("old", PARAMETERS, key="k", fingerprint="f")
-    store.close()
-    with sqlite3.connect(path) as db:
-        db.execute("DROP TABLE turns")
-        db.execute("ALTER TABLE jobs DROP COLUMN owner")
-        db.execute("UPDATE jobs SET key = 'k'")
-        db.execute("PRAGMA user_version = 1")
-    db.close()
-    store = Store(path)
-    known = store.known("k", "f")
-    assert known is not None
-    assert (known.id, known.owner) == ("old", "")
-    assert store.claim() is not None
     store.close()
 
 

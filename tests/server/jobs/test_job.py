@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,12 +65,6 @@ raw_images = st.none() | st.builds(
 )
 def test_parameters_survive_the_store(parameters: JobParameters) -> None:
     assert JobParameters.from_json(parameters.as_json()) == parameters
-
-
-def test_a_job_from_before_there_was_a_choice_of_texture_gets_the_usual_one() -> None:
-    values = json.loads(JobParameters(settings=Settings(texture=0.5)).as_json())
-    del values["settings"]["texture"]
-    assert JobParameters.from_json(json.dumps(values)) == JobParameters(settings=Settings())
 
 
 def test_both_networks_are_two_fits() -> None:

@@ -202,7 +202,7 @@ def test_nobody_is_late_after_the_machine_slept(store: Store) -> None:
     assert job.lease_until is not None
     hours_later = job.created + 9999
     assert store.stalled(hours_later - 1800) == ["a"]
-    store.grant_time(hours_later)
+    store.restart_timeouts(hours_later)
     assert store.stalled(hours_later - 1800) == []
     assert store.get("a").lease_until == hours_later + 10
     assert store.get("b").lease_until is None
@@ -224,10 +224,10 @@ def test_pruning_takes_the_oldest_and_leaves_the_latest(store: Store) -> None:
 def test_facts_are_told_across_connections(store: Store, tmp_path: Path) -> None:
     other = Store(tmp_path / "jobs.sqlite")
     before = store.version()
-    other.set_fact("worker", {"pid": 5})
+    other.set_status("worker", {"pid": 5})
     assert store.version() != before
-    assert store.fact("worker") == {"pid": 5}
-    assert store.fact("nothing") is None
+    assert store.status("worker") == {"pid": 5}
+    assert store.status("nothing") is None
     other.close()
 
 
@@ -310,7 +310,7 @@ def test_a_full_disk_is_an_error_of_its_own(store: Store) -> None:
     add(store, "b")
 
 
-def test_a_file_that_is_no_store_or_a_newer_one_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_store_or_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     path.write_bytes(b"not a database" * 1000)
     with pytest.raises(ServiceFailure, match="is no store of jobs") as caught:
@@ -322,7 +322,7 @@ def test_a_file_that_is_no_store_or_a_newer_one_is_refused(tmp_path: Path) -> No
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version = 99")
     db.close()
-    with pytest.raises(ServiceFailure, match="newer version"):
+    with pytest.raises(ServiceFailure, match="another version"):
         Store(path)
 
 

@@ -158,15 +158,15 @@ def finished(service: Service, image_file: bytes, mask_file: bytes, photo: Any) 
 
 def finish_job(service: Service, image: bytes, mask: bytes, photo: Any, **more: Any) -> str:
     job_id = "1" * 32
-    (service.blobs.folder / job_id).mkdir()
-    service.blobs.write(job_id, "image", image)
-    service.blobs.write(job_id, "mask", mask)
+    (service.files.folder / job_id).mkdir()
+    service.files.write(job_id, "image", image)
+    service.files.write(job_id, "mask", mask)
     parameters = JobParameters(settings=Settings(), has_mask=True, **more)
     service.store.add(job_id, parameters)
     job = service.store.claim()
     assert job is not None
     data = encode_photo((255 - photo).astype(np.uint16) * 257, "tiff")
-    service.blobs.write(job_id, "result.unet.1", data)
+    service.files.write(job_id, "result.unet.1", data)
     about = {
         "network": "unet", "format": more.get("format", "tiff"), "file": "result.unet.1",
         "bytes": len(data), "top": 0, "left": 0, "height": 64, "width": 64, "part": "image",
@@ -201,7 +201,7 @@ def test_it_is_made_once_and_goes_with_the_job(
     assert again.data == first.data
     assert again.headers["Dip-Samples"] == "uint16"
     http.delete(f"/v1/jobs/{finished}")
-    assert not (service.blobs.folder / finished).exists()
+    assert not (service.files.folder / finished).exists()
     assert http.get(path).get_json()["error"]["code"] == "job_unknown"
 
 

@@ -43,7 +43,7 @@ def taken(service: Service) -> Job:
     """A job that a worker took, and pixels for it."""
     job_id = f"job{len(service.store.jobs())}"
     service.store.add(job_id, JobParameters(settings=Settings()))
-    (service.blobs.folder / job_id).mkdir()
+    (service.files.folder / job_id).mkdir()
     job = service.store.claim()
     assert job is not None
     return job
@@ -105,27 +105,27 @@ def test_an_abandoned_job_is_cancelled_with_its_pixels(make_service: Any) -> Non
     supervisor = Supervisor(service)
     job = taken(service)
     service.store.add("leased", JobParameters(settings=Settings()), lease_s=-1.0)
-    (service.blobs.folder / "leased").mkdir()
+    (service.files.folder / "leased").mkdir()
     supervisor._cancel_abandoned()
     assert service.store.get("leased").state is State.CANCELLED
-    assert {path.name for path in service.blobs.folder.iterdir()} == {job.id}
+    assert {path.name for path in service.files.folder.iterdir()} == {job.id}
 
 
 def test_after_a_crash_everything_is_put_in_order(supervisor: Supervisor, service: Service) -> None:
     """Half a body, the pixels of jobs that are not there, or were just being cancelled."""
     (service.settings.incoming_dir / "half").write_bytes(b"half")
-    (service.blobs.folder / "never accepted").mkdir()
+    (service.files.folder / "never accepted").mkdir()
     cancelled, running = taken(service), taken(service)
     service.store.cancel(cancelled.id)
-    service.store.set_fact("busy", {"pid": 12, "job": cancelled.id})
-    service.store.set_fact("worker", {"pid": 12, "devices": ["cpu"]})
+    service.store.set_status("busy", {"pid": 12, "job": cancelled.id})
+    service.store.set_status("worker", {"pid": 12, "devices": ["cpu"]})
     supervisor.recover()
     assert list(service.settings.incoming_dir.iterdir()) == []
-    assert [path.name for path in service.blobs.folder.iterdir()] == [running.id]
+    assert [path.name for path in service.files.folder.iterdir()] == [running.id]
     assert service.store.get(running.id).state is State.QUEUED
     # A worker that happens to get the same pid is neither ready nor busy with the old job.
-    assert service.store.fact("busy") is None
-    assert service.store.fact("worker") == {"pid": None, "devices": ["cpu"]}
+    assert service.store.status("busy") is None
+    assert service.store.status("worker") == {"pid": None, "devices": ["cpu"]}
 
 
 def test_results_are_pruned_when_they_are_old_or_too_many(service: Service) -> None:
@@ -136,8 +136,8 @@ def test_results_are_pruned_when_they_are_old_or_too_many(service: Service) -> N
     Supervisor(replace(service, settings=settings))._prune()
     kept = service.store.jobs()
     assert len(kept) == 1
-    assert [path.name for path in service.blobs.folder.iterdir()] == [kept[0].id]
+    assert [path.name for path in service.files.folder.iterdir()] == [kept[0].id]
     settings = replace(service.settings, keep_days=0)
     Supervisor(replace(service, settings=settings))._prune()
     assert service.store.jobs() == []
-    assert list(service.blobs.folder.iterdir()) == []
+    assert list(service.files.folder.iterdir()) == []

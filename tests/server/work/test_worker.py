@@ -30,7 +30,7 @@ TINY = {"preset": "fast", "iterations": "2"}
 
 @pytest.fixture
 def worker(service: Service) -> Worker:
-    return Worker(service.store, service.blobs, service.settings.max_pixels)
+    return Worker(service.store, service.files, service.settings.max_pixels)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def work(worker: Worker, service: Service) -> Job:
 
 def result_of(service: Service, job: Job, place: int = 0) -> tuple[dict[str, Any], bytes]:
     result = job.results[place]
-    data = service.blobs.path(job.id, result["file"]).read_bytes()
+    data = service.files.path(job.id, result["file"]).read_bytes()
     assert result["bytes"] == len(data)
     assert result["sha256"] == hashlib.sha256(data).hexdigest()
     return result, data
@@ -77,7 +77,7 @@ def test_a_result_is_what_the_engine_makes_of_the_same_input(
     assert [step.iteration for step in restoration] == [1, 2]
     np.testing.assert_array_equal(decode_photo(data).pixels, restoration.result())
     assert (result["format"], result["iterations"], result["network"]) == ("png", 2, "unet")
-    names = {path.name for path in (service.blobs.folder / job.id).iterdir()}
+    names = {path.name for path in (service.files.folder / job.id).iterdir()}
     assert names == {"image", "mask", result["file"], job.preview["file"]}  # type: ignore[index]
 
 
@@ -261,7 +261,7 @@ def test_a_job_that_cannot_be_done_says_why(
 def test_pixels_that_are_gone_fail_the_job_and_no_other(
     worker: Worker, service: Service, submit: Callable[..., str], image_file: bytes
 ) -> None:
-    service.blobs.remove(submit(image_file))
+    service.files.remove(submit(image_file))
     job = work(worker, service)
     assert job.error is not None
     assert job.error["message"] == "The pixels of this job are gone."
@@ -295,7 +295,7 @@ def test_cancelling_and_stopping_take_effect_within_a_step(
             service.store.request_stop(self._job.id)
         else:
             service.store.cancel(self._job.id)
-            service.blobs.remove(self._job.id)
+            service.files.remove(self._job.id)
         return note(self, step)
 
     monkeypatch.setattr(Reporter, "note", note_and_interrupt)
@@ -319,13 +319,13 @@ def test_a_cancelled_job_leaves_nothing_behind(
     def take_and_cancel(*args: Any) -> Any:
         service.store.cancel(job_id)
         if removed:  # else it failed: a file was being written into the folder
-            service.blobs.remove(job_id)
+            service.files.remove(job_id)
         return take(*args)
 
     monkeypatch.setattr(pixels, "take", take_and_cancel)
     job_id = submit(image_file, mask_file, iterations=1)
     assert work(worker, service).state is State.CANCELLED
-    assert list(service.blobs.folder.iterdir()) == []
+    assert list(service.files.folder.iterdir()) == []
 
 
 def test_a_reporter_of_a_dead_attempt_gives_up(
@@ -336,7 +336,7 @@ def test_a_reporter_of_a_dead_attempt_gives_up(
     assert ghost is not None
     service.store.release_running("It died.")
     with pytest.raises(Abandoned):
-        Reporter(ghost, service.store, service.blobs).note(_step())
+        Reporter(ghost, service.store, service.files).note(_step())
 
 
 def _step() -> Any:
