@@ -39,7 +39,7 @@ from dip.commands.arguments import (
 )
 from dip.commands.signals import signals_handled_by
 from dip.config import NETWORKS
-from dip.console import Progress, in_words, say
+from dip.console import Progress, format_duration, say
 from dip.errors import DipError, OutputError
 from dip.machine.device import environment_for_cpu
 from dip.presets import PRESETS
@@ -234,7 +234,7 @@ def run_restore(args: argparse.Namespace) -> int:
                 preview.write(restoration.preview)
             if stopped_by:
                 break
-        progress.finish()
+        progress.close()
         write_photo(output, restoration.finish(), like=photo)
 
     print(output)
@@ -321,7 +321,7 @@ def stop_on_signals() -> Iterator[list[int]]:
 
 def summary(progress: Progress, iterations: int) -> str:
     """Say in one line how good the result is, and what it took."""
-    spent = f"{progress.done} of {iterations} iterations in {in_words(progress.elapsed_s)}"
+    spent = f"{progress.done} of {iterations} iterations in {format_duration(progress.elapsed_s)}"
     if progress.validation_psnr_db is None:
         return spent
     return f"validation {progress.validation_psnr_db:.1f} dB (known pixels held out), {spent}"

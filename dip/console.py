@@ -22,12 +22,12 @@ def say(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Say a duration as a person would: `8 s`, `2 min 05 s`, `1 h 20 min`.
 
     Examples
     --------
-    >>> in_words(125)
+    >>> format_duration(125)
     '2 min 05 s'
     """
     whole = round(seconds)
@@ -82,10 +82,10 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Say something that must not be missed, on a line of its own."""
-        self.finish()
+        self.close()
         self._print(f"dip: {text}\n")
 
-    def finish(self) -> None:
+    def close(self) -> None:
         """Leave the progress line standing, and the cursor below it."""
         if self._line_shown:
             self._line_shown = False
@@ -104,7 +104,7 @@ class Progress:
         if step.regions > 1:
             parts.append(f"region {step.region + 1} of {step.regions}")
         parts.append(f"{rate:.1f} it/s" if rate >= 1 else f"{1 / rate:.1f} s/it")
-        parts.append(f"{in_words(left_s)} left")
+        parts.append(f"{format_duration(left_s)} left")
         if self._loss is not None:
             parts.append(f"loss {self._loss:.4g}")
         if self.validation_psnr_db is not None:

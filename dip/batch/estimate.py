@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
-from dip.batch.files import ResultWriter
+from dip.batch.files import ResultWriter, load_photo
 from dip.batch.fit_process import Outcome, Task
 from dip.batch.manifest import Manifest, digest_of_settings
 from dip.batch.pairing import Item
 from dip.batch.worker_pool import WorkerPool
-from dip.console import in_words
+from dip.console import format_duration
 from dip.errors import InputError
 
 FEWEST_EARLIER = 3
@@ -51,25 +51,26 @@ class Estimate:
 
     def describe(self) -> str:
         """One line for a person."""
+        each = format_duration(self.seconds_each)
         return (
-            f"about {in_words(self.seconds)}: {self.photos} photos at {in_words(self.seconds_each)}"
-            f" each, {self.workers} at a time ({self.basis})"
+            f"about {format_duration(self.seconds)}: {self.photos} photos at {each} each, "
+            f"{self.workers} at a time ({self.basis})"
         )
 
 
 def estimate(
-    items: Sequence[Item], desk: ResultWriter, manifest: Manifest, crew: WorkerPool, workers: int
+    items: Sequence[Item], writer: ResultWriter, manifest: Manifest, pool: WorkerPool, workers: int
 ) -> Estimate | None:
     """Say how long these photos will take; None where none of those tried could be restored."""
     earlier = [
         seconds
-        for form in {item.form for item in items}
-        for seconds in manifest.seconds_with(digest_of_settings(desk.settings, form))
+        for file_format in {item.file_format for item in items}
+        for seconds in manifest.seconds_with(digest_of_settings(writer.settings, file_format))
     ]
     if len(earlier) >= FEWEST_EARLIER:
         basis = f"the mean of {len(earlier)} done before"
         return Estimate(seconds_each=mean(earlier), photos=len(items), workers=workers, basis=basis)
-    outcomes = crew.time(_trials(items, desk))
+    outcomes = pool.time(_trials(items, writer))
     seconds = [_whole_s(each) for each in outcomes if each.error is None]
     if not seconds:
         return None
@@ -77,12 +78,12 @@ def estimate(
     return Estimate(seconds_each=mean(seconds), photos=len(items), workers=workers, basis=basis)
 
 
-def _trials(items: Sequence[Item], desk: ResultWriter) -> Iterator[Task]:
+def _trials(items: Sequence[Item], writer: ResultWriter) -> Iterator[Task]:
     """Photos of different sizes: the smallest, the largest, and some between."""
 
     def size(item: Item) -> int:
         try:
-            return Path(desk.folder / item.photo).stat().st_size
+            return Path(writer.folder / item.photo).stat().st_size
         except OSError:
             return 0
 
@@ -92,10 +93,10 @@ def _trials(items: Sequence[Item], desk: ResultWriter) -> Iterator[Task]:
     for number in range(count):
         item = ordered[(2 * number + 1) * len(ordered) // (2 * count)]
         try:
-            loaded = desk.load(item)
+            loaded = load_photo(writer.folder, item)
         except InputError:
             continue
-        yield replace(desk.task(loaded), limit_s=TRY_S)
+        yield replace(loaded.task(writer.settings), limit_s=TRY_S)
 
 
 def _whole_s(outcome: Outcome) -> float:

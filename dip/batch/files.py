@@ -1,6 +1,6 @@
-"""Where photos are taken from, and where what became of them is put: on disk, then in the manifest.
+"""Read the photos of a batch; write each result to disk, then its record to the manifest.
 
-One desk serves a batch, whether it is worked on here or by a cluster. Nothing else writes results.
+One `ResultWriter` serves a batch, on this machine or over a cluster. Nothing else writes results.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Loaded:
+class LoadedPhoto:
     """A photo that was taken in hand: the files' bytes, and what identifies them."""
 
     item: Item
@@ -37,7 +37,7 @@ class Loaded:
     began: float
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def fingerprint(self) -> dict[str, Any]:
         """For the manifest."""
         return {
             "photo_sha256": digest(self.photo),
@@ -45,6 +45,46 @@ class Loaded:
             "mask_sha256": None if self.mask is None else digest(self.mask),
             "mask_stamp": self.mask_stamp,
         }
+
+    def task(self, settings: dict[str, Any]) -> Task:
+        """The task for a process that fits."""
+        return Task(
+            name=self.item.photo,
+            mask_name=self.item.mask or "",
+            photo=self.photo,
+            mask=self.mask,
+            settings=settings,
+            file_format=self.item.file_format,
+        )
+
+
+def load_photo(folder: Path, item: Item) -> LoadedPhoto:
+    """Read a photo and its mask.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the photos.
+    item : Item
+
+    Raises
+    ------
+    InputError
+        One of the two files cannot be read.
+    """
+    began = time.time()
+    photo = folder / item.photo
+    # Stamps are taken before the bytes: a file that changes in between is read again next time.
+    photo_stamp = stamp_of(photo)
+    mask_stamp = None if item.mask is None else stamp_of(Path(item.mask))
+    return LoadedPhoto(
+        item=item,
+        photo=_bytes_of(photo),
+        mask=None if item.mask is None else _bytes_of(Path(item.mask)),
+        photo_stamp=photo_stamp,
+        mask_stamp=mask_stamp,
+        began=began,
+    )
 
 
 class ResultWriter:
@@ -57,7 +97,7 @@ class ResultWriter:
     settings : dict
         Of every fit.
     manifest : Manifest
-    board : BatchProgress
+    progress : BatchProgress
     """
 
     def __init__(
@@ -67,48 +107,22 @@ class ResultWriter:
         output: Path,
         settings: dict[str, Any],
         manifest: Manifest,
-        board: BatchProgress,
+        progress: BatchProgress,
     ) -> None:
         self.folder = folder
         self.output = output
         self.settings = settings
-        self.board = board
+        self.progress = progress
         self._manifest = manifest
 
-    def load(self, item: Item) -> Loaded:
-        """Read a photo and its mask.
-
-        Raises
-        ------
-        InputError
-            One of them cannot be read any more.
-        """
-        began = time.time()
-        photo = self.folder / item.photo
-        photo_stamp = stamp_of(photo)
-        mask_stamp = None if item.mask is None else stamp_of(Path(item.mask))
-        return Loaded(
-            item=item,
-            photo=_bytes_of(photo),
-            mask=None if item.mask is None else _bytes_of(Path(item.mask)),
-            photo_stamp=photo_stamp,
-            mask_stamp=mask_stamp,
-            began=began,
-        )
-
-    def task(self, loaded: Loaded) -> Task:
-        """What to ask of a process."""
-        return Task(
-            name=loaded.item.photo,
-            mask_name=loaded.item.mask or "",
-            photo=loaded.photo,
-            mask=loaded.mask,
-            settings=self.settings,
-            form=loaded.item.form,
-        )
-
-    def deliver(
-        self, item: Item, facts: dict[str, Any], outcome: Outcome, *, began: float, host: str = ""
+    def write(
+        self,
+        item: Item,
+        fingerprint: dict[str, Any],
+        outcome: Outcome,
+        *,
+        began: float,
+        host: str = "",
     ) -> None:
         """Put a result where it belongs, then write it down.
 
@@ -126,30 +140,30 @@ class ResultWriter:
             "output": item.output,
             "outcome": DONE if error is None else FAILED,
             **({} if error is None else {"error": error}),
-            **facts,
+            **fingerprint,
             "output_sha256": digest(outcome.data) if error is None else None,
             "output_bytes": len(outcome.data) if error is None else None,
             "settings": self.settings,
-            "settings_sha256": digest_of_settings(self.settings, item.form),
+            "settings_sha256": digest_of_settings(self.settings, item.file_format),
             "versions": versions(),
             "figures": outcome.figures,
             "began": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(began)),
             "seconds": round(time.time() - began, 3),
             "host": host or platform.node(),
         }
-        # Appending keeps order among threads by itself; the board must not run ahead of it.
+        # Appending keeps order among threads by itself; the progress must not run ahead of it.
         self._manifest.append(record)
-        self.board.finish(item.photo, error)
+        self.progress.complete(item.photo, error)
 
-    def fail(self, item: Item, error: dict[str, str], *, began: float) -> None:
+    def write_failure(self, item: Item, error: dict[str, str], *, began: float) -> None:
         """Write down a photo that could not even be read."""
-        facts = {
+        fingerprint = {
             "photo_sha256": None,
             "photo_stamp": stamp_of(self.folder / item.photo),
             "mask_sha256": None,
             "mask_stamp": None if item.mask is None else stamp_of(Path(item.mask)),
         }
-        self.deliver(item, facts, Outcome(figures={}, error=error), began=began)
+        self.write(item, fingerprint, Outcome(figures={}, error=error), began=began)
 
     def _write(self, item: Item, outcome: Outcome) -> dict[str, str] | None:
         """Write the result and its sheet; what went wrong with this one, or None."""

@@ -12,8 +12,8 @@ from typing import Any
 
 from dip.machine.child_process import ChildProcess
 
-Steps = Callable[[dict[str, Any]], None]
-Admission = Callable[[dict[str, Any]], None]
+OnStep = Callable[[dict[str, Any]], None]
+Admit = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Task:
         Its mask as a file; None takes transparent pixels as the damage.
     settings : dict
         As `dip.config.Settings.from_mapping` takes them.
-    form : str
+    file_format : str
         Format of the result: 'png', 'tiff', 'webp' or 'jpeg'.
     limit_s : float, optional
         Stop then, and give figures only: for an estimate.
@@ -41,7 +41,7 @@ class Task:
     photo: bytes
     mask: bytes | None
     settings: dict[str, Any]
-    form: str = "png"
+    file_format: str = "png"
     limit_s: float | None = None
 
 
@@ -93,7 +93,7 @@ class FitProcess(ChildProcess):
         looked: list[dict[str, Any]] = self._heard().says["looked"]
         return looked
 
-    def fit(self, task: Task, *, admit: Admission, on_step: Steps) -> Outcome:
+    def fit(self, task: Task, *, admit: Admit, on_step: OnStep) -> Outcome:
         """Restore one photo.
 
         Parameters
@@ -120,7 +120,7 @@ class FitProcess(ChildProcess):
             "name": task.name,
             "mask_name": task.mask_name,
             "settings": task.settings,
-            "form": task.form,
+            "file_format": task.file_format,
             "limit_s": task.limit_s,
         }
         self.ask(asked, blobs)

@@ -128,7 +128,7 @@ def _restore(
     if wanted.get("limit_s") is not None:
         return figures, []
     result = restoration.result()
-    data = encode_photo(result, wanted["form"], like=photo)
+    data = encode_photo(result, wanted["file_format"], like=photo)
     sheet = draw_sheet(photo, mask, result)
     return {**figures, "device": device_of(settings)}, [data, sheet]
 

@@ -49,10 +49,10 @@ def digest_of_file(path: Path) -> str | None:
     return found.hexdigest()
 
 
-def digest_of_settings(settings: Mapping[str, Any], form: str) -> str:
+def digest_of_settings(settings: Mapping[str, Any], file_format: str) -> str:
     """What decides about the result, as one hash."""
     decisive = {name: value for name, value in settings.items() if name not in _NO_MATTER}
-    return digest(json.dumps([decisive, form], sort_keys=True).encode())
+    return digest(json.dumps([decisive, file_format], sort_keys=True).encode())
 
 
 def stamp_of(path: Path) -> list[int] | None:

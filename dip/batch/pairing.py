@@ -20,7 +20,7 @@ from dip.errors import InputError, OutputError, SettingError
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
 BESIDE = ("{name}_mask.*",)
 IN_A_FOLDER = ("{name}.*", "{name}_mask.*")
-FORMS = {"png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg": ".jpg"}
+FORMAT_SUFFIXES = {"png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg": ".jpg"}
 
 MANIFEST = "manifest.jsonl"
 REPORT = "report.html"
@@ -45,14 +45,14 @@ class Item:
         Path of its mask; None takes transparent pixels as the damage.
     output : str
         Relative to the output folder, likewise.
-    form : str
+    file_format : str
         Format of the output.
     """
 
     photo: str
     mask: str | None
     output: str
-    form: str
+    file_format: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def list_photos(
     *,
     masks: Path | None = None,
     patterns: Sequence[str] = (),
-    form: str | None = None,
+    file_format: str | None = None,
 ) -> Listing:
     """Pair every photo below a folder with its mask.
 
@@ -101,7 +101,7 @@ def list_photos(
         beside their photos, and a photo without one is restored where it is transparent.
     patterns : sequence of str, optional
         How masks are named, such as '{name}-damage.*'.
-    form : str, optional
+    file_format : str, optional
         Format of the results; TIFF stays TIFF and the rest becomes PNG when None.
 
     Raises
@@ -134,17 +134,17 @@ def list_photos(
         else:
             chosen = _pair_apart(mask_folder, place, names, named, listing.left_out)
         for name, mask in chosen:
-            listing.items.append(_item(_joined(place, name), mask, form))
+            listing.items.append(_item(_joined(place, name), mask, file_format))
     if mask_folder is not None:
         _find_folders_without_photos(folder, mask_folder, spare, listing.left_out)
     _take_out_collisions(listing)
     return listing
 
 
-def _item(photo: str, mask: str | None, form: str | None) -> Item:
+def _item(photo: str, mask: str | None, file_format: str | None) -> Item:
     stem, suffix = os.path.splitext(photo)
-    chosen = form or ("tiff" if suffix.lower() in {".tif", ".tiff"} else "png")
-    return Item(photo=photo, mask=mask, output=stem + FORMS[chosen], form=chosen)
+    chosen = file_format or ("tiff" if suffix.lower() in {".tif", ".tiff"} else "png")
+    return Item(photo=photo, mask=mask, output=stem + FORMAT_SUFFIXES[chosen], file_format=chosen)
 
 
 def _walk(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dip.batch.manifest import DONE, FAILED, Manifest, digest_of_settings
-from dip.batch.pairing import FORMS, LEFT_OUT, Item, LeftOut, Listing, shown
+from dip.batch.pairing import FORMAT_SUFFIXES, LEFT_OUT, Item, LeftOut, Listing, shown
 from dip.console import say
 
 MOST_SAID = 40
@@ -59,11 +59,11 @@ def make_plan(
     retry_failed: bool,
 ) -> Plan:
     """Leave out what is done, and what cannot be read."""
-    hashes = {form: digest_of_settings(settings, form) for form in FORMS}
+    hashes = {each: digest_of_settings(settings, each) for each in FORMAT_SUFFIXES}
     fresh: list[Item] = []
     done = failed = 0
     for item in listing.items:
-        outcome = manifest.outcome_of(item, hashes[item.form], folder, output)
+        outcome = manifest.outcome_of(item, hashes[item.file_format], folder, output)
         if outcome == DONE:
             done += 1
         elif outcome == FAILED and not retry_failed:

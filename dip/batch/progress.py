@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from dip.batch.pairing import shown
-from dip.console import in_words
+from dip.console import format_duration
 
 TERMINAL_EVERY_S = 0.25
 PLAIN_EVERY_S = 10.0
@@ -74,13 +74,13 @@ class BatchProgress:
         with self._lock:
             self._workers[worker] = _Doing(photo)
 
-    def wait(self, worker: str, what: str) -> None:
+    def wait_for(self, worker: str, what: str) -> None:
         """A worker waits for something, such as memory."""
         with self._lock:
             if worker in self._workers:
                 self._workers[worker].state = f"waiting for {what}"
 
-    def step(self, worker: str, says: dict[str, Any]) -> None:
+    def update(self, worker: str, says: dict[str, Any]) -> None:
         """A worker says how far it is."""
         with self._lock:
             doing = self._workers.get(worker)
@@ -91,12 +91,12 @@ class BatchProgress:
             if says.get("validation_psnr_db") is not None:
                 doing.state += f", validation {says['validation_psnr_db']:.1f} dB"
 
-    def leave(self, worker: str) -> None:
+    def set_idle(self, worker: str) -> None:
         """A worker has nothing in hand."""
         with self._lock:
             self._workers.pop(worker, None)
 
-    def finish(self, photo: str, error: dict[str, str] | None) -> None:
+    def complete(self, photo: str, error: dict[str, str] | None) -> None:
         """A photo has come to its end."""
         with self._lock:
             self.done += 1
@@ -142,7 +142,7 @@ class BatchProgress:
             parts = [f"{self.done} of {self.total}"]
             if self.failed:
                 parts.append(f"{self.failed} failed")
-            parts.append("" if left_s is None else f"{in_words(left_s)} left")
+            parts.append("" if left_s is None else f"{format_duration(left_s)} left")
             lines = [f"dip: {', '.join(filter(None, parts))}"]
             workers = sorted(self._workers.items())
             for worker, doing in workers[:MOST_WORKERS_SHOWN]:

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from dip.batch.files import sheet_of
 from dip.batch.manifest import DONE, Manifest, Record
 from dip.batch.pairing import CONTACT_SHEET, LEFT_OUT, MANIFEST, REPORT, LeftOut, shown
-from dip.console import in_words
+from dip.console import format_duration
 from dip.errors import OutputError
 
 MOST_ROWS = 2000
@@ -130,7 +130,11 @@ def draw_page(found: _Found, left_out: Sequence[LeftOut]) -> str:
     failed = sum(found.outcomes.values()) - done
     counts = [f"{done} restored", f"{failed} failed", f"{len(left_out)} left out"]
     hosts = ", ".join(sorted(found.hosts))
-    about = f"{in_words(found.seconds)} of work on {hosts}" if found.hosts else "nothing was done"
+    about = (
+        f"{format_duration(found.seconds)} of work on {hosts}"
+        if found.hosts
+        else "nothing was done"
+    )
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -194,7 +198,7 @@ def in_short(record: Record) -> str:
     validation = figures.get("validation_psnr_db")
     parts = ["no validation" if validation is None else f"validation {validation:.1f} dB"]
     parts.append(f"{figures['iterations']} iterations")
-    parts.append(in_words(record["seconds"]))
+    parts.append(format_duration(record["seconds"]))
     return ", ".join(parts)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from dip.batch.files import ResultWriter
+from dip.batch.files import ResultWriter, load_photo
 from dip.batch.fit_process import FitProcess, Outcome, Task
 from dip.batch.pairing import Item
 from dip.errors import InputError, ProcessDied
@@ -88,12 +88,12 @@ class WorkerPool:
     workers : int, optional
         How many; one for each GPU, or else one for each so many cores as a fit has threads.
     settings : dict
-        Of every fit; 'device', 'threads' and 'max_memory_mb' decide about the crew.
+        Of every fit; 'device', 'threads' and 'max_memory_mb' decide about the pool.
 
     Attributes
     ----------
     settings : dict
-        With the limits that the crew sets.
+        With the limits that the pool sets.
     """
 
     def __init__(self, workers: int | None, settings: dict[str, Any]) -> None:
@@ -116,7 +116,7 @@ class WorkerPool:
         self._processes: dict[int, FitProcess] = {}
         self._lock = threading.Lock()
 
-    def run(self, items: Iterable[Item], desk: ResultWriter) -> None:
+    def run(self, items: Iterable[Item], writer: ResultWriter) -> None:
         """Work on all of them; returns when all are done, or after `stop`.
 
         Raises
@@ -124,7 +124,7 @@ class WorkerPool:
         OutputError
             Nothing can be written any more.
         """
-        self._in_threads(self._work, _shared(items), desk)
+        self._in_threads(self._work, _shared(items), writer)
 
     def look(self, files: Sequence[str], chunk: int = 50) -> dict[str, dict[str, Any]]:
         """What files claim to be, read in the processes: a file that crashes one costs itself."""
@@ -186,30 +186,30 @@ class WorkerPool:
         if errors:
             raise errors[0]
 
-    def _work(self, number: int, items: Iterator[Item], desk: ResultWriter) -> None:
+    def _work(self, number: int, items: Iterator[Item], writer: ResultWriter) -> None:
         me = str(number + 1)
         for item in items:
             if self._stopping.is_set():
                 raise Stopped
-            desk.board.begin(me, item.photo)
+            writer.progress.begin(me, item.photo)
             began = time.time()
             try:
-                loaded = desk.load(item)
+                loaded = load_photo(writer.folder, item)
             except InputError as error:
-                desk.fail(item, error.as_dict(), began=began)
+                writer.write_failure(item, error.as_dict(), began=began)
             else:
-                outcome = self._restore(number, desk.task(loaded), desk)
-                desk.deliver(item, loaded.facts, outcome, began=loaded.began)
-            desk.board.leave(me)
+                outcome = self._restore(number, loaded.task(writer.settings), writer)
+                writer.write(item, loaded.fingerprint, outcome, began=loaded.began)
+            writer.progress.set_idle(me)
 
-    def _restore(self, number: int, task: Task, desk: ResultWriter) -> Outcome:
+    def _restore(self, number: int, task: Task, writer: ResultWriter) -> Outcome:
         """One photo; again, and alone, where its process died."""
         me = str(number + 1)
         for attempt in range(1, MOST_ATTEMPTS + 1):
-            with self._room(number, desk, alone=attempt > 1) as admit:
+            with self._room(number, writer, alone=attempt > 1) as admit:
                 try:
                     return self._process(number).fit(
-                        task, admit=admit, on_step=lambda says: desk.board.step(me, says)
+                        task, admit=admit, on_step=lambda says: writer.progress.update(me, says)
                     )
                 except ProcessDied as error:
                     if self._stopping.is_set():
@@ -218,7 +218,7 @@ class WorkerPool:
         return Outcome(figures={}, error=death)
 
     @contextmanager
-    def _room(self, number: int, desk: ResultWriter, *, alone: bool) -> Iterator[Any]:
+    def _room(self, number: int, writer: ResultWriter, *, alone: bool) -> Iterator[Any]:
         taken = 0.0
 
         def admit(needs: Mapping[str, Any]) -> None:
@@ -227,9 +227,9 @@ class WorkerPool:
                 return
             mb = max(needs["needs_mb"], self._memory.budget_mb if alone else 0)
             if not self._memory.has_room(mb):
-                desk.board.wait(str(number + 1), "memory")
+                writer.progress.wait_for(str(number + 1), "memory")
                 if not alone:
-                    desk.board.note_once(
+                    writer.progress.note_once(
                         f"memory for fewer than {self.size} fits at once: some wait. "
                         "--threads 2 gives each fit two cores instead"
                     )

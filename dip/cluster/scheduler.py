@@ -4,7 +4,7 @@ Dask has the scheduler, the dashboard, the resources and the ways to be deployed
 what a batch needs of it. A bounded number of photos is on its way at any time. A photo whose
 worker is lost is begun again by the scheduler; where the scheduler itself is lost, a new
 connection is made, and all that was on its way is sent again. That harms nothing: the same photo
-gives the same result, and the desk takes the first one.
+gives the same result, and the writer takes the first one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from dip.batch.files import ResultWriter
+from dip.batch.files import ResultWriter, load_photo
 from dip.batch.fit_process import Outcome, Task
 from dip.batch.manifest import digest_of_file, stamp_of
 from dip.batch.pairing import Item, shown
@@ -47,7 +47,7 @@ class _Flight:
 
     item: Item
     began: float = 0.0
-    facts: dict[str, Any] = field(default_factory=dict)
+    fingerprint: dict[str, Any] = field(default_factory=dict)
     futures: list[Future] = field(default_factory=list)
     allowed: frozenset[str] = frozenset()
     worker: str | None = None
@@ -100,7 +100,7 @@ class Cluster:
         )
         return self._shared_disk
 
-    def run(self, items: Iterable[Item], desk: ResultWriter) -> None:
+    def run(self, items: Iterable[Item], writer: ResultWriter) -> None:
         """Work on all of them.
 
         Raises
@@ -113,41 +113,41 @@ class Cluster:
         waiting = iter(items)
         while True:
             if self._link.is_cut_off:
-                self._reconnect(desk)
-            exhausted = self._fill(waiting, desk)
+                self._reconnect(writer)
+            exhausted = self._fill(waiting, writer)
             if exhausted and not self._flying:
                 return
             for flight, future in self._arrivals():
                 if flight in self._flying:  # else the slower of two
-                    self._land(flight, future, desk)
-            self._show_what_was_said(desk)
-            self._look_around(desk, waiting_for_last=exhausted)
+                    self._land(flight, future, writer)
+            self._show_what_was_said(writer)
+            self._look_around(writer, waiting_for_last=exhausted)
 
     def close(self) -> None:
         """End the connection, and drop what is on its way."""
         self._link.close()
 
-    def _reconnect(self, desk: ResultWriter) -> None:
+    def _reconnect(self, writer: ResultWriter) -> None:
         """Wait for the scheduler, and send again whatever was on its way."""
-        desk.board.note("the scheduler of the cluster is cut off; waiting for it")
+        writer.progress.note("the scheduler of the cluster is cut off; waiting for it")
         self._link.reconnect()
-        desk.board.note("the scheduler is back")
+        writer.progress.note("the scheduler is back")
         self._looked = 0.0
         for flight in self._flying:
             self._ground(flight)
 
     # --- Sending --------------------------------------------------------------------------------
 
-    def _fill(self, waiting: Iterator[Item], desk: ResultWriter) -> bool:
+    def _fill(self, waiting: Iterator[Item], writer: ResultWriter) -> bool:
         """Send as many as may be on their way; True where there are no more to send."""
         # A few more than can be worked on: the next one is there when a worker is free.
         most = self.slots + max(2, self.slots // 4) if self.slots else 0
         while len(self._flying) < most and self._has_more(waiting):
             flight = self._again.popleft()
             try:
-                self._send(flight, desk)
+                self._send(flight, writer)
             except InputError as error:
-                desk.fail(flight.item, error.as_dict(), began=time.time())
+                writer.write_failure(flight.item, error.as_dict(), began=time.time())
         return not self._has_more(waiting)
 
     def _has_more(self, waiting: Iterator[Item]) -> bool:
@@ -157,30 +157,30 @@ class Cluster:
         return bool(self._again)
 
     def _send(
-        self, flight: _Flight, desk: ResultWriter, workers: frozenset[str] | None = None
+        self, flight: _Flight, writer: ResultWriter, workers: frozenset[str] | None = None
     ) -> None:
         """Send a photo on its way; its bytes are not kept here."""
         from dip.cluster.worker_task import Request, restore_here
 
         item = flight.item
         if self._shared_disk:
-            photo = desk.folder / item.photo
+            photo = writer.folder / item.photo
             task = Task(
                 name=item.photo,
                 mask_name=item.mask or "",
                 photo=b"",
                 mask=None,
-                settings=desk.settings,
-                form=item.form,
+                settings=writer.settings,
+                file_format=item.file_format,
             )
             paths = (str(photo.resolve()), item.mask and str(Path(item.mask).resolve()))
-            flight.facts = {
+            flight.fingerprint = {
                 "photo_stamp": stamp_of(photo),
                 "mask_stamp": None if item.mask is None else stamp_of(Path(item.mask)),
             }
         else:
-            loaded = desk.load(item)
-            task, paths, flight.facts = desk.task(loaded), None, loaded.facts
+            loaded = load_photo(writer.folder, item)
+            task, paths, flight.fingerprint = loaded.task(writer.settings), None, loaded.fingerprint
         request = Request(batch=self._batch, task=task, paths=paths, versions=self._link.versions)
         flight.allowed = workers or self._link.at_hand
         self._sent += 1
@@ -227,12 +227,12 @@ class Cluster:
                 yield self._landed.get(timeout=timeout_s) if timeout_s else self._landed.get(False)
                 timeout_s = 0
 
-    def _land(self, flight: _Flight, future: Future, desk: ResultWriter) -> None:
+    def _land(self, flight: _Flight, future: Future, writer: ResultWriter) -> None:
         """Take in one that has come back, in whatever state."""
         if future not in flight.futures:
             return  # of before it was sent again
         if future.status == "error":
-            self._examine(flight, future.exception(), desk)
+            self._examine(flight, future.exception(), writer)
             return
         try:
             answer: Answer = future.result(timeout=60)
@@ -241,7 +241,7 @@ class Cluster:
             self._ground(flight)
             self._link.lost = self._link.lost or future.status == "cancelled"
             return
-        desk.board.leave(_place(answer.host, answer.worker))
+        writer.progress.set_idle(_place(answer.host, answer.worker))
         if answer.outcome is None:
             if answer.versions != self._link.versions:
                 self._link.trusted.discard(answer.worker)
@@ -249,15 +249,15 @@ class Cluster:
                 self._shared_disk = False
             self._ground(flight)
             return
-        facts = dict(flight.facts)
+        fingerprint = dict(flight.fingerprint)
         if answer.sha256 is not None:
-            facts["photo_sha256"], facts["mask_sha256"] = answer.sha256
+            fingerprint["photo_sha256"], fingerprint["mask_sha256"] = answer.sha256
         self._let_go(flight)
         self._durations.append(answer.seconds)
         began = time.time() - answer.seconds
-        desk.deliver(flight.item, facts, answer.outcome, began=began, host=answer.host)
+        writer.write(flight.item, fingerprint, answer.outcome, began=began, host=answer.host)
 
-    def _examine(self, flight: _Flight, error: BaseException | None, desk: ResultWriter) -> None:
+    def _examine(self, flight: _Flight, error: BaseException | None, writer: ResultWriter) -> None:
         """A worker could not even begin, or died again and again."""
         flight.deaths += 1
         if flight.deaths < MOST_DEATHS:
@@ -270,8 +270,10 @@ class Cluster:
             "hint": "The log of the workers says why; `dip batch --retry-failed` tries it again.",
         }
         self._let_go(flight)
-        facts = {"photo_sha256": None, "mask_sha256": None, **flight.facts}
-        desk.deliver(flight.item, facts, Outcome(figures={}, error=failure), began=flight.began)
+        fingerprint = {"photo_sha256": None, "mask_sha256": None, **flight.fingerprint}
+        writer.write(
+            flight.item, fingerprint, Outcome(figures={}, error=failure), began=flight.began
+        )
 
     # --- Looking around -------------------------------------------------------------------------
 
@@ -280,7 +282,7 @@ class Cluster:
         if isinstance(says, dict) and says.get("batch") == self._batch:
             self._said.put(says)
 
-    def _show_what_was_said(self, desk: ResultWriter) -> None:
+    def _show_what_was_said(self, writer: ResultWriter) -> None:
         by_photo = {flight.item.photo: flight for flight in self._flying}
         with contextlib.suppress(queue.Empty):
             while True:
@@ -292,13 +294,13 @@ class Cluster:
                 if flight.worker != says["worker"]:
                     flight.worker = says["worker"]
                     self._places[flight.worker] = place
-                    desk.board.begin(place, flight.item.photo)
+                    writer.progress.begin(place, flight.item.photo)
                 if "waits_for" in says:
-                    desk.board.wait(place, says["waits_for"])
+                    writer.progress.wait_for(place, says["waits_for"])
                 else:
-                    desk.board.step(place, says)
+                    writer.progress.update(place, says)
 
-    def _look_around(self, desk: ResultWriter, *, waiting_for_last: bool) -> None:
+    def _look_around(self, writer: ResultWriter, *, waiting_for_last: bool) -> None:
         """See who is there, and whom nobody should wait for."""
         if time.monotonic() - self._looked < LOOK_EVERY_S or self._link.lost:
             return
@@ -306,13 +308,15 @@ class Cluster:
         before, silent_before = set(self._link.workers), self._link.silent
         self._link.count_workers()
         for worker in self._link.silent - silent_before:
-            desk.board.note(f"the worker {worker} gives no sign of life; others take what it had")
+            writer.progress.note(
+                f"the worker {worker} gives no sign of life; others take what it had"
+            )
         for worker in before - set(self._link.workers):
-            desk.board.leave(self._places.pop(worker, ""))
+            writer.progress.set_idle(self._places.pop(worker, ""))
         for worker, why in self._link.meet_newcomers():
-            desk.board.note(f"the worker {worker} is given nothing: {why}")
+            writer.progress.note(f"the worker {worker} is given nothing: {why}")
         if not self._link.workers and not self._link.lost:
-            desk.board.note_once("no worker is left; waiting for one to come")
+            writer.progress.note_once("no worker is left; waiting for one to come")
         here = self._link.at_hand
         for flight in list(self._flying):
             stuck = all(future.key in self._link.stuck for future in flight.futures)
@@ -321,7 +325,7 @@ class Cluster:
         if waiting_for_last:
             late = [flight for flight in self._flying if self._is_late(flight)]
             if late:
-                self._send_to_others(late, here, desk)
+                self._send_to_others(late, here, writer)
 
     def _is_late(self, flight: _Flight) -> bool:
         if len(flight.futures) != 1 or not self._durations:
@@ -330,7 +334,7 @@ class Cluster:
         return time.time() - flight.began > max(LATE_AFTER_S, LATE_TIMES * usual_s)
 
     def _send_to_others(
-        self, late: Iterable[_Flight], here: frozenset[str], desk: ResultWriter
+        self, late: Iterable[_Flight], here: frozenset[str], writer: ResultWriter
     ) -> None:
         """Give what takes too long to workers that have nothing to do, as well."""
         try:
@@ -342,9 +346,11 @@ class Cluster:
         for flight in late:
             key = flight.futures[0].key
             if idle and any(key in keys for keys in busy.values()):
-                desk.board.note(f"{shown(flight.item.photo)} is late; another worker takes it too")
+                writer.progress.note(
+                    f"{shown(flight.item.photo)} is late; another worker takes it too"
+                )
                 with contextlib.suppress(InputError):
-                    self._send(flight, desk, frozenset(idle))
+                    self._send(flight, writer, frozenset(idle))
                 idle.pop()
 
 

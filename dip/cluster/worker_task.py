@@ -15,7 +15,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from dip.batch.fit_process import FitProcess, Outcome, Steps, Task
+from dip.batch.fit_process import FitProcess, OnStep, Outcome, Task
 from dip.batch.manifest import digest
 from dip.errors import ProcessDied
 from dip.machine.child_process import IdlePool
@@ -132,7 +132,7 @@ def restore_here(request: Request) -> Answer:
     return replace(answer, outcome=outcome, seconds=time.monotonic() - began)
 
 
-def _restore(task: Task, say: Steps) -> Outcome:
+def _restore(task: Task, say: OnStep) -> Outcome:
     """One photo; again, and alone, where its process died."""
     most_mb = task.settings["max_memory_mb"]
     limit_mb = fit_limit_mb(task.settings["device"], most_mb)
@@ -155,7 +155,7 @@ def _restore(task: Task, say: Steps) -> Outcome:
 
 
 def _fit(
-    process: FitProcess, task: Task, say: Steps, most_mb: float | None, *, alone: bool
+    process: FitProcess, task: Task, say: OnStep, most_mb: float | None, *, alone: bool
 ) -> Outcome:
     with ExitStack() as room:
 

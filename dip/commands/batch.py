@@ -16,7 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from dip.batch.pairing import (
-    FORMS,
+    FORMAT_SUFFIXES,
     MANIFEST,
     LeftOut,
     Listing,
@@ -31,7 +31,7 @@ from dip.commands.arguments import (
     settings_from,
 )
 from dip.commands.signals import signals_handled_by
-from dip.console import in_words, say
+from dip.console import format_duration, say
 from dip.errors import SettingError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how masks are called instead, such as '{name}-damage.*'; may be repeated",
     )
     parser.add_argument(
-        "--format", choices=FORMS, help="of the results (default: PNG; TIFF stays TIFF)"
+        "--format", choices=FORMAT_SUFFIXES, help="of the results (default: PNG; TIFF stays TIFF)"
     )
     parser.add_argument(
         "--retry-failed", action="store_true", help="try again what failed in an earlier run"
@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         args.output,
         masks=args.masks,
         patterns=args.mask_pattern,
-        form=args.format,
+        file_format=args.format,
     )
     if args.dry_run:
         return _run(args, settings, listing)
@@ -127,7 +127,7 @@ def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -
     from dip.batch.worker_pool import WorkerPool
 
     manifest = Manifest(args.output / MANIFEST)
-    crew = WorkerPool(args.workers, settings)
+    pool = WorkerPool(args.workers, settings)
     try:
         with interrupted_by_signals() as received:
             try:
@@ -136,22 +136,22 @@ def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -
                     manifest,
                     folder=args.folder,
                     output=args.output,
-                    settings=crew.settings,
-                    look=crew.look,
+                    settings=pool.settings,
+                    look=pool.look,
                     retry_failed=args.retry_failed,
                 )
                 plan.announce()
                 if args.dry_run:
-                    return say_estimate(args, crew, plan, manifest)
-                return work(args, crew, plan, manifest)
+                    return say_estimate(args, pool, plan, manifest)
+                return work(args, pool, plan, manifest)
             except KeyboardInterrupt:
                 say("dip: stopped; the same command goes on from here")
                 if not args.dry_run:
                     finish(args.output, manifest, listing.left_out)
                 return 128 + (received[0] if received else signal.SIGINT)
     finally:
-        crew.stop()
-        crew.close()
+        pool.stop()
+        pool.close()
         manifest.close()
 
 
@@ -178,7 +178,7 @@ def sweep(output: Path) -> None:
 # --- The work -----------------------------------------------------------------------------------
 
 
-def work(args: argparse.Namespace, crew: WorkerPool, plan: Plan, manifest: Manifest) -> int:
+def work(args: argparse.Namespace, pool: WorkerPool, plan: Plan, manifest: Manifest) -> int:
     """Restore, report, and return the exit status."""
     from dip.batch.files import ResultWriter
     from dip.batch.progress import BatchProgress
@@ -187,33 +187,37 @@ def work(args: argparse.Namespace, crew: WorkerPool, plan: Plan, manifest: Manif
     write_left_out(args.output, plan.left_out)
     named = cluster_from(args)
     cluster = connect(named) if named is not None and plan.items else None
-    settings = crew.settings
+    settings = pool.settings
     if cluster is not None:
         # The memory is that of the workers, and each of them knows its own.
         settings = {**settings, "max_memory_mb": args.max_memory_mb}
-    board = BatchProgress(len(plan.items), quiet=args.quiet)
-    desk = ResultWriter(
-        folder=args.folder, output=args.output, settings=settings, manifest=manifest, board=board
+    progress = BatchProgress(len(plan.items), quiet=args.quiet)
+    writer = ResultWriter(
+        folder=args.folder,
+        output=args.output,
+        settings=settings,
+        manifest=manifest,
+        progress=progress,
     )
     try:
-        with board:
+        with progress:
             if cluster is None:
-                crew.run(plan.items, desk)
+                pool.run(plan.items, writer)
             else:
-                crew.stop()
+                pool.stop()
                 if cluster.check_disk(args.folder / plan.items[0].photo):
-                    board.note("the workers read the photos themselves, from a shared disk")
-                cluster.run(plan.items, desk)
+                    progress.note("the workers read the photos themselves, from a shared disk")
+                cluster.run(plan.items, writer)
     finally:
         if cluster is not None:
             cluster.close()
     finish(args.output, manifest, plan.left_out)
-    restored = board.done - board.failed
+    restored = progress.done - progress.failed
     say(
-        f"dip: {restored} restored, {board.failed} failed, {len(plan.left_out)} left out, "
-        f"in {in_words(board.elapsed_s)}"
+        f"dip: {restored} restored, {progress.failed} failed, {len(plan.left_out)} left out, "
+        f"in {format_duration(progress.elapsed_s)}"
     )
-    return EXIT_INCOMPLETE if board.failed or plan.failed or plan.lacks_something else 0
+    return EXIT_INCOMPLETE if progress.failed or plan.failed or plan.lacks_something else 0
 
 
 def finish(output: Path, manifest: Manifest, left_out: Sequence[LeftOut]) -> None:
@@ -233,7 +237,7 @@ def connect(settings: ClusterSettings) -> Cluster:
     return cluster
 
 
-def say_estimate(args: argparse.Namespace, crew: WorkerPool, plan: Plan, manifest: Manifest) -> int:
+def say_estimate(args: argparse.Namespace, pool: WorkerPool, plan: Plan, manifest: Manifest) -> int:
     """Print every photo that would be restored, and say how long that would take."""
     from dip.batch.estimate import estimate
     from dip.batch.files import ResultWriter
@@ -242,20 +246,20 @@ def say_estimate(args: argparse.Namespace, crew: WorkerPool, plan: Plan, manifes
     for item in plan.items:
         mask = "what is transparent" if item.mask is None else item.mask
         print(f"{shown(item.photo)}\t{shown(mask)}\t{shown(item.output)}")
-    workers = crew.size
+    workers = pool.size
     named = cluster_from(args)
     if named is not None:
         cluster = connect(named)
         workers = cluster.slots
         cluster.close()
-    desk = ResultWriter(
+    writer = ResultWriter(
         folder=args.folder,
         output=args.output,
-        settings=crew.settings,
+        settings=pool.settings,
         manifest=manifest,
-        board=BatchProgress(len(plan.items), quiet=True),
+        progress=BatchProgress(len(plan.items), quiet=True),
     )
-    found = estimate(plan.items, desk, manifest, crew, workers) if plan.items else None
+    found = estimate(plan.items, writer, manifest, pool, workers) if plan.items else None
     if found is not None:
         say(f"dip: {found.describe()}")
     elif plan.items:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dip.commands.arguments import add_fit_arguments, add_preset_arguments, settings_from
 from dip.config import NETWORKS, Settings
-from dip.console import Progress, in_words, say
+from dip.console import Progress, format_duration, say
 from dip.errors import MaskSizeMismatch
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Attempt:
         """Say how good the result is, by the truth or else by held-out pixels, and what it took."""
         from dip.bench.metrics import psnr_db, ssim_around, texture_distance
 
-        spent = f"{self.iterations} iterations in {in_words(self.seconds)}"
+        spent = f"{self.iterations} iterations in {format_duration(self.seconds)}"
         if truth is not None:
             result, original = _comparable(self.result), _comparable(truth)
             return [
@@ -127,7 +127,7 @@ def attempt(
         if step.validation_psnr_db is not None:
             validation.append((float(step.iteration), step.validation_psnr_db))
     result = restoration.result()
-    progress.finish()
+    progress.close()
     seconds = time.monotonic() - began
     return Attempt(settings.network, result, seconds, progress.done, loss, validation)
 

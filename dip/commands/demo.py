@@ -17,7 +17,7 @@ from dip.commands.arguments import (
     add_preset_arguments,
     settings_from,
 )
-from dip.console import Progress, in_words, say
+from dip.console import Progress, format_duration, say
 from dip.errors import OutputError
 from dip.sample_photo import DAMAGE_SEED, Damage, astronaut, draw_damage
 
@@ -77,12 +77,12 @@ def run(args: argparse.Namespace) -> int:
     for step in restoration:
         progress.show(step)
     result = restoration.result()
-    progress.finish()
+    progress.close()
     seconds = time.monotonic() - began
 
     reached_db = psnr_db(result, truth, damage.unknown)
     write_pixels(paths[2], result)
-    spent = f"{reached_db:.1f} dB, in {in_words(seconds)}"
+    spent = f"{reached_db:.1f} dB, in {format_duration(seconds)}"
     write_pixels(paths[3], draw_before_after(damage, result, truth, f"PSNR {spent}"))
     names = {"telea": "OpenCV Telea", "ns": "OpenCV Navier-Stokes", "biharmonic": "biharmonic"}
     beside, missing = [], set()

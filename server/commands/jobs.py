@@ -188,11 +188,11 @@ def _watch(client: Client, job_id: str) -> int:
             progress.note("waiting for its turn")
             continue
         if shown not in (None, (data["network"], data["attempt"])):
-            progress.finish()
+            progress.close()
             progress = Progress()  # another fit: another pace
         shown = data["network"], data["attempt"]
         progress.show(cast("Step", _Step(**{name: data[name] for name in _STEP})))
-    progress.finish()
+    progress.close()
     job = client.wait(job_id)
     for result in job["results"]:
         say(f"{result['network']}: {result['iterations']} iterations in {result['seconds']:.1f} s")

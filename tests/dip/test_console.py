@@ -8,7 +8,7 @@ import os
 import pytest
 
 from dip import console as progress
-from dip.console import Progress, in_words
+from dip.console import Progress, format_duration
 from dip.restore import Step
 
 
@@ -42,7 +42,7 @@ def step(iteration: int, iterations: int = 100, **more: object) -> Step:
     ],
 )
 def test_durations_are_said_in_words(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_a_log_gets_a_line_every_few_seconds_and_the_last_one(clock: list[float]) -> None:
@@ -62,8 +62,8 @@ def test_a_terminal_has_one_line_that_is_rewritten(clock: list[float]) -> None:
     for iteration in range(1, 101):
         clock[0] += 0.1
         shown.show(step(iteration))
-    shown.finish()
-    shown.finish()
+    shown.close()
+    shown.close()
     written = stream.getvalue()
     assert written.count("\r") > 50
     assert written.count("\n") == 1
@@ -106,7 +106,7 @@ def test_a_note_has_a_line_of_its_own_even_in_silence(stream: io.StringIO) -> No
     shown.show(step(1))
     shown.show(step(2, note="diverged at iteration 2"))
     shown.show(step(100))
-    shown.finish()
+    shown.close()
     assert stream.getvalue() == "dip: diverged at iteration 2\n"
 
 

@@ -76,7 +76,10 @@ def test_what_is_wrong_with_a_photo_is_an_outcome_and_the_process_goes_on(
         ({"mask": encode_photo(photo[:20], "png")}, "mask_invalid"),
         ({"mask": encode_photo(photo[:20, :, 0].copy(), "png")}, "mask_size_mismatch"),
         ({"mask": None}, "mask_invalid"),
-        ({"form": "jpeg", "photo": encode_photo(_with_alpha(photo), "png")}, "output_unwritable"),
+        (
+            {"file_format": "jpeg", "photo": encode_photo(_with_alpha(photo), "png")},
+            "output_unwritable",
+        ),
     ):
         given = {**task.__dict__, **wrong}
         outcome = process.fit(Task(**given), admit=at_once, on_step=unheard)

@@ -32,7 +32,10 @@ def put(root: Path, name: str = "a") -> Item:
     (root / f"masks/{name}.png").write_bytes(b"mask")
     (root / f"out/{name}.png").write_bytes(b"result")
     return Item(
-        photo=f"{name}.jpg", mask=str(root / f"masks/{name}.png"), output=f"{name}.png", form="png"
+        photo=f"{name}.jpg",
+        mask=str(root / f"masks/{name}.png"),
+        output=f"{name}.png",
+        file_format="png",
     )
 
 
@@ -106,7 +109,7 @@ def test_other_settings_make_it_again_and_other_memory_does_not(root: Path, item
 
 
 def test_a_mask_that_is_not_used_any_more_makes_it_again(root: Path, item: Item) -> None:
-    without = Item(photo=item.photo, mask=None, output=item.output, form="png")
+    without = Item(photo=item.photo, mask=None, output=item.output, file_format="png")
     assert outcome(root, without) is None
 
 

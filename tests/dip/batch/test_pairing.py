@@ -46,7 +46,7 @@ def test_masks_in_a_folder_are_called_as_their_photos_are(root: Path) -> None:
         "b.tif": "masks/b_mask.png",
         "c.d.png": "masks/c.d.webp",
     }
-    assert [(item.output, item.form) for item in listing.items] == [
+    assert [(item.output, item.file_format) for item in listing.items] == [
         ("a.png", "png"),
         ("b.tif", "tiff"),
         ("c.d.png", "png"),
@@ -123,7 +123,7 @@ def test_two_photos_for_one_result_are_both_left_out(root: Path) -> None:
     listing = list_photos(root, root / "out")
     assert [item.output for item in listing.items] == ["a.tif", "b.png"]
     assert reasons(listing) == {"a.jpg": "collision", "a.png": "collision"}
-    everything = list_photos(root, root / "out", form="jpeg")
+    everything = list_photos(root, root / "out", file_format="jpeg")
     assert [item.output for item in everything.items] == ["b.jpg"]
 
 
@@ -138,7 +138,7 @@ def test_names_that_differ_in_case_collide_where_the_file_system_says_so(
 
 def test_what_the_batch_itself_writes_is_not_written_over(root: Path) -> None:
     touch(root, "contact_sheet.jpg", "report_files/a.png", "b.jpg")
-    listing = list_photos(root, root / "out", form="jpeg")
+    listing = list_photos(root, root / "out", file_format="jpeg")
     assert pairs(listing, root) == {"b.jpg": None}
     assert reasons(listing) == {
         "contact_sheet.jpg": "collision",

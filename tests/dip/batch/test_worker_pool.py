@@ -80,9 +80,9 @@ def test_the_machine_is_shared_sensibly(
 ) -> None:
     monkeypatch.setattr(local, "cores", lambda: cores)
     settings = {**SETTINGS, "threads": threads, "max_memory_mb": memory_mb}
-    crew = WorkerPool(None, settings)
-    assert crew.size == size
-    assert crew.settings["threads"] == (threads or 1)
+    pool = WorkerPool(None, settings)
+    assert pool.size == size
+    assert pool.settings["threads"] == (threads or 1)
     assert WorkerPool(7, settings).size == 7
 
 
@@ -95,12 +95,12 @@ def test_every_fit_is_told_the_same_limit_of_memory(monkeypatch: pytest.MonkeyPa
 
 def test_each_gpu_has_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "find_gpus", lambda: ["0", "3"])
-    crew = WorkerPool(None, {**SETTINGS, "device": "auto"})
-    assert crew.size == 2
-    assert crew.on_gpu
-    assert [each["CUDA_VISIBLE_DEVICES"] for each in crew._environments] == ["0", "3"]
+    pool = WorkerPool(None, {**SETTINGS, "device": "auto"})
+    assert pool.size == 2
+    assert pool.on_gpu
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in pool._environments] == ["0", "3"]
     # The memory of the machine says nothing about that of a GPU.
-    assert crew.settings["max_memory_mb"] is None
+    assert pool.settings["max_memory_mb"] is None
     assert WorkerPool(None, {**SETTINGS, "device": "cpu"}).on_gpu is False
 
 
@@ -128,11 +128,11 @@ def test_a_file_that_crashes_the_reader_costs_itself(
         "    image_io.read_header = crash\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    crew = WorkerPool(1, SETTINGS)
+    pool = WorkerPool(1, SETTINGS)
     try:
-        found = crew.look([str(tmp_path / f"{number}.png") for number in range(10)])
+        found = pool.look([str(tmp_path / f"{number}.png") for number in range(10)])
     finally:
-        crew.close()
+        pool.close()
     messages = [each["error"]["message"] for each in found.values()]
     assert len(messages) == 10
     assert [number for number, text in enumerate(messages) if "SIGSEGV" in text] == [7]
