@@ -328,7 +328,7 @@ class Restoration:
         config, part = self._plan.recipe(region), self._part(region)
         if config.finish == "none":
             return output, 0.0
-        missed, known = part.floats() - output, part.known()
+        missed, known = part.floats() - output, part.known
         if config.finish == "kriging":
             return output + krige(missed, known), 0.0
         mixed, seed = config.finish == "mixture", self.settings.seed
@@ -345,7 +345,7 @@ class Restoration:
         return add_texture(
             smooth,
             part.floats(),
-            part.known(),
+            part.known,
             strength=settings.texture,
             regularity=regularity,
             seed=settings.seed,
@@ -358,7 +358,7 @@ class Restoration:
         fill, regularity = self._smooth_fill(region, fit)
         if self._reconstruction is not None and self._smooth is not None:
             self._reconstruction[region.box.slices] = self._at_full_size(fit.output(), region)
-            unknown = ~self._part(region).known()
+            unknown = ~self._part(region).known
             self._smooth[region.box.slices][unknown] = fill[unknown]
         self._fit = None
         textured = self._textured(fill, regularity, region)

@@ -16,4 +16,4 @@ def smooth_preview(image: Array, mask: Array | None) -> Preview:
     damaged = DamagedImage(image, mask)
     regions = plan_regions(damaged.coverage.unknown, max_pixels=PRESETS["balanced"].most_pixels)
     part = damaged.part(regions[0].box)
-    return part.preview(membrane(part.floats(), part.known()))
+    return part.preview(membrane(part.floats(), part.known))

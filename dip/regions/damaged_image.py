@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -74,13 +75,14 @@ class ImageCrop:
     coverage: SoftMask
 
     def __post_init__(self) -> None:
-        known = np.count_nonzero(self.known())
+        known = np.count_nonzero(self.known)
         if known < FEWEST_KNOWN:
             raise TooFewKnownPixels(
                 f"Only {known} pixels around the damage are known.",
                 "Mark only the damage; fully transparent pixels do not count as known.",
             )
 
+    @cached_property
     def known(self) -> NDArray[np.bool_]:
         """(h, w): the pixels that a fit may see; behind full transparency is no colour."""
         known = self.coverage[:] == 0
@@ -96,15 +98,14 @@ class ImageCrop:
         """What [0, 1] of a network means: [0, 1], or all known samples where they exceed it."""
         if np.issubdtype(self.samples.dtype, np.integer):
             return 0.0, 1.0
-        known = self.samples[self.known()]
+        known = self.samples[self.known]
         return min(0.0, float(known.min())), max(1.0, float(known.max()))
 
     def target(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """What a fit sees: (h, w, C) in units of `range`, zero where it is unknown; the known."""
-        known = self.known()
         low, high = self.range()
         target = (self.floats() - low) / np.float32(high - low)
-        return np.where(known[:, :, None], target, np.float32(0)), known
+        return np.where(self.known[:, :, None], target, np.float32(0)), self.known
 
     def preview(self, fill: NDArray[np.float32]) -> Preview:
         """A fill, (h, w, C) in units of full scale, in its place."""
