@@ -27,8 +27,9 @@ from server.private_files import check_folder, read_or_make_token
 from server.settings import ServerSettings, is_loopback
 
 if TYPE_CHECKING:
-    from server.http.context import Service
     from server.http.tls_proxy import Relay
+    from server.jobs.files import JobFiles
+    from server.jobs.store import Store
     from server.work.dispatcher import Dispatcher
 
 _log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     service = Service.open(settings, token)
     _check_users(settings, service.users)
     service = replace(service, port=sock.getsockname()[1])
-    dispatcher = _make_dispatcher(service)
+    dispatcher = _make_dispatcher(settings, service.store, service.files)
     service = replace(service, dispatcher=dispatcher)
     dispatcher.recover()
     relay = _relay(settings)
@@ -147,16 +148,15 @@ def _relay(settings: ServerSettings) -> Relay | None:
     return Relay(context_from(settings.certificate, settings.key))
 
 
-def _make_dispatcher(service: Service) -> Dispatcher:
+def _make_dispatcher(settings: ServerSettings, store: Store, files: JobFiles) -> Dispatcher:
     """The supervisor of a local worker, or a dispatcher to a cluster."""
-    cluster = service.settings.cluster
-    if cluster is None:
+    if settings.cluster is None:
         from server.work.supervisor import Supervisor
 
-        return Supervisor(service)
+        return Supervisor(settings, store, files)
     from server.work.cluster_dispatcher import ClusterDispatcher
 
-    return ClusterDispatcher(service, cluster)
+    return ClusterDispatcher(settings, store, files, settings.cluster)
 
 
 def _open_running(settings: ServerSettings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import cast
 
 from flask import current_app, g
 
@@ -14,35 +14,7 @@ from server.jobs.files import JobFiles
 from server.jobs.notifier import ChangeNotifier
 from server.jobs.store import Store
 from server.settings import ServerSettings
-
-Problem = dict[str, str]
-"""Code, message and hint, as health tells them."""
-
-
-class WorkerStatus(Protocol):
-    """What the HTTP side asks of the keeper."""
-
-    def wake(self) -> None:
-        """There may be work: have a worker."""
-
-    def state(self) -> str:
-        """'stopped', 'starting', 'idle', 'busy' or 'failing'."""
-
-    def trouble(self) -> Problem | None:
-        """Why nobody works, where that is not by intent."""
-
-
-class NoWorker:
-    """Nobody works: jobs are taken and wait."""
-
-    def wake(self) -> None:
-        pass
-
-    def state(self) -> str:
-        return "stopped"
-
-    def trouble(self) -> Problem | None:
-        return None
+from server.work.worker_status import NoWorker, WorkerStatus
 
 
 @dataclass(frozen=True, kw_only=True)

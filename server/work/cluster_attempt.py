@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from dip.cluster.connection import ClusterLink, first_line
 from server.errors import MEANINGS, ServiceError
-from server.http.context import Service
+from server.jobs.files import JobFiles
 from server.jobs.job import Attempt, Job
+from server.jobs.store import Store
+from server.settings import ServerSettings
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -37,7 +39,9 @@ class RemoteAttempt(threading.Thread):
 
     Parameters
     ----------
-    service : Service
+    settings : ServerSettings
+    store : Store
+    files : JobFiles
     link : ClusterLink
     job : Job
         Taken from the store.
@@ -51,10 +55,17 @@ class RemoteAttempt(threading.Thread):
     """
 
     def __init__(
-        self, service: Service, link: ClusterLink, job: Job, resources: dict[str, float]
+        self,
+        settings: ServerSettings,
+        store: Store,
+        files: JobFiles,
+        link: ClusterLink,
+        job: Job,
+        resources: dict[str, float],
     ) -> None:
         super().__init__(name=f"errand {job.id}", daemon=True)
-        self._here, self._link, self.job = service, link, job
+        self._settings, self._store, self._files = settings, store, files
+        self._link, self.job = link, job
         self._resources = resources
         self._allowed = link.at_hand
         self._place: str | None = None
@@ -95,7 +106,7 @@ class RemoteAttempt(threading.Thread):
     def _send(self) -> Future:
         from server.work.cluster_task import TaskRequest, work_here
 
-        job, link, blobs = self.job, self._link, self._here.files
+        job, link, blobs = self.job, self._link, self._files
         parameters = job.parameters
         try:
             image = blobs.path(job.id, "image").read_bytes()
@@ -107,7 +118,7 @@ class RemoteAttempt(threading.Thread):
             stop_at=job.stop_at,
             image=image,
             mask=mask,
-            max_pixels=self._here.settings.max_pixels,
+            max_pixels=self._settings.max_pixels,
             fellows=_fellows(link.workers),
             versions=link.versions,
         )
@@ -125,7 +136,7 @@ class RemoteAttempt(threading.Thread):
             self._closing.wait(LOOK_EVERY_S)
             if self._closing.is_set() or self._link.is_cut_off:
                 return
-            wanted, stop_at = self._here.store.wanted(self.job)
+            wanted, stop_at = self._store.wanted(self.job)
             if not wanted:
                 _log.info("abandoned", extra={"job": self.job.id})
                 return
@@ -172,27 +183,27 @@ class RemoteAttempt(threading.Thread):
 
     def _tell(self, told: list[dict[str, Any]]) -> None:
         """Write down how it goes."""
-        here, job = self._here, self.job
+        job = self.job
         for each in told:
             if "progress" in each:
                 progress = each["progress"]
-                here.store.note_progress(
+                self._store.note_progress(
                     job, progress["data"], steps=progress["steps"], notes=progress["notes"]
                 )
                 continue
             name = each["preview"]["file"]
             try:
-                here.files.write(job.id, name, each["data"], durable=False)
+                self._files.write(job.id, name, each["data"], durable=False)
             except FileNotFoundError:
                 return  # cancelled: the folder is gone
-            here.store.note_preview(job, each["preview"])
+            self._store.note_preview(job, each["preview"])
             if self._preview is not None:
-                here.files.remove(job.id, self._preview)
+                self._files.remove(job.id, self._preview)
             self._preview = name
 
     def _take(self, answer: Answer) -> None:
         """Bring home what came of it."""
-        here, job = self._here, self.job
+        job = self.job
         self._tell(answer.unheard)
         if answer.died is not None:
             self._release(answer.died)
@@ -203,12 +214,12 @@ class RemoteAttempt(threading.Thread):
         elif answer.done is not None:
             try:
                 for name, data in answer.files.items():
-                    here.files.write(job.id, name, data)
+                    self._files.write(job.id, name, data)
             except FileNotFoundError:
                 return  # cancelled
-            if here.store.finish(job, **answer.done):
+            if self._store.finish(job, **answer.done):
                 keep = {"image", "mask", *answer.files, *filter(None, [self._preview])}
-                here.files.remove_old_attempts(job.id, keep)
+                self._files.remove_old_attempts(job.id, keep)
         else:
             _log.warning("%s has other versions by now", answer.worker)
             self._link.trusted = self._link.trusted - {answer.worker}
@@ -216,7 +227,7 @@ class RemoteAttempt(threading.Thread):
     def _release(self, cause: str) -> None:
         """Queue the job again, or fail it if that happened too often."""
         _log.warning("its worker was lost: %s", cause, extra={"job": self.job.id})
-        self._here.store.release(self.job, cause, MOST_LOST)
+        self._store.release(self.job, cause, MOST_LOST)
 
     def _fail(self, error: ServiceError) -> None:
         """Record a failure; on a full disk that may take a while."""
@@ -224,7 +235,7 @@ class RemoteAttempt(threading.Thread):
             if self._closing.wait(wait_s):
                 return
             try:
-                self._here.store.fail(self.job, error)
+                self._store.fail(self.job, error)
             except ServiceError as full:
                 _log.error("the failure cannot be recorded: %s", full, extra={"job": self.job.id})
             else:

@@ -17,9 +17,12 @@ from dip.cluster.connection import ClusterLink
 from dip.cluster.options import ClusterSettings
 from dip.errors import ClusterError
 from server.errors import ServiceFailure
-from server.http.context import Problem, Service
+from server.jobs.files import JobFiles
 from server.jobs.job import Job, State
+from server.jobs.store import Store
+from server.settings import ServerSettings
 from server.work.dispatcher import Dispatcher
+from server.work.worker_status import Problem
 
 if TYPE_CHECKING:
     from distributed import Future
@@ -37,7 +40,9 @@ class ClusterDispatcher(Dispatcher):
 
     Parameters
     ----------
-    service : Service
+    settings : ServerSettings
+    store : Store
+    files : JobFiles
     cluster : ClusterSettings
 
     Raises
@@ -46,8 +51,10 @@ class ClusterDispatcher(Dispatcher):
         The extra 'cluster' is not installed.
     """
 
-    def __init__(self, service: Service, cluster: ClusterSettings) -> None:
-        super().__init__(service)
+    def __init__(
+        self, settings: ServerSettings, store: Store, files: JobFiles, cluster: ClusterSettings
+    ) -> None:
+        super().__init__(settings, store, files)
         try:
             import distributed  # noqa: F401
         except ModuleNotFoundError as error:
@@ -102,12 +109,12 @@ class ClusterDispatcher(Dispatcher):
             return
         self._look_around(self._link)
         while len(self._errands) < self._link.slots:
-            job = self._here.store.claim()
+            job = self._store.claim()
             if job is None:
                 break
             self._begin(self._link, job)
 
-    def _dismiss(self) -> None:
+    def _shutdown(self) -> None:
         for errand in self._errands.values():
             errand.close()
         if self._link is not None:
@@ -116,7 +123,9 @@ class ClusterDispatcher(Dispatcher):
     def _begin(self, link: ClusterLink, job: Job) -> None:
         from server.work.cluster_attempt import RemoteAttempt
 
-        errand = RemoteAttempt(self._here, link, job, dict(self._cluster.resources))
+        errand = RemoteAttempt(
+            self._settings, self._store, self._files, link, job, dict(self._cluster.resources)
+        )
         self._errands[errand.key] = errand
         errand.start()
 
@@ -124,8 +133,8 @@ class ClusterDispatcher(Dispatcher):
         """Forget those that have ended, and queue what they did not bring to an end."""
         self._errands = {key: each for key, each in self._errands.items() if each.is_alive()}
         seen_to = {errand.job.id for errand in self._errands.values()}
-        for job in self._here.store.jobs(State.RUNNING, limit=10_000):
-            if job.id not in seen_to and self._here.store.release(job, None):
+        for job in self._store.jobs(State.RUNNING, limit=10_000):
+            if job.id not in seen_to and self._store.release(job, None):
                 _log.info("queued again", extra={"job": job.id})
 
     # --- The connection --------------------------------------------------------------------------
@@ -188,7 +197,7 @@ class ClusterDispatcher(Dispatcher):
             self._introduction = link.client.submit(introduce_here, workers=workers, pure=False)
         elif self._introduction.status == "finished" and not self._met:
             found = self._introduction.result(timeout=10)
-            self._here.store.set_status("worker", {"cluster": self._cluster.address, **found})
+            self._store.set_status("worker", {"cluster": self._cluster.address, **found})
             self._met = True
 
     def _note_away(self, why: str) -> None:

@@ -1,4 +1,4 @@
-"""Starts the worker when there is work, and buries it when it dies."""
+"""Starts the worker process when there is work, watches it, and restarts it after a crash."""
 
 from __future__ import annotations
 
@@ -15,36 +15,41 @@ from typing import IO
 from dip.machine.child_process import child_environment
 from dip.machine.device import environment_for_cpu
 from server.errors import ServiceError
-from server.http.context import Problem, Service
+from server.jobs.files import JobFiles
 from server.jobs.job import State
+from server.jobs.store import Store
+from server.settings import ServerSettings
 from server.work.dispatcher import Dispatcher
+from server.work.worker_status import Problem
 
 _log = logging.getLogger(__name__)
 
 LONGEST_PAUSE_S = 60.0
 _LAST_LINES = 20
-_FAREWELL_S = 5.0
+_SHUTDOWN_S = 5.0
 
 
 class Supervisor(Dispatcher):
-    """Watches over the worker of a service.
+    """The dispatcher of a service whose jobs are worked on by one process on this machine.
 
     Parameters
     ----------
-    service : Service
+    settings : ServerSettings
+    store : Store
+    files : JobFiles
     """
 
-    def __init__(self, service: Service) -> None:
-        super().__init__(service)
+    def __init__(self, settings: ServerSettings, store: Store, files: JobFiles) -> None:
+        super().__init__(settings, store, files)
         self.name = "supervisor"
-        self._worker: Worker | None = None
-        self._wanted = True  # a first job finds torch loaded, and clients hear of the devices
+        self._worker: WorkerProcess | None = None
+        self._wanted = True  # torch is loaded before the first job; clients see the devices
         self._failures = 0
         self._not_before = 0.0
         self._trouble: str | None = None
-        self._defiant_since: float | None = None
+        self._disobeying_since: float | None = None
 
-    # --- What others ask -------------------------------------------------------------------------
+    # --- WorkerStatus ----------------------------------------------------------------------------
 
     def wake(self) -> None:
         self._wanted = True
@@ -58,7 +63,7 @@ class Supervisor(Dispatcher):
             return "starting" if self._wanted else "stopped"
         if not self._has_introduced_itself(worker):
             return "starting"
-        return "busy" if self._here.store.count(State.RUNNING) else "idle"
+        return "busy" if self._store.count(State.RUNNING) else "idle"
 
     def trouble(self) -> Problem | None:
         trouble = self._trouble
@@ -67,105 +72,102 @@ class Supervisor(Dispatcher):
         return {
             "code": "worker_failing",
             "message": trouble,
-            "hint": "`dip doctor` finds out why; jobs are kept until the worker starts.",
+            "hint": "`dip doctor` finds the reason; jobs are kept until the worker starts.",
         }
 
     # --- The thread ------------------------------------------------------------------------------
 
-    def _dismiss(self) -> None:
+    def _shutdown(self) -> None:
         if self._worker is not None:
-            self._worker.dismiss()
+            self._worker.shutdown()
 
     def _tick(self) -> None:
         if self._worker is not None and self._worker.has_ended():
-            self._bury(self._worker)
-        wanted = self._wanted or self._here.store.count(State.QUEUED) > 0
+            self._reap(self._worker)
+        wanted = self._wanted or self._store.count(State.QUEUED) > 0
         if self._worker is None and wanted and time.monotonic() >= self._not_before:
             self._start()
         self._tidy()
-        self._end_defiance()
+        self._enforce_cancel()
 
     def _start(self) -> None:
-        self._worker = Worker(self._here.settings.as_json())
+        self._worker = WorkerProcess(self._settings)
         self._wanted = False
         _log.info("a worker was started: pid %d", self._worker.pid)
 
-    def _bury(self, worker: Worker) -> None:
-        """Find out why a worker ended, and put its job where it belongs.
+    def _reap(self, worker: WorkerProcess) -> None:
+        """Find the reason why a worker ended, and queue its job again or fail it.
 
-        Where the store cannot be written to, that is tried again with the next tick.
+        If the store cannot be written to, the next tick tries it again.
         """
         introduced = self._has_introduced_itself(worker)
         if worker.exit_status == 0:
             _log.info("the worker left")
         else:
-            _log.error("the worker %s", worker.obituary())
-        innocent = worker.executed or worker.exit_status in (0, -signal.SIGTERM)
-        cause = None if innocent else f"It {worker.obituary()}"
-        blamed = self._here.store.count(State.RUNNING)
-        for job in self._here.store.release_running(cause):
+            _log.error("the worker %s", worker.exit_reason())
+        blameless = worker.is_blameless or worker.exit_status in (0, -signal.SIGTERM)
+        cause = None if blameless else f"It {worker.exit_reason()}"
+        had_job = self._store.count(State.RUNNING)
+        for job in self._store.release_running(cause):
             _log.warning("queued again: its worker died", extra={"job": job.id})
-        self._here.store.set_status("busy", None)
+        self._store.set_status("busy", None)
         self._worker = None
-        if innocent or (blamed and introduced):
+        if blameless or (had_job and introduced):
             self._failures, self._trouble = 0, None
         else:
             self._failures += 1
             self._not_before = time.monotonic() + min(2.0**self._failures, LONGEST_PAUSE_S)
-            self._trouble = f"The worker {worker.obituary()}"
+            self._trouble = f"The worker {worker.exit_reason()}"
 
-    def _has_introduced_itself(self, worker: Worker) -> bool:
-        introduced: bool = (self._here.store.status("worker") or {}).get("pid") == worker.pid
+    def _has_introduced_itself(self, worker: WorkerProcess) -> bool:
+        introduced: bool = (self._store.status("worker") or {}).get("pid") == worker.pid
         if introduced:
             self._trouble = None
         return introduced
 
-    def _end_defiance(self) -> None:
-        """Kill a worker that goes on with a cancelled job, or shows no sign of life."""
+    def _enforce_cancel(self) -> None:
+        """Kill a worker that continues with a cancelled job, or shows no sign of life."""
         worker, now = self._worker, time.monotonic()
         if worker is None:
             return
-        busy = self._here.store.status("busy") or {}
+        busy = self._store.status("busy") or {}
         if busy.get("pid") != worker.pid or self._is_running(busy["job"]):
-            self._defiant_since = None
-        elif self._defiant_since is None:
-            self._defiant_since = now
-        elif now - self._defiant_since > self._here.settings.obey_s:
-            _log.warning("killed: it went on with a cancelled job", extra={"job": busy["job"]})
-            worker.execute()
-            self._defiant_since = None
-        if self._here.store.stalled(time.time() - self._here.settings.stall_s):
-            _log.error("killed: no sign of life for %.0f s", self._here.settings.stall_s)
-            worker.verdict = f"showed no sign of life for {self._here.settings.stall_s:.0f} s."
+            self._disobeying_since = None
+        elif self._disobeying_since is None:
+            self._disobeying_since = now
+        elif now - self._disobeying_since > self._settings.obey_s:
+            _log.warning("killed: it continued with a cancelled job", extra={"job": busy["job"]})
             worker.kill()
+            self._disobeying_since = None
+        stall_s = self._settings.stall_s
+        if self._store.stalled(time.time() - stall_s):
+            _log.error("killed: no sign of life for %.0f s", stall_s)
+            worker.kill(blame=f"showed no sign of life for {stall_s:.0f} s.")
 
     def _is_running(self, job_id: str) -> bool:
         try:
-            return self._here.store.get(job_id).state is State.RUNNING
+            return self._store.get(job_id).state is State.RUNNING
         except ServiceError:
             return False
 
 
-class Worker:
-    """A worker process, from outside.
+class WorkerProcess:
+    """The service's side of the process that runs `server.work.worker`.
 
     Parameters
     ----------
-    settings : str
-        As JSON.
+    settings : ServerSettings
 
     Attributes
     ----------
-    executed : bool
-        Whether it was killed on purpose, through no fault of its job.
-    verdict : str
-        Why it was killed, where that was its own fault.
+    is_blameless : bool
+        Whether it was killed through no fault of its job.
     """
 
-    def __init__(self, settings: str) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "server.work.worker", settings],
-            stdin=subprocess.PIPE,  # its lifeline
+            [sys.executable, "-m", "server.work.worker", settings.as_json()],
+            stdin=subprocess.PIPE,  # the worker ends when this closes
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={**child_environment(), **environment_for_cpu()},
@@ -173,14 +175,14 @@ class Worker:
             start_new_session=os.name == "posix",
         )
         self.pid = self._process.pid
-        self.executed = False
-        self.verdict = ""
+        self.is_blameless = False
+        self._blame = ""
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         assert self._process.stderr is not None
-        self._listener = threading.Thread(
-            target=self._listen, args=(self._process.stderr,), daemon=True
+        self._reader = threading.Thread(
+            target=self._read, args=(self._process.stderr,), daemon=True
         )
-        self._listener.start()
+        self._reader.start()
 
     @property
     def exit_status(self) -> int | None:
@@ -190,36 +192,34 @@ class Worker:
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
-    def kill(self) -> None:
+    def kill(self, blame: str = "") -> None:
+        """Kill it. `blame` is the fault of its job that is the reason; '' if the job has none."""
+        self._blame = blame
+        self.is_blameless = not blame
         self._process.kill()
         self._process.wait()
 
-    def execute(self) -> None:
-        """Kill it through no fault of its job."""
-        self.executed = True
-        self.kill()
-
-    def dismiss(self) -> None:
-        """Cut its lifeline, and wait for its end."""
+    def shutdown(self) -> None:
+        """Close its standard input, which ends it, and wait."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
-            self._process.wait(_FAREWELL_S)
+            self._process.wait(_SHUTDOWN_S)
         except subprocess.TimeoutExpired:
             self.kill()
 
-    def obituary(self) -> str:
-        """How it ended, for a person: 'was killed by SIGKILL.'"""
+    def exit_reason(self) -> str:
+        """The end of a sentence on how it ended: 'was killed by SIGKILL.'"""
         status = self._process.returncode
-        if self.verdict:
-            return self.verdict
+        if self._blame:
+            return self._blame
         if status < 0:
             return f"was killed by {signal.Signals(-status).name}."
-        self._listener.join(1)
+        self._reader.join(1)
         last = next((line for line in reversed(self._last_lines) if line.strip()), "")
         return f"ended with status {status}" + (f": {last.strip()}" if last else ".")
 
-    def _listen(self, stderr: IO[bytes]) -> None:
+    def _read(self, stderr: IO[bytes]) -> None:
         with stderr:
             for line in stderr:
                 text = line.decode(errors="replace").rstrip()

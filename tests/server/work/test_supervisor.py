@@ -1,4 +1,4 @@
-"""The supervisor, without a process: whom it blames, and what it puts in order."""
+"""The supervisor without a process: which jobs it blames, and what it cleans up."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from server.errors import ServiceError
 from server.http.context import Service
 from server.jobs.job import Job, State
 from server.jobs.parameters import JobParameters
+from server.settings import ServerSettings
 from server.work.dispatcher import CLOCK_JUMP_S
 from server.work.supervisor import Supervisor
 
@@ -22,19 +23,23 @@ class Dead:
     """A worker that ended."""
 
     exit_status: int
-    executed: bool = False
+    is_blameless: bool = False
     pid: int = 12
 
     def has_ended(self) -> bool:
         return True
 
-    def obituary(self) -> str:
+    def exit_reason(self) -> str:
         return "died."
+
+
+def supervisor_of(service: Service, settings: ServerSettings | None = None) -> Supervisor:
+    return Supervisor(settings or service.settings, service.store, service.files)
 
 
 @pytest.fixture
 def supervisor(service: Service, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
-    supervisor = Supervisor(service)
+    supervisor = supervisor_of(service)
     monkeypatch.setattr(supervisor, "_start", lambda: None)
     return supervisor
 
@@ -57,7 +62,7 @@ def taken(service: Service) -> Job:
         (Dead(1), 1),
         (Dead(0), 0),
         (Dead(-signal.SIGTERM), 0),
-        (Dead(-signal.SIGKILL, executed=True), 0),
+        (Dead(-signal.SIGKILL, is_blameless=True), 0),
     ],
 )
 def test_a_job_is_blamed_for_a_crash_only(
@@ -102,7 +107,7 @@ def test_a_machine_that_slept_finds_its_job_alive(
 
 def test_an_abandoned_job_is_cancelled_with_its_pixels(make_service: Any) -> None:
     service = make_service(lease_min_s=0.001)
-    supervisor = Supervisor(service)
+    supervisor = supervisor_of(service)
     job = taken(service)
     service.store.add("leased", JobParameters(settings=Settings()), lease_s=-1.0)
     (service.files.folder / "leased").mkdir()
@@ -133,11 +138,11 @@ def test_results_are_pruned_when_they_are_old_or_too_many(service: Service) -> N
     for _ in range(3):
         assert service.store.finish(taken(service), [result], stopped=False, notes=[])
     settings = replace(service.settings, keep_bytes=150)
-    Supervisor(replace(service, settings=settings))._prune()
+    supervisor_of(service, settings)._prune()
     kept = service.store.jobs()
     assert len(kept) == 1
     assert [path.name for path in service.files.folder.iterdir()] == [kept[0].id]
     settings = replace(service.settings, keep_days=0)
-    Supervisor(replace(service, settings=settings))._prune()
+    supervisor_of(service, settings)._prune()
     assert service.store.jobs() == []
     assert list(service.files.folder.iterdir()) == []
