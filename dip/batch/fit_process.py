@@ -89,8 +89,8 @@ class FitProcess(ChildProcess):
         ProcessDied
             One of them made it crash.
         """
-        self.ask({"do": "look", "files": list(files)})
-        looked: list[dict[str, Any]] = self._heard().says["looked"]
+        self.send({"do": "look", "files": list(files)})
+        looked: list[dict[str, Any]] = self.receive_or_kill().content["looked"]
         return looked
 
     def fit(self, task: Task, *, admit: Admit, on_step: OnStep) -> Outcome:
@@ -123,13 +123,13 @@ class FitProcess(ChildProcess):
             "file_format": task.file_format,
             "limit_s": task.limit_s,
         }
-        self.ask(asked, blobs)
+        self.send(asked, blobs)
         while True:
-            frame = self._heard()
-            says = frame.says
+            frame = self.receive_or_kill()
+            says = frame.content
             if "needs_mb" in says:
                 admit(says)
-                self.ask({"go": True})
+                self.send({"go": True})
             elif "failed" in says:
                 return Outcome(figures={}, error=says["failed"])
             elif "done" in says:

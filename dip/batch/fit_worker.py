@@ -52,8 +52,8 @@ def main() -> int:
             frame = asked.get(timeout=idle_s)
         except queue.Empty:
             return 0
-        if frame.says["do"] == "look":
-            send(answers, {"looked": [_look(path) for path in frame.says["files"]]})
+        if frame.content["do"] == "look":
+            send(answers, {"looked": [_look(path) for path in frame.content["files"]]})
         else:
             _fit(frame, asked, answers)
 
@@ -105,7 +105,7 @@ def _restore(
     from dip.image_io import decode_mask, decode_photo, encode_photo
     from dip.restore import Restoration
 
-    wanted = frame.says
+    wanted = frame.content
     photo = decode_photo(frame.blobs[0], wanted["name"])
     mask = decode_mask(frame.blobs[1], wanted["mask_name"]) if len(frame.blobs) > 1 else None
     if mask is None and not (photo.pixels.ndim == 3 and photo.pixels.shape[2] in (2, 4)):

@@ -20,7 +20,7 @@ from dip.batch.manifest import digest
 from dip.errors import ProcessDied
 from dip.machine.child_process import IdlePool
 from dip.machine.device import find_gpus
-from dip.machine.shared_memory_budget import MachineMemory
+from dip.machine.shared_memory_budget import SharedMemoryBudget
 from dip.versions import versions
 
 TOPIC = "dip-progress"
@@ -28,7 +28,7 @@ SAY_EVERY_S = 2.0
 IDLE_S = 120.0
 MOST_ATTEMPTS = 2
 
-memory = MachineMemory()
+memory = SharedMemoryBudget()
 """Shared by all fits on this machine, of whatever worker, batch or service."""
 
 _spares = IdlePool(lambda: FitProcess(idle_s=IDLE_S))
@@ -163,7 +163,7 @@ def _fit(
             if needs["device"].startswith("cpu"):
                 mb = max(needs["needs_mb"], memory.budget_mb() if alone else 0)
                 waiting = partial(say, {"waits_for": "memory"})
-                taken = memory.taken(mb, process.pid, waiting=waiting, most_mb=most_mb)
+                taken = memory.reserve(mb, process.pid, on_wait=waiting, limit_mb=most_mb)
                 room.enter_context(taken)
 
         return process.fit(task, admit=admit, on_step=say)

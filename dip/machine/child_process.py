@@ -1,4 +1,4 @@
-"""Starting processes of this program's own, wherever it was started from itself."""
+"""Child processes that run a module of `dip` or `server` and talk through a pipe."""
 
 from __future__ import annotations
 
@@ -15,11 +15,21 @@ from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
 
 from dip.errors import ProcessDied
+from dip.machine import pipe
 from dip.machine.device import environment_for_cpu
-from dip.machine.pipe import Frame, receive, send
+from dip.machine.pipe import Frame
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 """The folder that holds the packages `dip` and `server`."""
+
+STALL_S = 3600.0
+"""A process that sends nothing for this long is killed; one iteration can take minutes."""
+
+_STDERR_LINES = 20
+"""So many last lines of a process's error output are kept, to explain its end."""
+
+_EXIT_TIMEOUT_S = 5.0
+"""A process whose pipe is closed may take this long to exit before it is killed."""
 
 
 def child_environment() -> dict[str, str]:
@@ -28,33 +38,23 @@ def child_environment() -> dict[str, str]:
     Returns
     -------
     dict
-        This process's own, with the packages to be found first.
+        The environment of this process, with the packages first on PYTHONPATH.
     """
     paths = (str(CHECKOUT), os.environ.get("PYTHONPATH", ""))
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
-STALL_S = 3600.0
-"""No sign of life for so long ends a process; one iteration over a large photo takes minutes."""
-
-
-_LAST_LINES = 20
-
-
-_FAREWELL_S = 5.0
-
-
 class ChildProcess:
-    """A process of ours at the other end of a pipe.
+    """A child process at the other end of a pipe.
 
     Parameters
     ----------
     module : str
-        What it runs.
+        The module that it runs.
     environment : mapping, optional
-        Variables of its own, such as the GPU that it is to use.
+        Additional variables, such as the GPU to use.
     idle_s : float, optional
-        It leaves by itself when nothing was asked of it for so long.
+        The process exits by itself after so many seconds without a message.
     """
 
     def __init__(
@@ -70,106 +70,112 @@ class ChildProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**child_environment(), **environment_for_cpu(), **(environment or {})},
-            # Ctrl-C is for the batch, which then ends its processes.
+            # Ctrl-C reaches only the parent, which then ends its children.
             start_new_session=os.name == "posix",
         )
         self.pid = self._process.pid
-        self._answers: queue.Queue[Frame | None] = queue.Queue()
-        self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self._received: queue.Queue[Frame | None] = queue.Queue()
+        self._last_lines: deque[str] = deque(maxlen=_STDERR_LINES)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        self._asking = self._process.stdin
-        self._listeners = [
-            threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True),
-            threading.Thread(target=self._overhear, args=(self._process.stderr,), daemon=True),
+        self._stdin = self._process.stdin
+        self._readers = [
+            threading.Thread(target=self._read_stdout, args=(self._process.stdout,), daemon=True),
+            threading.Thread(target=self._read_stderr, args=(self._process.stderr,), daemon=True),
         ]
-        for listener in self._listeners:
-            listener.start()
+        for reader in self._readers:
+            reader.start()
 
-    def ask(self, says: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
-        """Tell it something.
+    def send(self, content: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
+        """Send a message.
 
         Raises
         ------
         ProcessDied
         """
         try:
-            send(self._asking, says, blobs)
+            pipe.send(self._stdin, content, blobs)
         except (OSError, ValueError):  # the second: closed by `close` in another thread
-            raise self._death() from None
+            raise self._exit_error() from None
 
-    def hear(self, timeout_s: float) -> Frame | None:
-        """What it says next, or None where that takes longer.
+    def receive(self, timeout_s: float) -> Frame | None:
+        """Wait for the next message; None after `timeout_s` without one.
 
         Raises
         ------
         ProcessDied
         """
         try:
-            frame = self._answers.get(timeout=timeout_s)
+            frame = self._received.get(timeout=timeout_s)
         except queue.Empty:
             return None
         if frame is None:
-            raise self._death()
+            raise self._exit_error()
         return frame
 
-    def has_ended(self) -> bool:
-        """Whether it is gone."""
-        return self._process.poll() is not None
+    def receive_or_kill(self) -> Frame:
+        """Wait for the next message; after `STALL_S` without one, kill the process.
 
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-        self._process.wait()
-
-    def close(self) -> None:
-        """End it, at the latest in a moment, and let go of its pipes."""
-        with contextlib.suppress(OSError):
-            self._asking.close()
-        try:
-            self._process.wait(_FAREWELL_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        for listener in self._listeners:
-            listener.join()
-
-    def _heard(self) -> Frame:
-        frame = self.hear(STALL_S)
+        Raises
+        ------
+        ProcessDied
+        """
+        frame = self.receive(STALL_S)
         if frame is None:
             self.kill()
             raise ProcessDied(
-                f"It showed no sign of life for {STALL_S / 60:.0f} min, and was ended.",
+                f"The process gave no sign of life for {STALL_S / 60:.0f} min and was ended.",
                 "Try this photo alone, with `dip restore`.",
             )
         return frame
 
-    def _death(self) -> ProcessDied:
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Close the pipes and wait for the process to exit; kill it where that takes too long."""
+        with contextlib.suppress(OSError):
+            self._stdin.close()
         try:
-            status = self._process.wait(_FAREWELL_S)
+            self._process.wait(_EXIT_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        for reader in self._readers:
+            reader.join()
+
+    def _exit_error(self) -> ProcessDied:
+        """The error that explains why the process ended."""
+        try:
+            status = self._process.wait(_EXIT_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
             status = -signal.SIGTERM
-        self._listeners[1].join(_FAREWELL_S)
+        self._readers[1].join(_EXIT_TIMEOUT_S)
         last = next((line for line in reversed(self._last_lines) if line.strip()), "")
         if status == -getattr(signal, "SIGKILL", 9):
             return ProcessDied(
-                "Its process was killed: by somebody, or by the system for want of memory.",
+                "The process was killed, by a user or by the system for lack of memory.",
                 "Close other programs, or set a lower --max-memory-mb.",
             )
         how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
         return ProcessDied(
-            f"Its process ended {how}" + (f": {last.strip()}." if last else "."),
+            f"The process ended {how}" + (f": {last.strip()}." if last else "."),
             "Open the photo elsewhere and save it again; it may be damaged.",
         )
 
-    def _listen(self, answers: IO[bytes]) -> None:
-        with answers:
-            while (frame := receive(answers)) is not None:
-                self._answers.put(frame)
-        self._answers.put(None)
+    def _read_stdout(self, stdout: IO[bytes]) -> None:
+        with stdout:
+            while (frame := pipe.receive(stdout)) is not None:
+                self._received.put(frame)
+        self._received.put(None)
 
-    def _overhear(self, stderr: IO[bytes]) -> None:
+    def _read_stderr(self, stderr: IO[bytes]) -> None:
         with stderr:
             for line in stderr:
                 self._last_lines.append(line.decode(errors="replace").rstrip())
@@ -179,12 +185,12 @@ ChildT = TypeVar("ChildT", bound=ChildProcess)
 
 
 class IdlePool(Generic[ChildT]):
-    """Processes that wait for something to do; they leave by themselves when nothing comes.
+    """Idle processes, kept for the next task; each exits by itself after its idle time.
 
     Parameters
     ----------
     make : callable
-        Starts another one.
+        Starts another process.
     """
 
     def __init__(self, make: Callable[[], ChildT]) -> None:
@@ -193,7 +199,7 @@ class IdlePool(Generic[ChildT]):
         self._lock = threading.Lock()
 
     def take(self) -> ChildT:
-        """A process that waits, or a new one."""
+        """An idle process, or a new one."""
         with self._lock:
             while self._idle:
                 process = self._idle.pop()

@@ -1,4 +1,4 @@
-"""What the two ends of a pipe say to each other: a line of JSON, then bytes as they are.
+"""Messages through a pipe between two processes: a line of JSON, then raw bytes.
 
 Images travel as bytes: nothing here unpickles anything, and neither end needs the other's disk.
 """
@@ -17,19 +17,19 @@ class Frame:
 
     Parameters
     ----------
-    says : dict
+    content : dict
         Plain JSON.
     blobs : tuple of bytes
         Image files, in an order that both ends know.
     """
 
-    says: dict[str, Any]
+    content: dict[str, Any]
     blobs: tuple[bytes, ...] = ()
 
 
-def send(file: IO[bytes], says: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
-    """Write a message, and see it off."""
-    head = json.dumps({"says": says, "blobs": [len(blob) for blob in blobs]})
+def send(file: IO[bytes], content: dict[str, Any], blobs: Sequence[bytes] = ()) -> None:
+    """Write a message, and flush the pipe."""
+    head = json.dumps({"content": content, "blobs": [len(blob) for blob in blobs]})
     file.write(head.encode("ascii") + b"\n")
     for blob in blobs:
         file.write(blob)
@@ -37,7 +37,7 @@ def send(file: IO[bytes], says: dict[str, Any], blobs: Sequence[bytes] = ()) -> 
 
 
 def receive(file: IO[bytes]) -> Frame | None:
-    """Read a message; None where the other end is gone, even in the middle of one."""
+    """Read a message; None where the pipe ends, even in the middle of a message."""
     line = file.readline()
     if not line.endswith(b"\n"):
         return None
@@ -48,4 +48,4 @@ def receive(file: IO[bytes]) -> Frame | None:
         if len(blob) < length:
             return None
         blobs.append(blob)
-    return Frame(head["says"], tuple(blobs))
+    return Frame(head["content"], tuple(blobs))

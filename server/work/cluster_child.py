@@ -60,7 +60,7 @@ def main() -> int:
 
 def _listen(source: IO[bytes], asked: queue.Queue[dict[str, Any]], wire: PipeJobStore) -> None:
     while (frame := receive(source)) is not None:
-        says = frame.says
+        says = frame.content
         if says.get("do") == "work":
             wire.job_id, wire.stop_at = says["id"], says["stop_at"]
         if "do" in says:

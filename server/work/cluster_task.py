@@ -132,7 +132,7 @@ class PendingEvents:
         if step is not None and self._stop_at is None:
             self._stop_at = step
             with suppress(ProcessDied):  # whoever listens to it notices
-                self._process.ask({"id": self._job_id, "stop_at": step})
+                self._process.send({"id": self._job_id, "stop_at": step})
 
 
 _outboxes: dict[str, PendingEvents] = {}
@@ -142,13 +142,13 @@ def introduce_here() -> dict[str, Any]:
     """Say what this worker computes on; the first job finds torch loaded."""
     process = _spares.take()
     try:
-        process.ask({"do": "introduce"})
-        frame = process.hear(STALL_S)
+        process.send({"do": "introduce"})
+        frame = process.receive(STALL_S)
     except ProcessDied:
         process.close()
         raise
     _spares.put_back(process)
-    introduction: dict[str, Any] = {} if frame is None else frame.says["introduction"]
+    introduction: dict[str, Any] = {} if frame is None else frame.content["introduction"]
     return introduction
 
 
@@ -181,7 +181,7 @@ def work_here(order: TaskRequest) -> Answer:
         process = _spares.take()
         outbox = _outboxes[key] = PendingEvents(process, order.job.id, folder)
         try:
-            process.ask(_wish(order, folder, threads))
+            process.send(_wish(order, folder, threads))
             me.log_event(TOPIC, {"errand": key, "worker": me.address})
             says = _listen(process, outbox, lambda: is_unwanted(me, key))
         except ProcessDied as error:
@@ -241,24 +241,24 @@ def _hear_out(
     end: dict[str, Any] = {"died": "It came to no end."}
     while True:
         look()
-        frame = process.hear(LOOK_EVERY_S)
+        frame = process.receive(LOOK_EVERY_S)
         if frame is not None:
             heard = time.monotonic()
-            if "ended" in frame.says:
+            if "ended" in frame.content:
                 return end
-            if "needs_mb" in frame.says:
+            if "needs_mb" in frame.content:
                 room.close()  # what the network before it had
-                if frame.says["device"].startswith("cpu"):
-                    taken = memory.taken(frame.says["needs_mb"], process.pid, waiting=look)
+                if frame.content["device"].startswith("cpu"):
+                    taken = memory.reserve(frame.content["needs_mb"], process.pid, on_wait=look)
                     room.enter_context(taken)
-                process.ask({"go": True})
-            elif "done" in frame.says or "failed" in frame.says:
-                end = frame.says
+                process.send({"go": True})
+            elif "done" in frame.content or "failed" in frame.content:
+                end = frame.content
             else:
-                outbox.put(frame.says)
+                outbox.put(frame.content)
         elif time.monotonic() - heard > STALL_S:
             process.kill()
-            raise ProcessDied(f"It showed no sign of life for {STALL_S / 60:.0f} min.")
+            raise ProcessDied(f"The process gave no sign of life for {STALL_S / 60:.0f} min.")
 
 
 def _with(answer: Answer, outbox: PendingEvents, **more: Any) -> Answer:

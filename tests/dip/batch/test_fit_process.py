@@ -171,7 +171,7 @@ def test_a_message_that_is_cut_off_is_the_end(tmp_path: Path, cut: int) -> None:
     with path.open("rb") as file:
         frame = receive(file)
         assert frame is not None
-        assert frame.says == {"name": "é\n"}
+        assert frame.content == {"name": "é\n"}
         assert frame.blobs == (b"abc\n", b"", b"defg")
         assert receive(file) is None
     path.write_bytes(path.read_bytes()[:cut])

@@ -209,7 +209,7 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(
         patch.setenv("PYTHONPATH", str(tmp_path))
         ran = run()
     assert ran.returncode == 11
-    assert "dip: b.png: Its process ended by SIGSEGV" in ran.stderr
+    assert "dip: b.png: The process ended by SIGSEGV" in ran.stderr
     assert archive.done() == ["a.png", "c.png"]
     assert "b.png" in (archive.folder / "out/report.html").read_text()
     # It is not tried again by itself, only when asked for.

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from dip.machine import shared_memory_budget as machine_memory
-from dip.machine.shared_memory_budget import MachineMemory
+from dip.machine import shared_memory_budget
+from dip.machine.shared_memory_budget import SharedMemoryBudget
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from dip.machine.shared_memory_budget import MachineMemory
-with MachineMemory(Path(sys.argv[1])).taken(60, 1, waiting=lambda: None):
+from dip.machine.shared_memory_budget import SharedMemoryBudget
+with SharedMemoryBudget(Path(sys.argv[1])).reserve(60, 1, on_wait=lambda: None):
     print("taken", flush=True)
     time.sleep(600)
 """
@@ -30,15 +30,15 @@ class Unwanted(Exception):
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> MachineMemory:
-    return MachineMemory(tmp_path / "memory")
+def memory(tmp_path: Path) -> SharedMemoryBudget:
+    return SharedMemoryBudget(tmp_path / "memory")
 
 
 @pytest.fixture(autouse=True)
 def hundred_mb(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with so much memory for fits."""
-    monkeypatch.setattr(machine_memory, "free_ram_mb", lambda held_mb: 125)
-    monkeypatch.setattr(machine_memory, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(shared_memory_budget, "free_ram_mb", lambda held_mb: 125)
+    monkeypatch.setattr(shared_memory_budget, "POLL_S", 0.02)
 
 
 def refuse() -> None:
@@ -46,7 +46,7 @@ def refuse() -> None:
 
 
 def test_what_another_process_has_is_not_taken_and_free_when_that_is_killed(
-    memory: MachineMemory, tmp_path: Path
+    memory: SharedMemoryBudget, tmp_path: Path
 ) -> None:
     other = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / "memory")], stdout=subprocess.PIPE, text=True
@@ -54,43 +54,43 @@ def test_what_another_process_has_is_not_taken_and_free_when_that_is_killed(
     try:
         assert other.stdout is not None
         assert other.stdout.readline() == "taken\n"
-        with memory.taken(40, PID, waiting=refuse):
+        with memory.reserve(40, PID, on_wait=refuse):
             pass
-        with pytest.raises(Unwanted), memory.taken(41, PID, waiting=refuse):
+        with pytest.raises(Unwanted), memory.reserve(41, PID, on_wait=refuse):
             pass
     finally:
         other.kill()
         other.wait()
         assert other.stdout is not None
         other.stdout.close()
-    with memory.taken(100, PID, waiting=refuse):
+    with memory.reserve(100, PID, on_wait=refuse):
         pass
 
 
-def test_what_needs_more_than_all_works_alone(memory: MachineMemory) -> None:
-    large, small = (memory.taken(mb, PID, waiting=refuse) for mb in (500, 1))
+def test_what_needs_more_than_all_works_alone(memory: SharedMemoryBudget) -> None:
+    large, small = (memory.reserve(mb, PID, on_wait=refuse) for mb in (500, 1))
     with large, pytest.raises(Unwanted), small:
         pass
-    with memory.taken(1, PID, waiting=refuse):
+    with memory.reserve(1, PID, on_wait=refuse):
         pass
 
 
-def test_a_lower_limit_is_obeyed(memory: MachineMemory) -> None:
-    with memory.taken(30, PID, waiting=refuse, most_mb=50):
-        with pytest.raises(Unwanted), memory.taken(30, PID, waiting=refuse, most_mb=50):
+def test_a_lower_limit_is_obeyed(memory: SharedMemoryBudget) -> None:
+    with memory.reserve(30, PID, on_wait=refuse, limit_mb=50):
+        with pytest.raises(Unwanted), memory.reserve(30, PID, on_wait=refuse, limit_mb=50):
             pass
-        with memory.taken(20, PID, waiting=refuse, most_mb=50):
+        with memory.reserve(20, PID, on_wait=refuse, limit_mb=50):
             pass
 
 
-def test_the_first_to_come_is_the_first_served(memory: MachineMemory) -> None:
+def test_the_first_to_come_is_the_first_served(memory: SharedMemoryBudget) -> None:
     order: list[str] = []
 
     def work(name: str, needs_mb: float) -> None:
-        with memory.taken(needs_mb, PID, waiting=lambda: None):
+        with memory.reserve(needs_mb, PID, on_wait=lambda: None):
             order.append(name)
 
-    with memory.taken(60, PID, waiting=refuse):
+    with memory.reserve(60, PID, on_wait=refuse):
         large = threading.Thread(target=work, args=("large", 90))
         large.start()
         time.sleep(0.2)
@@ -103,29 +103,29 @@ def test_the_first_to_come_is_the_first_served(memory: MachineMemory) -> None:
     assert order == ["large", "small"]
 
 
-def test_whoever_gives_up_waiting_lets_the_next_one_to_the_door(memory: MachineMemory) -> None:
-    with memory.taken(60, PID, waiting=refuse):
-        with pytest.raises(Unwanted), memory.taken(90, PID, waiting=refuse):
+def test_giving_up_the_wait_releases_the_queue_lock(memory: SharedMemoryBudget) -> None:
+    with memory.reserve(60, PID, on_wait=refuse):
+        with pytest.raises(Unwanted), memory.reserve(90, PID, on_wait=refuse):
             pass
-        with memory.taken(10, PID, waiting=refuse):
+        with memory.reserve(10, PID, on_wait=refuse):
             pass
 
 
 def test_what_a_fit_holds_by_now_counts_as_part_of_its_share(
-    memory: MachineMemory, monkeypatch: pytest.MonkeyPatch
+    memory: SharedMemoryBudget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is no longer free, and must not be counted twice."""
-    monkeypatch.setattr(machine_memory, "free_ram_mb", lambda held_mb: 75 + held_mb)
+    monkeypatch.setattr(shared_memory_budget, "free_ram_mb", lambda held_mb: 75 + held_mb)
     assert memory.budget_mb() == 60
-    with memory.taken(50, PID, waiting=refuse):  # this process holds more than that
+    with memory.reserve(50, PID, on_wait=refuse):  # this process holds more than that
         assert memory.budget_mb() == 100
-        with memory.taken(50, PID, waiting=refuse):
+        with memory.reserve(50, PID, on_wait=refuse):
             pass
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
 def test_what_somebody_else_put_there_keeps_nobody_waiting(
-    memory: MachineMemory, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
+    memory: SharedMemoryBudget, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     if kind == "file":
         (tmp_path / "memory").touch()
@@ -134,6 +134,6 @@ def test_what_somebody_else_put_there_keeps_nobody_waiting(
     else:
         (tmp_path / "memory").mkdir()
         os.chown(tmp_path / "memory", 65534, 65534)
-    with memory.taken(500, PID, waiting=refuse), memory.taken(500, PID, waiting=refuse):
+    with memory.reserve(500, PID, on_wait=refuse), memory.reserve(500, PID, on_wait=refuse):
         pass
-    assert "is somebody else's" in caplog.text
+    assert "belongs to another user" in caplog.text

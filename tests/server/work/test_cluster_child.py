@@ -14,7 +14,7 @@ import pytest
 
 from dip.config import Settings
 from dip.machine.child_process import ChildProcess
-from dip.machine.shared_memory_budget import MachineMemory
+from dip.machine.shared_memory_budget import SharedMemoryBudget
 from server.jobs.job import Attempt
 from server.jobs.parameters import JobParameters
 from server.work import cluster_task
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, image_file: bytes, mask_file: bytes) -> Path:
 
 def ask(child: ChildProcess, folder: Path, iterations: int, stop_at: int | None = None) -> None:
     settings = Settings(preset="fast", iterations=iterations, device="cpu", threads=1)
-    child.ask(
+    child.send(
         {
             "do": "work",
             "id": folder.name,
@@ -57,15 +57,15 @@ def ask(child: ChildProcess, folder: Path, iterations: int, stop_at: int | None 
 def hear(child: ChildProcess) -> Iterator[dict[str, Any]]:
     """What it says until the job has ended."""
     while True:
-        frame = child.hear(120)
+        frame = child.receive(120)
         assert frame is not None
-        if "ended" in frame.says:
+        if "ended" in frame.content:
             return
-        if "needs_mb" in frame.says:
-            assert frame.says["device"].startswith("cpu")
-            child.ask({"go": True})
+        if "needs_mb" in frame.content:
+            assert frame.content["device"].startswith("cpu")
+            child.send({"go": True})
             continue
-        yield frame.says
+        yield frame.content
 
 
 def test_what_was_asked_for_goes_along(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_job_waits_for_memory_that_another_fit_on_the_machine_has(
     child: ChildProcess, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
-    memory = MachineMemory(tmp_path / "memory")
+    memory = SharedMemoryBudget(tmp_path / "memory")
     monkeypatch.setattr(cluster_task, "memory", memory)
     outbox = PendingEvents(child, folder.name, folder)
     ask(child, folder, iterations=3)
@@ -106,7 +106,7 @@ def test_a_job_waits_for_memory_that_another_fit_on_the_machine_has(
     listening = threading.Thread(
         target=lambda: came.append(cluster_task._listen(child, outbox, lambda: False))
     )
-    with memory.taken(1e9, 1, waiting=lambda: None):
+    with memory.reserve(1e9, 1, on_wait=lambda: None):
         listening.start()
         listening.join(5)
         assert listening.is_alive()
@@ -127,7 +127,7 @@ def test_it_finishes_with_the_best_so_far_when_told_now_or_before(
             outbox.stop_at(0)
             outbox.stop_at(0)
     assert says["done"]["stopped"]
-    child.ask({"id": folder.name, "stop_at": 1})  # too late: of no consequence
+    child.send({"id": folder.name, "stop_at": 1})  # too late: of no consequence
     ask(child, folder, iterations=100_000, stop_at=2)
     *_, last = hear(child)
     assert last["done"]["results"][0]["iterations"] == 2
@@ -140,10 +140,10 @@ def test_what_is_wrong_with_a_job_is_told_and_the_next_one_is_taken(
     (folder / "mask").write_bytes(b"no mask")
     ask(child, folder, iterations=3)
     assert list(hear(child))[-1]["failed"]["code"] == "image_unreadable"
-    child.ask({"do": "introduce"})
-    frame = child.hear(120)
+    child.send({"do": "introduce"})
+    frame = child.receive(120)
     assert frame is not None
-    assert "cpu" in frame.says["introduction"]["devices"]
+    assert "cpu" in frame.content["introduction"]["devices"]
 
 
 def test_an_outbox_holds_the_latest_preview_and_all_progress(
