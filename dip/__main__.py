@@ -1,4 +1,4 @@
-"""`python -m dip` is `dip`."""
+"""`python -m dip` runs the command `dip`."""
 
 from dip.cli import console
 

@@ -1,6 +1,7 @@
-"""What the command line says while it works: one line, rewritten on a terminal."""
+"""Messages and the progress line of the command line, on standard error."""
 
 import contextlib
+import os
 import shutil
 import sys
 import time
@@ -15,15 +16,49 @@ PLAIN_EVERY_S = 5.0
 RATE_OVER_STEPS = 32
 
 
+class TolerantStream:
+    """A text stream that ignores failed writes.
+
+    Progress and messages must not end the work: their reader may be gone, or their disk full.
+
+    Parameters
+    ----------
+    stream : text file, optional
+        Standard error by default; it is None in a process that was started without one.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+
+    def write(self, text: str) -> int:
+        """Write some text, if that is possible."""
+        if self._stream is not None:
+            with contextlib.suppress(OSError, ValueError):  # the second: the stream is closed
+                self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream, if that is possible."""
+        if self._stream is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether the stream is a terminal on which lines can be rewritten."""
+        if self._stream is None or self._stream.closed or os.environ.get("TERM") == "dumb":
+            return False
+        return self._stream.isatty()
+
+
 def say(message: str) -> None:
-    """Write one line to standard error, for the person who is waiting."""
-    # Nobody left to read it is no reason to lose the work.
-    with contextlib.suppress(BrokenPipeError):
-        print(message, file=sys.stderr, flush=True)
+    """Write one line to standard error."""
+    stream = TolerantStream()
+    stream.write(f"{message}\n")
+    stream.flush()
 
 
 def format_duration(seconds: float) -> str:
-    """Say a duration as a person would: `8 s`, `2 min 05 s`, `1 h 20 min`.
+    """Format a duration with one or two units: `8 s`, `2 min 05 s`, `1 h 20 min`.
 
     Examples
     --------
@@ -39,7 +74,7 @@ def format_duration(seconds: float) -> str:
 
 
 class Progress:
-    """Shows the steps of a restoration: iteration, rate, time left, loss, validation PSNR.
+    """The progress of a restoration: iteration, rate, time left, loss, validation PSNR.
 
     On a terminal one line is rewritten ten times a second; elsewhere (a log, a pipe) a line is
     added every five seconds.
@@ -47,26 +82,26 @@ class Progress:
     Parameters
     ----------
     quiet : bool
-        Show nothing but notes.
+        Show notes only.
     stream : text file, optional
         Where to write; standard error by default.
     """
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
-        self.stream = sys.stderr if stream is None else stream
+        self._stream = TolerantStream(stream)
         self.quiet = quiet
-        self.on_terminal = self.stream.isatty()
+        self.on_terminal = self._stream.isatty()
         self.validation_psnr_db: float | None = None
         self.done = 0
         self._loss: float | None = None
         self._began = time.monotonic()
-        # A fit that goes from coarse to fine slows down on its way: the last steps tell the rate.
+        # A fit from coarse to fine slows down: only the last steps tell the rate.
         self._recent = deque([(self._began, 0)], maxlen=RATE_OVER_STEPS)
         self._next = 0.0 if self.on_terminal else self._began + PLAIN_EVERY_S
         self._line_shown = False
 
     def show(self, step: "Step") -> None:
-        """Take note of one step, and show it where it is time to."""
+        """Record one step, and show it unless the line is recent."""
         self.done = step.iteration
         if step.loss is not None:
             self._loss = step.loss
@@ -81,19 +116,19 @@ class Progress:
             self._write(self._describe(step))
 
     def note(self, text: str) -> None:
-        """Say something that must not be missed, on a line of its own."""
+        """Write a line of its own, in quiet mode as well."""
         self.close()
         self._print(f"dip: {text}\n")
 
     def close(self) -> None:
-        """Leave the progress line standing, and the cursor below it."""
+        """End the progress line: it stays, and the cursor moves below it."""
         if self._line_shown:
             self._line_shown = False
             self._print("\n")
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the work began."""
+        """Seconds since the start."""
         return time.monotonic() - self._began
 
     def _describe(self, step: "Step") -> str:
@@ -113,7 +148,7 @@ class Progress:
 
     def _write(self, line: str) -> None:
         if self.on_terminal:
-            # Cut to the terminal's width: a wrapped line could not be rewritten.
+            # Cut to the width of the terminal: a wrapped line cannot be rewritten.
             width = shutil.get_terminal_size().columns - 1
             self._print(f"\r\x1b[K{line[:width]}")
             self._line_shown = True
@@ -121,6 +156,5 @@ class Progress:
             self._print(f"{line}\n")
 
     def _print(self, text: str) -> None:
-        with contextlib.suppress(BrokenPipeError):
-            self.stream.write(text)
-            self.stream.flush()
+        self._stream.write(text)
+        self._stream.flush()

@@ -19,7 +19,7 @@ from dip.errors import OutputError
 class Command:
     """The one command, as the command line of `dip` takes it."""
 
-    says: str
+    summary: str
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare what it does, and its options."""

@@ -1,1 +1,1 @@
-"""The commands that a user types: their arguments, progress and signals."""
+"""One module for each command, and the options and signal handling that commands share."""

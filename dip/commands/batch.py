@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import argparse
 import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from dip.batch.pairing import (
@@ -30,7 +28,7 @@ from dip.commands.arguments import (
     add_preset_arguments,
     settings_from,
 )
-from dip.commands.signals import signals_handled_by
+from dip.commands.signals import interrupt_on_signals
 from dip.console import format_duration, say
 from dip.errors import SettingError
 
@@ -129,7 +127,7 @@ def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -
     manifest = Manifest(args.output / MANIFEST)
     pool = WorkerPool(args.workers, settings)
     try:
-        with interrupted_by_signals() as received:
+        with interrupt_on_signals() as received:
             try:
                 plan = make_plan(
                     listing,
@@ -153,19 +151,6 @@ def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -
         pool.stop()
         pool.close()
         manifest.close()
-
-
-@contextmanager
-def interrupted_by_signals() -> Iterator[list[int]]:
-    """Let SIGTERM and SIGHUP end a batch as Ctrl-C does; note which it was."""
-    received: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    with signals_handled_by(interrupt):
-        yield received
 
 
 def sweep(output: Path) -> None:

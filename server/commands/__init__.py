@@ -37,7 +37,7 @@ from server.commands.serve import run_serve, run_stop
 class Command:
     """One command, as the command line of `dip` takes them."""
 
-    says: str
+    summary: str
     declare: Callable[[argparse.ArgumentParser], None]
     do: Callable[[argparse.Namespace], int]
 

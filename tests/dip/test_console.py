@@ -1,14 +1,16 @@
-"""The progress line: on a terminal, in a log, and with nobody to read it."""
+"""The progress line: on a terminal, in a log, and on a stream without a reader."""
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+from pathlib import Path
 
 import pytest
 
 from dip import console as progress
-from dip.console import Progress, format_duration
+from dip.console import Progress, format_duration, say
 from dip.restore import Step
 
 
@@ -17,9 +19,20 @@ class Terminal(io.StringIO):
         return True
 
 
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.fixture(autouse=True)
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind of terminal on which lines can be rewritten."""
+    monkeypatch.setenv("TERM", "xterm")
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that is set by hand: its only element, in seconds."""
+    """A clock that the test sets: the only element, in seconds."""
     now = [1000.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
@@ -41,7 +54,7 @@ def step(iteration: int, iterations: int = 100, **more: object) -> Step:
         (4800, "1 h 20 min"),
     ],
 )
-def test_durations_are_said_in_words(seconds: float, words: str) -> None:
+def test_a_duration_has_one_or_two_units(seconds: float, words: str) -> None:
     assert format_duration(seconds) == words
 
 
@@ -101,7 +114,7 @@ def test_figures_stay_until_there_are_newer_ones(clock: list[float]) -> None:
 
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
-def test_a_note_has_a_line_of_its_own_even_in_silence(stream: io.StringIO) -> None:
+def test_a_note_has_a_line_of_its_own_in_quiet_mode_too(stream: io.StringIO) -> None:
     shown = Progress(quiet=True, stream=stream)
     shown.show(step(1))
     shown.show(step(2, note="diverged at iteration 2"))
@@ -110,7 +123,7 @@ def test_a_note_has_a_line_of_its_own_even_in_silence(stream: io.StringIO) -> No
     assert stream.getvalue() == "dip: diverged at iteration 2\n"
 
 
-def test_nobody_left_to_read_is_no_reason_to_stop() -> None:
+def test_a_stream_without_a_reader_does_not_end_the_work() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w", buffering=1) as stream:
@@ -119,3 +132,30 @@ def test_nobody_left_to_read_is_no_reason_to_stop() -> None:
         shown.show(step(100))
         assert shown.done == 100
         os.dup2(os.open(os.devnull, os.O_WRONLY), writer)  # so that closing it succeeds
+
+
+@pytest.mark.parametrize("stream", [None, "closed", "full"])
+def test_a_stream_that_cannot_be_written_to_is_ignored(
+    stream: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = None if stream is None else (tmp_path / "log").open("w")
+    if file is not None:
+        file.close()
+    if stream == "full":
+        file = Full()
+    monkeypatch.setattr("sys.stderr", file)
+    say("a message")
+    shown = Progress()
+    shown.note("a note")
+    shown.show(step(100))
+    assert shown.done == 100
+
+
+def test_a_terminal_that_cannot_rewrite_gets_lines_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Terminal()
+    Progress(stream=stream).show(step(100))
+    assert "\x1b" not in stream.getvalue()
+    assert stream.getvalue().startswith("100/100")

@@ -1,0 +1,174 @@
+"""`dip restore`: one photo and its mask in, the restored photo out."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dip.commands.arguments import (
+    add_fit_arguments,
+    add_network_argument,
+    add_preset_arguments,
+    settings_from,
+)
+from dip.commands.signals import stop_on_signals
+from dip.console import Progress, format_duration, say
+from dip.errors import OutputError
+
+if TYPE_CHECKING:
+    from dip.regions.damaged_image import Preview
+
+PREVIEW_EVERY_S = 0.5
+PREVIEW_SHARE = 0.05  # upper limit, as a fraction of the running time
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `dip restore`."""
+    parser.description = "Restore the masked pixels of a photo; every other pixel stays as it is."
+    parser.epilog = "Ctrl-C keeps the best result so far; a second Ctrl-C quits at once."
+    parser.add_argument("photo", type=Path, help="PNG, JPEG, TIFF or WebP file")
+    parser.add_argument(
+        "--mask",
+        type=Path,
+        metavar="FILE",
+        help="picture of the same size: white = restore this, black = keep. "
+        "Without it, the transparent pixels of the photo are the damage",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="where to write the result (.png, .tif, .webp, .jpg); replaced if it exists. "
+        "Default: NAME_restored.png beside the photo (.tif for a TIFF), never replaced",
+    )
+    parser.add_argument(
+        "--preview",
+        type=Path,
+        metavar="FILE",
+        help="write a picture of the current region to this file, again and again during the work",
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_network_argument(parser)
+    add_preset_arguments(parser)
+    add_fit_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Restore one photo, print the path of the result and return the exit status."""
+    settings = settings_from(args)
+    output = args.output or output_beside(args.photo)
+    refuse_to_overwrite(args.photo, args.mask, output, args.preview)
+
+    from dip.image_io import check_writable, read_mask, read_photo, write_photo
+
+    photo = read_photo(args.photo)
+    mask = None if args.mask is None else read_mask(args.mask)
+    check_writable(output, photo)
+    progress = Progress(quiet=args.quiet)
+    preview = None
+    if args.preview is not None:
+        from dip.filling.smooth_preview import smooth_preview
+
+        check_writable(args.preview)
+        preview = PreviewFile(args.preview, progress)
+        # The first preview comes before torch is loaded, which takes seconds.
+        preview.write(partial(smooth_preview, photo.pixels, mask))
+
+    from dip.restore import Restoration
+
+    restoration = Restoration(photo.pixels, mask, settings)
+    del mask  # it is as large as the photo
+    for note in restoration.notes:
+        progress.note(note)
+
+    with stop_on_signals() as received:
+        for step in restoration:
+            progress.show(step)
+            if preview is not None:
+                preview.write(restoration.preview)
+            if received:
+                break
+        progress.close()
+        write_photo(output, restoration.finish(), like=photo)
+
+    print(output)
+    if not args.quiet:
+        say(f"dip: {summary(progress, restoration.iterations)}")
+    return 128 + received[0] if received else 0
+
+
+def output_beside(photo: Path) -> Path:
+    """Name the result after the photo. TIFF stays TIFF, every other format becomes PNG: lossless.
+
+    Raises
+    ------
+    OutputError
+        The file exists already.
+    """
+    suffix = ".tif" if photo.suffix.lower() in {".tif", ".tiff"} else ".png"
+    output = photo.with_name(f"{photo.stem}_restored{suffix}")
+    if output.exists():
+        raise OutputError(
+            f"{output} exists already.",
+            f"To replace it, name it: -o {output.name}. Or name another file.",
+        )
+    return output
+
+
+def refuse_to_overwrite(photo: Path, mask: Path | None, output: Path, preview: Path | None) -> None:
+    """Raise OutputError where the result or the preview would replace a file that is in use."""
+    in_use = {"the photo": photo, "the mask": mask}
+    for written in (output, preview):
+        for name, path in in_use.items():
+            if written is not None and path is not None and is_same_file(written, path):
+                raise OutputError(f"{written} is {name} itself.", "Name another file to write to.")
+        in_use["the result"] = output
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths name the same file; the file need not exist yet."""
+    if one.exists() and other.exists():
+        return one.samefile(other)
+    return one.resolve() == other.resolve()
+
+
+class PreviewFile:
+    """A picture file that is rewritten during the work, at a bounded cost.
+
+    The first preview that cannot be written is reported, and ends the previews, not the work.
+    """
+
+    def __init__(self, path: Path, progress: Progress) -> None:
+        self.path = path
+        self._progress = progress
+        self._next = 0.0
+
+    def write(self, render: Callable[[], Preview]) -> None:
+        """Render and write a preview, unless the last one is recent."""
+        from dip.image_io import write_pixels
+
+        began = time.monotonic()
+        if began < self._next:
+            return
+        try:
+            write_pixels(self.path, render().pixels)
+        except OutputError as error:
+            self._progress.note(f"no more previews: {error.message}")
+            self._next = math.inf
+            return
+        ended = time.monotonic()
+        self._next = ended + max(PREVIEW_EVERY_S, (ended - began) / PREVIEW_SHARE)
+
+
+def summary(progress: Progress, iterations: int) -> str:
+    """One line: the quality of the result, the iterations and the time."""
+    spent = f"{progress.done} of {iterations} iterations in {format_duration(progress.elapsed_s)}"
+    if progress.validation_psnr_db is None:
+        return spent
+    return f"validation {progress.validation_psnr_db:.1f} dB (known pixels held out), {spent}"
