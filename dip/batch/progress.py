@@ -1,43 +1,44 @@
-"""What `dip batch` says while it works: how far the whole is, and what each worker is doing."""
+"""Progress of `dip batch`: one line for the whole batch, and one for each busy worker."""
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from dip.batch.pairing import shown
-from dip.console import format_duration
+from dip.console import TolerantStream, format_duration
+
+if TYPE_CHECKING:
+    from rich.live import Live
 
 TERMINAL_EVERY_S = 0.25
 PLAIN_EVERY_S = 10.0
-MOST_WORKERS_SHOWN = 16
-MOST_FAILURES_SAID = 100
+MAX_WORKERS_SHOWN = 16
+MAX_FAILURES_SHOWN = 100
 
 
 @dataclass
-class _Doing:
+class _WorkerState:
     photo: str
     state: str = "reading"
-    share: float = 0.0
+    fraction: float = 0.0
 
 
 class BatchProgress:
-    """Follows a batch; may be told things from any thread.
+    """The progress of a batch, shown between `__enter__` and `__exit__`; thread-safe.
 
-    On a terminal a few lines are rewritten four times a second; elsewhere lines are added every
-    ten seconds. Failures are said as they come.
+    On a terminal the lines are rewritten four times a second. On a file or pipe they are added
+    every ten seconds. Each failure is written at once.
 
     Parameters
     ----------
     total : int
         Photos to restore.
     quiet : bool
-        Say failures and notes only.
+        Show failures and notes only.
     stream : text file, optional
         Standard error by default.
     """
@@ -46,79 +47,93 @@ class BatchProgress:
         self.total = total
         self.done = 0
         self.failed = 0
-        self._stream = sys.stderr if stream is None else stream
+        self._stream = TolerantStream(stream)
         self._quiet = quiet
-        self._on_terminal = self._stream.isatty()
-        self._workers: dict[str, _Doing] = {}
-        self._lines = 0
+        self._workers: dict[str, _WorkerState] = {}
         self._began = time.monotonic()
         self._lock = threading.RLock()
+        self._noted: set[str] = set()
+        self._live: Live | None = None
         self._ended = threading.Event()
-        self._said: set[str] = set()
-        self._thread = threading.Thread(target=self._keep_showing, daemon=True)
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> BatchProgress:
-        if not self._quiet:
+        if self._quiet:
+            return self
+        if self._stream.isatty():
+            self._live = _live_lines(self._stream, self.describe)
+            self._live.start()
+        else:
+            self._thread = threading.Thread(target=self._append_lines, daemon=True)
             self._thread.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._ended.set()
-        if not self._quiet:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        if self._thread is not None:
             self._thread.join()
-        with self._lock:
-            self._wipe()
 
     def begin(self, worker: str, photo: str) -> None:
-        """A worker takes a photo."""
+        """Record that a worker starts on a photo."""
         with self._lock:
-            self._workers[worker] = _Doing(photo)
+            self._workers[worker] = _WorkerState(photo)
 
-    def wait_for(self, worker: str, what: str) -> None:
-        """A worker waits for something, such as memory."""
+    def wait_for(self, worker: str, resource: str) -> None:
+        """Record that a worker waits for a resource, such as memory."""
         with self._lock:
             if worker in self._workers:
-                self._workers[worker].state = f"waiting for {what}"
+                self._workers[worker].state = f"waiting for {resource}"
 
-    def update(self, worker: str, says: dict[str, Any]) -> None:
-        """A worker says how far it is."""
+    def update(self, worker: str, step: dict[str, Any]) -> None:
+        """Record the progress of a worker's fit.
+
+        Parameters
+        ----------
+        worker : str
+        step : dict
+            iteration, iterations, and validation_psnr_db where it was measured.
+        """
         with self._lock:
-            doing = self._workers.get(worker)
-            if doing is None:
+            state = self._workers.get(worker)
+            if state is None:
                 return
-            doing.share = says["iteration"] / max(1, says["iterations"])
-            doing.state = f"{says['iteration']}/{says['iterations']}"
-            if says.get("validation_psnr_db") is not None:
-                doing.state += f", validation {says['validation_psnr_db']:.1f} dB"
+            state.fraction = step["iteration"] / max(1, step["iterations"])
+            state.state = f"{step['iteration']}/{step['iterations']}"
+            if step.get("validation_psnr_db") is not None:
+                state.state += f", validation {step['validation_psnr_db']:.1f} dB"
 
     def set_idle(self, worker: str) -> None:
-        """A worker has nothing in hand."""
+        """Record that a worker has no photo."""
         with self._lock:
             self._workers.pop(worker, None)
 
     def complete(self, photo: str, error: dict[str, str] | None) -> None:
-        """A photo has come to its end."""
+        """Count a photo as done, or as failed where there is an error."""
         with self._lock:
             self.done += 1
-            if error is None:
-                return
-            self.failed += 1
-            if self.failed <= MOST_FAILURES_SAID:
-                self._print(f"dip: {shown(photo)}: {shown(error['message'])}")
-            elif self.failed == MOST_FAILURES_SAID + 1:
-                self._print("dip: more failures are in the report only")
+            self.failed += error is not None
+            failed = self.failed
+        if error is None:
+            return
+        if failed <= MAX_FAILURES_SHOWN:
+            self._print(f"dip: {shown(photo)}: {shown(error['message'])}")
+        elif failed == MAX_FAILURES_SHOWN + 1:
+            self._print("dip: the report lists all further failures")
 
     def note(self, text: str) -> None:
-        """Say something on a line of its own."""
-        with self._lock:
-            self._print(f"dip: {text}")
+        """Write a line of its own."""
+        self._print(f"dip: {text}")
 
     def note_once(self, text: str) -> None:
-        """Say something, unless it was said before."""
+        """Write a line of its own, once in a batch."""
         with self._lock:
-            if text not in self._said:
-                self._said.add(text)
-                self.note(text)
+            if text in self._noted:
+                return
+            self._noted.add(text)
+        self.note(text)
 
     @property
     def elapsed_s(self) -> float:
@@ -127,58 +142,63 @@ class BatchProgress:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that the rest will take at the pace so far; None before there is one."""
+        """Estimated seconds until the end, at the pace so far; None at the very beginning."""
         with self._lock:
-            in_hand = sum(doing.share for doing in self._workers.values())
-            worked = self.done + in_hand
+            begun = sum(worker.fraction for worker in self._workers.values())
+            worked = self.done + begun
             if worked < 0.05:
                 return None
             return (self.total - worked) * self.elapsed_s / worked
 
     def describe(self) -> list[str]:
-        """The whole in one line, then a line for each worker."""
+        """One line for the whole batch, then one for each worker."""
         with self._lock:
             left_s = self.left_s
             parts = [f"{self.done} of {self.total}"]
             if self.failed:
                 parts.append(f"{self.failed} failed")
-            parts.append("" if left_s is None else f"{format_duration(left_s)} left")
-            lines = [f"dip: {', '.join(filter(None, parts))}"]
+            if left_s is not None:
+                parts.append(f"{format_duration(left_s)} left")
+            lines = [f"dip: {', '.join(parts)}"]
             workers = sorted(self._workers.items())
-            for worker, doing in workers[:MOST_WORKERS_SHOWN]:
-                lines.append(f"  {worker}  {shown(doing.photo)}  {doing.state}")
-            if len(workers) > MOST_WORKERS_SHOWN:
-                lines.append(f"  and {len(workers) - MOST_WORKERS_SHOWN} workers more")
+            for name, worker in workers[:MAX_WORKERS_SHOWN]:
+                lines.append(f"  {name}  {shown(worker.photo)}  {worker.state}")
+            if len(workers) > MAX_WORKERS_SHOWN:
+                lines.append(f"  and {len(workers) - MAX_WORKERS_SHOWN} more workers")
             return lines
 
-    def _keep_showing(self) -> None:
-        every_s = TERMINAL_EVERY_S if self._on_terminal else PLAIN_EVERY_S
-        while not self._ended.wait(every_s):
-            with self._lock:
-                self._show()
-
-    def _show(self) -> None:
-        lines = self.describe()
-        if self._on_terminal:
-            width = shutil.get_terminal_size().columns - 1
-            self._wipe()
-            self._write("".join(f"{line[:width]}\n" for line in lines))
-            self._lines = len(lines)
-        else:
-            self._write("".join(f"{line}\n" for line in lines))
-
-    def _wipe(self) -> None:
-        """Take away what is rewritten."""
-        if self._lines:
-            self._write(f"\x1b[{self._lines}A\x1b[J")
-            self._lines = 0
+    def _append_lines(self) -> None:
+        while not self._ended.wait(PLAIN_EVERY_S):
+            for line in self.describe():
+                self._stream.write(f"{line}\n")
+            self._stream.flush()
 
     def _print(self, line: str) -> None:
-        self._wipe()
-        self._write(f"{line}\n")
-
-    def _write(self, text: str) -> None:
-        # Nobody left to read it is no reason to lose the work.
-        with contextlib.suppress(BrokenPipeError):
-            self._stream.write(text)
+        # Outside of the lock: rich holds its own lock while it asks for `describe`.
+        live = self._live
+        if live is None:
+            self._stream.write(f"{line}\n")
             self._stream.flush()
+        else:
+            live.console.print(line, markup=False, soft_wrap=True)
+
+
+def _live_lines(stream: TolerantStream, describe: Callable[[], list[str]]) -> Live:
+    """Lines at the bottom of a terminal that are rewritten, and wiped at the end."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    def render() -> Text:
+        return Text("\n".join(describe()), no_wrap=True, overflow="ellipsis")
+
+    return Live(
+        console=Console(
+            file=cast(TextIO, stream), force_terminal=True, highlight=False, emoji=False
+        ),
+        get_renderable=render,
+        refresh_per_second=1 / TERMINAL_EVERY_S,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
