@@ -1,44 +1,52 @@
 #!/usr/bin/env bash
-# Checks style, types and scripts, then runs the tests. Arguments go to pytest:
-#   tests/run.sh -m 'not slow'
+# Installs what the tests need and runs them, several at a time.
+#
+#   tests/run.sh              all tests, in at most 15 minutes on two cores
+#   tests/run.sh --all        the exhaustive variants as well, and coverage: up to an hour
+#   tests/run.sh -m 'not slow'      other arguments go to pytest
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly BIN=.venv/bin
 [[ -x $BIN/dip ]] || { echo "tests/run.sh: run ./install.sh first" >&2; exit 1; }
 
+options=()
+for word; do
+    case $word in
+        --all) options+=(--exhaustive --cov --cov-report=term-missing:skip-covered) ;;
+        *) options+=("$word"); chosen=1 ;;
+    esac
+done
+
+# What takes minutes to install is begun here and goes on while the first tests run. The tests that
+# need it call the same script, which waits.
+begun=()
+begin() {
+    command -v setsid >/dev/null || return 0
+    setsid "$@" </dev/null >/dev/null 2>&1 & # a process group of its own, to be ended as one
+    begun+=($!)
+}
+end_begun() {
+    for group in "${begun[@]}"; do kill -- "-$group" 2>/dev/null || true; done
+}
+trap end_begun EXIT
+if [[ -z ${chosen-} ]]; then
+    echo "==> Installing two GIMPs and a browser in the background"
+    begin tests/browser/find_chromium.sh --install
+    begin tests/gimp/make_root.sh 3.0
+    begin tests/gimp/make_root.sh 3.2
+fi
+
 readonly NOTE=.venv/.install/tests # what the test tools were installed for
 wanted=$(cksum <pyproject.toml)
 if [[ $(cat "$NOTE" 2>/dev/null) != "$wanted" ]]; then
-    echo "==> Installing what the tests need"
+    echo "==> Installing the Python packages of the tests"
     "$BIN/python" -m pip install --quiet --disable-pip-version-check \
         --constraint .venv/.install/constraints.txt --editable '.[test,bench,cluster]'
     echo "$wanted" >"$NOTE"
 fi
 
-if [[ -z ${DIP_TEST_CHROMIUM-} ]] && ! command -v chromium >/dev/null; then
-    if ((EUID == 0)) && command -v apt-get >/dev/null; then
-        echo "==> Installing Chromium, for the tests in a browser"
-        readonly CHROMIUM="apt-get install -y -qq --no-install-recommends chromium fonts-noto-core"
-        export DEBIAN_FRONTEND=noninteractive
-        { $CHROMIUM || { apt-get update -qq && $CHROMIUM; }; } >/dev/null ||
-            echo "tests/run.sh: no Chromium to be had; the tests in a browser are skipped" >&2
-    else
-        echo "tests/run.sh: no Chromium here (apt-get install chromium)" >&2
-    fi
-fi
-
-echo "==> Style"
-"$BIN/ruff" check .
-"$BIN/ruff" format --check .
-
-echo "==> Types"
-"$BIN/mypy"
-
-echo "==> Scripts"
-scripts=(install.sh tests/run.sh tests/gimp/*.sh .ci/run)
-for script in "${scripts[@]}"; do bash -n "$script"; done
-"$BIN/shellcheck" "${scripts[@]}"
-
 echo "==> Tests"
-exec "$BIN/python" -m pytest --cov --cov-report=term-missing:skip-covered "$@"
+# Many tests wait for a process or a window: four of them keep two cores busy.
+"$BIN/python" -m pytest --numprocesses "${DIP_TEST_PROCESSES:-4}" --dist loadgroup \
+    --no-loadscope-reorder "${options[@]}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -62,6 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group("browser"))  # they share a service
 
 
 # --- The service ---------------------------------------------------------------------------------
@@ -161,13 +161,15 @@ def far() -> str:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = os.environ.get("DIP_TEST_CHROMIUM") or shutil.which("chromium")
-    if path is None:
-        pytest.skip("no Chromium: `apt-get install chromium`, which tests/run.sh does as root")
+    found = subprocess.run(
+        [HERE / "find_chromium.sh"], capture_output=True, text=True, check=False
+    )
+    if found.returncode:
+        pytest.skip(found.stderr.strip())
     with playwright.sync_playwright() as play:
         # The sandbox of the browser refuses to work for root, as whom containers run tests.
         browser = play.chromium.launch(
-            executable_path=path, args=_SWITCHES, chromium_sandbox=os.geteuid() != 0
+            executable_path=found.stdout.strip(), args=_SWITCHES, chromium_sandbox=os.geteuid() != 0
         )
         yield browser
         browser.close()

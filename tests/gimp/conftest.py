@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,7 +30,6 @@ BATCH_TIMEOUT_S, TIMEOUT_S = 900, 180
 """Generous: continuous integration may be slow, and busy."""
 
 VERSIONS = ("3.0", "3.2")
-_BEGUN = pytest.StashKey[list[subprocess.Popen[bytes]]]()
 
 _MANAGER = ("xprop", "-root", "_NET_SUPPORTING_WM_CHECK")
 DIALOG = "^Deep Image Prior$"
@@ -37,35 +37,13 @@ DIALOG = "^Deep Image Prior$"
 
 @pytest.hookimpl(tryfirst=True)  # before any are deselected by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests; each xdist worker has a GIMP and a service of its own for a group of them."""
     for item in items:
         if HERE in item.path.parents:
+            version = item.callspec.params["gimp"] if hasattr(item, "callspec") else ""
             item.add_marker(pytest.mark.gimp)
             item.add_marker(pytest.mark.slow)
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Begin to make the GIMPs, which takes minutes, while other tests run."""
-    if session.config.option.collectonly:
-        return
-    named = {item.callspec.params.get("gimp") for item in session.items if _is_of_gimp(item)}
-    for version in named & set(VERSIONS):
-        session.stash.setdefault(_BEGUN, []).append(
-            subprocess.Popen(
-                ["nice", "-n", "19", HERE / "make_root.sh", version], start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )
-        )  # fmt: skip
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    for begun in session.stash.get(_BEGUN, []):
-        with suppress(ProcessLookupError):  # a run that was stopped leaves nothing at work
-            os.killpg(begun.pid, signal.SIGTERM)
-        begun.wait()
-
-
-def _is_of_gimp(item: pytest.Item) -> bool:
-    return HERE in item.path.parents and hasattr(item, "callspec")
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{version}"))
 
 
 @pytest.fixture(scope="session", params=VERSIONS)
@@ -73,7 +51,7 @@ def gimp(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gimp]:
     """GIMP with the plug-in installed."""
-    # It waits for the one that was begun, and says what has come of it.
+    # It waits for the one that tests/run.sh began, or makes it.
     made = subprocess.run(
         [HERE / "make_root.sh", request.param], capture_output=True,
         text=True, check=False,
@@ -103,6 +81,7 @@ class Gimp:
         self.config = folder / "config"
         self.data_dir = folder / "service"
         self.checkout = str(CHECKOUT)
+        self._console: Console | None = None
         self.config.mkdir()
         self.command = [
             "/usr/sbin/chroot", "/host", "/usr/bin/env",
@@ -138,6 +117,8 @@ class Gimp:
             return False
 
     def close(self) -> None:
+        if self._console is not None:
+            self._console.close()
         self.dip("stop")
 
     # --- Inside ----------------------------------------------------------------------------------
@@ -154,27 +135,22 @@ class Gimp:
         enter = str(HERE / "enter_root.sh")
         return [enter, str(self.root), str(self.folder), "env", *pairs, *command]
 
-    def batch(
-        self, case: str, timeout_s: float = BATCH_TIMEOUT_S, fonts: bool = False, **given: Any
-    ) -> Any:
-        """Run a function of inside.py in a GIMP without windows, and return what it returns."""
-        self._share_scripts()
-        answer = self.folder / "answer.json"
-        answer.unlink(missing_ok=True)
-        done = subprocess.run(
-            self.inside(
-                "gimp-console", "--no-interface", "--no-splash", "--no-data",
-                *([] if fonts else ["--no-fonts"]),
-                "--batch-interpreter=python-fu-eval", "-b", self._call(case, given, answer),
-                "--quit",
-            ),
-            capture_output=True, text=True, timeout=timeout_s, check=False,
-        )  # fmt: skip
-        said = f"{done.stdout}\n{done.stderr}"
-        assert answer.exists(), f"exit status {done.returncode}\n{said}"
-        found = json.loads(answer.read_text())
-        assert found["error"] is None, f"{found['error']}\n{said}"
-        return found["value"]
+    def batch(self, case: str, timeout_s: float = BATCH_TIMEOUT_S, **given: Any) -> Any:
+        """Run a function of inside.py in a GIMP without windows, and return its value.
+
+        The GIMP is the same for all of them: a start takes some seconds.
+        """
+        if self._console is None or not self._console.is_there():
+            self._console = Console(self)
+        return self._console.run(case, given, timeout_s)
+
+    def batch_alone(self, case: str, variables: dict[str, str], **given: Any) -> Any:
+        """Like `batch`, in a GIMP of its own with these environment variables."""
+        console = Console(self, **variables)
+        try:
+            return console.run(case, given, BATCH_TIMEOUT_S)
+        finally:
+            console.close()
 
     def _share_scripts(self) -> None:
         shutil.copyfile(HERE / "inside.py", self.folder / "inside.py")
@@ -195,6 +171,53 @@ class Gimp:
             yield screen
         finally:
             screen.close()
+
+
+class Console:
+    """A GIMP without windows that runs functions of inside.py."""
+
+    def __init__(self, gimp: Gimp, **variables: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="console", dir=gimp.folder))
+        self._asked = 0
+        gimp._share_scripts()
+        given = {"requests": str(self._folder), "tests": os.getpid()}
+        self._log = (self._folder / "log").open("ab")
+        self._process = subprocess.Popen(
+            gimp.inside(
+                "gimp-console", "--no-interface", "--no-splash", "--no-data",
+                "--batch-interpreter=python-fu-eval",
+                "-b", gimp._call("serve", given, self._folder / "end.json"), "--quit",
+                **variables,
+            ),
+            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, start_new_session=True,
+        )  # fmt: skip
+
+    def run(self, case: str, given: dict[str, Any], timeout_s: float) -> Any:
+        answer = self._folder / f"answer{self._asked}.json"
+        part = self._folder / "part"
+        part.write_text(json.dumps({"case": case, "given": given, "answer": str(answer)}))
+        part.rename(self._folder / f"{self._asked}.json")
+        self._asked += 1
+        ends = time.monotonic() + timeout_s
+        while not answer.exists():
+            assert self._process.poll() is None, f"GIMP ended: {self.said()}"
+            assert time.monotonic() < ends, f"no answer in {timeout_s:.0f} s: {self.said()}"
+            time.sleep(0.05)
+        found = json.loads(answer.read_text())
+        assert found["error"] is None, f"{found['error']}\n{self.said()}"
+        return found["value"]
+
+    def is_there(self) -> bool:
+        return self._process.poll() is None
+
+    def said(self) -> str:
+        return (self._folder / "log").read_text(errors="replace")
+
+    def close(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._log.close()
 
 
 class Screen:

@@ -158,7 +158,7 @@ SAID = {
 
 
 def test_what_cannot_be_done_is_said_and_changes_nothing(gimp: Any) -> None:
-    answers = gimp.batch("bad_situations", fonts=True)
+    answers = gimp.batch("bad_situations")
     assert set(answers) == set(SAID)
     for name, answer in answers.items():
         assert not answer["fine"], name
