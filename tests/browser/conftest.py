@@ -161,9 +161,7 @@ def far() -> str:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = subprocess.run(
-        [HERE / "find_chromium.sh"], capture_output=True, text=True, check=False
-    )
+    found = subprocess.run([HERE / "find_chromium.sh"], capture_output=True, text=True, check=False)
     if found.returncode:
         pytest.skip(found.stderr.strip())
     with playwright.sync_playwright() as play:
