@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-
 COUNTING = """
 import sys
 if "dip_restore.py" in " ".join(sys.orig_argv):
