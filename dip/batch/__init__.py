@@ -1,4 +1,4 @@
 """`dip batch`: every photo of a folder, on this machine or over a cluster.
 
-The process that fits starts here too (`python -m dip.batch.fit_worker`): nothing is imported here.
+Nothing is imported here: `python -m dip.batch.fit_worker` must start quickly.
 """

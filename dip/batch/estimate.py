@@ -1,8 +1,8 @@
-"""How long a batch will take, said before it starts.
+"""An estimate of the duration of a batch, for `dip batch --dry-run`.
 
-From what photos took earlier with the same settings, where the manifest knows of at least three;
-otherwise from fits of a few of them that are cut off after a while, all processes at work, so that
-what they take from each other is in the figure.
+Where the manifest has at least three photos with the same settings, their mean duration counts.
+Otherwise a few photos are fitted for some seconds, in all processes at once: processes that share
+a machine slow each other down.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from dip.batch.worker_pool import WorkerPool
 from dip.console import format_duration
 from dip.errors import InputError
 
-FEWEST_EARLIER = 3
-TRIED = 4
-TRY_S = 8.0
+MIN_RECORDS = 3
+TRIALS = 4
+TRIAL_S = 8.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What is expected of a batch.
+    """The expected duration of a batch.
 
     Parameters
     ----------
     seconds_each : float
-        Of one worker, for one photo.
+        Duration of one photo on one worker.
     photos, workers : int
     basis : str
-        Where the figure comes from.
+        The measurements behind the estimate, for a message.
     """
 
     seconds_each: float
@@ -45,12 +45,12 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """Of the whole, by the clock."""
+        """Duration of the whole batch."""
         rounds = max(1.0, self.photos / self.workers)
         return self.seconds_each * (rounds if self.photos else 0.0)
 
     def describe(self) -> str:
-        """One line for a person."""
+        """The estimate in one line."""
         each = format_duration(self.seconds_each)
         return (
             f"about {format_duration(self.seconds)}: {self.photos} photos at {each} each, "
@@ -61,25 +61,25 @@ class Estimate:
 def estimate(
     items: Sequence[Item], writer: ResultWriter, manifest: Manifest, pool: WorkerPool, workers: int
 ) -> Estimate | None:
-    """Say how long these photos will take; None where none of those tried could be restored."""
+    """Estimate how long these photos take; None where all of the trials failed."""
     earlier = [
         seconds
         for file_format in {item.file_format for item in items}
         for seconds in manifest.seconds_with(digest_of_settings(writer.settings, file_format))
     ]
-    if len(earlier) >= FEWEST_EARLIER:
+    if len(earlier) >= MIN_RECORDS:
         basis = f"the mean of {len(earlier)} done before"
         return Estimate(seconds_each=mean(earlier), photos=len(items), workers=workers, basis=basis)
-    outcomes = pool.time(_trials(items, writer))
-    seconds = [_whole_s(each) for each in outcomes if each.error is None]
+    outcomes = pool.run_trials(_trials(items, writer))
+    seconds = [_full_fit_s(each) for each in outcomes if each.error is None]
     if not seconds:
         return None
-    basis = f"from {len(seconds)} begun for {TRY_S:.0f} s on this machine"
+    basis = f"from {len(seconds)} trials of {TRIAL_S:.0f} s on this machine"
     return Estimate(seconds_each=mean(seconds), photos=len(items), workers=workers, basis=basis)
 
 
 def _trials(items: Sequence[Item], writer: ResultWriter) -> Iterator[Task]:
-    """Photos of different sizes: the smallest, the largest, and some between."""
+    """Tasks with a time limit, of photos of different sizes."""
 
     def size(item: Item) -> int:
         try:
@@ -88,18 +88,19 @@ def _trials(items: Sequence[Item], writer: ResultWriter) -> Iterator[Task]:
             return 0
 
     ordered = sorted(items, key=size)
-    count = min(TRIED, len(ordered))
-    # The middle of each of as many equal parts stands for that part.
+    count = min(TRIALS, len(ordered))
+    # Ordered by size and divided into equal parts: the middle photo stands for its part.
     for number in range(count):
         item = ordered[(2 * number + 1) * len(ordered) // (2 * count)]
         try:
             loaded = load_photo(writer.folder, item)
         except InputError:
             continue
-        yield replace(loaded.task(writer.settings), limit_s=TRY_S)
+        yield replace(loaded.task(writer.settings), limit_s=TRIAL_S)
 
 
-def _whole_s(outcome: Outcome) -> float:
+def _full_fit_s(outcome: Outcome) -> float:
+    """Duration of the whole fit, extrapolated from its first iterations, s."""
     figures = outcome.figures
     share = figures["iterations"] / max(1, figures["planned_iterations"])
     return float(figures["fit_s"] / max(share, 1e-6))

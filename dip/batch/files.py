@@ -16,18 +16,18 @@ from typing import Any
 
 from dip.batch.fit_process import Outcome, Task
 from dip.batch.manifest import DONE, FAILED, Manifest, digest, digest_of_settings, stamp_of
-from dip.batch.pairing import SHEETS, Item
+from dip.batch.pairing import BEFORE_AFTER, Item
 from dip.batch.progress import BatchProgress
 from dip.errors import InputError, OutputError
 from dip.versions import versions
 
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.ESTALE)
-"""What will befall the next result as well: a full disk, or one that is gone."""
+"""Errors that the next result meets as well: the disk is full or gone."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadedPhoto:
-    """A photo that was taken in hand: the files' bytes, and what identifies them."""
+    """A photo and its mask as bytes, with the size and times of their files."""
 
     item: Item
     photo: bytes
@@ -38,7 +38,7 @@ class LoadedPhoto:
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """For the manifest."""
+        """Hashes and stamps for the manifest: they tell later whether a file has changed."""
         return {
             "photo_sha256": digest(self.photo),
             "photo_stamp": self.photo_stamp,
@@ -47,7 +47,7 @@ class LoadedPhoto:
         }
 
     def task(self, settings: dict[str, Any]) -> Task:
-        """The task for a process that fits."""
+        """The task for a `FitProcess`."""
         return Task(
             name=self.item.photo,
             mask_name=self.item.mask or "",
@@ -64,7 +64,7 @@ def load_photo(folder: Path, item: Item) -> LoadedPhoto:
     Parameters
     ----------
     folder : Path
-        Of the photos.
+        Folder of the photos.
     item : Item
 
     Raises
@@ -88,14 +88,14 @@ def load_photo(folder: Path, item: Item) -> LoadedPhoto:
 
 
 class ResultWriter:
-    """Hands out photos and takes in results.
+    """Writes the result and the manifest record of each photo.
 
     Parameters
     ----------
     folder, output : Path
-        Of the photos, of the results.
+        Folder of the photos, folder of the results.
     settings : dict
-        Of every fit.
+        Settings of every fit.
     manifest : Manifest
     progress : BatchProgress
     """
@@ -124,12 +124,23 @@ class ResultWriter:
         began: float,
         host: str = "",
     ) -> None:
-        """Put a result where it belongs, then write it down.
+        """Write a result to its file, then its record to the manifest.
+
+        Parameters
+        ----------
+        item : Item
+        fingerprint : dict
+            As `LoadedPhoto.fingerprint`.
+        outcome : Outcome
+        began : float
+            Unix time, s.
+        host : str, optional
+            Machine that fitted the photo; this one by default.
 
         Raises
         ------
         OutputError
-            Nothing can be written any more: the disk is full, or gone.
+            No further result can be written: the disk is full or gone.
         """
         error = outcome.error
         if error is None:
@@ -151,12 +162,12 @@ class ResultWriter:
             "seconds": round(time.time() - began, 3),
             "host": host or platform.node(),
         }
-        # Appending keeps order among threads by itself; the progress must not run ahead of it.
+        # The manifest first: the progress must not count a photo that has no record.
         self._manifest.append(record)
         self.progress.complete(item.photo, error)
 
     def write_failure(self, item: Item, error: dict[str, str], *, began: float) -> None:
-        """Write down a photo that could not even be read."""
+        """Record a photo that cannot be read."""
         fingerprint = {
             "photo_sha256": None,
             "photo_stamp": stamp_of(self.folder / item.photo),
@@ -166,13 +177,13 @@ class ResultWriter:
         self.write(item, fingerprint, Outcome(figures={}, error=error), began=began)
 
     def _write(self, item: Item, outcome: Outcome) -> dict[str, str] | None:
-        """Write the result and its sheet; what went wrong with this one, or None."""
+        """Write the result and its before-and-after picture; return the error, or None."""
         from dip.image_io import write_file
 
         path = self.output / item.output
-        sheet = self.output / sheet_of(item.photo)
+        picture = self.output / before_after_path(item.photo)
         try:
-            for each, data in ((path, outcome.data), (sheet, outcome.sheet)):
+            for each, data in ((path, outcome.data), (picture, outcome.before_after)):
                 make_folder(each.parent)
                 write_file(each, data)
         except OutputError as error:
@@ -182,10 +193,10 @@ class ResultWriter:
         return None
 
 
-def sheet_of(photo: str) -> str:
-    """Where the before and after of a photo lies, relative to the output folder."""
+def before_after_path(photo: str) -> str:
+    """Path of a photo's before-and-after picture, relative to the output folder."""
     name = hashlib.sha256(os.fsencode(photo)).hexdigest()[:24]
-    return f"{SHEETS}/{name[:2]}/{name}.jpg"
+    return f"{BEFORE_AFTER}/{name[:2]}/{name}.jpg"
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -195,7 +206,7 @@ def _bytes_of(path: Path) -> bytes:
         size = path.stat().st_size
         if size > DEFAULT_LIMITS.bytes:
             raise InputError(
-                f"{path} has {size / 1e6:.0f} MB, the limit is {DEFAULT_LIMITS.bytes / 1e6:.0f}.",
+                f"{path} has {size / 1e6:.0f} MB, more than {DEFAULT_LIMITS.bytes / 1e6:.0f} MB.",
                 "Cut out the part around the damage.",
             )
         return path.read_bytes()
@@ -206,10 +217,10 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, or raise OutputError."""
+    """Create a folder and its parents, or raise OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be made: {error.strerror}.", "Name another folder for the results."
+            f"{folder} cannot be created: {error.strerror}.", "Name another folder for the results."
         ) from error

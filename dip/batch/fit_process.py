@@ -1,7 +1,7 @@
-"""The parent's side of a process that fits photos; `dip.batch.fit_worker` is the other side.
+"""The parent's side of a process that fits photos; `dip.batch.fit_worker` is the child's side.
 
-One is held for each photo that is worked on at the same time, on this machine and on each worker
-of a cluster alike, and used again for the next photo.
+Each photo that is fitted at the same time needs one such process, on this machine as on the
+workers of a cluster. A process fits one photo after another.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from typing import Any
 from dip.machine.child_process import ChildProcess
 
 OnStep = Callable[[dict[str, Any]], None]
+"""Is called twice a second with iteration, iterations and validation_psnr_db."""
+
 Admit = Callable[[dict[str, Any]], None]
+"""Is called with needs_mb and device; returns when the fit may begin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,17 +26,17 @@ class Task:
     Parameters
     ----------
     name, mask_name : str
-        What to call the files in messages.
+        Names of the files, for messages.
     photo : bytes
         The image file.
     mask : bytes, optional
-        Its mask as a file; None takes transparent pixels as the damage.
+        The mask file; None takes transparent pixels as the damage.
     settings : dict
         As `dip.config.Settings.from_mapping` takes them.
     file_format : str
         Format of the result: 'png', 'tiff', 'webp' or 'jpeg'.
     limit_s : float, optional
-        Stop then, and give figures only: for an estimate.
+        Stop after so many seconds and return figures only: for an estimate.
     """
 
     name: str
@@ -47,28 +50,28 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of one photo.
+    """The result of one task: a restored photo or an error.
 
     Parameters
     ----------
     figures : dict
-        Validation PSNR, iterations, seconds and the like; empty for a failure.
+        Validation PSNR (dB), iterations, seconds and more; empty for a failure.
     data : bytes
-        The restored photo as a file; empty for a failure.
-    sheet : bytes
-        Before and after, as a JPEG.
+        The restored photo, as a file; empty for a failure.
+    before_after : bytes
+        Before and after side by side, as a JPEG file.
     error : dict, optional
-        Code, message and hint, where it failed.
+        Code, message and hint of a failure.
     """
 
     figures: dict[str, Any]
     data: bytes = b""
-    sheet: bytes = b""
+    before_after: bytes = b""
     error: dict[str, str] | None = None
 
 
 class FitProcess(ChildProcess):
-    """One that fits photos.
+    """A process that fits photos.
 
     Parameters
     ----------
@@ -81,17 +84,17 @@ class FitProcess(ChildProcess):
     ) -> None:
         super().__init__("dip.batch.fit_worker", environment, idle_s)
 
-    def look(self, files: Sequence[str]) -> list[dict[str, Any]]:
-        """What each of these files claims to be: width, height and has_alpha, or an error.
+    def read_headers(self, files: Sequence[str]) -> list[dict[str, Any]]:
+        """Width, height and has_alpha of each image file, or its error, without decoding pixels.
 
         Raises
         ------
         ProcessDied
-            One of them made it crash.
+            One of the files crashed the process.
         """
-        self.send({"do": "look", "files": list(files)})
-        looked: list[dict[str, Any]] = self.receive_or_kill().content["looked"]
-        return looked
+        self.send({"do": "read_headers", "files": list(files)})
+        headers: list[dict[str, Any]] = self.receive_or_kill().content["headers"]
+        return headers
 
     def fit(self, task: Task, *, admit: Admit, on_step: OnStep) -> Outcome:
         """Restore one photo.
@@ -99,23 +102,21 @@ class FitProcess(ChildProcess):
         Parameters
         ----------
         task : Task
-        admit : callable
-            Is told what the fit needs (`needs_mb`, `device`), and returns when it may begin.
-        on_step : callable
-            Is told twice a second how far it is.
+        admit : Admit
+        on_step : OnStep
 
         Returns
         -------
         Outcome
-            Also for whatever is wrong with the photo.
+            An error in the photo, the mask or the settings is an outcome too.
 
         Raises
         ------
         ProcessDied
-            It crashed, was killed, or showed no sign of life for an hour.
+            The process crashed, was killed, or sent no message for an hour.
         """
         blobs = [task.photo] if task.mask is None else [task.photo, task.mask]
-        asked = {
+        request = {
             "do": "fit",
             "name": task.name,
             "mask_name": task.mask_name,
@@ -123,17 +124,17 @@ class FitProcess(ChildProcess):
             "file_format": task.file_format,
             "limit_s": task.limit_s,
         }
-        self.send(asked, blobs)
+        self.send(request, blobs)
         while True:
             frame = self.receive_or_kill()
-            says = frame.content
-            if "needs_mb" in says:
-                admit(says)
-                self.send({"go": True})
-            elif "failed" in says:
-                return Outcome(figures={}, error=says["failed"])
-            elif "done" in says:
-                data, sheet = frame.blobs or (b"", b"")
-                return Outcome(figures=says["done"], data=data, sheet=sheet)
+            content = frame.content
+            if "needs_mb" in content:
+                admit(content)
+                self.send({"admitted": True})
+            elif "error" in content:
+                return Outcome(figures={}, error=content["error"])
+            elif "figures" in content:
+                data, before_after = frame.blobs or (b"", b"")
+                return Outcome(figures=content["figures"], data=data, before_after=before_after)
             else:
-                on_step(says)
+                on_step(content)

@@ -1,15 +1,14 @@
 """The process that decodes, fits and encodes for a batch: `python -m dip.batch.fit_worker`.
 
-It knows no files and no folders: image files come in as bytes, and go out as bytes. Whatever
-happens to it, a crash of an image library or a want of memory, costs the one photo that it has.
-torch is loaded once, with the first fit. When its standard input closes, whoever started it is
-gone, and so is this process, in the middle of whatever it does.
+Image files come in as bytes and go out as bytes through a pipe. A crash of an image library or a
+lack of memory costs the current photo only. torch is imported once, with the first fit. When
+standard input closes, the parent process is gone, and this process exits at once.
 
-It is told one thing at a time (see `dip.batch.fit_process` for the other end):
+It receives one request at a time; `dip.batch.fit_process` is the other end:
 
-- `look`: what do these files claim to be?
-- `fit`: restore this photo. It answers with the memory that takes, waits to be let go, says how
-  far it is, and ends with the result or with the failure.
+- `read_headers`: read the headers of some image files.
+- `fit`: restore a photo. The answers are the memory needed, then, after the parent has admitted
+  the fit, its progress, and at last the result or the error.
 """
 
 from __future__ import annotations
@@ -32,40 +31,41 @@ if TYPE_CHECKING:
     from dip.restore import Restoration
 
 EXIT_ORPHANED = 3
-SAY_EVERY_S = 0.5
-SHEET_PX = 320
-SHEET_HEIGHT_PX = 480
-BEST_PSNR_DB = 99.0  # held-out pixels met exactly: JSON has no infinity
-SHEET_QUALITY = 82
+REPORT_EVERY_S = 0.5
+PANEL_WIDTH_PX = 320
+PANEL_HEIGHT_PX = 480
+JPEG_QUALITY = 82
+BEST_PSNR_DB = 99.0  # instead of infinity, which JSON does not have
 
 
 def main() -> int:
-    """Do what is asked until the pipe closes or nothing was asked for a while."""
+    """Answer requests until the pipe closes, or none has come for a while."""
     idle_s = float(sys.argv[1]) if len(sys.argv) > 1 else None
     source = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # a library that prints must not speak into the answers
-    asked: queue.Queue[Frame] = queue.Queue()
-    threading.Thread(target=_listen, args=(source, asked), daemon=True).start()
+    os.dup2(2, 1)  # output that a library prints must not get among the answers
+    requests: queue.Queue[Frame] = queue.Queue()
+    threading.Thread(target=_receive_all, args=(source, requests), daemon=True).start()
     while True:
         try:
-            frame = asked.get(timeout=idle_s)
+            frame = requests.get(timeout=idle_s)
         except queue.Empty:
             return 0
-        if frame.content["do"] == "look":
-            send(answers, {"looked": [_look(path) for path in frame.content["files"]]})
+        if frame.content["do"] == "read_headers":
+            headers = [_read_header(path) for path in frame.content["files"]]
+            send(answers, {"headers": headers})
         else:
-            _fit(frame, asked, answers)
+            _fit(frame, requests, answers)
 
 
-def _listen(source: IO[bytes], asked: queue.Queue[Frame]) -> None:
+def _receive_all(source: IO[bytes], requests: queue.Queue[Frame]) -> None:
     while (frame := receive(source)) is not None:
-        asked.put(frame)
+        requests.put(frame)
     os._exit(EXIT_ORPHANED)
 
 
-def _look(path: str) -> dict[str, Any]:
-    """What a file says of itself, or why it cannot be read."""
+def _read_header(path: str) -> dict[str, Any]:
+    """Size and kind of an image file, or its error."""
     from dip.image_io import read_header
 
     try:
@@ -78,42 +78,42 @@ def _look(path: str) -> dict[str, Any]:
 # --- One fit ------------------------------------------------------------------------------------
 
 
-def _fit(frame: Frame, asked: queue.Queue[Frame], answers: IO[bytes]) -> None:
+def _fit(frame: Frame, requests: queue.Queue[Frame], answers: IO[bytes]) -> None:
     try:
-        figures, blobs = _restore(frame, asked, answers)
+        figures, blobs = _restore(frame, requests, answers)
     except DipError as error:
-        send(answers, {"failed": error.as_dict()})
+        send(answers, {"error": error.as_dict()})
     except MemoryError:
         seen = "Memory ran out during the fit."
         shortage = NotEnoughMemory(seen, "Close other programs, or set a lower limit.")
-        send(answers, {"failed": shortage.as_dict()})
+        send(answers, {"error": shortage.as_dict()})
     except Exception as error:
-        # The edge of a photo: whatever happens in it ends it, and the next one is taken.
+        # The edge of a task: any error ends this photo, and the next one is taken.
         import traceback
 
         traceback.print_exc()
-        said = f"The fit failed: {type(error).__name__}: {error}."
-        send(answers, {"failed": {"code": "internal", "message": said, "hint": ""}})
+        message = f"The fit failed: {type(error).__name__}: {error}."
+        send(answers, {"error": {"code": "internal", "message": message, "hint": ""}})
     else:
-        send(answers, {"done": figures}, blobs)
+        send(answers, {"figures": figures}, blobs)
     _free_device_memory()
 
 
 def _restore(
-    frame: Frame, asked: queue.Queue[Frame], answers: IO[bytes]
+    frame: Frame, requests: queue.Queue[Frame], answers: IO[bytes]
 ) -> tuple[dict[str, Any], list[bytes]]:
     from dip.image_io import decode_mask, decode_photo, encode_photo
     from dip.restore import Restoration
 
-    wanted = frame.content
-    photo = decode_photo(frame.blobs[0], wanted["name"])
-    mask = decode_mask(frame.blobs[1], wanted["mask_name"]) if len(frame.blobs) > 1 else None
+    request = frame.content
+    photo = decode_photo(frame.blobs[0], request["name"])
+    mask = decode_mask(frame.blobs[1], request["mask_name"]) if len(frame.blobs) > 1 else None
     if mask is None and not (photo.pixels.ndim == 3 and photo.pixels.shape[2] in (2, 4)):
         raise MaskError(
-            f"{wanted['name']} has no mask, and no transparency.",
-            "Give it a mask: white where it is to be restored.",
+            f"{request['name']} has no mask and no transparent pixels.",
+            "Add a mask that is white where the photo is to be restored.",
         )
-    settings = Settings.from_mapping(wanted["settings"])
+    settings = Settings.from_mapping(request["settings"])
     restoration = Restoration(photo.pixels, mask, settings)
     send(
         answers,
@@ -123,21 +123,21 @@ def _restore(
             "device": device_of(settings),
         },
     )
-    asked.get()  # until there is room for it
-    figures = _work(restoration, answers, wanted.get("limit_s"))
-    if wanted.get("limit_s") is not None:
+    requests.get()  # the parent admits the fit when there is memory for it
+    figures = _work(restoration, answers, request.get("limit_s"))
+    if request.get("limit_s") is not None:
         return figures, []
     result = restoration.result()
-    data = encode_photo(result, wanted["file_format"], like=photo)
-    sheet = draw_sheet(photo, mask, result)
-    return {**figures, "device": device_of(settings)}, [data, sheet]
+    data = encode_photo(result, request["file_format"], like=photo)
+    before_after = draw_before_after(photo, mask, result)
+    return {**figures, "device": device_of(settings)}, [data, before_after]
 
 
 def _work(
     restoration: Restoration, answers: IO[bytes], limit_s: float | None = None
 ) -> dict[str, Any]:
-    """Fit, say how far it is, and return the figures."""
-    began = said = time.monotonic()
+    """Fit, report progress, and return the figures."""
+    began = reported = time.monotonic()
     loss = validation_psnr_db = None
     notes = list(restoration.notes)
     done = 0
@@ -151,8 +151,8 @@ def _work(
         now = time.monotonic()
         if limit_s is not None and now - began > limit_s:
             break
-        if now - said >= SAY_EVERY_S:
-            said = now
+        if now - reported >= REPORT_EVERY_S:
+            reported = now
             send(
                 answers,
                 {
@@ -174,14 +174,14 @@ def _work(
 
 
 def _number(value: float | None) -> float | None:
-    """A figure that JSON can hold, or None."""
+    """A finite number for JSON, or None."""
     if value is None or math.isnan(value):
         return None
     return round(min(value, BEST_PSNR_DB), 5)
 
 
-def draw_sheet(photo: Photo, mask: Any, result: Any) -> bytes:
-    """Draw before and after beside each other, with the same detail enlarged below: a JPEG."""
+def draw_before_after(photo: Photo, mask: Any, result: Any) -> bytes:
+    """Draw before and after side by side, with a detail enlarged below, as a JPEG file."""
     import io
 
     from dip.panels import Panel, draw_panels, find_detail, mark, picture
@@ -191,15 +191,15 @@ def draw_sheet(photo: Photo, mask: Any, result: Any) -> bytes:
     unknown = DamagedImage(pixels, mask).coverage.unknown
     panels = [Panel(mark(picture(pixels), unknown), "before"), Panel(picture(result), "after")]
     height, width = unknown.shape
-    width_px = max(1, min(SHEET_PX, SHEET_HEIGHT_PX * width // height))
+    width_px = max(1, min(PANEL_WIDTH_PX, PANEL_HEIGHT_PX * width // height))
     page = draw_panels(panels, width_px, detail=find_detail(unknown), titles=False)
     file = io.BytesIO()
-    page.save(file, "JPEG", quality=SHEET_QUALITY)
+    page.save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()
 
 
 def device_of(settings: Settings) -> str:
-    """Where a fit runs and how, such as 'cpu, bfloat16'."""
+    """Device and number format of a fit, such as 'cpu, bfloat16'."""
     from dip.machine import device
 
     return device.choose(settings.device).describe()

@@ -1,8 +1,9 @@
 """One batch at a time in one output folder.
 
-The system's lock on a file tells whether another batch is at it, and lets go of it however that
-one ends. What is written in the file is for people, and for file systems that know no locks or
-keep them to one machine: there the times of the file tell, which the batch renews while it lives.
+The operating system's file lock shows whether another batch uses the folder, and is released
+however that batch ends. The file also names the process, for error messages and for file systems
+whose locks are missing or local to one machine. There the file's modification time decides: a
+running batch renews it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ STALE_S = 60.0
 
 
 class FolderLock:
-    """The right to write into a folder.
+    """The exclusive right to write into a folder.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ class FolderLock:
     Attributes
     ----------
     stale : str
-        What an earlier batch that did not end properly left here; empty otherwise.
+        Description of an earlier batch that was killed here; empty where there was none.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,12 +45,12 @@ class FolderLock:
         self.stale = ""
 
     def acquire(self) -> None:
-        """Take it.
+        """Take the lock.
 
         Raises
         ------
         OutputError
-            Another batch has it, or the folder cannot be written to.
+            Another batch holds it, or the folder cannot be written to.
         """
         try:
             if self._lock is not None and not self._lock.acquire():
@@ -66,15 +67,17 @@ class FolderLock:
             if self._may_be_alive(owner):
                 self.release(keep=True)
                 raise self._refusal(owner)
-            self.stale = f"an earlier batch here (process {owner.get('pid')}) did not end properly"
+            self.stale = (
+                f"an earlier batch in this folder (process {owner.get('pid')}) was interrupted"
+            )
         mine = {"pid": os.getpid(), "host": platform.node(), "began": _began(os.getpid())}
-        with contextlib.suppress(OSError):  # a full disk is found out by what matters more
+        with contextlib.suppress(OSError):  # the first result reports a full disk
             self._path.write_text(json.dumps(mine), encoding="ascii")
         self._renewing = threading.Thread(target=self._renew, daemon=True)
         self._renewing.start()
 
     def release(self, *, keep: bool = False) -> None:
-        """Give it back."""
+        """Release the lock; `keep` leaves the file of its owner as it is."""
         self._ended.set()
         if self._renewing is not None:
             self._renewing.join()
@@ -92,12 +95,12 @@ class FolderLock:
         return found if isinstance(found, dict) else None
 
     def _may_be_alive(self, owner: dict[str, Any]) -> bool:
-        """Whether the batch that wrote itself down here goes on."""
+        """Whether the batch that the file names may still be running."""
         if owner.get("host") == platform.node():
             if self._lock is not None or owner.get("pid") == os.getpid():
-                return False  # the system would not have given its lock
+                return False  # the operating system would have refused its lock
             return _began(owner.get("pid")) == owner.get("began")
-        # On another machine: does it renew the file? Both times are those of the folder's disk.
+        # On another machine: is the file renewed? Both times come from the clock of the disk.
         probe = self._path.with_name(f"{NAME}.{os.getpid()}")
         probe.touch()
         try:
@@ -107,10 +110,10 @@ class FolderLock:
         return age_s < STALE_S
 
     def _refusal(self, owner: dict[str, Any] | None) -> OutputError:
-        who = f" (process {owner['pid']} on {owner['host']})" if owner else ""
+        process = f" (process {owner['pid']} on {owner['host']})" if owner else ""
         return OutputError(
-            f"Another batch{who} is writing to {self._path.parent}.",
-            f"Wait for it, or name another folder; {self._path} may be deleted if it has ended.",
+            f"Another batch{process} is writing to {self._path.parent}.",
+            f"Wait for its end, or name another folder. If it has ended, delete {self._path}.",
         )
 
     def _renew(self) -> None:
@@ -120,7 +123,7 @@ class FolderLock:
 
 
 def _began(pid: Any) -> float | None:
-    """When a process of this machine began; None where there is none. Numbers are used again."""
+    """Start time of a process on this machine, or None: process numbers are reused."""
     import psutil
 
     try:

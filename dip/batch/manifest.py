@@ -1,9 +1,9 @@
-"""The manifest: a line of JSON for every photo that was worked on, and what follows from it.
+"""The manifest: one line of JSON for every photo that was restored or has failed.
 
-A line is appended, and on disk, only after the restored photo is. So whatever is in the manifest
-is done, and a batch that was killed at any moment does at most the photos again that it had in
-hand. A last line that was cut short counts as not written. Where a photo was done again, the later
-line holds; the earlier one is taken out when the batch ends.
+A line is written and flushed to disk after the restored photo. So every photo in the manifest is
+done, and a batch that is killed repeats at most the photos that were being fitted. A last line
+that is incomplete is ignored. Where a photo has two lines, the later one is valid; the earlier one
+is removed when the batch ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 FORMAT = 1
 DONE, FAILED = "done", "failed"
-_NO_MATTER = ("max_memory_mb",)  # settings that are about the machine
+_MACHINE_SETTINGS = ("max_memory_mb",)  # they do not change the result
 
 Record = dict[str, Any]
 """One line: format, photo, mask, output, their hashes and sizes, settings, versions, outcome,
@@ -38,7 +38,7 @@ def digest(data: bytes) -> str:
 
 
 def digest_of_file(path: Path) -> str | None:
-    """SHA-256 of a file; None where it cannot be read."""
+    """SHA-256 of a file, in hex; None where it cannot be read."""
     found = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -50,13 +50,13 @@ def digest_of_file(path: Path) -> str | None:
 
 
 def digest_of_settings(settings: Mapping[str, Any], file_format: str) -> str:
-    """What decides about the result, as one hash."""
-    decisive = {name: value for name, value in settings.items() if name not in _NO_MATTER}
-    return digest(json.dumps([decisive, file_format], sort_keys=True).encode())
+    """SHA-256 of the settings and the format that a result depends on, in hex."""
+    relevant = {name: value for name, value in settings.items() if name not in _MACHINE_SETTINGS}
+    return digest(json.dumps([relevant, file_format], sort_keys=True).encode())
 
 
 def stamp_of(path: Path) -> list[int] | None:
-    """Size and times of a file: while they stay the same, so does what is in it."""
+    """Size, modification and change time of a file: while they stay, its content does."""
     try:
         found = path.stat()
     except OSError:
@@ -65,8 +65,8 @@ def stamp_of(path: Path) -> list[int] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """Of a record, what tells whether it still holds."""
+class _Entry:
+    """The part of a record that shows whether the result is still valid."""
 
     outcome: str
     settings: str
@@ -77,38 +77,40 @@ class _Known:
 
 
 class Manifest:
-    """The manifest of one output folder; it knows what was there when it was opened.
+    """The manifest of one output folder.
+
+    `outcome_of` and `seconds_with` use the records that were there when it was opened.
 
     Parameters
     ----------
     path : Path
-        Need not be there yet.
+        The file need not exist.
 
     Raises
     ------
     OutputError
-        It is no manifest, or cannot be read.
+        The file cannot be read, or a newer version wrote it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._known: dict[str, _Known] = {}
+        self._entries: dict[str, _Entry] = {}
         self._superseded = 0
         self._lock = threading.Lock()
         self._file: IO[bytes] | None = None
         for record in self.records():
-            self._superseded += record["photo"] in self._known
-            self._known[record["photo"]] = _knowledge(record)
+            self._superseded += record["photo"] in self._entries
+            self._entries[record["photo"]] = _entry_of(record)
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._entries)
 
     def records(self) -> Iterator[Record]:
-        """Every line, from the first on; a torn one is passed over."""
+        """Every record in the order of the file, without incomplete lines."""
         try:
             with self.path.open("rb") as file:
                 for number, line in enumerate(file, 1):
-                    record = self._parsed(line, number)
+                    record = self._parse(line, number)
                     if record is not None:
                         yield record
         except FileNotFoundError:
@@ -119,7 +121,7 @@ class Manifest:
             ) from error
 
     def latest(self) -> Iterator[Record]:
-        """The line that holds for each photo, in the order of the file."""
+        """The valid record of each photo, in the order of the file."""
         last: dict[str, int] = {}
         for number, record in enumerate(self.records()):
             last[record["photo"]] = number
@@ -128,52 +130,52 @@ class Manifest:
                 yield record
 
     def outcome_of(self, item: Item, settings: str, folder: Path, output: Path) -> str | None:
-        """What became of a photo, if that still holds.
+        """The outcome of a photo, if it is still valid.
 
         Parameters
         ----------
         item : Item
         settings : str
-            As `digest_of_settings` gives it.
+            As `digest_of_settings` returns it.
         folder, output : Path
-            Of the photos, of the results.
+            Folder of the photos, folder of the results.
 
         Returns
         -------
         str or None
-            'done' or 'failed'; None where photo, mask or settings are others by now, or the
-            result is gone. Files are read only where their size or times have changed.
+            'done' or 'failed'; None where photo, mask or settings have changed or the result is
+            gone. A file is read only where its size or times have changed.
         """
-        known = self._known.get(item.photo)
-        if known is None or known.settings != settings or known.output != item.output:
+        entry = self._entries.get(item.photo)
+        if entry is None or entry.settings != settings or entry.output != item.output:
             return None
-        if not _still(folder / item.photo, *known.photo):
+        if not _is_unchanged(folder / item.photo, *entry.photo):
             return None
         mask = None if item.mask is None else Path(item.mask)
         if mask is None:
-            if known.mask[0] is not None:
+            if entry.mask[0] is not None:
                 return None
-        elif not _still(mask, *known.mask):
+        elif not _is_unchanged(mask, *entry.mask):
             return None
-        if known.outcome == DONE and not (output / item.output).is_file():
+        if entry.outcome == DONE and not (output / item.output).is_file():
             return None
-        return known.outcome
+        return entry.outcome
 
     def seconds_with(self, settings: str) -> list[float]:
-        """What photos took earlier with these settings, s."""
+        """Durations of the photos restored before with these settings, s."""
         return [
-            known.seconds
-            for known in self._known.values()
-            if known.settings == settings and known.outcome == DONE and known.seconds is not None
+            entry.seconds
+            for entry in self._entries.values()
+            if entry.settings == settings and entry.outcome == DONE and entry.seconds is not None
         ]
 
     def append(self, record: Record) -> None:
-        """Add a line, and see it on disk.
+        """Append a record and flush it to disk.
 
         Raises
         ------
         OutputError
-            It cannot be written: the disk is full, or gone.
+            It cannot be written: the disk is full or gone.
         """
         line = json.dumps({"format": FORMAT, **record}).encode("ascii") + b"\n"
         with self._lock:
@@ -186,34 +188,34 @@ class Manifest:
             except OSError as error:
                 raise OutputError(
                     f"{self.path} cannot be written: {error.strerror}.",
-                    "Make room on the disk and start the batch again: what is done stays done.",
+                    "Free disk space and give the same command again: finished photos are kept.",
                 ) from error
-            # Not kept: a batch asks only for what was there before it, and may write a million.
-            self._superseded += record["photo"] in self._known
+            # Not kept in memory: a batch may write a million records, and reads none of them.
+            self._superseded += record["photo"] in self._entries
 
     def close(self) -> None:
-        """Let go of the file, and take out the lines that no longer hold."""
+        """Close the file, and remove the records that are no longer valid."""
         with self._lock:
             if self._file is not None:
                 self._file.close()
                 self._file = None
         if self._superseded:
-            beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+            temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
             try:
-                with beside.open("wb") as file:
+                with temporary.open("wb") as file:
                     for record in self.latest():
                         file.write(json.dumps(record).encode("ascii") + b"\n")
                     file.flush()
                     os.fsync(file.fileno())
-                beside.replace(self.path)
+                temporary.replace(self.path)
             except OSError as error:
-                beside.unlink(missing_ok=True)
-                _log.warning("%s keeps lines that no longer hold: %s", self.path, error.strerror)
+                temporary.unlink(missing_ok=True)
+                _log.warning("%s still has outdated lines: %s", self.path, error.strerror)
             else:
                 self._superseded = 0
 
     def _open(self) -> IO[bytes]:
-        """The file, ready for another line: what a torn last line left is ended first."""
+        """The file, open for appending; an incomplete last line is ended first."""
         file = self.path.open("ab+")
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
@@ -221,23 +223,23 @@ class Manifest:
                 file.write(b"\n")
         return file
 
-    def _parsed(self, line: bytes, number: int) -> Record | None:
+    def _parse(self, line: bytes, number: int) -> Record | None:
         try:
             record = json.loads(line)
             if record["format"] > FORMAT:
                 raise OutputError(
                     f"{self.path} was written by a newer dip (format {record['format']}).",
-                    "Use that one, or another folder for the results.",
+                    "Use that version, or name another folder for the results.",
                 )
-            _knowledge(record)
+            _entry_of(record)
         except (ValueError, KeyError, TypeError, IndexError):
-            _log.warning("line %d of %s is torn, and counts as not written", number, self.path)
+            _log.warning("line %d of %s is incomplete and is ignored", number, self.path)
             return None
         return dict(record)
 
 
-def _knowledge(record: Record) -> _Known:
-    return _Known(
+def _entry_of(record: Record) -> _Entry:
+    return _Entry(
         outcome=record["outcome"],
         settings=record["settings_sha256"],
         output=record["output"],
@@ -247,8 +249,8 @@ def _knowledge(record: Record) -> _Known:
     )
 
 
-def _still(path: Path, sha256: str | None, stamp: list[int] | None) -> bool:
-    """Whether a file holds what it held."""
+def _is_unchanged(path: Path, sha256: str | None, stamp: list[int] | None) -> bool:
+    """Whether a file has the content that was recorded."""
     now = stamp_of(path)
     if now is None or sha256 is None:
         return False

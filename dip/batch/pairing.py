@@ -1,7 +1,8 @@
-"""Which photo goes with which mask, and what is left out, found before anything starts.
+"""Pair photos with masks by their names, before any fit starts.
 
-Only names are read here. Names are compared in composed Unicode: a mask that was drawn on a Mac
-finds its photo. Two photos that would give one result are found here too.
+Photos with a missing or ambiguous mask, and photos whose results would have the same name, are left
+out with a reason. Names are compared in composed Unicode (NFC): a mask saved on a Mac, which
+decomposes names, is found too.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from pathlib import Path
 from dip.errors import InputError, OutputError, SettingError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
-BESIDE = ("{name}_mask.*",)
-IN_A_FOLDER = ("{name}.*", "{name}_mask.*")
+PATTERNS_BESIDE = ("{name}_mask.*",)
+PATTERNS_IN_FOLDER = ("{name}.*", "{name}_mask.*")
 FORMAT_SUFFIXES = {"png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg": ".jpg"}
 
 MANIFEST = "manifest.jsonl"
 REPORT = "report.html"
-SHEETS = "report_files"
+BEFORE_AFTER = "report_files"
 CONTACT_SHEET = "contact_sheet.jpg"
 LEFT_OUT = "left_out.txt"
-OWN_FILES = (MANIFEST, REPORT, SHEETS, CONTACT_SHEET, LEFT_OUT)
-"""What a batch writes into its folder beside the restored photos."""
+OWN_FILES = (MANIFEST, REPORT, BEFORE_AFTER, CONTACT_SHEET, LEFT_OUT)
+"""Files and folder that a batch writes beside the restored photos."""
 
-_SAME_NAME_IN_ANY_CASE = os.name == "nt" or sys.platform == "darwin"
+_CASE_INSENSITIVE = os.name == "nt" or sys.platform == "darwin"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,13 +41,13 @@ class Item:
     Parameters
     ----------
     photo : str
-        Relative to the folder of photos, with '/' between folders.
+        Path relative to the folder of photos, with '/' as separator.
     mask : str, optional
-        Path of its mask; None takes transparent pixels as the damage.
+        Path of the mask; None takes transparent pixels as the damage.
     output : str
-        Relative to the output folder, likewise.
+        Path relative to the output folder, with '/' as separator.
     file_format : str
-        Format of the output.
+        Format of the output, a key of `FORMAT_SUFFIXES`.
     """
 
     photo: str
@@ -57,25 +58,25 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A file that is not worked on.
+    """A file that is not restored.
 
     Parameters
     ----------
     name : str
     kind : str
         'unpaired', 'ambiguous', 'unreadable', 'collision' or 'no picture'.
-    why : str
-        For a person.
+    reason : str
+        One phrase, for a message.
     """
 
     name: str
     kind: str
-    why: str
+    reason: str
 
 
 @dataclass
 class Listing:
-    """What is to be done, and what is left out."""
+    """The photos to restore, and the files left out."""
 
     items: list[Item] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
@@ -95,49 +96,48 @@ def list_photos(
     ----------
     folder : Path
     output : Path
-        Where results go; left alone where it lies inside of the folder.
+        Folder of the results; skipped where it lies inside `folder`.
     masks : Path, optional
-        A folder with the masks in the same sub-folders, or one mask for all. Without it masks lie
-        beside their photos, and a photo without one is restored where it is transparent.
+        A folder with the masks in the same sub-folders, or one mask for all photos. Without it,
+        masks lie beside the photos, and a photo without a mask is restored where it is transparent.
     patterns : sequence of str, optional
-        How masks are named, such as '{name}-damage.*'.
+        Names of masks, such as '{name}-damage.*'.
     file_format : str, optional
-        Format of the results; TIFF stays TIFF and the rest becomes PNG when None.
+        Format of the results. By default TIFF stays TIFF, and other formats become PNG.
 
     Raises
     ------
     InputError, OutputError, SettingError
-        A folder is not there, or they are one and the same, or a pattern has no '{name}'.
+        A folder does not exist, two folders are the same, or a pattern has no '{name}'.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder.", "Name the folder with the photos.")
     if masks is not None and not masks.exists():
-        raise InputError(f"{masks} is not there.", "Check --masks.")
-    for taken in (folder, masks):
-        if taken is not None and output.resolve() == taken.resolve():
+        raise InputError(f"{masks} does not exist.", "Check --masks.")
+    for source in (folder, masks):
+        if source is not None and output.resolve() == source.resolve():
             raise OutputError(
-                f"{output} is the folder with the photos or the masks itself.",
+                f"{output} is the folder of the photos or the masks itself.",
                 "Name another folder for the results.",
             )
     one_for_all = str(masks) if masks is not None and not masks.is_dir() else None
     mask_folder = masks if masks is not None and masks.is_dir() else None
-    spare = {each.resolve() for each in (output, mask_folder) if each is not None}
-    named = [
-        _as_regex(each) for each in patterns or (BESIDE if mask_folder is None else IN_A_FOLDER)
-    ]
+    skipped = {each.resolve() for each in (output, mask_folder) if each is not None}
+    default = PATTERNS_BESIDE if mask_folder is None else PATTERNS_IN_FOLDER
+    expressions = [_as_regex(each) for each in patterns or default]
     listing = Listing()
-    for place, names in _walk(folder, spare, listing.left_out):
+    for subfolder, names in _walk(folder, skipped, listing.left_out):
         if one_for_all is not None:
-            chosen: Iterable[tuple[str, str | None]] = ((name, one_for_all) for name in names)
+            pairs: Iterable[tuple[str, str | None]] = ((name, one_for_all) for name in names)
         elif mask_folder is None:
-            chosen = _pair_beside(folder, place, names, named, listing.left_out)
+            pairs = _pair_beside(folder, subfolder, names, expressions, listing.left_out)
         else:
-            chosen = _pair_apart(mask_folder, place, names, named, listing.left_out)
-        for name, mask in chosen:
-            listing.items.append(_item(_joined(place, name), mask, file_format))
+            pairs = _pair_with_folder(mask_folder, subfolder, names, expressions, listing.left_out)
+        for name, mask in pairs:
+            listing.items.append(_item(_joined(subfolder, name), mask, file_format))
     if mask_folder is not None:
-        _find_folders_without_photos(folder, mask_folder, spare, listing.left_out)
-    _take_out_collisions(listing)
+        _leave_out_masks_without_folder(folder, mask_folder, skipped, listing.left_out)
+    _leave_out_collisions(listing)
     return listing
 
 
@@ -148,9 +148,9 @@ def _item(photo: str, mask: str | None, file_format: str | None) -> Item:
 
 
 def _walk(
-    folder: Path, spare: set[Path], left_out: list[LeftOut]
+    folder: Path, skipped: set[Path], left_out: list[LeftOut]
 ) -> Iterator[tuple[str, list[str]]]:
-    """Each sub-folder with the pictures in it, in order; what is no picture is noted."""
+    """Each sub-folder with its pictures, in order; other files are added to `left_out`."""
 
     def unreadable(error: OSError) -> None:
         name = os.path.relpath(error.filename or folder, folder)
@@ -158,15 +158,15 @@ def _walk(
 
     for root, folders, names in os.walk(folder, onerror=unreadable):
         here = Path(root)
-        place = "" if here == folder else here.relative_to(folder).as_posix()
+        subfolder = "" if here == folder else here.relative_to(folder).as_posix()
         for name in sorted(folders):
             if (here / name).is_symlink():
-                why = "a link to a folder is not followed"
-                left_out.append(LeftOut(_joined(place, name), "no picture", why))
+                reason = "links to folders are not followed"
+                left_out.append(LeftOut(_joined(subfolder, name), "no picture", reason))
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and (not spare or (here / name).resolve() not in spare)
+            if not name.startswith(".") and (not skipped or (here / name).resolve() not in skipped)
         )
         pictures = []
         for name in sorted(names):
@@ -175,21 +175,21 @@ def _walk(
             if os.path.splitext(name)[1].lower() in SUFFIXES:
                 pictures.append(name)
             else:
-                why = "its name does not end like that of a PNG, JPEG, TIFF or WebP file"
-                left_out.append(LeftOut(_joined(place, name), "no picture", why))
-        yield place, pictures
+                reason = "its name does not end like that of a PNG, JPEG, TIFF or WebP file"
+                left_out.append(LeftOut(_joined(subfolder, name), "no picture", reason))
+        yield subfolder, pictures
 
 
 # --- Pairing ------------------------------------------------------------------------------------
 
 
 def _as_regex(pattern: str) -> re.Pattern[str]:
-    """A pattern such as '{name}_mask.*' as an expression that finds the name."""
+    """A pattern such as '{name}_mask.*' as a regular expression with the group `name`."""
     if pattern.count("{name}") != 1 or "/" in pattern or "\\" in pattern:
         raise SettingError(
             f"The mask pattern is {pattern!r}.",
-            "It must hold {name} once, for the photo's name without its ending, and no folder; "
-            "such as '{name}-damage.*'.",
+            "It must contain {name} once, for the name of the photo without its suffix, and no "
+            "folder: for example '{name}-damage.*'.",
         )
     before, after = (
         "".join({"*": ".*", "?": "."}.get(each, re.escape(each)) for each in part)
@@ -199,13 +199,13 @@ def _as_regex(pattern: str) -> re.Pattern[str]:
 
 
 def _masks_by_name(
-    names: Iterable[str], named: Sequence[re.Pattern[str]]
+    names: Iterable[str], expressions: Sequence[re.Pattern[str]]
 ) -> Mapping[str, list[str]]:
-    """Which files may be the mask of a photo of each name."""
+    """For each name of a photo, the files that can be its mask."""
     found: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        for pattern in named:
-            match = pattern.fullmatch(_composed(name))
+        for expression in expressions:
+            match = expression.fullmatch(_composed(name))
             if match and name not in found[match["name"]]:
                 found[match["name"]].append(name)
     return found
@@ -213,64 +213,66 @@ def _masks_by_name(
 
 def _pair_beside(
     folder: Path,
-    place: str,
+    subfolder: str,
     names: Sequence[str],
-    named: Sequence[re.Pattern[str]],
+    expressions: Sequence[re.Pattern[str]],
     left_out: list[LeftOut],
 ) -> Iterator[tuple[str, str | None]]:
-    masks = _masks_by_name(names, named)
-    taken = {name for each in masks.values() for name in each}
-    photos = [name for name in names if name not in taken]
+    """Photos of one sub-folder, each with its mask beside it or without a mask."""
+    masks = _masks_by_name(names, expressions)
+    all_masks = {name for each in masks.values() for name in each}
+    photos = [name for name in names if name not in all_masks]
     used: set[str] = set()
     for name in photos:
         candidates = masks.get(_stem(name), [])
         used.update(candidates)
         if len(candidates) > 1:
-            left_out.append(_ambiguous(place, name, candidates))
+            left_out.append(_ambiguous(subfolder, name, candidates))
         else:
-            yield name, str(folder / place / candidates[0]) if candidates else None
-    for name in sorted(taken - used):
-        left_out.append(_without_photo(_joined(place, name)))
+            yield name, str(folder / subfolder / candidates[0]) if candidates else None
+    for name in sorted(all_masks - used):
+        left_out.append(_without_photo(_joined(subfolder, name)))
 
 
-def _pair_apart(
+def _pair_with_folder(
     mask_folder: Path,
-    place: str,
+    subfolder: str,
     names: Sequence[str],
-    named: Sequence[re.Pattern[str]],
+    expressions: Sequence[re.Pattern[str]],
     left_out: list[LeftOut],
 ) -> Iterator[tuple[str, str | None]]:
-    where = mask_folder / place
-    there = _pictures_in(where)
-    masks = _masks_by_name(there, named)
+    """Photos of one sub-folder, each with its mask from the same sub-folder of `mask_folder`."""
+    mask_subfolder = mask_folder / subfolder
+    mask_names = _pictures_in(mask_subfolder)
+    masks = _masks_by_name(mask_names, expressions)
     stems = {_stem(name) for name in names}
     used: set[str] = set()
     for name in names:
         candidates = masks.get(_stem(name), [])
-        # Beside a photo that is itself called photo_mask, photo_mask.png is that one's mask.
+        # Where a photo itself is called a_mask, the file a_mask.png is its mask, not that of a.
         candidates = [
             each for each in candidates if _stem(each) == _stem(name) or _stem(each) not in stems
         ]
         used.update(candidates)
         if len(candidates) == 1:
-            yield name, str(where / candidates[0])
+            yield name, str(mask_subfolder / candidates[0])
         elif candidates:
-            left_out.append(_ambiguous(place, name, candidates))
+            left_out.append(_ambiguous(subfolder, name, candidates))
         else:
-            why = f"there is no mask for it in {where}"
-            left_out.append(LeftOut(_joined(place, name), "unpaired", why))
-    for name in there:
+            reason = f"it has no mask in {mask_subfolder}"
+            left_out.append(LeftOut(_joined(subfolder, name), "unpaired", reason))
+    for name in mask_names:
         if name not in used:
-            left_out.append(_without_photo(str(where / name)))
+            left_out.append(_without_photo(str(mask_subfolder / name)))
 
 
-def _find_folders_without_photos(
-    folder: Path, mask_folder: Path, spare: set[Path], left_out: list[LeftOut]
+def _leave_out_masks_without_folder(
+    folder: Path, mask_folder: Path, skipped: set[Path], left_out: list[LeftOut]
 ) -> None:
-    """Masks in sub-folders that the photos do not have."""
-    for place, names in _walk(mask_folder, spare - {mask_folder.resolve()}, []):
-        if not (folder / place).is_dir():
-            left_out.extend(_without_photo(str(mask_folder / place / name)) for name in names)
+    """Leave out the masks in sub-folders that the folder of photos does not have."""
+    for subfolder, names in _walk(mask_folder, skipped - {mask_folder.resolve()}, []):
+        if not (folder / subfolder).is_dir():
+            left_out.extend(_without_photo(str(mask_folder / subfolder / name)) for name in names)
 
 
 def _pictures_in(folder: Path) -> list[str]:
@@ -285,39 +287,39 @@ def _pictures_in(folder: Path) -> list[str]:
     )
 
 
-def _ambiguous(place: str, name: str, candidates: Sequence[str]) -> LeftOut:
-    why = f"several masks fit it: {', '.join(candidates)}"
-    return LeftOut(_joined(place, name), "ambiguous", why)
+def _ambiguous(subfolder: str, name: str, candidates: Sequence[str]) -> LeftOut:
+    reason = f"it has several masks: {', '.join(candidates)}"
+    return LeftOut(_joined(subfolder, name), "ambiguous", reason)
 
 
 def _without_photo(name: str) -> LeftOut:
-    return LeftOut(name, "unpaired", "a mask without a photo")
+    return LeftOut(name, "unpaired", "this mask has no photo")
 
 
-def _take_out_collisions(listing: Listing) -> None:
-    """Leave out what would be written over by another, or over what the batch itself writes."""
+def _leave_out_collisions(listing: Listing) -> None:
+    """Leave out photos whose results would overwrite each other, or a file of the batch itself."""
     by_output: dict[str, list[Item]] = defaultdict(list)
     for item in listing.items:
         by_output[_comparable(item.output)].append(item)
     own = {_comparable(name) for name in OWN_FILES}
-    clashing: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for output, items in by_output.items():
         if len(items) > 1:
             names = ", ".join(item.photo for item in items)
             for item in items:
-                clashing[item.photo] = f"{names} would all be written to {item.output}"
+                reasons[item.photo] = f"the results of {names} would all be named {item.output}"
         elif output.split("/")[0] in own:
-            clashing[items[0].photo] = f"the batch itself writes {output.split('/')[0]}"
-    if clashing:
-        listing.items = [item for item in listing.items if item.photo not in clashing]
-        listing.left_out += [LeftOut(name, "collision", why) for name, why in clashing.items()]
+            reasons[items[0].photo] = f"the batch itself writes {output.split('/')[0]}"
+    if reasons:
+        listing.items = [item for item in listing.items if item.photo not in reasons]
+        listing.left_out += [LeftOut(name, "collision", reason) for name, reason in reasons.items()]
 
 
 # --- Names --------------------------------------------------------------------------------------
 
 
-def _joined(place: str, name: str) -> str:
-    return f"{place}/{name}" if place else name
+def _joined(subfolder: str, name: str) -> str:
+    return f"{subfolder}/{name}" if subfolder else name
 
 
 def _composed(name: str) -> str:
@@ -329,12 +331,12 @@ def _stem(name: str) -> str:
 
 
 def _comparable(output: str) -> str:
-    """A name as the file system tells it from others."""
-    return _composed(output).casefold() if _SAME_NAME_IN_ANY_CASE else output
+    """A name by which the file system distinguishes files."""
+    return _composed(output).casefold() if _CASE_INSENSITIVE else output
 
 
 def shown(name: str) -> str:
-    """A file's name for a terminal or a page: nothing in it that would do something there."""
+    """A file name for display: control characters and undecodable bytes are escaped."""
     readable = os.fsencode(name).decode(errors="backslashreplace")
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode() for each in readable

@@ -1,4 +1,4 @@
-"""What a batch is to do: what is listed, less what is done, and less what cannot be read."""
+"""The plan of a batch: the listed photos that are not done yet and can be read."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from dip.batch.manifest import DONE, FAILED, Manifest, digest_of_settings
 from dip.batch.pairing import FORMAT_SUFFIXES, LEFT_OUT, Item, LeftOut, Listing, shown
 from dip.console import say
 
-MOST_SAID = 40
-LOOKED_AT_ONCE = 5000
+MAX_LEFT_OUT_SHOWN = 40
+HEADERS_AT_ONCE = 5000
 
-Look = Callable[[Sequence[str]], dict[str, dict[str, Any]]]
-"""Says of each file what it claims to be: width, height and has_alpha, or an error."""
+ReadHeaders = Callable[[Sequence[str]], dict[str, dict[str, Any]]]
+"""Returns width, height and has_alpha of each file, or its error."""
 
 
 @dataclass
 class Plan:
-    """What is to be done, what is done, and what is left out."""
+    """The photos to restore, the numbers done and failed before, and the files left out."""
 
     items: list[Item]
     done: int
@@ -28,16 +28,17 @@ class Plan:
     left_out: list[LeftOut]
 
     @property
-    def lacks_something(self) -> bool:
-        """Whether a picture is left out; other files need no attention."""
+    def leaves_out_pictures(self) -> bool:
+        """Whether a picture is left out; other files do not matter for the exit status."""
         return any(each.kind != "no picture" for each in self.left_out)
 
     def announce(self) -> None:
-        """Say all that before anything starts."""
-        for each in self.left_out[:MOST_SAID]:
-            say(f"dip: left out: {shown(each.name)}: {shown(each.why)}")
-        if len(self.left_out) > MOST_SAID:
-            say(f"dip: left out: {len(self.left_out) - MOST_SAID} more, see {LEFT_OUT}")
+        """Write the plan to standard error."""
+        for each in self.left_out[:MAX_LEFT_OUT_SHOWN]:
+            say(f"dip: left out: {shown(each.name)}: {shown(each.reason)}")
+        if len(self.left_out) > MAX_LEFT_OUT_SHOWN:
+            more = len(self.left_out) - MAX_LEFT_OUT_SHOWN
+            say(f"dip: left out: {more} more files, listed in {LEFT_OUT}")
         parts = [f"{len(self.items)} photos to restore"]
         if self.done:
             parts.append(f"{self.done} done before")
@@ -55,12 +56,25 @@ def make_plan(
     folder: Path,
     output: Path,
     settings: dict[str, Any],
-    look: Look,
+    read_headers: ReadHeaders,
     retry_failed: bool,
 ) -> Plan:
-    """Leave out what is done, and what cannot be read."""
+    """Make the plan: compare the listing with the manifest, and read the headers of the rest.
+
+    Parameters
+    ----------
+    listing : Listing
+    manifest : Manifest
+    folder, output : Path
+        Folder of the photos, folder of the results.
+    settings : dict
+        Settings of every fit.
+    read_headers : ReadHeaders
+    retry_failed : bool
+        Whether photos that failed before are restored again.
+    """
     hashes = {each: digest_of_settings(settings, each) for each in FORMAT_SUFFIXES}
-    fresh: list[Item] = []
+    pending: list[Item] = []
     done = failed = 0
     for item in listing.items:
         outcome = manifest.outcome_of(item, hashes[item.file_format], folder, output)
@@ -69,10 +83,10 @@ def make_plan(
         elif outcome == FAILED and not retry_failed:
             failed += 1
         else:
-            fresh.append(item)
-    items = keep_readable(folder, fresh, listing.left_out, look)
+            pending.append(item)
+    items = keep_readable(folder, pending, listing.left_out, read_headers)
     if not len(manifest):
-        items = keep_apart(output, items, listing.left_out)
+        items = keep_new(output, items, listing.left_out)
     return Plan(items, done, failed, listing.left_out)
 
 
@@ -80,25 +94,26 @@ def keep_readable(
     folder: Path,
     items: Sequence[Item],
     left_out: list[LeftOut],
-    look: Look,
+    read_headers: ReadHeaders,
 ) -> list[Item]:
-    """Leave out photos that cannot be read, or whose mask cannot be, or does not fit."""
+    """Leave out photos that are unreadable, or whose mask is unreadable or has another size."""
     readable = []
-    for start in range(0, len(items), LOOKED_AT_ONCE):
-        part = items[start : start + LOOKED_AT_ONCE]
+    for start in range(0, len(items), HEADERS_AT_ONCE):
+        part = items[start : start + HEADERS_AT_ONCE]
         masks = {item.mask for item in part if item.mask is not None}
-        found = look([*(str(folder / item.photo) for item in part), *sorted(masks)])
+        headers = read_headers([*(str(folder / item.photo) for item in part), *sorted(masks)])
         for item in part:
-            mask = None if item.mask is None else found[item.mask]
-            why = _trouble(found[str(folder / item.photo)], mask)
-            if why is None:
+            mask = None if item.mask is None else headers[item.mask]
+            problem = _problem(headers[str(folder / item.photo)], mask)
+            if problem is None:
                 readable.append(item)
             else:
-                left_out.append(LeftOut(item.photo, *why))
+                left_out.append(LeftOut(item.photo, *problem))
     return readable
 
 
-def _trouble(photo: dict[str, Any], mask: dict[str, Any] | None) -> tuple[str, str] | None:
+def _problem(photo: dict[str, Any], mask: dict[str, Any] | None) -> tuple[str, str] | None:
+    """The kind and the reason of a `LeftOut`, or None."""
     for each in (photo, mask):
         if each is not None and "error" in each:
             error = each["error"]
@@ -106,9 +121,9 @@ def _trouble(photo: dict[str, Any], mask: dict[str, Any] | None) -> tuple[str, s
     if mask is None:
         if photo["has_alpha"]:
             return None
-        return "unpaired", "there is no mask for it, and nothing in it is transparent"
+        return "unpaired", "it has no mask and no transparent pixels"
     sizes = [(each["width"], each["height"]) for each in (photo, mask)]
-    # As stored: a photo that its camera marked as turned has its sides exchanged.
+    # Headers give the size as stored: width and height of a rotated photo are exchanged.
     if sizes[0] not in (sizes[1], sizes[1][::-1]):
         (width, height), (mask_width, mask_height) = sizes
         return (
@@ -118,13 +133,13 @@ def _trouble(photo: dict[str, Any], mask: dict[str, Any] | None) -> tuple[str, s
     return None
 
 
-def keep_apart(output: Path, items: Sequence[Item], left_out: list[LeftOut]) -> list[Item]:
-    """Into a folder that no batch wrote to, write over nothing."""
+def keep_new(output: Path, items: Sequence[Item], left_out: list[LeftOut]) -> list[Item]:
+    """Leave out photos whose result exists: in a folder without a manifest it is not ours."""
     kept = []
     for item in items:
         if (output / item.output).exists():
-            why = f"{item.output} is there already, and no batch wrote it"
-            left_out.append(LeftOut(item.photo, "collision", why))
+            reason = f"{item.output} exists already, and no batch wrote it"
+            left_out.append(LeftOut(item.photo, "collision", reason))
         else:
             kept.append(item)
     return kept

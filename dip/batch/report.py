@@ -1,8 +1,8 @@
-"""What a batch leaves for a person: a page and a contact sheet, the doubtful results first.
+"""The report of a batch: an HTML page and a contact sheet, the most doubtful results first.
 
-The page is one file beside the results and asks for nothing from anywhere else. What was held out
-of the fits tells where to look: the lower the validation PSNR, the less the network understood of
-the photo. Both are bounded, whatever the size of the archive; the manifest has everything.
+The order is that of the validation PSNR, measured on held-out known pixels: the lower it is, the
+less the network understood of the photo. The page loads nothing from the network. Page and sheet
+have a limited size; the manifest lists every photo.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from dip.batch.files import sheet_of
+from dip.batch.files import before_after_path
 from dip.batch.manifest import DONE, Manifest, Record
 from dip.batch.pairing import CONTACT_SHEET, LEFT_OUT, MANIFEST, REPORT, LeftOut, shown
 from dip.console import format_duration
 from dip.errors import OutputError
 
-MOST_ROWS = 2000
-MOST_ON_SHEET = 60
+MAX_ROWS = 2000
+MAX_ON_SHEET = 60
 SHEET_COLUMNS = 4
 CELL_PX = (400, 300)
 CAPTION_PX = 22
@@ -46,8 +46,8 @@ figcaption { overflow-wrap: anywhere; padding-top: .4rem; } .faint { color: #5b5
 
 
 @dataclass
-class _Found:
-    """What a pass through the manifest gathers."""
+class _Summary:
+    """Counts and records of the manifest."""
 
     worst: list[Record] = field(default_factory=list)
     failed: list[Record] = field(default_factory=list)
@@ -57,12 +57,12 @@ class _Found:
 
 
 def write_report(output: Path, manifest: Manifest, left_out: Sequence[LeftOut]) -> Path:
-    """Write the page, the contact sheet and the list of what was left out.
+    """Write the page, the contact sheet and the list of files left out.
 
     Returns
     -------
     Path
-        The page.
+        Path of the page.
 
     Raises
     ------
@@ -71,24 +71,26 @@ def write_report(output: Path, manifest: Manifest, left_out: Sequence[LeftOut]) 
     """
     from dip.image_io import write_file
 
-    found = _gather(manifest)
+    summary = _summarise(manifest)
     write_left_out(output, left_out)
     sheet = output / CONTACT_SHEET
-    if found.worst:
-        write_file(sheet, draw_contact_sheet(output, found.worst[:MOST_ON_SHEET]))
+    if summary.worst:
+        write_file(sheet, draw_contact_sheet(output, summary.worst[:MAX_ON_SHEET]))
     elif sheet.exists():
         sheet.unlink()
     page = output / REPORT
-    write_file(page, draw_page(found, left_out).encode())
+    write_file(page, draw_page(summary, left_out).encode())
     return page
 
 
 def write_left_out(output: Path, left_out: Sequence[LeftOut]) -> None:
-    """Write down every file that is not worked on, and why."""
+    """List every file left out, with the reason; without such files, remove the list."""
     path = output / LEFT_OUT
     try:
         if left_out:
-            lines = (f"{shown(each.name)}: {each.kind}: {shown(each.why)}\n" for each in left_out)
+            lines = (
+                f"{shown(each.name)}: {each.kind}: {shown(each.reason)}\n" for each in left_out
+            )
             path.write_text("".join(lines), encoding="utf-8")
         else:
             path.unlink(missing_ok=True)
@@ -98,25 +100,25 @@ def write_left_out(output: Path, left_out: Sequence[LeftOut]) -> None:
         ) from error
 
 
-def _gather(manifest: Manifest) -> _Found:
-    found = _Found()
+def _summarise(manifest: Manifest) -> _Summary:
+    summary = _Summary()
 
     def done() -> Iterable[Record]:
         for record in manifest.latest():
-            found.outcomes[record["outcome"]] += 1
-            found.seconds += record["seconds"]
-            found.hosts.add(record["host"])
+            summary.outcomes[record["outcome"]] += 1
+            summary.seconds += record["seconds"]
+            summary.hosts.add(record["host"])
             if record["outcome"] == DONE:
                 yield record
-            elif len(found.failed) < MOST_ROWS:
-                found.failed.append(record)
+            elif len(summary.failed) < MAX_ROWS:
+                summary.failed.append(record)
 
-    found.worst = heapq.nsmallest(MOST_ROWS, done(), key=_doubt)
-    return found
+    summary.worst = heapq.nsmallest(MAX_ROWS, done(), key=_doubt)
+    return summary
 
 
 def _doubt(record: Record) -> tuple[float, str]:
-    """Where a result comes in the order of those that want looking at."""
+    """Sort key: low validation PSNR first, unmeasured results last."""
     validation = record["figures"].get("validation_psnr_db")
     return (math.inf if validation is None else validation, record["photo"])
 
@@ -124,15 +126,15 @@ def _doubt(record: Record) -> tuple[float, str]:
 # --- The page -----------------------------------------------------------------------------------
 
 
-def draw_page(found: _Found, left_out: Sequence[LeftOut]) -> str:
+def draw_page(summary: _Summary, left_out: Sequence[LeftOut]) -> str:
     """The page as HTML."""
-    done = found.outcomes[DONE]
-    failed = sum(found.outcomes.values()) - done
+    done = summary.outcomes[DONE]
+    failed = sum(summary.outcomes.values()) - done
     counts = [f"{done} restored", f"{failed} failed", f"{len(left_out)} left out"]
-    hosts = ", ".join(sorted(found.hosts))
+    hosts = ", ".join(sorted(summary.hosts))
     about = (
-        f"{format_duration(found.seconds)} of work on {hosts}"
-        if found.hosts
+        f"{format_duration(summary.seconds)} of work on {hosts}"
+        if summary.hosts
         else "nothing was done"
     )
     parts = [
@@ -144,9 +146,9 @@ def draw_page(found: _Found, left_out: Sequence[LeftOut]) -> str:
         "<h1>Restored photos</h1>",
         f'<p>{", ".join(counts)}. <span class="faint">{_text(about)}.</span> Everything is in '
         f'<a href="{MANIFEST}">{MANIFEST}</a>.</p>',
-        *_rows("Failed", failed, [(each["photo"], _reason(each)) for each in found.failed]),
-        *_rows("Left out", len(left_out), [(each.name, each.why) for each in left_out[:MOST_ROWS]]),
-        *_pictures(found.worst, done),
+        *_rows("Failed", failed, [(each["photo"], _reason(each)) for each in summary.failed]),
+        *_rows("Left out", len(left_out), [(e.name, e.reason) for e in left_out[:MAX_ROWS]]),
+        *_pictures(summary.worst, done),
         "</body></html>",
     ]
     return "\n".join(parts)
@@ -162,7 +164,7 @@ def _rows(title: str, count: int, rows: Sequence[tuple[str, str]]) -> list[str]:
     ]
     return [
         f"<h2>{title}{more}</h2>",
-        "<table><tr><th>File</th><th>Why</th></tr>",
+        "<table><tr><th>File</th><th>Reason</th></tr>",
         *lines,
         "</table>",
     ]
@@ -178,22 +180,23 @@ def _pictures(worst: Sequence[Record], done: int) -> list[str]:
         notes = "".join(f"<br>{_text(note)}" for note in record["figures"].get("notes", []))
         cells.append(
             f'<li><figure><a href="{_link(record["output"])}">'
-            f'<img loading="lazy" src="{_link(sheet_of(record["photo"]))}" '
+            f'<img loading="lazy" src="{_link(before_after_path(record["photo"]))}" '
             f'alt="{name}, before and after"></a>'
             f"<figcaption>{name}<br>"
-            f'<span class="faint">{_text(in_short(record))}{notes}</span>'
+            f'<span class="faint">{_text(describe(record))}{notes}</span>'
             "</figcaption></figure></li>"
         )
     return [
         f"<h2>Before and after{more}</h2>",
-        "<p>Those that the network understood least come first (PSNR of known pixels that were "
-        "held out): look at them. The damage is painted over on the left.</p>",
+        "<p>Check the first ones: the lower the validation PSNR (measured on known pixels that "
+        "the network did not see), the more doubtful the result. The damage is painted over on "
+        "the left.</p>",
         f"<ol>{''.join(cells)}</ol>",
     ]
 
 
-def in_short(record: Record) -> str:
-    """Say in one line how a photo went."""
+def describe(record: Record) -> str:
+    """Validation, iterations and duration of a photo in one line."""
     figures = record["figures"]
     validation = figures.get("validation_psnr_db")
     parts = ["no validation" if validation is None else f"validation {validation:.1f} dB"]
@@ -212,7 +215,7 @@ def _text(text: str) -> str:
 
 
 def _link(path: str) -> str:
-    """A relative address; whatever a file is called, it stays one."""
+    """A relative address, for any file name."""
     return html.escape("./" + quote(os.fsencode(path)))
 
 
@@ -220,7 +223,7 @@ def _link(path: str) -> str:
 
 
 def draw_contact_sheet(output: Path, records: Sequence[Record]) -> bytes:
-    """Lay the befores and afters of some photos out on one picture: a JPEG."""
+    """Draw the before-and-after pictures of some photos on one page, as a JPEG file."""
     import io
 
     from PIL import Image, ImageDraw
@@ -236,12 +239,12 @@ def draw_contact_sheet(output: Path, records: Sequence[Record]) -> bytes:
         left = GAP_PX + number % columns * cell[0]
         top = GAP_PX + number // columns * cell[1]
         try:
-            with Image.open(output / sheet_of(record["photo"])) as opened:
+            with Image.open(output / before_after_path(record["photo"])) as opened:
                 opened.thumbnail(CELL_PX)
                 page.paste(opened, (left, top))
-        except OSError:  # somebody took it away; the caption stays
+        except OSError:  # the picture was deleted; its caption stays
             pass
-        captions = ((shown(record["photo"]), INK), (in_short(record), FAINT_INK))
+        captions = ((shown(record["photo"]), INK), (describe(record), FAINT_INK))
         for line, (text, ink) in enumerate(captions):
             place = left, top + CELL_PX[1] + 2 + line * CAPTION_PX
             draw.text(place, _fitting(text, font(15)), font=font(15), fill=ink)
@@ -251,7 +254,7 @@ def draw_contact_sheet(output: Path, records: Sequence[Record]) -> bytes:
 
 
 def _fitting(text: str, typeface: Any) -> str:
-    """The end of a text, as much of it as a cell is wide: names differ at their ends."""
+    """The end of a text, cut to the width of a cell: names differ at their ends."""
     shortened = text
     while len(shortened) > 1 and typeface.getlength(shortened) > CELL_PX[0]:
         text = text[max(1, len(text) // 20) :]

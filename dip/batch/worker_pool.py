@@ -1,9 +1,9 @@
-"""Working on a batch on this machine: processes beside each other, within its memory.
+"""A batch on this machine: one process per core or per GPU, within the memory of the machine.
 
-Each fit uses one thread unless told otherwise, and as many run beside each other as there are
-cores: small fits gain nothing from a second thread, and the result does not depend on how many
-there are, since the number of threads decides about the order of sums. Where there are GPUs, each
-has one process.
+Each fit uses one thread by default, and as many fits run at the same time as there are cores: a
+small fit gains nothing from a second thread. The number of threads decides the order in which
+numbers are summed; with one thread, a result does not depend on the number of cores. Where there
+are GPUs, each has one process.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from contextlib import contextmanager
 from typing import Any
 
 from dip.batch.files import ResultWriter, load_photo
-from dip.batch.fit_process import FitProcess, Outcome, Task
+from dip.batch.fit_process import Admit, FitProcess, Outcome, Task
 from dip.batch.pairing import Item
 from dip.errors import InputError, ProcessDied
 from dip.machine.device import cores, find_gpus
 from dip.machine.memory import USABLE_SHARE, free_ram_mb
 
-MOST_ATTEMPTS = 2
+MAX_ATTEMPTS = 2
 SMALLEST_PROCESS_MB = 700
-"""A process with torch and the smallest fit."""
+"""Memory of a process with torch and the smallest fit."""
 
 
 class Stopped(Exception):
-    """The batch is being ended; what was in hand is dropped."""
+    """The batch is ending; unfinished photos are dropped."""
 
 
 class MemoryShare:
-    """Memory that fits beside each other share: first come, first served.
+    """The memory that fits in parallel share: first come, first served.
 
     Parameters
     ----------
@@ -45,35 +45,38 @@ class MemoryShare:
         self._waiting: deque[object] = deque()
         self._changed = threading.Condition()
 
-    def take(self, needs_mb: float, stopping: threading.Event) -> float:
-        """Wait until there is room, and take it; whatever is needed, where nobody else has any.
+    def acquire(self, needs_mb: float, stopping: threading.Event) -> float:
+        """Wait until so much memory is free, and reserve it.
+
+        A fit that needs more than the whole budget runs alone.
 
         Returns
         -------
         float
-            What to give back.
+            The amount to release, MB.
 
         Raises
         ------
         Stopped
+            `stopping` was set.
         """
-        me = object()
+        ticket = object()
         with self._changed:
-            self._waiting.append(me)
+            self._waiting.append(ticket)
             try:
-                while self._waiting[0] is not me or not self.has_room(needs_mb):
+                while self._waiting[0] is not ticket or not self.has_room(needs_mb):
                     if stopping.is_set():
                         raise Stopped
                     self._changed.wait(0.2)
                 self._used_mb += needs_mb
             finally:
-                self._waiting.remove(me)
+                self._waiting.remove(ticket)
                 self._changed.notify_all()
         return needs_mb
 
-    def give_back(self, taken_mb: float) -> None:
+    def release(self, acquired_mb: float) -> None:
         with self._changed:
-            self._used_mb = max(0.0, self._used_mb - taken_mb)
+            self._used_mb = max(0.0, self._used_mb - acquired_mb)
             self._changed.notify_all()
 
     def has_room(self, needs_mb: float) -> bool:
@@ -86,14 +89,15 @@ class WorkerPool:
     Parameters
     ----------
     workers : int, optional
-        How many; one for each GPU, or else one for each so many cores as a fit has threads.
+        Number of processes. By default one for each GPU; without a GPU the number of cores
+        divided by the threads of a fit.
     settings : dict
-        Of every fit; 'device', 'threads' and 'max_memory_mb' decide about the pool.
+        Settings of every fit; 'device', 'threads' and 'max_memory_mb' determine the pool.
 
     Attributes
     ----------
     settings : dict
-        With the limits that the pool sets.
+        The settings with the limits of this pool.
     """
 
     def __init__(self, workers: int | None, settings: dict[str, Any]) -> None:
@@ -102,14 +106,15 @@ class WorkerPool:
         threads = settings["threads"] or 1
         self.on_gpu = bool(gpus) or settings["device"] in ("cuda", "mps")
         if self.on_gpu:
-            sensible = max(1, len(gpus))
+            default_size = max(1, len(gpus))
             self.settings = {**settings, "threads": threads}
         else:
-            sensible = min(max(1, cores() // threads), max(1, int(budget_mb / SMALLEST_PROCESS_MB)))
-            # Said to each fit, or the tiles of a large one would depend on what others leave free.
+            most_by_memory = max(1, int(budget_mb / SMALLEST_PROCESS_MB))
+            default_size = min(max(1, cores() // threads), most_by_memory)
+            # The same limit for every fit: the tiles of a large photo depend on it.
             limit_mb = max(64, int(budget_mb))
             self.settings = {**settings, "threads": threads, "max_memory_mb": limit_mb}
-        self.size = workers or sensible
+        self.size = workers or default_size
         self._memory = MemoryShare(budget_mb)
         self._environments = [_environment(number, gpus) for number in range(self.size)]
         self._stopping = threading.Event()
@@ -117,37 +122,40 @@ class WorkerPool:
         self._lock = threading.Lock()
 
     def run(self, items: Iterable[Item], writer: ResultWriter) -> None:
-        """Work on all of them; returns when all are done, or after `stop`.
+        """Restore all photos; return when all are done, or after `stop`.
 
         Raises
         ------
         OutputError
-            Nothing can be written any more.
+            No further result can be written.
         """
-        self._in_threads(self._work, _shared(items), writer)
+        self._run_in_threads(self._work, _thread_safe(items), writer)
 
-    def look(self, files: Sequence[str], chunk: int = 50) -> dict[str, dict[str, Any]]:
-        """What files claim to be, read in the processes: a file that crashes one costs itself."""
-        found: dict[str, dict[str, Any]] = {}
+    def read_headers(self, files: Sequence[str], chunk: int = 50) -> dict[str, dict[str, Any]]:
+        """Width, height and has_alpha of each file, or its error.
+
+        The processes read the files: one that crashes the image library costs only itself.
+        """
+        headers: dict[str, dict[str, Any]] = {}
         chunks = [files[start : start + chunk] for start in range(0, len(files), chunk)]
-        self._in_threads(self._look, _shared(chunks), found)
-        return found
+        self._run_in_threads(self._read_headers, _thread_safe(chunks), headers)
+        return headers
 
-    def time(self, tasks: Iterable[Task]) -> list[Outcome]:
-        """Try tasks that have a limit of time, all processes at once."""
+    def run_trials(self, tasks: Iterable[Task]) -> list[Outcome]:
+        """Run tasks that have a time limit, in all processes at once."""
         outcomes: list[Outcome] = []
-        self._in_threads(self._time, _shared(tasks), outcomes)
+        self._run_in_threads(self._run_trials, _thread_safe(tasks), outcomes)
         return outcomes
 
     def stop(self) -> None:
-        """End all work at once."""
+        """Kill the processes: the threads end with `Stopped`."""
         self._stopping.set()
         with self._lock:
             for process in self._processes.values():
                 process.kill()
 
     def close(self) -> None:
-        """End the processes."""
+        """Close the processes."""
         with self._lock:
             for process in self._processes.values():
                 process.close()
@@ -155,13 +163,13 @@ class WorkerPool:
 
     # --- The threads, one for each process ------------------------------------------------------
 
-    def _in_threads(self, work: Any, *given: Any) -> None:
-        """Do some work in each process, wait for all, and raise what one of them raised."""
+    def _run_in_threads(self, work: Any, *arguments: Any) -> None:
+        """Call `work` in one thread per process, wait for all, and raise the first error."""
         errors: list[BaseException] = []
 
         def guarded(number: int) -> None:
             try:
-                work(number, *given)
+                work(number, *arguments)
             except Stopped:
                 pass
             except BaseException as error:
@@ -177,7 +185,7 @@ class WorkerPool:
         try:
             for thread in threads:
                 while thread.is_alive():
-                    thread.join(0.2)  # a wait without end would keep Ctrl-C waiting
+                    thread.join(0.2)  # a wait without a timeout would delay Ctrl-C
         finally:
             if any(thread.is_alive() for thread in threads):
                 self.stop()
@@ -187,11 +195,11 @@ class WorkerPool:
             raise errors[0]
 
     def _work(self, number: int, items: Iterator[Item], writer: ResultWriter) -> None:
-        me = str(number + 1)
+        worker = str(number + 1)
         for item in items:
             if self._stopping.is_set():
                 raise Stopped
-            writer.progress.begin(me, item.photo)
+            writer.progress.begin(worker, item.photo)
             began = time.time()
             try:
                 loaded = load_photo(writer.folder, item)
@@ -200,29 +208,30 @@ class WorkerPool:
             else:
                 outcome = self._restore(number, loaded.task(writer.settings), writer)
                 writer.write(item, loaded.fingerprint, outcome, began=loaded.began)
-            writer.progress.set_idle(me)
+            writer.progress.set_idle(worker)
 
     def _restore(self, number: int, task: Task, writer: ResultWriter) -> Outcome:
-        """One photo; again, and alone, where its process died."""
-        me = str(number + 1)
-        for attempt in range(1, MOST_ATTEMPTS + 1):
-            with self._room(number, writer, alone=attempt > 1) as admit:
+        """Restore a photo; where its process dies, again with all of the memory."""
+        worker = str(number + 1)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            with self._memory_for(number, writer, alone=attempt > 1) as admit:
                 try:
                     return self._process(number).fit(
-                        task, admit=admit, on_step=lambda says: writer.progress.update(me, says)
+                        task, admit=admit, on_step=lambda step: writer.progress.update(worker, step)
                     )
                 except ProcessDied as error:
                     if self._stopping.is_set():
                         raise Stopped from None
-                    death = error.as_dict()
-        return Outcome(figures={}, error=death)
+                    failure = error.as_dict()
+        return Outcome(figures={}, error=failure)
 
     @contextmanager
-    def _room(self, number: int, writer: ResultWriter, *, alone: bool) -> Iterator[Any]:
-        taken = 0.0
+    def _memory_for(self, number: int, writer: ResultWriter, *, alone: bool) -> Iterator[Admit]:
+        """A function that waits for the memory of a fit; it is released at the end."""
+        acquired = 0.0
 
         def admit(needs: Mapping[str, Any]) -> None:
-            nonlocal taken
+            nonlocal acquired
             if self.on_gpu and not needs["device"].startswith("cpu"):
                 return
             mb = max(needs["needs_mb"], self._memory.budget_mb if alone else 0)
@@ -230,38 +239,38 @@ class WorkerPool:
                 writer.progress.wait_for(str(number + 1), "memory")
                 if not alone:
                     writer.progress.note_once(
-                        f"memory for fewer than {self.size} fits at once: some wait. "
-                        "--threads 2 gives each fit two cores instead"
+                        f"the memory is too small for {self.size} fits at once, so some wait; "
+                        "with --threads 2 fewer fits run, each on two cores"
                     )
-            taken = self._memory.take(mb, self._stopping)
+            acquired = self._memory.acquire(mb, self._stopping)
 
         try:
             yield admit
         finally:
-            self._memory.give_back(taken)
+            self._memory.release(acquired)
 
-    def _look(
-        self, number: int, chunks: Iterator[Sequence[str]], found: dict[str, dict[str, Any]]
+    def _read_headers(
+        self, number: int, chunks: Iterator[Sequence[str]], headers: dict[str, dict[str, Any]]
     ) -> None:
         for chunk in chunks:
             for part in (chunk, *([each] for each in chunk)):
                 try:
-                    looked = self._process(number).look(part)
+                    found = self._process(number).read_headers(part)
                 except ProcessDied as error:
                     if self._stopping.is_set():
                         raise Stopped from None
-                    looked = [{"error": error.as_dict()}]
+                    found = [{"error": error.as_dict()}]
                     if len(part) > 1:
-                        continue  # one of them is to blame: each by itself
-                found.update(zip(part, looked, strict=True))
+                        continue  # one of the files is the cause: read each by itself
+                headers.update(zip(part, found, strict=True))
                 if part is chunk:
                     break
 
-    def _time(self, number: int, tasks: Iterator[Task], outcomes: list[Outcome]) -> None:
+    def _run_trials(self, number: int, tasks: Iterator[Task], outcomes: list[Outcome]) -> None:
         for task in tasks:
             try:
                 outcome = self._process(number).fit(
-                    task, admit=lambda needs: None, on_step=lambda says: None
+                    task, admit=lambda needs: None, on_step=lambda step: None
                 )
             except ProcessDied as error:
                 if self._stopping.is_set():
@@ -270,7 +279,7 @@ class WorkerPool:
             outcomes.append(outcome)
 
     def _process(self, number: int) -> FitProcess:
-        """The process of a thread, started where there is none any more."""
+        """The process of a thread; a new one where there is none or it has died."""
         with self._lock:
             if self._stopping.is_set():
                 raise Stopped
@@ -284,17 +293,17 @@ class WorkerPool:
             return process
 
 
-def _shared(things: Iterable[Any]) -> Iterator[Any]:
-    """An iterator that several threads may take from."""
+def _thread_safe(values: Iterable[Any]) -> Iterator[Any]:
+    """An iterator that several threads can share."""
     lock = threading.Lock()
-    inner = iter(things)
+    inner = iter(values)
     end = object()
 
-    def take() -> Any:
+    def take_next() -> Any:
         with lock:
             return next(inner, end)
 
-    return iter(take, end)
+    return iter(take_next, end)
 
 
 def _environment(number: int, gpus: Sequence[str]) -> dict[str, str]:

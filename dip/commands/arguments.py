@@ -1,4 +1,4 @@
-"""Options of the command line that several commands share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULTS = Settings()
 
 
 def add_network_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare the network, for a command that fits one."""
+    """Declare the network, for a command that fits one network."""
     parser.add_argument(
         "--network",
         choices=NETWORKS,
@@ -22,7 +22,7 @@ def add_network_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare preset and seed, for a command that takes one of each."""
+    """Declare preset and seed, for a command that takes one preset."""
     parser.add_argument(
         "--preset",
         choices=PRESETS,
@@ -41,8 +41,8 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=DEFAULTS.texture,
         metavar="F",
-        help="how much of the surroundings' detail large holes get, 0 (smooth, nearest to the "
-        "truth in PSNR) to 1 (default: %(default)s)",
+        help="amount of fine detail in large holes, 0 (smooth, nearest to the truth in PSNR) to "
+        "1 (as much as the surroundings have) (default: %(default)s)",
     )
     fit.add_argument(
         "--device",
@@ -55,12 +55,11 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-memory-mb",
         type=int,
         metavar="N",
-        help="use at most this much (default: most of what is free)",
+        help="memory limit in MB (default: most of the free memory)",
     )
 
 
-def settings_from(args: argparse.Namespace, **recipe: str | int | float) -> Settings:
-    """Turn the options into checked settings; `recipe` stands in for options of the same name."""
-    names = [field.name for field in fields(Settings)]
-    given = {name: getattr(args, name) for name in names if name not in recipe}
-    return Settings.from_mapping({**given, **recipe})
+def settings_from(args: argparse.Namespace, **overrides: str | int | float) -> Settings:
+    """Turn the options into checked settings; `overrides` replace options of the same name."""
+    names = [field.name for field in fields(Settings) if field.name not in overrides]
+    return Settings.from_mapping({**{name: getattr(args, name) for name in names}, **overrides})

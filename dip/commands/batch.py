@@ -1,7 +1,7 @@
 """`dip batch`: every photo of a folder, on this machine or over a cluster.
 
-What happens, top to bottom: list and pair, look at the files, leave out what is done already,
-restore, report. Whatever is interrupted goes on where it was when the same command is given again.
+The steps: pair photos and masks, leave out the photos done before, read the headers of the rest,
+restore, report. The same command, given again, continues an interrupted batch.
 """
 
 from __future__ import annotations
@@ -39,48 +39,53 @@ if TYPE_CHECKING:
     from dip.cluster.scheduler import Cluster
 
 EXIT_INCOMPLETE = 11
-PART = "[0-9a-f]" * 12
+RANDOM_PART = "[0-9a-f]" * 12  # of the name of a temporary file; see dip.image_io.replacing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `dip batch`."""
-    parser.add_argument("folder", type=Path, help="the photos; sub-folders are kept")
+    parser.add_argument("folder", type=Path, help="folder of the photos, with its sub-folders")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="DIR", help="where the results go"
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder of the results"
     )
     parser.add_argument(
         "--masks",
         type=Path,
         metavar="DIR",
-        help="folder with the masks, called as their photos are (photo.png or photo_mask.png for "
-        "photo.jpg), or one mask for all. Without it: photo_mask.png beside photo.jpg, or else "
-        "what is transparent",
+        help="folder of the masks, named after the photos (photo.png or photo_mask.png for "
+        "photo.jpg), or one mask for all photos. Default: photo_mask.png beside photo.jpg, or "
+        "else the transparent pixels",
     )
     parser.add_argument(
         "--mask-pattern",
         action="append",
         default=[],
         metavar="NAME",
-        help="how masks are called instead, such as '{name}-damage.*'; may be repeated",
+        help="other names of masks, such as '{name}-damage.*'; may be repeated",
     )
     parser.add_argument(
-        "--format", choices=FORMAT_SUFFIXES, help="of the results (default: PNG; TIFF stays TIFF)"
+        "--format",
+        choices=FORMAT_SUFFIXES,
+        help="format of the results (default: PNG; TIFF stays TIFF)",
     )
     parser.add_argument(
-        "--retry-failed", action="store_true", help="try again what failed in an earlier run"
+        "--retry-failed",
+        action="store_true",
+        help="restore photos again that failed in an earlier run",
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="list what would be done and say how long it would take; write nothing",
+        help="list the photos to restore and estimate the duration; write nothing",
     )
     parser.add_argument(
         "--workers",
         type=int,
         metavar="N",
-        help="photos at a time on this machine (default: one for each GPU, or for each core)",
+        help="photos restored at the same time on this machine (default: one for each GPU, or "
+        "for each core)",
     )
-    parser.add_argument("--quiet", action="store_true", help="say failures only")
+    parser.add_argument("--quiet", action="store_true", help="show failures only")
     add_network_argument(parser)
     add_preset_arguments(parser)
     add_fit_arguments(parser)
@@ -88,9 +93,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Restore every photo of a folder, and say what became of them."""
-    # One thread, not all cores: photos beside each other gain more, and give the same result
-    # however many there are.
+    """Restore every photo of a folder, print the path of the report, return the exit status."""
+    # One thread for each fit: several photos in parallel use the cores better, and the results
+    # do not depend on the number of cores.
     settings = asdict(settings_from(args, threads=args.threads or 1))
     if args.workers is not None and not 1 <= args.workers <= 1024:
         raise SettingError(f"workers is {args.workers}.", "It must be from 1 to 1024.")
@@ -112,8 +117,8 @@ def run(args: argparse.Namespace) -> int:
     lock.acquire()
     try:
         if lock.stale:
-            say(f"dip: {lock.stale}; what it finished stays done")
-            sweep(args.output)
+            say(f"dip: {lock.stale}; its finished photos are kept")
+            remove_temporary_files(args.output)
         return _run(args, settings, listing)
     finally:
         lock.release()
@@ -135,17 +140,17 @@ def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -
                     folder=args.folder,
                     output=args.output,
                     settings=pool.settings,
-                    look=pool.look,
+                    read_headers=pool.read_headers,
                     retry_failed=args.retry_failed,
                 )
                 plan.announce()
                 if args.dry_run:
-                    return say_estimate(args, pool, plan, manifest)
-                return work(args, pool, plan, manifest)
+                    return show_estimate(args, pool, plan, manifest)
+                return restore_all(args, pool, plan, manifest)
             except KeyboardInterrupt:
-                say("dip: stopped; the same command goes on from here")
+                say("dip: stopped; give the same command again to continue")
                 if not args.dry_run:
-                    finish(args.output, manifest, listing.left_out)
+                    report(args.output, manifest, listing.left_out)
                 return 128 + (received[0] if received else signal.SIGINT)
     finally:
         pool.stop()
@@ -153,28 +158,27 @@ def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -
         manifest.close()
 
 
-def sweep(output: Path) -> None:
-    """Take away what a killed batch was in the middle of writing."""
-    for pattern in (f".{PART}.part", f".{MANIFEST}.*.part"):
-        for left in output.rglob(pattern):
-            left.unlink(missing_ok=True)
+def remove_temporary_files(output: Path) -> None:
+    """Remove the incomplete files that a killed batch left behind."""
+    for pattern in (f".{RANDOM_PART}.part", f".{MANIFEST}.*.part"):
+        for path in output.rglob(pattern):
+            path.unlink(missing_ok=True)
 
 
-# --- The work -----------------------------------------------------------------------------------
-
-
-def work(args: argparse.Namespace, pool: WorkerPool, plan: Plan, manifest: Manifest) -> int:
-    """Restore, report, and return the exit status."""
+def restore_all(args: argparse.Namespace, pool: WorkerPool, plan: Plan, manifest: Manifest) -> int:
+    """Restore the photos of the plan, report, and return the exit status."""
     from dip.batch.files import ResultWriter
     from dip.batch.progress import BatchProgress
     from dip.batch.report import write_left_out
 
     write_left_out(args.output, plan.left_out)
-    named = cluster_from(args)
-    cluster = connect(named) if named is not None and plan.items else None
+    cluster_settings = cluster_from(args)
+    cluster = None
+    if cluster_settings is not None and plan.items:
+        cluster = connect(cluster_settings)
     settings = pool.settings
     if cluster is not None:
-        # The memory is that of the workers, and each of them knows its own.
+        # Each worker of the cluster has its own memory, and sets its own limit.
         settings = {**settings, "max_memory_mb": args.max_memory_mb}
     progress = BatchProgress(len(plan.items), quiet=args.quiet)
     writer = ResultWriter(
@@ -191,22 +195,22 @@ def work(args: argparse.Namespace, pool: WorkerPool, plan: Plan, manifest: Manif
             else:
                 pool.stop()
                 if cluster.check_disk(args.folder / plan.items[0].photo):
-                    progress.note("the workers read the photos themselves, from a shared disk")
+                    progress.note("the workers read the photos from a shared disk")
                 cluster.run(plan.items, writer)
     finally:
         if cluster is not None:
             cluster.close()
-    finish(args.output, manifest, plan.left_out)
+    report(args.output, manifest, plan.left_out)
     restored = progress.done - progress.failed
     say(
         f"dip: {restored} restored, {progress.failed} failed, {len(plan.left_out)} left out, "
         f"in {format_duration(progress.elapsed_s)}"
     )
-    return EXIT_INCOMPLETE if progress.failed or plan.failed or plan.lacks_something else 0
+    return EXIT_INCOMPLETE if progress.failed or plan.failed or plan.leaves_out_pictures else 0
 
 
-def finish(output: Path, manifest: Manifest, left_out: Sequence[LeftOut]) -> None:
-    """Tidy the manifest, write the report, and print where it is."""
+def report(output: Path, manifest: Manifest, left_out: Sequence[LeftOut]) -> None:
+    """Close the manifest, write the report, and print its path."""
     from dip.batch.report import write_report
 
     manifest.close()
@@ -214,7 +218,7 @@ def finish(output: Path, manifest: Manifest, left_out: Sequence[LeftOut]) -> Non
 
 
 def connect(settings: ClusterSettings) -> Cluster:
-    """Reach the cluster that the options name."""
+    """Connect to the cluster that the options name."""
     from dip.cluster.scheduler import Cluster
 
     cluster = Cluster(settings)
@@ -222,19 +226,21 @@ def connect(settings: ClusterSettings) -> Cluster:
     return cluster
 
 
-def say_estimate(args: argparse.Namespace, pool: WorkerPool, plan: Plan, manifest: Manifest) -> int:
-    """Print every photo that would be restored, and say how long that would take."""
+def show_estimate(
+    args: argparse.Namespace, pool: WorkerPool, plan: Plan, manifest: Manifest
+) -> int:
+    """Print every photo to restore, and estimate how long the batch takes."""
     from dip.batch.estimate import estimate
     from dip.batch.files import ResultWriter
     from dip.batch.progress import BatchProgress
 
     for item in plan.items:
-        mask = "what is transparent" if item.mask is None else item.mask
+        mask = "transparent pixels" if item.mask is None else item.mask
         print(f"{shown(item.photo)}\t{shown(mask)}\t{shown(item.output)}")
     workers = pool.size
-    named = cluster_from(args)
-    if named is not None:
-        cluster = connect(named)
+    cluster_settings = cluster_from(args)
+    if cluster_settings is not None:
+        cluster = connect(cluster_settings)
         workers = cluster.slots
         cluster.close()
     writer = ResultWriter(
@@ -248,5 +254,5 @@ def say_estimate(args: argparse.Namespace, pool: WorkerPool, plan: Plan, manifes
     if found is not None:
         say(f"dip: {found.describe()}")
     elif plan.items:
-        say("dip: no estimate: none of the photos that were tried could be restored")
-    return EXIT_INCOMPLETE if plan.lacks_something else 0
+        say("dip: no estimate: none of the trial photos could be restored")
+    return EXIT_INCOMPLETE if plan.leaves_out_pictures else 0

@@ -65,7 +65,7 @@ def test_it_gives_what_a_restoration_gives(
     assert outcome.figures["iterations"] == outcome.figures["planned_iterations"] == 2
     assert outcome.figures["device"].startswith("cpu")
     assert needs[0]["needs_mb"] > 100
-    assert decode_photo(outcome.sheet).pixels.shape[2] == 3
+    assert decode_photo(outcome.before_after).pixels.shape[2] == 3
 
 
 def test_what_is_wrong_with_a_photo_is_an_outcome_and_the_process_goes_on(
@@ -123,7 +123,7 @@ def test_a_death_in_the_middle_of_a_fit_is_told(
 def test_a_process_that_stands_still_is_ended(
     process: FitProcess, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process.look([])  # it is there
+    process.read_headers([])  # it is there
     monkeypatch.setattr("dip.machine.child_process.STALL_S", 0.5)
     psutil.Process(process.pid).suspend()
     with pytest.raises(ProcessDied, match="no sign of life"):
@@ -142,8 +142,8 @@ def test_it_leaves_when_nothing_is_asked_of_it() -> None:
 
 def test_it_leaves_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
     code = (
-        "import time; from dip.batch.fit_process import FitProcess; p = FitProcess(); p.look([]);"
-        "print(p.pid, flush=True); time.sleep(60)"
+        "import time; from dip.batch.fit_process import FitProcess; p = FitProcess();"
+        "p.read_headers([]); print(p.pid, flush=True); time.sleep(60)"
     )
     import subprocess
 
@@ -157,7 +157,7 @@ def test_it_leaves_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
 def test_headers_are_told_without_decoding(process: FitProcess, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encode_photo(np.zeros((20, 30, 4), np.uint8), "png"))
     (tmp_path / "b.png").write_bytes(b"")
-    looked = process.look([str(tmp_path / name) for name in ("a.png", "b.png", "c.png")])
+    looked = process.read_headers([str(tmp_path / name) for name in ("a.png", "b.png", "c.png")])
     assert looked[0] == {"width": 30, "height": 20, "has_alpha": True}
     assert "empty" in looked[1]["error"]["message"]
     assert "No such file" in looked[2]["error"]["message"]

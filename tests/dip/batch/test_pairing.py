@@ -76,7 +76,7 @@ def test_several_masks_for_one_photo_are_ambiguous(root: Path) -> None:
     listing = list_photos(root / "scans", root / "out", masks=root / "masks")
     assert pairs(listing, root) == {"b.jpg": "masks/b.png"}
     assert reasons(listing) == {"a.jpg": "ambiguous"}
-    assert "a.png, a_mask.png" in listing.left_out[0].why
+    assert "a.png, a_mask.png" in listing.left_out[0].reason
 
 
 def test_a_photo_that_is_called_like_a_mask_has_its_own(root: Path) -> None:
@@ -132,7 +132,7 @@ def test_names_that_differ_in_case_collide_where_the_file_system_says_so(
 ) -> None:
     touch(root, "a.jpg", "A.png")
     assert len(list_photos(root, root / "out").items) == 2
-    monkeypatch.setattr("dip.batch.pairing._SAME_NAME_IN_ANY_CASE", True)
+    monkeypatch.setattr("dip.batch.pairing._CASE_INSENSITIVE", True)
     assert reasons(list_photos(root, root / "out")) == {"a.jpg": "collision", "A.png": "collision"}
 
 

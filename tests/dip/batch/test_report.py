@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from dip.batch import report
-from dip.batch.files import sheet_of
+from dip.batch.files import before_after_path
 from dip.batch.manifest import Manifest
 from dip.batch.pairing import LeftOut
 from dip.batch.report import write_report
@@ -81,7 +81,7 @@ def test_the_worst_comes_first_and_what_was_not_measured_last(
     assert write_report(tmp_path, manifest, []) == tmp_path / "report.html"
     page = read(tmp_path)
     assert page.all("img", "src") == [
-        f"./{sheet_of(name)}" for name in ("bad.jpg", "good.jpg", "none.jpg")
+        f"./{before_after_path(name)}" for name in ("bad.jpg", "good.jpg", "none.jpg")
     ]
     assert "3 restored, 0 failed, 0 left out" in page.text
     assert "validation 12.5 dB, 5 iterations, 1 min 01 s" in page.text
@@ -131,7 +131,7 @@ def test_names_of_any_bytes_have_their_place(tmp_path: Path, manifest: Manifest)
 
 def test_the_contact_sheet_shows_the_worst_first(tmp_path: Path, manifest: Manifest) -> None:
     for name, colour in (("bad.jpg", "red"), ("good.jpg", "blue")):
-        path = tmp_path / sheet_of(name)
+        path = tmp_path / before_after_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (656, 400), colour).save(path)
     write_report(tmp_path, manifest, [])  # the third picture is not there
@@ -146,7 +146,7 @@ def test_the_contact_sheet_shows_the_worst_first(tmp_path: Path, manifest: Manif
 def test_a_large_archive_gets_a_page_of_bounded_size(
     tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "MOST_ROWS", 5)
+    monkeypatch.setattr(report, "MAX_ROWS", 5)
     for number in range(20):
         manifest.append(record(f"{number}.jpg", float(number)))
         manifest.append(failed(f"f{number}.jpg"))

@@ -27,13 +27,13 @@ SETTINGS: dict[str, Any] = {
 def test_memory_is_shared_and_the_first_to_come_is_the_first_served() -> None:
     share = MemoryShare(100)
     stopping = threading.Event()
-    assert share.take(60, stopping) == 60
+    assert share.acquire(60, stopping) == 60
     order: list[str] = []
 
     def work(name: str, needs_mb: float) -> None:
-        taken = share.take(needs_mb, stopping)
+        taken = share.acquire(needs_mb, stopping)
         order.append(name)
-        share.give_back(taken)
+        share.release(taken)
 
     large = threading.Thread(target=work, args=("large", 90))
     large.start()
@@ -42,7 +42,7 @@ def test_memory_is_shared_and_the_first_to_come_is_the_first_served() -> None:
     small.start()  # there would be room for it, but the large one must not wait for ever
     time.sleep(0.3)
     assert order == []
-    share.give_back(60)
+    share.release(60)
     large.join()
     small.join()
     assert order == ["large", "small"]
@@ -50,19 +50,19 @@ def test_memory_is_shared_and_the_first_to_come_is_the_first_served() -> None:
 
 def test_what_needs_more_than_all_works_alone() -> None:
     share = MemoryShare(100)
-    assert share.take(500, threading.Event()) == 500
+    assert share.acquire(500, threading.Event()) == 500
     assert not share.has_room(1)
-    share.give_back(500)
+    share.release(500)
     assert share.has_room(1)
 
 
 def test_waiting_for_memory_ends_with_the_batch() -> None:
     share = MemoryShare(100)
     stopping = threading.Event()
-    share.take(100, stopping)
+    share.acquire(100, stopping)
     threading.Timer(0.2, stopping.set).start()
     with pytest.raises(Stopped):
-        share.take(10, stopping)
+        share.acquire(10, stopping)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_file_that_crashes_the_reader_costs_itself(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     pool = WorkerPool(1, SETTINGS)
     try:
-        found = pool.look([str(tmp_path / f"{number}.png") for number in range(10)])
+        found = pool.read_headers([str(tmp_path / f"{number}.png") for number in range(10)])
     finally:
         pool.close()
     messages = [each["error"]["message"] for each in found.values()]
