@@ -18,7 +18,7 @@ from dip.errors import NotEnoughMemory
 from dip.filling.kriging import krige
 from dip.filling.membrane import membrane
 from dip.filling.resample import enlarge, reduce
-from dip.filling.residual import carried
+from dip.filling.residual import extrapolate_residual
 from dip.filling.texture import add_texture
 from dip.fitting.correction import Correction
 from dip.fitting.ensemble import Ensemble
@@ -332,7 +332,7 @@ class Restoration:
         if config.finish == "kriging":
             return output + krige(missed, known), 0.0
         mixed, seed = config.finish == "mixture", self.settings.seed
-        added, regularity = carried(missed, known, mixed=mixed, seed=seed)
+        added, regularity = extrapolate_residual(missed, known, stacked=mixed, seed=seed)
         return output + added, regularity
 
     def _textured(

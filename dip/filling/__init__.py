@@ -1,1 +1,1 @@
-"""Filling without a network: membrane, kriging, and copies of the surroundings."""
+"""Filling without a network: membrane, kriging and patches copied from the surroundings."""

@@ -1,15 +1,15 @@
-"""Carry what a reconstruction missed into the unknown pixels, by the residual's own statistics.
+"""Extrapolate a residual into the unknown pixels by simple kriging.
 
-What is left at the known pixels, target − reconstruction, is taken for a stationary Gaussian field
-within a window. Its autocovariance is measured there, and the unknown pixels take the conditional
-mean. White residuals (noise, grain) thus add nothing, smooth ones run on, and stripes run on as
-stripes; no strength has to be chosen.
+The residual at the known pixels, target − reconstruction, is modelled as a stationary Gaussian
+field within a window. Its autocovariance is measured there, and the unknown pixels get the
+conditional mean. White residuals (noise, grain) therefore add nothing; smooth residuals and stripes
+continue. There is no strength to choose.
 
 Source: simple kriging: Matheron, *Principles of geostatistics*, Economic Geology 58, 1963,
-DOI 10.2113/gsecongeo.58.8.1246. The conditional mean is found in the Fourier domain as in
+DOI 10.2113/gsecongeo.58.8.1246. The conditional mean is computed in the Fourier domain as in
 Galerne, Leclaire, *Texture inpainting using efficient Gaussian conditional simulation*, SIAM J.
-Imaging Sciences 10(3), 2017, DOI 10.1137/16M1109047; unlike theirs, nothing is sampled here, and
-every window has a covariance of its own.
+Imaging Sciences 10(3), 2017, DOI 10.1137/16M1109047. Unlike theirs, this method samples nothing,
+and each window has its own covariance.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
 
 _FEWEST_PAIRS = 50
-"""A distance at which fewer pairs of known pixels lie has no covariance that can be measured."""
+"""With fewer pairs of known pixels at a distance, its covariance counts as zero."""
 
 _MOST_ITERATIONS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class KrigingWindow:
-    """How closely it is solved, and in which windows, as statistics differ across a photograph.
+    """Size of the windows, since statistics differ across a photograph, and accuracy in them.
 
     Parameters
     ----------
     core_px : int
-        Side of the square that a window answers for.
+        Side of the square that a window fills.
     margin_px : int
-        What it sees around that.
+        Margin around the core that is used to measure and to solve.
     tolerance : float
-        Part of the conjugate gradients' first remainder that may be left.
+        The conjugate gradients stop at this fraction of the first remainder.
     overlap_px : int
-        How far a window's answer reaches beyond its core, to be cross-faded with its neighbours':
-        each has a covariance of its own, and where much is unknown that shows.
+        Results reach this far beyond the core and are cross-faded with those of neighbours. Their
+        covariances differ, which would show where much is unknown.
     """
 
     core_px: int
@@ -61,10 +61,10 @@ class KrigingWindow:
 
 FINE = KrigingWindow(core_px=64, margin_px=48, tolerance=1e-3)
 ROUGH = KrigingWindow(core_px=128, margin_px=32, tolerance=1e-2)
-"""A third of the time; around thin damage the PSNR moves by less than 0.02 dB."""
+"""Takes a third of the time; around thin damage the PSNR changes by less than 0.02 dB."""
 
 SHORT = KrigingWindow(core_px=64, margin_px=24, tolerance=3e-3)
-"""For a short range: two thirds of the time, and no worse in an image that is missing half."""
+"""For short ranges: two thirds of the time, and no worse where half of the pixels are unknown."""
 
 
 def krige(
@@ -73,25 +73,25 @@ def krige(
     *,
     range_px: int = 12,
     nugget: float = 0.01,
-    wanted: Plane | None = None,
-    detail: KrigingWindow = FINE,
+    needed: Plane | None = None,
+    window: KrigingWindow = FINE,
 ) -> Array:
     """Fill a residual by simple kriging with a covariance measured in windows.
 
     Parameters
     ----------
     residual : ndarray
-        (H, W, C), float32, about zero on average; not looked at where unknown.
+        (H, W, C), float32, with a mean near zero; ignored where unknown.
     known : ndarray
         (H, W) bool
     range_px : int
-        Covariance is cut off smoothly at this distance.
+        Covariance is tapered to zero at this distance.
     nugget : float
-        White noise that is always assumed, as a part of the variance; it keeps the solution from
-        swinging where few pixels are known.
-    wanted : ndarray, optional
-        (H, W) bool, unknown pixels that matter: far from them zero is returned.
-    detail : KrigingWindow
+        Variance of white noise that is always assumed, as a fraction of the variance; it damps the
+        solution where few pixels are known.
+    needed : ndarray, optional
+        (H, W) bool, the unknown pixels to fill; windows without any of them return zero.
+    window : KrigingWindow
 
     Returns
     -------
@@ -101,34 +101,34 @@ def krige(
     clean = np.where(known[:, :, None], residual, np.float32(0))
     filled = clean.copy()
     total = np.zeros((*known.shape, 1), dtype=np.float32)
-    overlap_px = detail.overlap_px
+    overlap_px = window.overlap_px
 
     def solve(core: Box) -> tuple[Box, Array]:
-        window = core.expanded(detail.margin_px, Box.of(known))
+        seen = core.expanded(window.margin_px, Box.of(known))
         solved = _krige_window(
-            clean[window.slices], known[window.slices], range_px, nugget, detail.tolerance
+            clean[seen.slices], known[seen.slices], range_px, nugget, window.tolerance
         )
-        answer = core.expanded(overlap_px, Box.of(known))
-        return answer, solved[answer.within(window)]
+        box = core.expanded(overlap_px, Box.of(known))
+        return box, solved[box.within(seen)]
 
-    # A window for each core is done sooner than one after the other by all of them.
+    # One window per CPU core is faster than all CPU cores on one window after the other.
     with side_by_side(torch.get_num_threads()) as pool:
-        cores = list(_cores(~known if wanted is None else wanted, detail))
-        for core, (answer, solved) in zip(cores, pool.map(solve, cores), strict=True):
-            weight = _weight(answer, core, overlap_px)
-            # Zero at the known pixels, as what is there already is at the unknown ones.
-            filled[answer.slices] += weight * solved
-            total[answer.slices] += weight
+        cores = list(_cores(~known if needed is None else needed, window))
+        for core, (box, solved) in zip(cores, pool.map(solve, cores), strict=True):
+            weight = _weight(box, core, overlap_px)
+            # A sum serves: `solved` is zero at the known pixels, `filled` at the unknown ones.
+            filled[box.slices] += weight * solved
+            total[box.slices] += weight
     return np.divide(filled, total, out=filled, where=(total > 0) & ~known[:, :, None])
 
 
 def krige_image(target: Array, known: Plane, *, range_px: int = 8) -> Array:
-    """Fill an image without any network: a smooth membrane, and its residual kriged.
+    """Fill an image without a network: a smooth membrane, plus its kriged residual.
 
     Parameters
     ----------
     target : ndarray
-        (H, W, C), float32 in [0, 1]; not looked at where unknown.
+        (H, W, C), float32 in [0, 1]; ignored where unknown.
     known : ndarray
         (H, W) bool
     range_px : int
@@ -140,30 +140,30 @@ def krige_image(target: Array, known: Plane, *, range_px: int = 8) -> Array:
         (H, W, C), float32 in [0, 1]; the target itself at known pixels.
     """
     smooth = membrane(target, known)
-    filled = smooth + krige(target - smooth, known, range_px=range_px, nugget=0.003, detail=SHORT)
+    filled = smooth + krige(target - smooth, known, range_px=range_px, nugget=0.003, window=SHORT)
     return np.where(known[:, :, None], target, np.clip(filled, 0, 1)).astype(np.float32)
 
 
-def _cores(wanted: Plane, detail: KrigingWindow) -> Iterator[Box]:
-    """The squares whose windows have something to fill."""
-    frame, side_px = Box.of(wanted), detail.core_px
+def _cores(needed: Plane, window: KrigingWindow) -> Iterator[Box]:
+    """The cores of the windows that have pixels to fill."""
+    frame, side_px = Box.of(needed), window.core_px
     for top in range(0, frame.height, side_px):
         for left in range(0, frame.width, side_px):
             core = Box(top, left, side_px, side_px).intersection(frame)
-            if wanted[core.expanded(detail.overlap_px, frame).slices].any():
+            if needed[core.expanded(window.overlap_px, frame).slices].any():
                 yield core
 
 
-def _weight(answer: Box, core: Box, overlap_px: int) -> Array:
-    """(h, w, 1): what a window's answer counts, falling from 1 to 0 across the core's edges."""
+def _weight(box: Box, core: Box, overlap_px: int) -> Array:
+    """Weight of a window's result, (h, w, 1), that falls from 1 to 0 across the core's edges."""
 
     def along(first: int, last: int, start: int, end: int) -> NDArray[np.float64]:
-        place = np.arange(first, last) + 0.5
-        inside = np.minimum(place - start, end - place)
+        position = np.arange(first, last) + 0.5
+        inside = np.minimum(position - start, end - position)
         return (0.5 + inside / max(2 * overlap_px, 1)).clip(0, 1)
 
-    rows = along(answer.top, answer.bottom, core.top, core.bottom)
-    columns = along(answer.left, answer.right, core.left, core.right)
+    rows = along(box.top, box.bottom, core.top, core.bottom)
+    columns = along(box.left, box.right, core.left, core.right)
     return np.multiply.outer(rows, columns).astype(np.float32)[:, :, None]
 
 
@@ -172,9 +172,9 @@ def _krige_window(
 ) -> Array:
     """Solve for the unknown pixels of a window: P_uu x_u = −P_uk r_k, with the precision P.
 
-    The residual is zero where it is unknown, and what is returned is zero where it is known. The
-    window is padded so that its periodic continuation is unknown as well. P is diagonal in
-    the Fourier domain, and the covariance is the preconditioner of the conjugate gradients.
+    The residual must be zero where unknown; the result is zero where known. The window is padded
+    with unknown pixels, which separate it from its periodic continuation. P is diagonal in the
+    Fourier domain, and the covariance is the preconditioner of the conjugate gradients.
     """
     height, width = known.shape
     shape = tuple(fft.next_fast_len(side + 2 * range_px, real=True) for side in known.shape)
@@ -215,9 +215,9 @@ def _product(one: Tensor, other: Tensor) -> float:
 
 
 def _spectrum(values: Tensor, weight: Tensor, range_px: int, nugget: float) -> Tensor | None:
-    """The power spectrum of the residual, from its known pixels; None where it is zero.
+    """The power spectrum of the residual, from its known pixels; None for a residual of zero.
 
-    values (C, H, W), zero where unknown; weight (H, W), 1 where known.
+    values: (C, H, W), zero where unknown; weight: (H, W), 1 where known.
     """
     shape = weight.shape
     pairs = torch.fft.irfft2(torch.fft.rfft2(weight).abs().square(), shape)

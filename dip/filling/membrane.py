@@ -1,11 +1,11 @@
-"""Carry the difference at the rim of a hole smoothly into it, so that no seam shows.
+"""Smooth interpolation (a membrane), and its use to hide the seam at the rim of a hole.
 
-A reconstruction is right up to an error that is known at the known pixels. Its smooth part goes
-on into the hole; the pull-push pyramid spreads it there, without a linear system to solve.
+The error of a reconstruction is known at the known pixels. Its smooth part continues into the hole.
+The pull-push pyramid interpolates it there, without a linear system to solve.
 
 Source: Gortler, Grzeszczuk, Szeliski, Cohen, *The Lumigraph*, SIGGRAPH 1996, section 3.4 (pull-
-push); the idea of adding a membrane to a fill: Pérez, Gangnet, Blake, *Poisson Image Editing*,
-SIGGRAPH 2003, DOI 10.1145/882262.882269.
+push); adding a membrane to a fill: Pérez, Gangnet, Blake, *Poisson Image Editing*, SIGGRAPH 2003,
+DOI 10.1145/882262.882269.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ Array = NDArray[np.float32]
 def harmonise(
     reconstruction: Array, target: Array, known: NDArray[np.bool_], *, smoothing_px: float = 2.0
 ) -> Array:
-    """Add the smooth part of the rim's residual to a fill.
+    """Add the smooth part of the residual at the rim to a fill.
 
     Parameters
     ----------
     reconstruction, target : ndarray
         (H, W, C), float32
     known : ndarray
-        (H, W) bool; the target is not looked at elsewhere.
+        (H, W) bool; the target is ignored elsewhere.
     smoothing_px : float
-        Residuals are averaged over about this many pixels first: texture is no offset.
+        Residuals are first averaged over about this many pixels, to leave texture out.
 
     Returns
     -------
@@ -45,19 +45,19 @@ def harmonise(
 
 
 def membrane(target: Array, known: NDArray[np.bool_]) -> Array:
-    """Fill an image as smoothly as what is known around allows.
+    """Fill an image by smooth interpolation of its known pixels.
 
     Parameters
     ----------
     target : ndarray
         (H, W, C), float32
     known : ndarray
-        (H, W) bool; the target is not looked at elsewhere.
+        (H, W) bool; the target is ignored elsewhere.
 
     Returns
     -------
     ndarray
-        (H, W, C), float32; smooth at the known pixels as well.
+        (H, W, C), float32; smoothed at the known pixels as well.
     """
     clean = np.where(known[:, :, None], target, np.float32(0))
     mean = clean.sum((0, 1), dtype=np.float64) / max(1, np.count_nonzero(known))
@@ -70,9 +70,9 @@ def _blur(values: Array, sigma_px: float) -> Array:
 
 
 def _pull_push(values: Array, weight: Array) -> Array:
-    """Fill where weight is low from ever coarser averages of what is around.
+    """Fill pixels of low weight from coarser and coarser averages of their surroundings.
 
-    values (H, W, C), weight (H, W, 1) in [0, 1].
+    values: (H, W, C); weight: (H, W, 1) in [0, 1].
     """
     height, width = values.shape[:2]
     if max(height, width) <= 2:
@@ -96,7 +96,7 @@ def _halve(values: Array) -> Array:
 
 
 def _double(values: Array, shape: tuple[int, int]) -> Array:
-    """Bilinear, sample centres kept, cut to a shape."""
+    """Enlarge twofold, bilinear with sample centres kept, and crop to a shape."""
     for axis in (0, 1):
         before = np.concatenate(
             [values.take([0], axis), values.take(range(values.shape[axis] - 1), axis)], axis

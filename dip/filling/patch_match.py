@@ -1,8 +1,8 @@
-"""Refine a hole that was filled with copies: each patch in it resembles a patch of the known part.
+"""Refine copies in a hole, so that each patch in it resembles a known patch (PatchMatch).
 
-One size of an image at a time. `search` looks for the nearest known patch of every patch that
-touches the hole, by propagation and random search; `vote` lets every pixel take the mean of what
-those patches say of it.
+A `PatchField` holds one scale of an image. `search` finds the nearest known patch of each patch
+that touches the hole, by propagation and random search. `vote` gives each pixel the mean of the
+colours that these patches suggest.
 
 Sources: Barnes, Shechtman, Finkelstein, Goldman, *PatchMatch*, ACM TOG 28(3), 2009,
 DOI 10.1145/1531326.1531330; Wexler, Shechtman, Irani, *Space-time completion of video*, IEEE
@@ -33,18 +33,19 @@ _GUIDE_WEIGHT = 0.3
 _GUIDE_BLUR_PX = 1.5
 _JUMPS_PX = (4, 1, 2, 1)
 _SHRINK = 2.5
+"""The radius of the random search is divided by this after each step."""
 _CONFIDENCE_LOSS = 1.3
-"""A patch counts by this factor less for each pixel that it is further inside the hole."""
+"""The weight of a patch is divided by this for each pixel of its distance to the rim."""
 
 
 class PatchField:
-    """The nearest known patch of every patch that touches the hole.
+    """The nearest known patch of each patch that touches the hole.
 
     Parameters
     ----------
     guide : ndarray
-        (H, W, C), float32: the image, with a smooth fill where it is unknown; both sides
-        `PATCH_PX` or more.
+        (H, W, C), float32: the image, with a smooth fill where unknown; both sides `PATCH_PX` or
+        more.
     unknown : ndarray
         (H, W) bool
     generator : numpy Generator
@@ -52,9 +53,12 @@ class PatchField:
     Attributes
     ----------
     image : ndarray
-        (H, W, C), float32: the image with what was voted for; set it before the first search.
+        (H, W, C), float32: the image with the result of the last vote; set it before the first
+        search.
     targets : ndarray
-        (T,), indices into the flat plane: centres of the patches that touch the hole.
+        (T,), centres of the patches that touch the hole, as indices into the flattened plane.
+    sources : ndarray
+        (S,), centres of the known patches, likewise.
     """
 
     def __init__(self, guide: Array, unknown: Plane, generator: np.random.Generator) -> None:
@@ -72,43 +76,44 @@ class PatchField:
         self._match = np.full(height * width, -1, dtype=np.int64)
 
     def matches(self, rows: Index, columns: Index) -> tuple[Index, Index]:
-        """Row and column of what was matched to the patches at these places; −1 is none."""
+        """Rows and columns of the matches of patches at these positions; row −1 without match."""
         match = self._match[rows * self.shape[1] + columns]
         return np.where(match < 0, -1, match // self.shape[1]), match % self.shape[1]
 
     def start(self, rows: Index, columns: Index) -> None:
-        """Match every target to the patch at a place, or to a random one where that is no source.
+        """Match each target to the patch at a position, or to a random source.
 
         Parameters
         ----------
         rows, columns : ndarray
-            (T,), one for each target; may lie outside.
+            (T,), one position for each target; a random source replaces a position outside the
+            image, or one that is not a source.
         """
         height, width = self.shape
-        there = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-        match = np.where(there, rows * width + columns, 0)
-        there &= self._is_source[match]
-        match[~there] = self._generator.choice(self.sources, np.count_nonzero(~there))
+        usable = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        match = np.where(usable, rows * width + columns, 0)
+        usable &= self._is_source[match]
+        match[~usable] = self._generator.choice(self.sources, np.count_nonzero(~usable))
         self._match[self.targets] = match
 
     def search(self) -> None:
-        """One round: what neighbours found, then random places, ever nearer to what is best."""
+        """One round: try the neighbours' matches, then random positions around the best match."""
         height, width = self.shape
         size = height * width
         known = self._known_features
-        wanted = self._features(self.image)[self.targets]
+        current = self._features(self.image)[self.targets]
         best = self._match[self.targets]
-        cost = _distance(known[best], wanted)
+        cost = _distance(known[best], current)
 
-        def offer(place: Index, usable: Plane) -> None:
+        def offer(candidate: Index, usable: Plane) -> None:
             nonlocal best, cost
-            usable &= (place >= 0) & (place < size)
-            usable &= self._is_source[np.where(usable, place, 0)] & (place != best)
-            which = np.flatnonzero(usable)
-            offered = _distance(known[place[which]], wanted[which])
-            better = offered < cost[which]
-            best[which[better]] = place[which[better]]
-            cost[which[better]] = offered[better]
+            usable &= (candidate >= 0) & (candidate < size)
+            usable &= self._is_source[np.where(usable, candidate, 0)] & (candidate != best)
+            index = np.flatnonzero(usable)
+            offered = _distance(known[candidate[index]], current[index])
+            better = offered < cost[index]
+            best[index[better]] = candidate[index[better]]
+            cost[index[better]] = offered[better]
 
         for jump, (down, right) in product(_JUMPS_PX, ((0, 1), (1, 0), (0, -1), (-1, 0))):
             step = (down * width + right) * jump
@@ -126,13 +131,13 @@ class PatchField:
         self._match[self.targets] = best
 
     def vote(self, *, compare: bool = True) -> None:
-        """Give every unknown pixel the mean of what the patches around it are matched to.
+        """Give each unknown pixel the mean colour that the matches of the patches around suggest.
 
         Parameters
         ----------
         compare : bool
-            Whether patches that resemble their match count for more; without, nothing as large
-            as the features of all patches is kept.
+            Whether patches that resemble their match get a higher weight; this needs memory for
+            the features of all patches.
         """
         height, width = self.shape
         channels = self.image.shape[2]
@@ -144,7 +149,7 @@ class PatchField:
             usual = max(float(np.quantile(cost, 0.75)), 1e-8)
             weight = np.exp(-cost / (2 * usual)) * self._confidence + 1e-8
             weight = weight.astype(np.float32)
-        # Weights go along as a last channel. By torch: it takes a fifth of the time.
+        # Weights are summed as a last channel. torch takes a fifth of the time here.
         ones = np.ones((height * width, 1), dtype=np.float32)
         source = torch.from_numpy(np.hstack((self._guide.reshape(-1, channels), ones)))
         total = torch.zeros_like(source)
@@ -168,10 +173,10 @@ class PatchField:
         return axes.reshape(len(axes), PATCH_PX, PATCH_PX, -1).permute(0, 3, 1, 2)
 
     @cached_property
-    def _weighed_guide(self) -> Array:
+    def _weighted_guide(self) -> Array:
         blurred = ndimage.gaussian_filter(self._guide, (_GUIDE_BLUR_PX, _GUIDE_BLUR_PX, 0))
-        weighed: Array = blurred * np.float32(PATCH_PX * np.sqrt(_GUIDE_WEIGHT))
-        return weighed
+        weighted: Array = blurred * np.float32(PATCH_PX * np.sqrt(_GUIDE_WEIGHT))
+        return weighted
 
     @cached_property
     def _known_features(self) -> Array:
@@ -179,20 +184,20 @@ class PatchField:
 
     @cached_property
     def _confidence(self) -> NDArray[np.float64]:
-        """(T,): how much a patch counts by its place alone."""
+        """Weights of the target patches by their distance to the rim, (T,)."""
         inside = ndimage.distance_transform_edt(self._unknown).ravel()[self.targets]
         return np.asarray(_CONFIDENCE_LOSS**-inside)
 
     def _features(self, image: Array) -> Array:
-        """(H · W, components and channels): of each patch, and of the guide there."""
+        """Components of each patch and channels of the guide: (H · W, components + C)."""
         planes = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
         components = F.conv2d(planes, self._filters, padding=_REACH)[0].permute(1, 2, 0).numpy()
-        every = np.concatenate((components, self._weighed_guide), axis=2)
-        return every.reshape(len(self._match), -1)
+        features = np.concatenate((components, self._weighted_guide), axis=2)
+        return features.reshape(len(self._match), -1)
 
 
 def _distance(features: Array, others: Array) -> Array:
-    """Squared, of each to the one in the same place."""
+    """Squared distance of each row of features to the same row of the others."""
     step = features - others
     squared: Array = np.einsum("ij,ij->i", step, step)
     return squared

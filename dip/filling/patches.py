@@ -1,4 +1,4 @@
-"""Square patches of an image, and what most of them have in common."""
+"""Square patches of an image, and their principal components."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 SAMPLE = 4000
-"""So many patches are enough to find principal components."""
+"""Number of patches that are enough to find principal components."""
 
 
 def patches_at(
@@ -18,7 +18,8 @@ def patches_at(
 ) -> torch.Tensor:
     """Cut patches out of an image, (H, W, C): (patches, side · side · C), row-first.
 
-    Their centres, `side_px // 2` from their first row and column, must be far enough inside.
+    `rows` and `columns` are their centres, `side_px // 2` from the first row and column. Patches
+    must lie inside the image.
     """
     reach = np.arange(side_px) - side_px // 2
     down, right = rows[:, None, None] + reach[:, None], columns[:, None, None] + reach
@@ -26,5 +27,5 @@ def patches_at(
 
 
 def principal_axes(patches: torch.Tensor, most: int) -> torch.Tensor:
-    """The directions in which patches differ most: (axes, side · side · C)."""
+    """The principal axes of patches, at most `most`: (axes, side · side · C)."""
     return torch.linalg.svd(patches - patches.mean(0), full_matrices=False).Vh[:most]

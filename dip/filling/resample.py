@@ -1,4 +1,4 @@
-"""Fitting a large hole at reduced size: down by block means of known pixels, up smoothly."""
+"""Reduce an image by block means of its known pixels, and enlarge it smoothly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Array = NDArray[np.float32]
 
 
 def reduce(target: Array, known: NDArray[np.bool_], factor: int) -> tuple[Array, NDArray[np.bool_]]:
-    """Shrink a target by a whole factor, mixing no unknown pixel in.
+    """Reduce a target by a whole factor; unknown pixels do not influence known ones.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def reduce(target: Array, known: NDArray[np.bool_], factor: int) -> tuple[Array,
     Returns
     -------
     ndarray, ndarray
-        (ceil(H / factor), ceil(W / factor), C) and its known pixels: blocks that were known whole.
+        (ceil(H / factor), ceil(W / factor), C), and its known pixels: blocks without unknown ones.
     """
     if factor == 1:
         return target, known
@@ -40,7 +40,7 @@ def reduce(target: Array, known: NDArray[np.bool_], factor: int) -> tuple[Array,
 
 
 def enlarge(image: Array, height: int, width: int, factor: int) -> Array:
-    """Undo `reduce`, bicubic: (h, w, C) to (height, width, C)."""
+    """Enlarge (h, w, C) by a factor, bicubic, and crop to (height, width, C)."""
     if factor == 1:
         return image
     planes = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)  # (1, C, h, w)

@@ -1,9 +1,9 @@
-"""Fill a hole with pieces of its surroundings, each shifted as much of the photograph repeats.
+"""Fill a hole with pieces of its surroundings, shifted by the dominant offsets of the photograph.
 
-Shelves, rails, bricks and folds recur at a few offsets. Those at which most patches find their
-like are the labels of a Markov random field over the hole; a graph cut for each label gives every
-pixel the offset it is copied by, so that the seams between pieces show least, and what is copied
-agrees in colour with a smooth fill.
+Shelves, rails, bricks and folds repeat at a few offsets. The offsets at which most patches find
+their nearest neighbour are the labels of a Markov random field over the hole. A graph cut for each
+label assigns an offset to each pixel, so that seams between pieces are least visible and the copies
+agree in colour with a smooth fill.
 
 Sources: He, Sun, *Statistics of patch offsets for image completion*, ECCV 2012,
 DOI 10.1007/978-3-642-33709-3_2 (theirs has no guide); Pritch, Kav-Venaki, Peleg, *Shift-map image
@@ -26,7 +26,7 @@ from dip.filling.patches import SAMPLE, patches_at, principal_axes
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
 Offsets = NDArray[np.int64]
-"""(N, 2): rows and columns from a pixel to the one that it is copied from."""
+"""(N, 2): rows and columns from a pixel to the pixel that is copied."""
 
 _PATCH_PX = 8
 _COMPONENTS = 24
@@ -38,10 +38,10 @@ _FEWEST_PATCHES = 200
 _RIM_PX = 2
 _BLUR_PX = 2.0
 _RIM_WEIGHT = 3.0
-"""How much more than a seam inside the hole one at its rim counts, where the truth is known."""
-_FAR = 0.03
-"""Cost of copying from as far as the image is wide: near and far being alike, near is right."""
-_NEVER = 20.0
+"""Weight of a seam at the rim, where the truth is known, relative to a seam inside the hole."""
+_DISTANCE_COST = 0.03
+"""Cost of an offset as long as the image is wide: of two equal copies the nearer one is better."""
+_FORBIDDEN_COST = 20.0
 _STEPS_PER_UNIT = 10_000
 _SWEEPS = 2
 
@@ -56,18 +56,18 @@ def dominant_offsets(
     image : ndarray
         (H, W, C), float32
     known : ndarray
-        (H, W) bool; patches with an unknown pixel are not looked at.
+        (H, W) bool; patches with an unknown pixel are ignored.
     near : ndarray
-        (H, W) bool, where patches whose offsets count have their centre.
+        (H, W) bool, centres of the patches whose offsets are counted.
     most : int
-        How many to find at most.
+        Largest number of offsets to return.
     generator : numpy Generator
         Chooses among patches where there are too many.
 
     Returns
     -------
     ndarray
-        (N, 2), the most frequent first; none where too little is known.
+        (N, 2), the most frequent first; N = 0 where the known pixels are too few.
     """
     height, width = known.shape
     whole = ndimage.minimum_filter(known, _PATCH_PX, mode="constant", cval=False)
@@ -78,11 +78,11 @@ def dominant_offsets(
     if len(queries) > _MOST_QUERIES:
         queries = generator.choice(queries, _MOST_QUERIES, replace=False)
     features = _features(image, rows, columns, generator)
-    least = max(height, width) / 15  # nearer, everything resembles itself
+    least = max(height, width) / 15  # at shorter offsets all patches resemble themselves
     matches = _nearest(features, rows, columns, queries, least)
     votes = np.zeros((2 * height + 1, 2 * width + 1), dtype=np.float32)
-    moved = rows[matches] - rows[queries] + height, columns[matches] - columns[queries] + width
-    np.add.at(votes, moved, 1)
+    offsets = rows[matches] - rows[queries] + height, columns[matches] - columns[queries] + width
+    np.add.at(votes, offsets, 1)
     votes = ndimage.gaussian_filter(votes, math.sqrt(2))
     peaks = np.argwhere((votes == ndimage.maximum_filter(votes, _PEAK_PX)) & (votes > 0))
     order = np.argsort(-votes[peaks[:, 0], peaks[:, 1]], kind="stable")[:most]
@@ -100,37 +100,37 @@ def _features(
 
     sample = patches(generator.choice(len(rows), min(SAMPLE, len(rows)), replace=False))
     mean, axes = sample.mean(0), principal_axes(sample, _COMPONENTS).T
-    every = np.array_split(np.arange(len(rows)), math.ceil(len(rows) / 20_000))
-    return torch.cat([(patches(index) - mean) @ axes for index in every])
+    batches = np.array_split(np.arange(len(rows)), math.ceil(len(rows) / 20_000))
+    return torch.cat([(patches(index) - mean) @ axes for index in batches])
 
 
 def _nearest(
     features: torch.Tensor, rows: Offsets, columns: Offsets, queries: Offsets, least: float
 ) -> Offsets:
-    """The patch most like each queried one, no nearer than `least` down or right; all indices."""
+    """Index of each query's nearest neighbour that is `least` or more rows or columns away."""
     norms = (features**2).sum(1) / 2
     matches = np.empty_like(queries)
     for start in range(0, len(queries), _QUERIES_AT_ONCE):
-        some = queries[start : start + _QUERIES_AT_ONCE]
+        batch = queries[start : start + _QUERIES_AT_ONCE]
         # The squared distance, halved, without the query's own norm.
-        distance = torch.addmm(norms, features[some], features.T, alpha=-1).numpy()
-        # The patches are in order of rows: those that are too near lie in one piece of them.
-        first = np.searchsorted(rows, rows[some] - least, side="right")
-        beyond = np.searchsorted(rows, rows[some] + least)
-        for each, query, one, other in zip(distance, some, first, beyond, strict=True):
-            each[one:other][np.abs(columns[one:other] - columns[query]) < least] = math.inf
-        # Not by torch: it takes eight times as long.
+        distance = torch.addmm(norms, features[batch], features.T, alpha=-1).numpy()
+        # The patches are sorted by rows, so those that are too near are contiguous.
+        starts = np.searchsorted(rows, rows[batch] - least, side="right")
+        ends = np.searchsorted(rows, rows[batch] + least)
+        for each, query, first, end in zip(distance, batch, starts, ends, strict=True):
+            each[first:end][np.abs(columns[first:end] - columns[query]) < least] = math.inf
+        # torch takes eight times as long here.
         matches[start : start + _QUERIES_AT_ONCE] = distance.argmin(1)
     return matches
 
 
 def shift_map(guide: Array, unknown: Plane, offsets: Offsets) -> NDArray[np.int64]:
-    """Give each unknown pixel the offset that it is best copied by.
+    """Assign the best offset to each unknown pixel.
 
     Parameters
     ----------
     guide : ndarray
-        (H, W, C), float32: the image, with a smooth fill where it is unknown.
+        (H, W, C), float32: the image, with a smooth fill where unknown.
     unknown : ndarray
         (H, W) bool
     offsets : ndarray
@@ -139,7 +139,7 @@ def shift_map(guide: Array, unknown: Plane, offsets: Offsets) -> NDArray[np.int6
     Returns
     -------
     ndarray
-        (H, W), the index of an offset; −1 at known pixels, and where none leads to a known one.
+        (H, W), the index of an offset; −1 at known pixels, and where no offset leads to one.
     """
     labels = np.full(unknown.shape, -1, dtype=np.int64)
     if not len(offsets):
@@ -147,7 +147,7 @@ def shift_map(guide: Array, unknown: Plane, offsets: Offsets) -> NDArray[np.int6
     nodes = ndimage.binary_dilation(unknown, iterations=_RIM_PX)
     colours, costs = _candidates(guide, unknown, nodes, offsets)
     chosen = _Expansion(nodes, colours, costs).run()
-    labels[nodes] = np.where(costs.min(0) < _NEVER, chosen, -1)
+    labels[nodes] = np.where(costs.min(0) < _FORBIDDEN_COST, chosen, -1)
     labels[~unknown] = -1
     return labels
 
@@ -155,7 +155,7 @@ def shift_map(guide: Array, unknown: Plane, offsets: Offsets) -> NDArray[np.int6
 def _candidates(
     guide: Array, unknown: Plane, nodes: Plane, offsets: Offsets
 ) -> tuple[Array, Array]:
-    """What each offset would copy to each node, (N, nodes, C), and what that alone costs."""
+    """The colour that each offset copies to each node, (N, nodes, C), and its unary cost."""
     height, width, channels = guide.shape
     scale = np.float32(1 / math.sqrt(channels))
     smooth = ndimage.gaussian_filter(guide, (_BLUR_PX, _BLUR_PX, 0))
@@ -165,27 +165,27 @@ def _candidates(
     ) / np.maximum(weight, 1e-6)
     rows, columns = np.nonzero(nodes)
     inside = unknown[rows, columns]
-    own, wanted = guide[rows, columns], smooth[rows, columns]
+    own, expected = guide[rows, columns], smooth[rows, columns]
     colours = np.empty((len(offsets), len(rows), channels), dtype=np.float32)
     costs = np.empty((len(offsets), len(rows)), dtype=np.float32)
     for number, (down, right) in enumerate(offsets):
         row, column = rows + down, columns + right
-        there = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        usable = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         row, column = np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)
-        there &= ~unknown[row, column]
+        usable &= ~unknown[row, column]
         colours[number] = guide[row, column]
-        missed = scale * np.linalg.norm(blurred[row, column] - wanted, axis=1)
+        mismatch = scale * np.linalg.norm(blurred[row, column] - expected, axis=1)
         seam = _RIM_WEIGHT * scale * np.linalg.norm(colours[number] - own, axis=1)
-        far = _FAR * math.hypot(down, right) / max(height, width)
-        cost = np.where(inside, missed + far, seam)
-        costs[number] = np.where(there, cost, _NEVER)
+        distance = _DISTANCE_COST * math.hypot(down, right) / max(height, width)
+        cost = np.where(inside, mismatch + distance, seam)
+        costs[number] = np.where(usable, cost, _FORBIDDEN_COST)
     return colours, costs
 
 
 class _Expansion:
     """Alpha-expansion over the nodes of a plane; all costs are in units of full scale.
 
-    Neighbours with different labels cost what the two labels differ by, at both of them.
+    Two neighbours with different labels cost the colour difference of these labels, at both nodes.
     """
 
     def __init__(self, nodes: Plane, colours: Array, costs: Array) -> None:
@@ -201,16 +201,16 @@ class _Expansion:
         self._first = np.concatenate([a for a, _ in pairs])
         self._second = np.concatenate([b for _, b in pairs])
         self._labels = costs.argmin(0)
-        # The same edges in every cut, both ways, as the solver wants them; only capacities change.
-        every = np.arange(count, dtype=np.int32)
+        # All cuts share these edges, in both directions as the solver needs; capacities change.
+        numbers = np.arange(count, dtype=np.int32)
         source, sink = np.full(count, count, np.int32), np.full(count, count + 1, np.int32)
-        tails = (self._first, self._second, source, every, every, sink)
-        heads = (self._second, self._first, every, source, sink, every)
+        tails = (self._first, self._second, source, numbers, numbers, sink)
+        heads = (self._second, self._first, numbers, source, sink, numbers)
         rows, columns = np.concatenate(tails), np.concatenate(heads)
         shape = (count + 2, count + 2)
         order = np.lexsort((columns, rows))
-        self._place = np.empty_like(order)
-        self._place[order] = np.arange(len(order))
+        self._position = np.empty_like(order)  # of each edge in the sparse matrix
+        self._position[order] = np.arange(len(order))
         starts = np.searchsorted(rows[order], np.arange(count + 3))
         self._graph = sparse.csr_array(
             (np.zeros(len(order), np.int32), columns[order], starts.astype(np.int32)), shape=shape
@@ -225,24 +225,24 @@ class _Expansion:
         return self._labels
 
     def _between(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Array:
-        """Cost of every edge whose ends have these labels."""
+        """Cost of each edge, for these labels at its two ends."""
         _, count, channels = self._colours.shape
         colours = self._colours.reshape(-1, channels)
         cost = np.zeros(len(self._first), dtype=np.float32)
         for end in (self._first, self._second):
-            # take() of whole rows: twice as fast as two indices.
+            # take() of whole rows is twice as fast as two indices.
             step = colours.take(first * count + end, 0) - colours.take(second * count + end, 0)
             cost += np.sqrt(np.einsum("ij,ij->i", step, step) / channels)
         return cost
 
     def _expand(self, label: int) -> bool:
-        """Let every node take a label that is better off with it; say whether one did."""
+        """Move nodes to a label by one minimum cut; return whether a node changed."""
         labels, first, second = self._labels, self._first, self._second
         alpha = np.full(len(first), label)
         stay = self._between(labels[first], labels[second])
         joins_second = self._between(labels[first], alpha)
         joins_first = self._between(alpha, labels[second])
-        # Kolmogorov, Zabih, IEEE TPAMI 26(2), 2004: a quadratic term as edges of a graph.
+        # A pairwise term as edges of a graph: Kolmogorov, Zabih, IEEE TPAMI 26(2), 2004.
         count = len(labels)
         gain = self._costs[label] - self._costs[labels, np.arange(count)]
         gain += np.bincount(first, joins_first - stay, count)
@@ -252,14 +252,14 @@ class _Expansion:
         capacities = np.concatenate(
             (edge, np.zeros(len(edge)), np.maximum(gain, 0), none, np.maximum(-gain, 0), none)
         )
-        self._graph.data[self._place] = np.minimum(capacities, _NEVER) * _STEPS_PER_UNIT
+        self._graph.data[self._position] = np.minimum(capacities, _FORBIDDEN_COST) * _STEPS_PER_UNIT
         keeps = _source_side(self._graph)
         self._labels = np.where(keeps, labels, label)
         return bool((self._labels != labels).any())
 
 
 def _source_side(graph: sparse.csr_array) -> Plane:
-    """Which nodes a minimum cut leaves with the source; source and sink are the last two."""
+    """Whether each node is on the source's side of a minimum cut; the last two are source, sink."""
     count = graph.shape[0] - 2
     flow = csgraph.maximum_flow(graph, count, count + 1).flow
     left = sparse.csr_array(graph - flow)

@@ -9,7 +9,7 @@ from dip.regions.region import plan_regions
 
 
 def smooth_preview(image: Array, mask: Array | None) -> Preview:
-    """Fill the first damage smoothly from its surroundings: in a moment, and without torch.
+    """Fill the first region of damage smoothly; fast, and without torch.
 
     Parameters and errors are those of `DamagedImage`.
     """

@@ -1,10 +1,10 @@
-"""Give the smooth fill of a hole the detail of its surroundings.
+"""Add the detail of the surroundings to the smooth fill of a hole.
 
-A network's fill, averaged over runs, is the expected colour of each pixel: nothing has a higher
-PSNR, and where the photograph is full of detail nothing looks less like it (Blau, Michaeli, *The
-perception-distortion tradeoff*, CVPR 2018, DOI 10.1109/CVPR.2018.00652). Here it becomes the guide
-by which pieces of the surroundings are copied: coarsely by a shift map, then from size to size by
-patch matching. What detail these have, and the fill has not, is laid over it.
+A network's fill, averaged over runs, is the expected colour of each pixel. It has the highest PSNR,
+but in a detailed photograph it looks blurred (Blau, Michaeli, *The perception-distortion tradeoff*,
+CVPR 2018, DOI 10.1109/CVPR.2018.00652). This module uses it as a guide to copy pieces of the
+surroundings: first a shift map at the smallest scale, then patch matching at each larger scale. The
+detail that the copies have and the fill lacks is added to the fill.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dip.filling.laplacian_bands import complete
+from dip.filling.laplacian_bands import add_missing_bands
 from dip.filling.patch_match import PATCH_PX, PatchField
 from dip.filling.resample import enlarge, reduce
 from dip.filling.shift_map import Offsets, dominant_offsets, shift_map
@@ -24,17 +24,19 @@ Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
 
 TEXTURE_MB = 180.0
-"""What it takes beside its arguments and result, at most; measured."""
+"""Peak memory beside arguments and result; measured."""
 
 _CONTEXT = 3.0
-"""How far around a hole is copied from, in thicknesses."""
-_NEAR = 1.5
-"""How far around it offsets are counted, in thicknesses."""
+"""Detail is copied from at most this far around a hole, in thicknesses."""
+_OFFSETS_CONTEXT = 1.5
+"""Offsets are counted at most this far around a hole, in thicknesses."""
 _MOST_OFFSETS = 60
 _MOST_SOURCES = 120_000
+"""Offsets are counted at the largest scale with at most so many known pixels."""
 _MOST_NODES = 4_000
+"""The shift map is computed at a scale with at most so many unknown pixels."""
 _MOST_SEARCHED_PX = 1_000_000
-"""Larger images than this are not searched again: there, what was found one size below is used."""
+"""Larger scales than this reuse the matches of the scale below, without a new search."""
 _SMALLEST_SIDE_PX = 32
 _ROUNDS = 2
 
@@ -55,18 +57,18 @@ def add_texture(
     fill, target : ndarray
         (H, W, C), float32, in units of full scale
     known : ndarray
-        (H, W) bool; the target is not looked at elsewhere.
+        (H, W) bool; the target is ignored elsewhere.
     strength : float
-        In [0, 1]: 0 leaves the fill as it is, 1 makes it as rich in detail as its surroundings.
+        In [0, 1]: 0 leaves the fill unchanged, 1 gives it as much detail as its surroundings.
     regularity : float
-        Of the surroundings, in [0, 1], see `dip.filling.residual.carried`: where they repeat,
-        copies are right, and stand for the fill.
+        Regularity of the surroundings, in [0, 1], from `dip.filling.residual.extrapolate_residual`:
+        the copies replace the fill where the surroundings repeat.
     seed : int
 
     Returns
     -------
     ndarray
-        (H, W, C), float32; `fill` itself where too little is known to copy from.
+        (H, W, C), float32; `fill` itself where the known pixels are too few.
     """
     unknown = ~known
     hole = tight_box(unknown, Box.of(known)) if strength > 0 else None
@@ -78,7 +80,7 @@ def add_texture(
     copied = _copy(guide, unknown[window], width, np.random.default_rng(seed))
     if copied is None:
         return fill
-    textured = complete(guide, copied, strength=strength)
+    textured = add_missing_bands(guide, copied, strength=strength)
     textured += np.float32(strength * regularity**2) * (copied - textured)
     textured = textured.clip(guide.min(), guide.max())
     result = fill.copy()
@@ -89,53 +91,53 @@ def add_texture(
 def _copy(
     guide: Array, unknown: Plane, thickness: float, generator: np.random.Generator
 ) -> Array | None:
-    """The image, its hole filled with copies; nothing where too little is known."""
-    sizes = [(guide, unknown)]  # each half as large as the one before
-    counted = None
-    while min(sizes[-1][1].shape) >= 2 * _SMALLEST_SIDE_PX:
-        hole = sizes[-1][1]
+    """The image with copies in its hole; None where the known pixels are too few."""
+    scales = [(guide, unknown)]  # each half as large as the one before
+    counted = None  # index of the scale at which offsets are counted
+    while min(scales[-1][1].shape) >= 2 * _SMALLEST_SIDE_PX:
+        hole = scales[-1][1]
         if counted is None and np.count_nonzero(~hole) <= _MOST_SOURCES:
-            counted = len(sizes) - 1
+            counted = len(scales) - 1
         if counted is not None and np.count_nonzero(hole) <= _MOST_NODES:
             break
-        smaller, whole = reduce(sizes[-1][0], ~hole, 2)
-        sizes.append((smaller, ~whole))
+        smaller, smaller_known = reduce(scales[-1][0], ~hole, 2)
+        scales.append((smaller, ~smaller_known))
     if counted is None:
-        counted = len(sizes) - 1
-    image, hole = sizes[counted]
-    near = ndimage.distance_transform_edt(~hole) < _NEAR * thickness / 2**counted + 8
+        counted = len(scales) - 1
+    image, hole = scales[counted]
+    near = ndimage.distance_transform_edt(~hole) < _OFFSETS_CONTEXT * thickness / 2**counted + 8
     offsets = dominant_offsets(image, ~hole, near, most=_MOST_OFFSETS, generator=generator)
     field = PatchField(image, hole, generator)
     if not len(offsets) or not len(field.sources):
         return None
-    factor = 2 ** (len(sizes) - 1 - counted)
-    labels = shift_map(*sizes[-1], np.round(offsets / factor).astype(np.int64))
-    field.start(*_shifted(field, labels, offsets, factor))
-    return _refine(field, sizes[:counted], generator)
+    factor = 2 ** (len(scales) - 1 - counted)
+    labels = shift_map(*scales[-1], np.round(offsets / factor).astype(np.int64))
+    field.start(*_positions(field, labels, offsets, factor))
+    return _refine(field, scales[:counted], generator)
 
 
-def _shifted(
+def _positions(
     field: PatchField, labels: NDArray[np.int64], offsets: Offsets, factor: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where a shift map of an image that is smaller by a factor takes a field's targets from."""
+    """Rows and columns that a shift map, smaller by a factor, assigns to the field's targets."""
     rows, columns = np.divmod(field.targets, field.shape[1])
     label = labels[rows // factor, columns // factor]
-    moved = np.where(label[:, None] < 0, np.iinfo(np.int32).min, offsets[label])
-    return rows + moved[:, 0], columns + moved[:, 1]
+    offset = np.where(label[:, None] < 0, np.iinfo(np.int32).min, offsets[label])
+    return rows + offset[:, 0], columns + offset[:, 1]
 
 
 def _refine(
     field: PatchField, larger: list[tuple[Array, Plane]], generator: np.random.Generator
 ) -> Array:
-    """Search and vote at the size of a field, then at each larger one, the largest last."""
+    """Search and vote at the scale of a field, then at each larger scale."""
     field.vote()
     _improve(field)
     for guide, unknown in reversed(larger):
         smaller, field = field, PatchField(guide, unknown, generator)
         rows, columns = np.divmod(field.targets, field.shape[1])
         inner = [
-            np.clip(place // 2, PATCH_PX // 2, side - 1 - PATCH_PX // 2)
-            for place, side in zip((rows, columns), smaller.shape, strict=True)
+            np.clip(position // 2, PATCH_PX // 2, side - 1 - PATCH_PX // 2)
+            for position, side in zip((rows, columns), smaller.shape, strict=True)
         ]
         row, column = smaller.matches(*inner)
         field.start(

@@ -243,7 +243,7 @@ class Fit:
     def _measure_kriged(self, validation: Validation, output: Tensor) -> Tensor:
         # On a GPU this waits for it, eight times in a fit.
         missed = (self._target - output)[0].permute(1, 2, 0).float().cpu().numpy()
-        kriged = krige(missed, self._trusted, wanted=self._out, detail=ROUGH)
+        kriged = krige(missed, self._trusted, needed=self._out, window=ROUGH)
         return validation.measure(output + self._place(_planes(kriged)))
 
     def _numbers(self, index: int) -> tuple[float, float, tuple[tuple[float, ...], ...]]:

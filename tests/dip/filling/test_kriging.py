@@ -1,4 +1,4 @@
-"""What a reconstruction missed is carried on as the residual's own statistics say."""
+"""Residuals extrapolated by kriging, with the statistics of the residual itself."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def smooth_field(seed: int, channels: int = 3) -> Array:
 
 
 def left_over(residual: Array, known: npt.NDArray[np.bool_]) -> float:
-    """Part of the unknown residual's power that is still there once it has been kriged."""
+    """Fraction of the unknown residual's power that kriging leaves."""
     error = (krige(residual, known) - residual)[~known]
     return float(np.square(error).mean() / np.square(residual[~known]).mean())
 
 
-def test_a_smooth_residual_runs_on(known: npt.NDArray[np.bool_]) -> None:
+def test_a_smooth_residual_continues(known: npt.NDArray[np.bool_]) -> None:
     assert left_over(smooth_field(0), known) < 0.1
 
 
-def test_noise_adds_next_to_nothing(known: npt.NDArray[np.bool_]) -> None:
+def test_noise_adds_almost_nothing(known: npt.NDArray[np.bool_]) -> None:
     noise = np.random.default_rng(0).normal(0, 0.05, (*SHAPE, 3)).astype(np.float32)
     added = krige(noise, known)[~known]
     assert np.square(added).mean() < 0.05 * np.square(noise).mean()
 
 
-def test_stripes_run_on_as_stripes(known: npt.NDArray[np.bool_]) -> None:
+def test_stripes_continue_as_stripes(known: npt.NDArray[np.bool_]) -> None:
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     stripes = (0.05 * np.sin((x + y) / 1.5))[:, :, None].astype(np.float32)
     assert left_over(stripes, known) < 0.3
@@ -57,7 +57,7 @@ def test_a_rough_solution_is_nearly_as_good(known: npt.NDArray[np.bool_]) -> Non
     residual = smooth_field(0)
     fine, rough = (
         np.square((krige(residual, known, **how) - residual)[~known]).mean()
-        for how in ({}, {"detail": ROUGH})
+        for how in ({}, {"window": ROUGH})
     )
     assert rough < 1.2 * fine
 
@@ -67,24 +67,24 @@ def test_known_pixels_come_back_as_they_were(known: npt.NDArray[np.bool_]) -> No
     np.testing.assert_array_equal(krige(residual, known)[known], residual[known])
 
 
-def test_squares_that_do_not_matter_are_left_out(known: npt.NDArray[np.bool_]) -> None:
-    residual, wanted = smooth_field(1), np.zeros_like(known)
-    wanted[42, 20] = True
-    some, everything = krige(residual, known, wanted=wanted), krige(residual, known)
-    np.testing.assert_array_equal(some[:64, :64], everything[:64, :64])
+def test_windows_without_needed_pixels_are_skipped(known: npt.NDArray[np.bool_]) -> None:
+    residual, needed = smooth_field(1), np.zeros_like(known)
+    needed[42, 20] = True
+    some, complete = krige(residual, known, needed=needed), krige(residual, known)
+    np.testing.assert_array_equal(some[:64, :64], complete[:64, :64])
     assert not some[:, 64:][~known[:, 64:]].any()
-    assert everything[:, 64:][~known[:, 64:]].any()
+    assert complete[:, 64:][~known[:, 64:]].any()
 
 
-def test_windows_that_overlap_leave_no_step_between_them() -> None:
-    """Stripes end at the middle: a window of one side goes on with them, one of the other not."""
+def test_overlapping_windows_leave_no_step_between_them() -> None:
+    """Stripes end at the middle: windows on one side continue them, on the other side not."""
     rows, columns = np.mgrid[:96, :128]
     noise = np.random.default_rng(4).normal(0, 0.3, rows.shape)
     residual = np.where(columns < 64, np.sin(rows), noise).astype(np.float32)[:, :, None]
     known = np.ones(rows.shape, dtype=bool)
     known[40:56, 20:108] = False
     apart, faded = (
-        krige(residual, known, detail=replace(FINE, margin_px=24, overlap_px=overlap_px))
+        krige(residual, known, window=replace(FINE, margin_px=24, overlap_px=overlap_px))
         for overlap_px in (0, 16)
     )
     step, smaller = (np.abs(each[40:56, 64] - each[40:56, 63]).max() for each in (apart, faded))
@@ -92,7 +92,7 @@ def test_windows_that_overlap_leave_no_step_between_them() -> None:
     np.testing.assert_array_equal(faded[known], residual[known])
 
 
-def test_what_is_under_the_mask_has_no_say(known: npt.NDArray[np.bool_]) -> None:
+def test_unknown_samples_are_ignored(known: npt.NDArray[np.bool_]) -> None:
     one = smooth_field(2)
     other = one.copy()
     other[~known] = np.nan
@@ -104,20 +104,20 @@ def test_any_number_of_channels(channels: int, known: npt.NDArray[np.bool_]) -> 
     assert krige(smooth_field(3, channels), known).shape == (*SHAPE, channels)
 
 
-def test_no_residual_and_nothing_known_change_nothing(known: npt.NDArray[np.bool_]) -> None:
+def test_a_zero_residual_and_an_unknown_image_add_nothing(known: npt.NDArray[np.bool_]) -> None:
     zero = np.zeros((*SHAPE, 3), dtype=np.float32)
     np.testing.assert_array_equal(krige(zero, known), zero)
     np.testing.assert_array_equal(krige(smooth_field(4), np.zeros(SHAPE, dtype=bool)), zero)
 
 
-def test_a_window_of_few_pixels_does_not_swing() -> None:
+def test_a_window_of_few_known_pixels_is_stable() -> None:
     known = np.zeros((20, 20), dtype=bool)
     known[:, :4] = True
     residual = np.full((20, 20, 3), 0.1, dtype=np.float32)
     assert np.abs(krige(residual, known)).max() < 0.2
 
 
-def test_an_image_of_which_half_is_missing_is_filled_better_than_by_a_membrane() -> None:
+def test_kriging_fills_half_of_an_image_better_than_a_membrane() -> None:
     y, x = np.mgrid[:96, :96]
     image = np.stack([0.5 + 0.3 * np.sin(x / 2 + y / 5), 0.5 + 0.3 * np.cos(y / 3)], -1)
     image = image.astype(np.float32)

@@ -1,4 +1,4 @@
-"""Down without mixing unknown pixels in, up to the size it was."""
+"""Images reduced without their unknown pixels, and enlarged again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dip.filling.resample import enlarge, reduce
 
 
 @given(st.integers(16, 60), st.integers(16, 60), st.integers(1, 5))
-def test_the_size_comes_back(height: int, width: int, factor: int) -> None:
+def test_enlarging_restores_the_size(height: int, width: int, factor: int) -> None:
     target = np.full((height, width, 3), 0.4, dtype=np.float32)
     known = np.ones((height, width), dtype=bool)
     small, small_known = reduce(target, known, factor)
@@ -28,7 +28,7 @@ def test_a_block_with_an_unknown_pixel_is_unknown() -> None:
     assert np.argwhere(~small_known).tolist() == [[2, 3]]
 
 
-def test_means_are_taken_of_blocks() -> None:
+def test_reduced_pixels_are_means_of_blocks() -> None:
     target = np.arange(16, dtype=np.float32).reshape(4, 4, 1)
     small = reduce(target, np.ones((4, 4), dtype=bool), 2)[0]
     np.testing.assert_allclose(small[:, :, 0], [[2.5, 4.5], [10.5, 12.5]])

@@ -1,15 +1,19 @@
-"""What a fit missed around a hole: carried in smoothly, or as regularly as the surroundings."""
+"""Residuals around a hole, extrapolated by a membrane or by long-range kriging."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from dip.filling.residual import carried
+from dip.filling.residual import extrapolate_residual
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
+Joints = Callable[[int, int, int, int], Plane]
+Wall = Callable[..., Array]
 
 SIDE = 240
 
@@ -21,59 +25,63 @@ def known_around_a_hole(side: int = SIDE, thickness: int = 60) -> Plane:
     return known
 
 
-def bricks(side: int = SIDE, course_px: int = 20, seed: int = 1) -> Array:
-    """Joints a tenth of a course wide, each second course shifted; some noise; zero on average."""
-    rows, columns = np.mgrid[:side, :side]
-    course = rows // course_px
-    across = (columns + course % 2 * course_px) % (2 * course_px)
-    joint = (rows % course_px < course_px // 10) | (across < course_px // 10)
-    noise = np.random.default_rng(seed).normal(0, 0.02, (side, side))
-    wall = np.where(joint, 0.3, 0) + noise
-    return (wall - wall.mean()).astype(np.float32)[:, :, None]
+@pytest.fixture
+def wall(brick_joints: Joints) -> Wall:
+    """Joints a tenth of a course wide, with some noise and a mean of zero."""
+
+    def draw(side: int = SIDE, course_px: int = 20) -> Array:
+        noise = np.random.default_rng(1).normal(0, 0.02, (side, side))
+        wall = np.where(brick_joints(side, side, course_px, course_px // 10), 0.3, 0) + noise
+        return (wall - wall.mean()).astype(np.float32)[:, :, None]
+
+    return draw
 
 
 def offset(side: int = SIDE, seed: int = 1) -> Array:
-    """Something smooth, as a fit misses of a sky, and grain."""
+    """A smooth residual, as of a sky, with grain."""
     rows, columns = np.mgrid[:side, :side] / side
     grain = np.random.default_rng(seed).normal(0, 0.02, (side, side))
     return (0.1 * np.sin(3 * rows + 2 * columns) + grain).astype(np.float32)[:, :, None]
 
 
-def missed(residual: Array, known: Plane, *, mixed: bool) -> float:
-    """Mean squared, in the hole."""
-    added, _ = carried(residual, known, mixed=mixed)
+def squared_error(residual: Array, known: Plane, *, stacked: bool) -> float:
+    """Mean squared error in the hole."""
+    added, _ = extrapolate_residual(residual, known, stacked=stacked)
     return float(np.square(added - residual)[~known].mean())
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_what_repeats_runs_on(channels: int) -> None:
-    wall, known = np.repeat(bricks(), channels, axis=2), known_around_a_hole()
-    assert missed(wall, known, mixed=True) < missed(wall, known, mixed=False) / 2
-    assert carried(wall, known)[1] > 0.9
+def test_a_periodic_residual_continues(channels: int, wall: Wall) -> None:
+    residual, known = np.repeat(wall(), channels, axis=2), known_around_a_hole()
+    stacked, smooth = (squared_error(residual, known, stacked=each) for each in (True, False))
+    assert stacked < smooth / 2
+    assert extrapolate_residual(residual, known)[1] > 0.9
 
 
-def test_what_is_smooth_is_carried_as_by_a_membrane() -> None:
+def test_a_smooth_residual_is_extrapolated_by_a_membrane() -> None:
     sky, known = offset(), known_around_a_hole()
-    added, regularity = carried(sky, known)
+    added, regularity = extrapolate_residual(sky, known)
     assert regularity == 0
-    np.testing.assert_array_equal(added, carried(sky, known, mixed=False)[0])
+    np.testing.assert_array_equal(added, extrapolate_residual(sky, known, stacked=False)[0])
 
 
-def test_a_thick_hole_is_filled_regularly_as_well() -> None:
-    wall, known = bricks(540, course_px=60), known_around_a_hole(540, 170)
-    assert missed(wall, known, mixed=True) < missed(wall, known, mixed=False) / 1.5
+def test_a_periodic_residual_continues_into_a_thick_hole(wall: Wall) -> None:
+    residual, known = wall(540, course_px=60), known_around_a_hole(540, 170)
+    stacked, smooth = (squared_error(residual, known, stacked=each) for each in (True, False))
+    assert stacked < smooth / 1.5
 
 
-def test_it_looks_at_no_unknown_pixel_and_chance_is_the_seeds() -> None:
-    wall, known = bricks(), known_around_a_hole()
-    spoiled = np.where(known[:, :, None], wall, np.float32(np.nan))
+def test_unknown_pixels_are_ignored_and_a_seed_repeats_the_result(wall: Wall) -> None:
+    residual, known = wall(), known_around_a_hole()
+    spoiled = np.where(known[:, :, None], residual, np.float32(np.nan))
     np.testing.assert_array_equal(
-        carried(spoiled, known, seed=3)[0], carried(wall, known, seed=3)[0]
+        extrapolate_residual(spoiled, known, seed=3)[0],
+        extrapolate_residual(residual, known, seed=3)[0],
     )
 
 
-def test_without_room_for_squares_it_is_carried_smoothly() -> None:
-    wall, known = bricks(64, course_px=10), known_around_a_hole(64, 60)
-    added, regularity = carried(wall, known)
+def test_without_room_for_trial_squares_the_membrane_is_used(wall: Wall) -> None:
+    residual, known = wall(64, course_px=10), known_around_a_hole(64, 60)
+    added, regularity = extrapolate_residual(residual, known)
     assert regularity == 0
-    np.testing.assert_array_equal(added, carried(wall, known, mixed=False)[0])
+    np.testing.assert_array_equal(added, extrapolate_residual(residual, known, stacked=False)[0])

@@ -1,6 +1,8 @@
-"""Detail that is copied into the smooth fill of a hole."""
+"""Detail copied into the smooth fill of a hole."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,15 +17,18 @@ from dip.filling.texture import add_texture
 from dip.restore import Restoration
 
 Array = NDArray[np.float32]
+Bricks = Callable[..., Array]
 
 
-def bricks(height: int = 160, width: int = 200) -> Array:
-    """A wall with bricks of 24 × 12 px, every row moved by half of one: (H, W, 3)."""
-    rows, columns = np.mgrid[:height, :width]
-    course = rows // 12
-    joint = (rows % 12 < 2) | ((columns + 12 * (course % 2)) % 24 < 2)
-    wall = np.where(joint[:, :, None], (0.8, 0.8, 0.75), (0.5, 0.25, 0.2))
-    return wall.astype(np.float32)
+@pytest.fixture
+def bricks(brick_joints: Callable[[int, int, int, int], NDArray[np.bool_]]) -> Bricks:
+    """A wall with bricks of 24 × 12 px: (H, W, 3)."""
+
+    def draw(height: int = 160, width: int = 200) -> Array:
+        joints = brick_joints(height, width, 12, 2)[:, :, None]
+        return np.where(joints, (0.8, 0.8, 0.75), (0.5, 0.25, 0.2)).astype(np.float32)
+
+    return draw
 
 
 def hole(shape: tuple[int, ...], size: int = 40) -> NDArray[np.bool_]:
@@ -39,7 +44,7 @@ def smoothed(truth: Array, known: NDArray[np.bool_]) -> tuple[Array, Array]:
     return flat.astype(np.float32), np.where(known[:, :, None], truth, np.float32(0))
 
 
-def test_a_wall_goes_on_through_its_hole():
+def test_a_wall_continues_through_a_hole(bricks: Bricks):
     truth = bricks()
     known = hole(truth.shape)
     fill, target = smoothed(truth, known)
@@ -48,7 +53,7 @@ def test_a_wall_goes_on_through_its_hole():
     assert psnr_db(result, truth, ~known) > 30
 
 
-def test_known_pixels_stay_and_what_is_under_the_damage_is_not_looked_at():
+def test_known_pixels_stay_and_unknown_ones_are_ignored(bricks: Bricks):
     truth = bricks()
     known = hole(truth.shape)
     fill, target = smoothed(truth, known)
@@ -58,7 +63,7 @@ def test_known_pixels_stay_and_what_is_under_the_damage_is_not_looked_at():
     assert np.array_equal(add_texture(fill, target, known, seed=3), result)
 
 
-def test_the_strength_says_how_much_is_added():
+def test_the_strength_scales_the_added_detail(bricks: Bricks):
     truth = bricks()
     known = hole(truth.shape)
     fill, target = smoothed(truth, known)
@@ -68,12 +73,12 @@ def test_the_strength_says_how_much_is_added():
     assert half.min() >= truth.min()
     assert half.max() <= truth.max()
     added = full - fill
-    assert half - fill == pytest.approx(added / 2, abs=0.05)  # what would be beyond is cut
+    assert half - fill == pytest.approx(added / 2, abs=0.05)  # values out of range are clipped
     assert np.abs(half - fill - added / 2).mean() < 0.01 * np.abs(added).mean()
 
 
-def test_where_the_surroundings_repeat_copies_stand_for_the_fill():
-    """Streaks in a fill, which have too much detail rather than too little, are gone by it."""
+def test_copies_replace_the_fill_where_the_surroundings_repeat(bricks: Bricks):
+    """This removes streaks in a fill, which have too much detail rather than too little."""
     truth = bricks()
     known = hole(truth.shape)
     fill, target = smoothed(truth, known)
@@ -85,7 +90,7 @@ def test_where_the_surroundings_repeat_copies_stand_for_the_fill():
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_gray_and_alpha(channels: int):
+def test_gray_and_alpha(bricks: Bricks, channels: int):
     truth = np.repeat(bricks()[:, :, :1], channels, axis=2)
     known = hole(truth.shape)
     fill, target = smoothed(truth, known)
@@ -95,14 +100,16 @@ def test_gray_and_alpha(channels: int):
 
 
 @pytest.mark.parametrize("size", [(9, 200), (12, 12), (64, 64)])
-def test_where_too_little_is_known_the_fill_stays(size: tuple[int, int]):
+def test_with_too_few_known_pixels_the_fill_stays(size: tuple[int, int]):
     known = np.zeros(size, dtype=bool)
     known[:, :4] = True
     fill = np.full((*size, 3), 0.4, dtype=np.float32)
     assert add_texture(fill, fill, known) is fill
 
 
-def test_large_images_are_searched_at_a_smaller_size(monkeypatch: pytest.MonkeyPatch):
+def test_large_images_are_searched_at_a_smaller_size(
+    bricks: Bricks, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("dip.filling.texture._MOST_SEARCHED_PX", 10_000)
     monkeypatch.setattr("dip.filling.texture._MOST_SOURCES", 8_000)
     truth = bricks()
@@ -112,7 +119,7 @@ def test_large_images_are_searched_at_a_smaller_size(monkeypatch: pytest.MonkeyP
     assert psnr_db(result, truth, ~known) > 20
 
 
-def test_the_offsets_of_a_wall_are_whole_bricks():
+def test_the_offsets_of_a_wall_are_whole_bricks(bricks: Bricks):
     truth = bricks()
     known = hole(truth.shape)
     generator = np.random.default_rng(0)
@@ -123,7 +130,7 @@ def test_the_offsets_of_a_wall_are_whole_bricks():
     assert not ((right - 12 * (down // 12 % 2)) % 24).any()
 
 
-def test_a_shift_map_leads_to_known_pixels_alone():
+def test_a_shift_map_leads_only_to_known_pixels(bricks: Bricks):
     truth = bricks()
     known = hole(truth.shape)
     guide, _ = smoothed(truth, known)
@@ -137,14 +144,14 @@ def test_a_shift_map_leads_to_known_pixels_alone():
     assert np.allclose(truth[rows + down, columns + right], truth[rows, columns])
 
 
-def test_without_a_usable_offset_nothing_is_mapped():
+def test_without_a_usable_offset_nothing_is_mapped(bricks: Bricks):
     guide = bricks(40, 40)
     unknown = ~hole(guide.shape, 20)
     assert (shift_map(guide, unknown, np.array([(400, 0)])) == -1).all()
     assert (shift_map(guide, unknown, np.empty((0, 2), dtype=np.int64)) == -1).all()
 
 
-def test_a_search_finds_the_patches_that_a_random_start_has_not():
+def test_a_search_improves_a_random_start(bricks: Bricks):
     truth = bricks(100, 120)
     known = hole(truth.shape, 24)
     field = PatchField(truth, ~known, np.random.default_rng(0))
@@ -155,7 +162,7 @@ def test_a_search_finds_the_patches_that_a_random_start_has_not():
     assert psnr_db(field.image, truth, ~known) > 30  # the guide was the truth here
 
 
-def test_a_restoration_textures_holes_by_its_setting():
+def test_a_restoration_applies_its_texture_setting_to_holes(bricks: Bricks):
     truth = (bricks() * 255).astype(np.uint8)
     mask = ~hole(truth.shape)
     smooth, textured = (
@@ -168,14 +175,14 @@ def test_a_restoration_textures_holes_by_its_setting():
     for restoration in (smooth, textured):
         for _ in restoration:
             pass
-    lacking, has = (texture_distance(each.result(), truth, mask) for each in (smooth, textured))
-    assert has < lacking / 2
+    lacking, rich = (texture_distance(each.result(), truth, mask) for each in (smooth, textured))
+    assert rich < lacking / 2
     before = textured.smooth()
     assert psnr_db(before, smooth.result()) > 50
     assert np.array_equal(before[~mask], truth[~mask].astype(np.float32) / 255)
 
 
 @pytest.mark.parametrize("texture", [-0.1, 1.5, "full", True, float("nan")])
-def test_a_texture_that_is_no_fraction_is_refused(texture: object):
+def test_a_texture_outside_0_to_1_is_refused(texture: object):
     with pytest.raises(SettingError, match="texture is"):
         Settings.from_mapping({"texture": texture})

@@ -122,7 +122,7 @@ def test_quality_is_that_of_the_kriged_result(target: Array, mask: npt.NDArray[n
     steps = list(fit)
     out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
     output = fit._average[0].permute(1, 2, 0).numpy()
-    finished = output + krige(target - output, ~mask & ~out, detail=ROUGH)
+    finished = output + krige(target - output, ~mask & ~out, window=ROUGH)
     psnr_db = -10 * np.log10(np.square(finished - target)[out].mean())
     assert steps[-1].validation_psnr_db == pytest.approx(psnr_db, abs=0.01)
 
