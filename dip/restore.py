@@ -71,14 +71,14 @@ class Fill:
     box : Box
     pixels : ndarray
         (height, width, C), of the image's own sample type, not blended with the image;
-        meaningful where `coverage` is above 0.
-    coverage : ndarray
+        meaningful where `soft_mask` is above 0.
+    soft_mask : ndarray
         (height, width), float32 in [0, 1]: the opacity with which the pixels are laid over.
     """
 
     box: Box
     pixels: Array
-    coverage: NDArray[np.float32]
+    soft_mask: NDArray[np.float32]
 
 
 class Restoration:
@@ -130,7 +130,7 @@ class Restoration:
         threads = self.settings.threads or device.cores()
         torch.set_num_threads(threads)
         self._plan = plan(
-            damaged.coverage.unknown,
+            damaged.soft_mask.unknown,
             self.settings,
             channels=damaged.samples.shape[2],
             image_bytes=damaged.samples.nbytes,
@@ -139,7 +139,7 @@ class Restoration:
         )
         self.regions, self.notes = self._plan.regions, self._plan.notes
         self.iterations, self.memory_mb = self._plan.iterations, self._plan.memory_mb
-        parts = {region: damaged.part(region.box) for region in self.regions}
+        parts = {region: damaged.crop(region.box) for region in self.regions}
         self._given: tuple[Array, dict[Region, ImageCrop]] | None = damaged.samples, parts
         self._canvas = Canvas(self._image)
         self._reconstruction = to_floats(self._image) if keep_reconstruction else None
@@ -198,22 +198,22 @@ class Restoration:
     def _lay_fills(self, image: Array) -> None:
         for fill in self._fills():
             index = fill.box.slices
-            image[index] = composite(image[index], fill.pixels, fill.coverage)
+            image[index] = composite(image[index], fill.pixels, fill.soft_mask)
             if self._make_opaque:
                 alpha = image[index][:, :, -1]
-                alpha[fill.coverage > 0] = full_scale(alpha.dtype)
+                alpha[fill.soft_mask > 0] = full_scale(alpha.dtype)
 
     def _fills(self) -> Iterator[Fill]:
         if self._fit is not None:
             scale = full_scale(self._image.dtype)
             fill = self._textured(*self._smooth_fill(self._region, self._fit), self._region)
-            self._canvas.lay(self._region, fill * scale, provisional=True)
+            self._canvas.write(self._region, fill * scale, provisional=True)
         for region in self.regions:
             within = region.core.within(region.box)
-            coverage = self._part(region).coverage[within]
-            pixels, coverage = self._canvas.take(region.core, coverage)
-            if coverage.any():
-                yield Fill(box=region.core, pixels=pixels, coverage=coverage)
+            soft_mask = self._part(region).soft_mask[within]
+            pixels, soft_mask = self._canvas.crop(region.core, soft_mask)
+            if soft_mask.any():
+                yield Fill(box=region.core, pixels=pixels, soft_mask=soft_mask)
 
     def preview(self) -> Preview:
         """The region being worked on as it looks now; cheap, and rougher at the rim.
@@ -362,7 +362,7 @@ class Restoration:
             self._smooth[region.box.slices][unknown] = fill[unknown]
         self._fit = None
         textured = self._textured(fill, regularity, region)
-        self._canvas.lay(region, textured * full_scale(self._image.dtype))
+        self._canvas.write(region, textured * full_scale(self._image.dtype))
 
 
 def restore(image: Array, mask: Array | None, settings: Settings | None = None) -> Array:

@@ -188,7 +188,7 @@ def draw_before_after(photo: Photo, mask: Any, result: Any) -> bytes:
     from dip.regions.damaged_image import DamagedImage
 
     pixels = photo.pixels
-    unknown = DamagedImage(pixels, mask).coverage.unknown
+    unknown = DamagedImage(pixels, mask).soft_mask.unknown
     panels = [Panel(mark(picture(pixels), unknown), "before"), Panel(picture(result), "after")]
     height, width = unknown.shape
     width_px = max(1, min(PANEL_WIDTH_PX, PANEL_HEIGHT_PX * width // height))

@@ -87,10 +87,10 @@ def read_cases(folder: Path, names: Sequence[str] | None = None) -> list[Case]:
 def read_case(case: Case) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
     """Return the truth as 8-bit samples without alpha, and what is unknown of it."""
     from dip.image_io import read_mask, read_photo
-    from dip.regions.mask import coverage_from
+    from dip.regions.mask import soft_mask_from
 
     truth = without_alpha(read_photo(case.image).pixels)
-    return truth, coverage_from(read_mask(case.mask), truth.shape).unknown
+    return truth, soft_mask_from(read_mask(case.mask), truth.shape).unknown
 
 
 def without_alpha(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

@@ -136,7 +136,7 @@ def find_unknown(photo: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> npt.
     """Return which pixels are to be restored."""
     from dip.regions.damaged_image import DamagedImage
 
-    return DamagedImage(photo, mask).coverage.unknown
+    return DamagedImage(photo, mask).soft_mask.unknown
 
 
 # --- Drawing ------------------------------------------------------------------------------------

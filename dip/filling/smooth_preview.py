@@ -14,6 +14,6 @@ def smooth_preview(image: Array, mask: Array | None) -> Preview:
     Parameters and errors are those of `DamagedImage`.
     """
     damaged = DamagedImage(image, mask)
-    regions = plan_regions(damaged.coverage.unknown, max_pixels=PRESETS["balanced"].most_pixels)
-    part = damaged.part(regions[0].box)
+    regions = plan_regions(damaged.soft_mask.unknown, max_pixels=PRESETS["balanced"].most_pixels)
+    part = damaged.crop(regions[0].box)
     return part.preview(membrane(part.floats(), part.known))

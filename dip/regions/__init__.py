@@ -1,1 +1,1 @@
-"""Where the damage is: masks, regions, and the fills in their place."""
+"""The damaged regions of an image: masks, regions, crops and composites."""

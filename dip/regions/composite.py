@@ -1,4 +1,4 @@
-"""Putting fills into their place: known pixels untouched, soft edges and tiles blended."""
+"""Composites of image and fill: known pixels untouched, soft edges and tiles blended."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from dip.samples import to_samples
 Array = NDArray[Any]
 
 
-def composite(target: Array, fill: Array, coverage: NDArray[np.float32]) -> Array:
-    """Unknown pixels from the fill, known ones from the target.
+def composite(target: Array, fill: Array, soft_mask: NDArray[np.float32]) -> Array:
+    """Combine the unknown pixels of a fill with the known pixels of a target.
 
     Parameters
     ----------
@@ -24,38 +24,37 @@ def composite(target: Array, fill: Array, coverage: NDArray[np.float32]) -> Arra
         (H, W, C), any sample type.
     fill : ndarray
         (H, W, C), in the units of the target's samples.
-    coverage : ndarray
+    soft_mask : ndarray
         (H, W), in [0, 1]; a feathered edge blends the two.
 
     Returns
     -------
     ndarray
-        (H, W, C) of the target's sample type; bit for bit the target where coverage is 0.
+        (H, W, C) of the target's sample type; bit for bit the target where the soft mask is 0.
     """
     result = target.copy()
-    inside = coverage > 0
-    weight = coverage[inside][:, None].astype(np.float64)  # (N, 1)
+    inside = soft_mask > 0
+    weight = soft_mask[inside][:, None].astype(np.float64)  # (N, 1)
     old, new = target[inside].astype(np.float64), fill[inside].astype(np.float64)
-    # A damaged sample of a float image may be NaN: where it has no weight it has no say.
+    # A damaged sample of a float image may be NaN, which a weight of 0 would not remove.
     old = np.where(weight < 1, old, 0)
     result[inside] = to_samples(weight * new + (1 - weight) * old, target.dtype)
     return result
 
 
 class Canvas:
-    """The fills of all regions, unblended with the target, as large as the image.
+    """The fills of all regions in an image's size, not yet blended with the target.
 
-    Memory is taken only for pages that are written, so that few scratches in many megapixels
-    cost little.
+    Only pages that are written take memory, so a few scratches in many megapixels cost little.
     """
 
     def __init__(self, like: Array) -> None:
         self._pixels = _untouched_zeros(like.shape, like.dtype)
         self._filled = _untouched_zeros(like.shape[:2], np.dtype(bool))
-        self._before: tuple[Box, Array, NDArray[np.bool_]] | None = None
+        self._provisional: tuple[Box, Array, NDArray[np.bool_]] | None = None
 
-    def lay(self, region: Region, pixels: Array, *, provisional: bool = False) -> None:
-        """Lay down the fill of a region; tiles are cross-faded with what is there.
+    def write(self, region: Region, pixels: Array, *, provisional: bool = False) -> None:
+        """Write the fill of a region; tiles are cross-faded with the fills already there.
 
         Parameters
         ----------
@@ -63,42 +62,42 @@ class Canvas:
         pixels : ndarray
             (height, width, C) of `region.box`, floats in the units of the image's samples.
         provisional : bool
-            Whether the next call takes this one back first.
+            Whether the next call undoes this call first.
         """
-        if self._before is not None:
-            box, old_pixels, old_filled = self._before
+        if self._provisional is not None:
+            box, old_pixels, old_filled = self._provisional
             self._pixels[box.slices], self._filled[box.slices] = old_pixels, old_filled
-            self._before = None
+            self._provisional = None
         box = region.core
         if region.tiled:
             box = box.expanded(TILE_OVERLAP_PX, region.box)
-        old, there = self._pixels[box.slices].copy(), self._filled[box.slices].copy()
+        old, filled = self._pixels[box.slices].copy(), self._filled[box.slices].copy()
         if provisional:
-            self._before = box, old, there
+            self._provisional = box, old, filled
         new = pixels[box.within(region.box)].astype(np.float64)
-        if region.tiled and there.any():
-            weight = np.where(there, _ramp(box, region.box), 1.0)[:, :, None]
+        if region.tiled and filled.any():
+            weight = np.where(filled, _ramp(box, region.box), 1.0)[:, :, None]
             new = weight * new + (1 - weight) * old
         self._pixels[box.slices] = to_samples(new, self._pixels.dtype)
         self._filled[box.slices] = True
 
-    def take(self, box: Box, coverage: NDArray[np.float32]) -> tuple[Array, NDArray[np.float32]]:
-        """Pixels of a box, and its coverage with 0 where nothing was laid yet; both copies."""
+    def crop(self, box: Box, soft_mask: NDArray[np.float32]) -> tuple[Array, NDArray[np.float32]]:
+        """Copies of a box's pixels and of its soft mask, which is 0 where no fill was written."""
         filled = self._filled[box.slices]
-        return self._pixels[box.slices].copy(), np.where(filled, coverage, np.float32(0))
+        return self._pixels[box.slices].copy(), np.where(filled, soft_mask, np.float32(0))
 
 
 def _untouched_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Zeros in pages that the system hands out as they are written.
+    """Zeros in pages that the system allocates when they are written.
 
-    `np.zeros` writes to every page where the C library gives it memory that was in use before.
+    `np.zeros` writes to every page if the C library reuses memory for it.
     """
     pages = mmap.mmap(-1, math.prod(shape) * dtype.itemsize)
     return np.frombuffer(pages, dtype).reshape(shape)
 
 
 def _ramp(box: Box, limits: Box) -> NDArray[np.float64]:
-    """(height, width): 0 at the edges of a box to 1 inside, but 1 along the limits' own edges."""
+    """(height, width): from 0 at the edges of a box to 1 inside; 1 at edges shared with limits."""
 
     def along(length: int, low_edge: bool, high_edge: bool) -> NDArray[np.float64]:
         position = np.arange(length) + 0.5

@@ -1,4 +1,4 @@
-"""A damaged image as it was given, checked; and its parts as a fit needs them."""
+"""A damaged image and its mask, checked, and the crops that fits use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dip.errors import ImageTooSmall, InputError, SamplesNotFinite, TooFewKnownPixels
 from dip.regions.composite import composite
-from dip.regions.mask import SoftMask, coverage_from, coverage_from_alpha
+from dip.regions.mask import SoftMask, soft_mask_from, soft_mask_from_alpha
 from dip.regions.region import Box
 from dip.regions.rules import FEWEST_KNOWN
 from dip.samples import full_scale, to_floats
@@ -22,39 +22,39 @@ SMALLEST_SIDE_PX = 16
 
 
 class DamagedImage:
-    """An image, and which of it is to be replaced.
+    """An image and the soft mask of its damage.
 
     Parameters are those of `dip.restore.Restoration`.
 
     Attributes
     ----------
     samples : ndarray
-        (H, W, C), the image's own, not copied.
-    coverage : Coverage
+        (H, W, C), the samples of the image, not copied.
+    soft_mask : SoftMask
 
     Raises
     ------
     InputError, MaskError
-        What is wrong with image or mask.
+        The image or the mask is unusable; the message says why.
     """
 
     def __init__(self, image: Array, mask: Array | None) -> None:
         self.samples = _checked(image)
-        self.coverage = (
-            coverage_from_alpha(self.samples)
+        self.soft_mask = (
+            soft_mask_from_alpha(self.samples)
             if mask is None
-            else coverage_from(mask, self.samples.shape)
+            else soft_mask_from(mask, self.samples.shape)
         )
-        _check_finite(self.samples, self.coverage.unknown)
+        _check_finite(self.samples, self.soft_mask.unknown)
 
-    def part(self, box: Box) -> ImageCrop:
-        """What is in a box.
+    def crop(self, box: Box) -> ImageCrop:
+        """The pixels in a box.
 
         Raises
         ------
         TooFewKnownPixels
         """
-        return ImageCrop(box, self.samples[box.slices], self.coverage.crop(box.slices))
+        return ImageCrop(box, self.samples[box.slices], self.soft_mask.crop(box.slices))
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +66,13 @@ class ImageCrop:
     box : Box
     samples : ndarray
         (h, w, C), a view of the image's.
-    coverage : SoftMask
-        (h, w), with memory of its own: nothing as large as the image is kept but its samples.
+    soft_mask : SoftMask
+        (h, w), a copy: besides its samples, nothing of the image's size stays in memory.
     """
 
     box: Box
     samples: Array
-    coverage: SoftMask
+    soft_mask: SoftMask
 
     def __post_init__(self) -> None:
         known = np.count_nonzero(self.known)
@@ -84,8 +84,8 @@ class ImageCrop:
 
     @cached_property
     def known(self) -> NDArray[np.bool_]:
-        """(h, w): the pixels that a fit may see; behind full transparency is no colour."""
-        known = self.coverage[:] == 0
+        """The pixels that a fit may see, (h, w); fully transparent pixels have no colour."""
+        known = self.soft_mask[:] == 0
         if self.samples.shape[2] in (2, 4):
             known &= self.samples[:, :, -1] > 0
         return known
@@ -95,34 +95,34 @@ class ImageCrop:
         return to_floats(self.samples)
 
     def range(self) -> tuple[float, float]:
-        """What [0, 1] of a network means: [0, 1], or all known samples where they exceed it."""
+        """The range of samples that a fit maps to [0, 1]: [0, 1], or wider where samples are."""
         if np.issubdtype(self.samples.dtype, np.integer):
             return 0.0, 1.0
         known = self.samples[self.known]
         return min(0.0, float(known.min())), max(1.0, float(known.max()))
 
     def target(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """What a fit sees: (h, w, C) in units of `range`, zero where it is unknown; the known."""
+        """The target of a fit, (h, w, C) in units of `range`, 0 where unknown; and `known`."""
         low, high = self.range()
         target = (self.floats() - low) / np.float32(high - low)
         return np.where(self.known[:, :, None], target, np.float32(0)), self.known
 
     def preview(self, fill: NDArray[np.float32]) -> Preview:
-        """A fill, (h, w, C) in units of full scale, in its place."""
+        """The crop with a fill, (h, w, C) in units of full scale, at its unknown pixels."""
         scaled = fill * np.float32(full_scale(self.samples.dtype))
-        pixels = composite(self.samples, scaled, self.coverage[:])
+        pixels = composite(self.samples, scaled, self.soft_mask[:])
         return Preview(box=self.box, pixels=pixels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """A rectangle of an image as it looks now.
+    """The current state of a rectangle of the image.
 
     Parameters
     ----------
     box : Box
     pixels : ndarray
-        (height, width, C), of the image's sample type; outside the damage they are the image's.
+        (height, width, C), of the image's sample type; the image's own outside the damage.
     """
 
     box: Box
@@ -142,7 +142,7 @@ def _check_finite(samples: Array, unknown: NDArray[np.bool_]) -> None:
 
 
 def _checked(image: Array) -> Array:
-    """The image as (H, W, C), or an error that says what was seen."""
+    """The image as (H, W, C), if its shape and samples are supported."""
     if image.ndim == 2:
         image = image[:, :, None]
     if image.ndim != 3 or image.shape[2] not in (1, 2, 3, 4):

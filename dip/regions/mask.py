@@ -1,15 +1,17 @@
-"""From a mask, white = restore this, to what the mathematics uses: known and unknown pixels.
+"""Masks as they are given, white = restore this, and the unknown pixels that they stand for.
 
-This is the one place that turns one into the other. *Coverage* is a mask as fractions: 1 where a
-pixel is to be replaced, 0 where it is to stay, and between the two along a feathered edge.
+A *soft mask* has values in [0, 1]: 1 where a pixel is replaced, 0 where it stays, values between
+them along a feathered edge. A pixel is *unknown*, and no fit may see it, where the soft mask is
+above `UNKNOWN_ABOVE`: the edge of a feathered selection may hold damage too. Values up to that
+threshold count as 0, so that the noise of a JPEG mask restores nothing. The composite blends by the
+soft mask. The engine never grows a mask; its callers do.
 
-A pixel is **unknown**, never seen by a fit, as soon as its coverage is above `UNKNOWN_ABOVE`: the
-edge of a feathered selection may hold damage too. Coverage at or below it counts as 0, so that
-the noise of a mask saved as JPEG restores nothing. The composite blends by coverage.
+`dip.regions.rules` has the thresholds.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,24 +20,27 @@ from scipy import ndimage
 
 from dip.config import Damage
 from dip.errors import MaskEmpty, MaskError, MaskSizeMismatch, TooFewKnownPixels
-from dip.regions.rules import FEWEST_KNOWN, UNKNOWN_ABOVE
+from dip.regions.rules import (
+    FEWEST_KNOWN,
+    SCATTERED_ABOVE,
+    SCATTERED_UP_TO_PX,
+    THIN_UP_TO_PX,
+    UNKNOWN_ABOVE,
+)
 from dip.samples import to_floats
 
-THIN_UP_TO_PX = 30
-"""Damage no wider than this is 'thin': text, scratches, dust."""
+_EXACT_UP_TO_PX = 1_000_000
+"""In larger images the thickness of damage is measured at every eighth pixel."""
 
-_MOST_EXACT_PX = 1_000_000
-"""The thickness of what is in larger images need not be known to the pixel."""
-
-_ROWS = 64  # looked at together: 100 megapixels as floats would hold 400 MB
+_ROWS = 64  # processed at a time: 100 megapixels as floats would take 400 MB
 
 Array = NDArray[Any]
 
 
 class SoftMask:
-    """Coverage, made of the samples of a mask where it is asked for.
+    """A soft mask, computed on access from the samples of a mask or of an alpha channel.
 
-    Indexing gives float32 in [0, 1]: 0 wherever the pixel is to stay bit for bit.
+    Indexing returns float32 in [0, 1]: 0 where the pixel stays bit for bit.
 
     Parameters
     ----------
@@ -50,39 +55,26 @@ class SoftMask:
         self._inverted = inverted
 
     def __getitem__(self, index: Any) -> NDArray[np.float32]:
-        fractions = to_floats(self._samples[index])
+        values = to_floats(self._samples[index])
         if self._inverted:
-            fractions = 1 - fractions
-        return fractions * (fractions > UNKNOWN_ABOVE)
+            values = 1 - values
+        return values * (values > UNKNOWN_ABOVE)
 
     def crop(self, index: Any) -> SoftMask:
-        """Those of a part, with samples of their own: the rest can be freed."""
+        """The soft mask of a part, with a copy of its samples: the rest can be freed."""
         return SoftMask(self._samples[index].copy(), inverted=self._inverted)
 
-
-class Coverage(SoftMask):
-    """The coverage of a whole image, which leaves something to do and something to go by.
-
-    Attributes
-    ----------
-    unknown : ndarray
-        (H, W) bool: the pixels that no fit may see.
-
-    Raises
-    ------
-    MaskEmpty, TooFewKnownPixels
-    """
-
-    def __init__(self, samples: Array, *, inverted: bool = False) -> None:
-        super().__init__(samples, inverted=inverted)
-        self.unknown: NDArray[np.bool_] = np.empty(samples.shape, dtype=bool)
-        for top in range(0, len(samples), _ROWS):
-            self.unknown[top : top + _ROWS] = self[top : top + _ROWS] > 0
-        _check_counts(self.unknown)
+    @cached_property
+    def unknown(self) -> NDArray[np.bool_]:
+        """The pixels that no fit may see, (H, W)."""
+        unknown = np.empty(self._samples.shape, dtype=bool)
+        for top in range(0, len(unknown), _ROWS):
+            unknown[top : top + _ROWS] = self[top : top + _ROWS] > 0
+        return unknown
 
 
-def coverage_from(mask: Array, image_shape: tuple[int, ...]) -> Coverage:
-    """Turn a mask into coverage.
+def soft_mask_from(mask: Array, image_shape: tuple[int, ...]) -> SoftMask:
+    """Turn a mask into a soft mask, and check both.
 
     Parameters
     ----------
@@ -93,39 +85,40 @@ def coverage_from(mask: Array, image_shape: tuple[int, ...]) -> Coverage:
 
     Returns
     -------
-    Coverage
+    SoftMask
 
     Raises
     ------
     MaskSizeMismatch, MaskEmpty, TooFewKnownPixels
         The message names sizes and counts.
     MaskError
-        Not a mask: wrong dimensions, or floats that are not finite or not in [0, 1].
+        The dimensions are wrong, or floats are not finite or not in [0, 1].
     """
     if mask.ndim == 3 and mask.shape[2] == 1:
         mask = mask[:, :, 0]
     if mask.ndim != 2:
         raise MaskError(
-            f"The mask has shape {mask.shape}.", "It must have one channel: white = restore."
+            f"The mask has shape {mask.shape}.", "A mask must have one channel: white = restore."
         )
     if mask.shape != image_shape[:2]:
         raise MaskSizeMismatch(
             f"The mask is {mask.shape[1]}×{mask.shape[0]} px, "
             f"the image {image_shape[1]}×{image_shape[0]} px.",
-            "Make a mask of exactly the image's size, white where it is to be restored.",
+            "Make a mask of exactly the image's size, white where the image is to be restored.",
         )
     if np.issubdtype(mask.dtype, np.floating):
         if not (np.isfinite(mask).all() and mask.min() >= 0 and mask.max() <= 1):
             raise MaskError(
-                "The mask has samples that are not in [0, 1].", "White, restore, is 1; black is 0."
+                "The mask has samples that are not in [0, 1].",
+                "Use 1 for white (restore), 0 for black.",
             )
     elif mask.dtype != np.bool_ and not np.issubdtype(mask.dtype, np.unsignedinteger):
         raise MaskError(f"The mask's samples are {mask.dtype}.", "Use 8 or 16 bit.")
-    return Coverage(mask)
+    return _checked(SoftMask(mask))
 
 
-def coverage_from_alpha(image: Array) -> Coverage:
-    """Take transparent pixels as the damage.
+def soft_mask_from_alpha(image: Array) -> SoftMask:
+    """Take the transparent pixels of an image as its damage.
 
     Parameters
     ----------
@@ -134,12 +127,13 @@ def coverage_from_alpha(image: Array) -> Coverage:
 
     Returns
     -------
-    Coverage
+    SoftMask
 
     Raises
     ------
     MaskEmpty
-        There is no alpha channel, or nothing is transparent.
+        There is no alpha channel, or no pixel is transparent.
+    TooFewKnownPixels
     """
     if image.ndim != 3 or image.shape[2] not in (2, 4):
         raise MaskEmpty(
@@ -147,37 +141,41 @@ def coverage_from_alpha(image: Array) -> Coverage:
             "Give a mask that is white where the image is to be restored, "
             "or make the damage transparent.",
         )
-    return Coverage(image[:, :, -1], inverted=True)
+    return _checked(SoftMask(image[:, :, -1], inverted=True))
 
 
 def thickness_px(unknown: NDArray[np.bool_]) -> float:
     """Width of the widest damage, in pixels: twice the greatest distance to a known pixel."""
-    padded = np.pad(unknown, 1, constant_values=True)  # beyond the border nothing is known
+    padded = np.pad(unknown, 1, constant_values=True)  # pixels beyond the border are unknown
     if padded.all():
         return float(max(unknown.shape))
     return 2 * float(ndimage.distance_transform_edt(padded)[1:-1, 1:-1].max())
 
 
 def rough_thickness_px(unknown: NDArray[np.bool_]) -> float:
-    """As `thickness_px`, of a large mask by an eighth of it."""
-    factor = 8 if unknown.size > _MOST_EXACT_PX else 1
+    """Like `thickness_px`, sampled at every eighth pixel of large masks."""
+    factor = 8 if unknown.size > _EXACT_UP_TO_PX else 1
     return factor * thickness_px(unknown[::factor, ::factor])
 
 
 def kind_of_damage(unknown: NDArray[np.bool_]) -> Damage:
-    """Say which kind of damage a region has.
+    """Classify the damage of a region by the thresholds in `dip.regions.rules`.
 
-    'scattered': single pixels missing all over; 'thin': text, scratches; 'hole': wider than
-    `THIN_UP_TO_PX`.
+    Returns
+    -------
+    str
+        'scattered': single pixels everywhere; 'thin': text, scratches; 'hole': anything thicker.
     """
-    width = thickness_px(unknown)
-    if width > THIN_UP_TO_PX:
+    thickness = thickness_px(unknown)
+    if thickness > THIN_UP_TO_PX:
         return "hole"
-    mostly_missing = unknown.mean() > 0.35  # writing covers up to a quarter of its lines
-    return "scattered" if width < 12 and mostly_missing else "thin"
+    is_scattered = thickness < SCATTERED_UP_TO_PX and unknown.mean() > SCATTERED_ABOVE
+    return "scattered" if is_scattered else "thin"
 
 
-def _check_counts(unknown: NDArray[np.bool_]) -> None:
+def _checked(mask: SoftMask) -> SoftMask:
+    """The same mask, if it has unknown pixels and leaves enough known ones."""
+    unknown = mask.unknown
     count = np.count_nonzero(unknown)
     if count == 0:
         raise MaskEmpty(
@@ -192,3 +190,4 @@ def _check_counts(unknown: NDArray[np.bool_]) -> None:
             f"A fit needs {FEWEST_KNOWN} or more: mark only the damage. "
             "Is the mask inverted? White means restore.",
         )
+    return mask

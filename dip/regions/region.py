@@ -1,4 +1,4 @@
-"""Which parts of a photograph are worked on: only what surrounds the damage.
+"""The regions of a photograph that are fitted: the damage and its context.
 
 Geometry is row-first: (top, left, height, width), in pixels.
 """
@@ -22,7 +22,7 @@ TILE_OVERLAP_PX = 12
 """Tiles reach this far into each other's cores, and are cross-faded there."""
 
 _SMALLEST_PX = 64
-"""A region is at least this large where the image allows it: five scales need room."""
+"""Smallest side of a region where the image allows it: networks have up to five scales."""
 
 
 @dataclass(frozen=True, order=True)
@@ -58,7 +58,7 @@ class Box:
         ).slices  # fmt: skip
 
     def expanded(self, margin_px: int, limits: Box) -> Box:
-        """The box grown by a margin on all sides, cut at `limits`."""
+        """The box grown by a margin on all sides, clipped to `limits`."""
         return Box.from_edges(
             max(limits.top, self.top - margin_px),
             max(limits.left, self.left - margin_px),
@@ -67,7 +67,7 @@ class Box:
         )
 
     def union(self, other: Box) -> Box:
-        """The smallest box that holds both."""
+        """The smallest box that contains both."""
         return Box.from_edges(
             min(self.top, other.top),
             min(self.left, other.left),
@@ -76,7 +76,7 @@ class Box:
         )
 
     def intersection(self, other: Box) -> Box:
-        """What both share; of zero height or width where they share nothing."""
+        """The overlap of both; its height or width is 0 where they do not overlap."""
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
         return Box(top, left, max(0, bottom - top), max(0, right - left))
@@ -93,20 +93,20 @@ class Box:
 
 @dataclass(frozen=True, kw_only=True)
 class Region:
-    """A part of the photograph that is fitted at once.
+    """A rectangle of the photograph that is fitted at once.
 
     Parameters
     ----------
     box : Box
-        What the network sees: the damage and its context.
+        The pixels that the network sees: the damage and its context.
     core : Box
-        Inside `box`: the damage that this region answers for.
+        Inside `box`: the damage that this region fills.
     damage : str
         Its kind; see `dip.regions.mask.kind_of_damage`.
     reduction : int
         The region is fitted at 1 / reduction of its size.
     tiled : bool
-        Whether neighbours share damage with this region, so that fills are cross-faded.
+        Whether neighbouring regions share damage with this one, so that fills are cross-faded.
     """
 
     box: Box
@@ -138,20 +138,20 @@ def tight_box(unknown: NDArray[np.bool_], within: Box) -> Box | None:
 
 
 def plan_regions(unknown: NDArray[np.bool_], *, max_pixels: Mapping[Damage, int]) -> list[Region]:
-    """Divide the work: far-apart damages are separate regions.
+    """Divide the damage into regions; distant damage gets a region of its own.
 
     Parameters
     ----------
     unknown : ndarray
         (H, W) bool
     max_pixels : mapping
-        For each kind of damage. A region that would be larger is cut into overlapping tiles where
-        its damage is thin or scattered, and fitted at reduced size where it is a hole.
+        Largest region for each kind of damage, in pixels. A larger region of thin or scattered
+        damage is cut into overlapping tiles; one with a hole is fitted at reduced size.
 
     Returns
     -------
     list of Region
-        In reading order. Every unknown pixel is in the core of one region at least.
+        In reading order. Each unknown pixel is in the core of at least one region.
     """
     frame = Box.of(unknown)
     groups = _merged([_with_context(unknown, box, frame) for box in _damage_boxes(unknown)], frame)
@@ -171,7 +171,7 @@ def plan_regions(unknown: NDArray[np.bool_], *, max_pixels: Mapping[Damage, int]
 
 
 def _damage_boxes(unknown: NDArray[np.bool_]) -> list[Box]:
-    """Tight boxes around damages that are more than a block apart."""
+    """Tight boxes around damaged areas that are more than a block apart."""
     height, width = unknown.shape
     rows = np.arange(0, height, BLOCK_PX)
     columns = np.arange(0, width, BLOCK_PX)
@@ -194,7 +194,7 @@ def _damage_boxes(unknown: NDArray[np.bool_]) -> list[Box]:
 
 
 def _with_context(unknown: NDArray[np.bool_], core: Box, frame: Box) -> Region:
-    # With some of what is around: a straight scratch fills its own box.
+    # With some surroundings: a straight scratch fills its own box.
     crop = unknown[core.expanded(BLOCK_PX, frame).slices]
     damage = kind_of_damage(crop)
     margin = hole_context_px(thickness_px(crop)) if damage == "hole" else THIN_CONTEXT_PX
@@ -211,16 +211,16 @@ def _has_enough_context(unknown: NDArray[np.bool_], box: Box) -> bool:
 
 
 def _merged(groups: list[Region], frame: Box) -> list[Region]:
-    """Join groups wherever one larger region costs less than two that overlap."""
-    hardest = {"thin": 0, "scattered": 1, "hole": 2}
+    """Join groups where one larger region costs less than two that overlap."""
+    difficulty = {"thin": 0, "scattered": 1, "hole": 2}
     merged: list[Region] = []
     for group in groups:
         position = 0
-        while position < len(merged):  # each join may enable another with one looked at before
+        while position < len(merged):  # a join may enable a join with an earlier group
             other = merged[position]
-            box = group.box.union(other.box)
-            if box.area <= 1.1 * (group.box.area + other.box.area) - _shared(group, other):
-                damage = max(group.damage, other.damage, key=hardest.__getitem__)
+            box, shared = group.box.union(other.box), group.box.intersection(other.box)
+            if box.area <= 1.1 * (group.box.area + other.box.area) - shared.area:
+                damage = max(group.damage, other.damage, key=difficulty.__getitem__)
                 group = Region(box=box, core=group.core.union(other.core), damage=damage)
                 merged.pop(position)
                 position = 0
@@ -228,10 +228,6 @@ def _merged(groups: list[Region], frame: Box) -> list[Region]:
                 position += 1
         merged.append(group)
     return merged
-
-
-def _shared(one: Region, other: Region) -> int:
-    return one.box.intersection(other.box).area
 
 
 def _tiles(

@@ -7,26 +7,36 @@ only, and import nothing of this project.
 from __future__ import annotations
 
 UNKNOWN_ABOVE = 16 / 255
-"""Coverage above which a pixel is unknown; a JPEG's ringing around a mask stays below it."""
+"""A pixel is unknown where the mask, in [0, 1], is above this; JPEG ringing around a mask stays
+below."""
 
 FEWEST_KNOWN = 64
 """A fit needs at least this many known pixels."""
 
+THIN_UP_TO_PX = 30
+"""Damage up to this thickness is 'thin' (text, scratches, dust); thicker damage is a 'hole'."""
+
+SCATTERED_UP_TO_PX = 12
+"""Damage is 'scattered' below this thickness, if it covers more than `SCATTERED_ABOVE`."""
+
+SCATTERED_ABOVE = 0.35
+"""Share of unknown pixels above which thin damage is 'scattered'; text covers at most a quarter."""
+
 BLOCK_PX = 16
-"""Damages are first found on a grid this coarse, so that 100 megapixels are scanned in a second."""
+"""Damage is first located on a grid of this size, which scans 100 megapixels in a second."""
 
 THIN_CONTEXT_PX = 48
-"""Margin around thin and scattered damage; more changed nothing that could be measured."""
+"""Margin around thin and scattered damage; a larger margin had no measurable effect."""
 
 _HOLE_CONTEXT = 4.5
-"""Margin around a hole, in thicknesses: a large hole is filled from far around (3 lost 4 dB)."""
+"""Margin around a hole, in thicknesses; a margin of 3 lost 4 dB."""
 
 
 def hole_context_px(thickness_px: float) -> int:
-    """Margin around a hole whose widest part has this thickness."""
+    """Margin around a hole of this thickness at its widest part."""
     return max(THIN_CONTEXT_PX, round(_HOLE_CONTEXT * thickness_px))
 
 
 def has_enough_context(known: int, area: int) -> bool:
-    """Whether a region of `area` pixels has enough known ones; if not, its margin is doubled."""
+    """Whether a region of `area` pixels has enough known pixels; if not, its margin is doubled."""
     return known >= area / 8

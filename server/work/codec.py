@@ -124,9 +124,9 @@ def layer(fills: list[Fill], box: Box, source: Source) -> Array:
     pixels = _layer_like(source.photo.pixels, box.height, box.width)
     full = full_scale(pixels.dtype)
     for fill in fills:
-        inside = fill.coverage > 0
+        inside = fill.soft_mask > 0
         region = pixels[fill.box.within(box)]
-        alpha = fill.coverage.astype(np.float64)
+        alpha = fill.soft_mask.astype(np.float64)
         colours = fill.pixels
         if source.has_alpha:
             if source.mask is not None:  # else what was transparent becomes opaque

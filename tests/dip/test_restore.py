@@ -174,7 +174,7 @@ def test_fills_are_what_the_result_is_made_of(photo: Any, mask: Any) -> None:
     list(restoration)
     result = photo.copy()
     for fill in restoration.fills():
-        covered = fill.coverage > 0
+        covered = fill.soft_mask > 0
         result[fill.box.slices][covered] = fill.pixels[covered]
     np.testing.assert_array_equal(result, restoration.result())
 

@@ -15,23 +15,23 @@ from dip.regions.composite import Canvas, composite
 from dip.regions.region import Box, Region
 from dip.samples import to_samples
 
-COVERAGE = hnp.arrays(np.float32, (6, 7), elements=st.sampled_from([0, 0.25, 0.5, 1]))
+SOFT_MASK = hnp.arrays(np.float32, (6, 7), elements=st.sampled_from([0, 0.25, 0.5, 1]))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-@given(coverage=COVERAGE, seed=st.integers(0, 1000))
-def test_where_coverage_is_zero_nothing_changes_and_where_it_is_one_all_does(
-    dtype: str, coverage: npt.NDArray[np.float32], seed: int
+@given(soft_mask=SOFT_MASK, seed=st.integers(0, 1000))
+def test_pixels_stay_where_the_soft_mask_is_0_and_are_replaced_where_it_is_1(
+    dtype: str, soft_mask: npt.NDArray[np.float32], seed: int
 ) -> None:
     random = np.random.default_rng(seed)
     full = 1 if dtype == "float32" else np.iinfo(dtype).max
     target = (random.random((6, 7, 3)) * full).astype(dtype)
     fill = random.random((6, 7, 3)) * full
-    result = composite(target, fill, coverage)
+    result = composite(target, fill, soft_mask)
     assert result.dtype == target.dtype
-    np.testing.assert_array_equal(result[coverage == 0], target[coverage == 0])
+    np.testing.assert_array_equal(result[soft_mask == 0], target[soft_mask == 0])
     np.testing.assert_array_equal(
-        result[coverage == 1], to_samples(fill[coverage == 1], target.dtype)
+        result[soft_mask == 1], to_samples(fill[soft_mask == 1], target.dtype)
     )
 
 
@@ -41,7 +41,7 @@ def test_a_soft_edge_blends() -> None:
     assert result.ravel().tolist() == [100, 125, 200]
 
 
-def test_what_is_not_a_number_has_no_say_where_it_is_replaced() -> None:
+def test_nan_is_ignored_where_it_is_replaced() -> None:
     target = np.full((1, 1, 1), np.nan, np.float32)
     assert composite(target, np.full((1, 1, 1), 0.3), np.ones((1, 1), np.float32))[0, 0, 0] == (
         pytest.approx(0.3)
@@ -67,39 +67,39 @@ def region(left: int, width: int, *, tiled: bool) -> Region:
     return Region(box=core.expanded(16, Box(0, 0, 60, 200)), core=core, damage="thin", tiled=tiled)
 
 
-def lay(canvas: Canvas, where: Region, level: float, *, provisional: bool = False) -> None:
+def write(canvas: Canvas, where: Region, level: float, *, provisional: bool = False) -> None:
     fill = np.full((where.box.height, where.box.width, 1), level)
-    canvas.lay(where, fill, provisional=provisional)
+    canvas.write(where, fill, provisional=provisional)
 
 
-def test_only_what_was_laid_is_covered() -> None:
+def test_only_written_regions_are_filled() -> None:
     canvas = Canvas(np.zeros((60, 200, 1), np.uint8))
-    lay(canvas, region(40, 50, tiled=False), 80)
-    pixels, coverage = canvas.take(Box(0, 0, 60, 200), np.ones((60, 200), np.float32))
-    assert coverage.sum() == 20 * 50
-    assert set(pixels[coverage > 0].ravel()) == {80}
+    write(canvas, region(40, 50, tiled=False), 80)
+    pixels, soft_mask = canvas.crop(Box(0, 0, 60, 200), np.ones((60, 200), np.float32))
+    assert soft_mask.sum() == 20 * 50
+    assert set(pixels[soft_mask > 0].ravel()) == {80}
 
 
 def test_tiles_fade_into_each_other() -> None:
     canvas = Canvas(np.zeros((60, 200, 1), np.uint8))
-    lay(canvas, region(40, 50, tiled=True), 50)
-    lay(canvas, region(90, 50, tiled=True), 150)
-    row = canvas.take(Box(20, 40, 1, 100), np.ones((1, 100), np.float32))[0].ravel().astype(int)
+    write(canvas, region(40, 50, tiled=True), 50)
+    write(canvas, region(90, 50, tiled=True), 150)
+    row = canvas.crop(Box(20, 40, 1, 100), np.ones((1, 100), np.float32))[0].ravel().astype(int)
     assert row[:30].tolist() == [50] * 30
     assert row[70:].tolist() == [150] * 30
     assert (np.diff(row) >= 0).all()
     assert np.diff(row).max() <= 10
 
 
-def test_what_is_provisional_is_taken_back() -> None:
+def test_a_provisional_fill_is_undone() -> None:
     canvas = Canvas(np.zeros((60, 200, 1), np.uint8))
     first, second = region(40, 50, tiled=True), region(90, 50, tiled=True)
     everywhere = Box(0, 0, 60, 200), np.ones((60, 200), np.float32)
-    lay(canvas, first, 50)
-    before = canvas.take(*everywhere)
-    lay(canvas, second, 70, provisional=True)
-    lay(canvas, second, 150, provisional=True)
-    lay(canvas, first, 50)
-    after = canvas.take(*everywhere)
+    write(canvas, first, 50)
+    before = canvas.crop(*everywhere)
+    write(canvas, second, 70, provisional=True)
+    write(canvas, second, 150, provisional=True)
+    write(canvas, first, 50)
+    after = canvas.crop(*everywhere)
     np.testing.assert_array_equal(before[0], after[0])
     np.testing.assert_array_equal(before[1], after[1])

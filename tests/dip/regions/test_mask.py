@@ -1,4 +1,4 @@
-"""Masks become coverage, and coverage becomes unknown pixels."""
+"""Masks become soft masks, and soft masks unknown pixels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from dip.errors import MaskEmpty, MaskError, MaskSizeMismatch, TooFewKnownPixels
 from dip.regions.mask import (
-    coverage_from,
-    coverage_from_alpha,
     kind_of_damage,
+    soft_mask_from,
+    soft_mask_from_alpha,
     thickness_px,
 )
 from dip.regions.rules import UNKNOWN_ABOVE
@@ -21,17 +21,17 @@ from dip.regions.rules import UNKNOWN_ABOVE
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "uint16", "float32", "float64"])
 def test_white_means_restore_in_every_sample_type(mask: npt.NDArray[np.bool_], dtype: str) -> None:
     full = np.iinfo(dtype).max if dtype.startswith("uint") else 1
-    coverage = coverage_from((mask * full).astype(dtype), mask.shape)
-    assert coverage[:, :].dtype == np.float32
-    np.testing.assert_array_equal(coverage[:, :], mask)
+    soft_mask = soft_mask_from((mask * full).astype(dtype), mask.shape)
+    assert soft_mask[:, :].dtype == np.float32
+    np.testing.assert_array_equal(soft_mask[:, :], mask)
 
 
 def test_a_soft_edge_is_kept_and_is_unknown() -> None:
     mask = np.zeros((32, 32), dtype=np.uint8)
     mask[8:16, 8:16] = 128
-    coverage = coverage_from(mask, mask.shape)
-    assert coverage[10, 10] == pytest.approx(128 / 255)
-    np.testing.assert_array_equal(coverage.unknown, mask > 0)
+    soft_mask = soft_mask_from(mask, mask.shape)
+    assert soft_mask[10, 10] == pytest.approx(128 / 255)
+    np.testing.assert_array_equal(soft_mask.unknown, mask > 0)
 
 
 @pytest.mark.parametrize(("level", "unknown"), [(16, False), (17, True)])
@@ -40,32 +40,32 @@ def test_the_threshold_is_the_documented_one(level: int, unknown: bool) -> None:
     mask = np.zeros((32, 32), dtype=np.uint8)
     mask[:4] = 255
     mask[20, 20] = level
-    assert coverage_from(mask, mask.shape).unknown[20, 20] == unknown
+    assert soft_mask_from(mask, mask.shape).unknown[20, 20] == unknown
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
-def test_a_mask_is_left_as_it_was(dtype: str) -> None:
+def test_a_mask_is_not_changed(dtype: str) -> None:
     full = 1 if dtype == "float32" else np.iinfo(dtype).max
     mask = np.tile(np.linspace(0, full, 32), (32, 1)).astype(dtype)
     before = mask.copy()
-    coverage_from(mask, mask.shape)
+    soft_mask_from(mask, mask.shape)
     np.testing.assert_array_equal(mask, before)
 
 
-def test_a_part_of_a_coverage_outlives_the_mask(mask: npt.NDArray[np.bool_]) -> None:
+def test_a_crop_of_a_soft_mask_outlives_the_mask(mask: npt.NDArray[np.bool_]) -> None:
     samples = mask.astype(np.uint8) * 200
-    coverage = coverage_from(samples, samples.shape)
+    soft_mask = soft_mask_from(samples, samples.shape)
     index = np.s_[5:30, 10:50]
-    expected = coverage[index]
-    part = coverage.crop(index)
+    expected = soft_mask[index]
+    crop = soft_mask.crop(index)
     samples[:] = 0
-    np.testing.assert_array_equal(part[:], expected)
-    np.testing.assert_array_equal(part[3:9, 2:], expected[3:9, 2:])
+    np.testing.assert_array_equal(crop[:], expected)
+    np.testing.assert_array_equal(crop[3:9, 2:], expected[3:9, 2:])
 
 
-def test_both_sizes_are_named_when_they_differ() -> None:
+def test_the_message_names_both_sizes_when_they_differ() -> None:
     with pytest.raises(MaskSizeMismatch, match=r"30×20 px.*64×48 px"):
-        coverage_from(np.ones((20, 30)), (48, 64, 3))
+        soft_mask_from(np.ones((20, 30)), (48, 64, 3))
 
 
 @pytest.mark.parametrize(
@@ -82,32 +82,32 @@ def test_both_sizes_are_named_when_they_differ() -> None:
 )
 def test_a_useless_mask_is_refused(mask: Any, error: type[MaskError], seen: str) -> None:
     with pytest.raises(error, match=seen) as caught:
-        coverage_from(mask, (*mask.shape[:2], 3) if mask.shape == (32, 32) else (32, 32))
+        soft_mask_from(mask, (*mask.shape[:2], 3) if mask.shape == (32, 32) else (32, 32))
     assert caught.value.hint
 
 
-def test_an_inverted_mask_is_suspected() -> None:
+def test_the_message_asks_whether_a_full_mask_is_inverted() -> None:
     with pytest.raises(TooFewKnownPixels, match="inverted"):
-        coverage_from(np.ones((32, 32), dtype=bool), (32, 32))
+        soft_mask_from(np.ones((32, 32), dtype=bool), (32, 32))
 
 
 def test_transparent_pixels_are_the_damage() -> None:
     image = np.full((32, 32, 4), 255, dtype=np.uint8)
     image[4:8, 4:8, 3] = 0
     image[20, 20, 3] = 127
-    coverage = coverage_from_alpha(image)
-    assert coverage[5, 5] == 1
-    assert coverage[20, 20] == pytest.approx(128 / 255)
-    assert np.count_nonzero(coverage[:, :]) == 17
+    soft_mask = soft_mask_from_alpha(image)
+    assert soft_mask[5, 5] == 1
+    assert soft_mask[20, 20] == pytest.approx(128 / 255)
+    assert np.count_nonzero(soft_mask[:, :]) == 17
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (32, 32, 3), (32, 32, 4)])
-def test_nothing_to_restore_is_said(shape: tuple[int, ...]) -> None:
+def test_an_opaque_image_without_a_mask_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(MaskEmpty):
-        coverage_from_alpha(np.full(shape, 255, dtype=np.uint8))
+        soft_mask_from_alpha(np.full(shape, 255, dtype=np.uint8))
 
 
-def test_thickness_is_that_of_the_widest_place() -> None:
+def test_the_thickness_is_that_of_the_widest_damage() -> None:
     unknown = np.zeros((60, 60), dtype=bool)
     unknown[10:13, :] = True
     assert thickness_px(unknown) == pytest.approx(4)
@@ -116,7 +116,7 @@ def test_thickness_is_that_of_the_widest_place() -> None:
     assert thickness_px(np.ones((8, 9), dtype=bool)) == 9
 
 
-def test_kinds_of_damage_are_told_apart() -> None:
+def test_damage_is_classified() -> None:
     scratch = np.zeros((100, 100), dtype=bool)
     scratch[40:44] = True
     hole = np.zeros((100, 100), dtype=bool)

@@ -1,4 +1,4 @@
-"""Only what surrounds the damage is worked on."""
+"""Regions: the damage and its context."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_union_and_intersection(one: Box, other: Box) -> None:
 
 
 @given(boxes(), st.integers(0, 50))
-def test_growing_stays_inside(box: Box, margin: int) -> None:
+def test_an_expanded_box_stays_inside_the_limits(box: Box, margin: int) -> None:
     grown = box.expanded(margin, FRAME)
     assert covers(grown, box)
     assert covers(FRAME, grown)
@@ -74,17 +74,15 @@ def test_a_tight_box_touches_the_damage_on_all_sides() -> None:
 
 
 @given(damages(), st.sampled_from([15_000, 30_000, 10**6]))
-def test_every_unknown_pixel_is_answered_for(
-    unknown: npt.NDArray[np.bool_], max_pixels: int
-) -> None:
+def test_each_unknown_pixel_is_in_a_core(unknown: npt.NDArray[np.bool_], max_pixels: int) -> None:
     regions = plan_regions(unknown, max_pixels=limit(max_pixels))
-    answered = np.zeros_like(unknown)
+    in_core = np.zeros_like(unknown)
     for region in regions:
-        answered[region.core.slices] = True
+        in_core[region.core.slices] = True
         assert covers(region.box, region.core)
         assert covers(FRAME, region.box)
         assert (~unknown[region.box.slices]).any() or unknown.all()
-    assert answered[unknown].all()
+    assert in_core[unknown].all()
     assert regions == sorted(regions, key=lambda region: region.core)
 
 
@@ -94,7 +92,7 @@ def test_regions_stay_within_the_limit(unknown: npt.NDArray[np.bool_]) -> None:
         assert region.fitted_pixels <= 1.1 * 40_000
 
 
-def test_far_apart_damages_are_separate_regions() -> None:
+def test_distant_damage_gets_separate_regions() -> None:
     unknown = np.zeros((1000, 1500), dtype=bool)
     unknown[50:53, 100:200] = True
     unknown[900:940, 1300:1303] = True
@@ -103,14 +101,14 @@ def test_far_apart_damages_are_separate_regions() -> None:
     assert sum(region.fitted_pixels for region in regions) < 0.06 * unknown.size
 
 
-def test_near_damages_are_one_region() -> None:
+def test_near_damage_shares_a_region() -> None:
     unknown = np.zeros((300, 300), dtype=bool)
     unknown[100:103, 100:200] = True
     unknown[130:133, 100:200] = True
     assert len(plan_regions(unknown, max_pixels=limit(10**6))) == 1
 
 
-def test_a_hole_is_seen_with_more_around_it_than_a_scratch() -> None:
+def test_a_hole_gets_more_context_than_a_scratch() -> None:
     scratch, hole = np.zeros((2, 800, 800), dtype=bool)
     scratch[400:404, 380:420] = True
     hole[380:420, 380:420] = True
@@ -129,7 +127,7 @@ def test_long_thin_damage_is_cut_into_tiles_that_overlap() -> None:
         assert left.box.right - right.core.left >= TILE_OVERLAP_PX
 
 
-def test_a_hole_that_is_too_large_is_fitted_smaller() -> None:
+def test_a_hole_above_the_limit_is_fitted_at_reduced_size() -> None:
     unknown = np.zeros((1000, 1000), dtype=bool)
     unknown[300:700, 300:700] = True
     (region,) = plan_regions(unknown, max_pixels=limit(250_000))
@@ -137,7 +135,7 @@ def test_a_hole_that_is_too_large_is_fitted_smaller() -> None:
     assert region.fitted_pixels == 250_000
 
 
-def test_every_kind_of_damage_has_a_limit_of_its_own() -> None:
+def test_each_kind_of_damage_has_its_own_limit() -> None:
     scratch, hole = np.zeros((2, 600, 600), dtype=bool)
     scratch[300:304, 100:500] = True
     hole[270:330, 270:330] = True
@@ -148,7 +146,7 @@ def test_every_kind_of_damage_has_a_limit_of_its_own() -> None:
     assert large.fitted_pixels <= 50_000 * 1.05
 
 
-def test_damage_in_a_corner_has_its_context_inside() -> None:
+def test_the_context_of_damage_in_a_corner_is_clipped() -> None:
     unknown = np.zeros((100, 100), dtype=bool)
     unknown[:5, :5] = True
     (region,) = plan_regions(unknown, max_pixels=limit(10**6))

@@ -200,7 +200,7 @@ def test_a_layer_of_an_image_with_alpha(channels: int, has_mask: bool) -> None:
     class Fill:
         box = pixels.Box(2, 3, 4, 5)
         pixels = np.full((4, 5, channels), 128, dtype=np.uint8)
-        coverage = np.full((4, 5), 0.5, dtype=np.float32)
+        soft_mask = np.full((4, 5), 0.5, dtype=np.float32)
 
     image = np.zeros((10, 10, channels), dtype=np.uint8)
     photo = pixels.Photo(pixels=image, format="raw", metadata=pixels.image_io.Metadata())
