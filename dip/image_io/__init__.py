@@ -1,14 +1,14 @@
 """Image files: the only package that reads or writes them.
 
-PNG, TIFF, JPEG and WebP through libvips, which keeps 16-bit and float samples as they are; Pillow
-only for EXIF. A file is known by its first bytes, never by its name, and its size is checked
-before anything is decoded. Samples are never converted between colour spaces: the profile, EXIF,
-XMP, IPTC and resolution of a photo go with its pixels into what is written for it. A photo that
-its camera marked as turned is turned upright, and loses the mark.
+libvips reads and writes PNG, TIFF, JPEG and WebP, and keeps 16-bit and float samples; Pillow is
+used only for EXIF. The first bytes of a file identify its format, never its name, and its size is
+checked before decoding. Samples are never converted between colour spaces. The colour profile,
+EXIF, XMP, IPTC and resolution of a photo are copied into its result. A photo with an orientation
+mark is turned upright, and the mark is removed.
 
-`photo.py` has the words, `formats.py` what each format is known by and can hold, `reading.py`,
-`masks.py` and `writing.py` the ways in and out, `metadata.py` and `tags.py` what goes with the
-pixels, `replacing.py` how a file is replaced at once or not at all, `vips.py` the library itself.
+`photo.py` defines photos, headers and limits; `formats.py` the formats and their samples;
+`reading.py`, `masks.py` and `writing.py` read and write files; `metadata.py` and `tags.py` copy
+metadata; `replacing.py` replaces files atomically; `vips.py` sets up libvips.
 """
 
 from dip.image_io.masks import decode_mask, read_mask

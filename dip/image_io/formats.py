@@ -1,4 +1,4 @@
-"""The file formats: what each is known by, what it can hold, and how it is saved."""
+"""The file formats: how a file is identified, which samples it can hold, how it is saved."""
 
 from __future__ import annotations
 
@@ -9,23 +9,9 @@ from typing import Any
 import numpy as np
 
 from dip.errors import ImageTooLarge, InputError, OutputError
+from dip.file_signatures import SIGNATURE_BYTES, identify, identify_unsupported
 from dip.image_io.photo import Array, Limits, has_alpha
 
-_MAGIC = (
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"II*\0", "tiff"),
-    (b"MM\0*", "tiff"),
-    (b"II+\0", "tiff"),  # BigTIFF
-    (b"MM\0+", "tiff"),
-)
-_OTHERS = (
-    (b"GIF8", "a GIF"),
-    (b"BM", "a BMP"),
-    (b"8BPS", "a Photoshop"),
-    (b"gimp xcf", "a GIMP"),
-    (b"%PDF", "a PDF"),
-)
 _FORMATS = "PNG, TIFF, JPEG and WebP"
 _SUFFIXES = {
     ".png": "png", ".tif": "tiff", ".tiff": "tiff",
@@ -39,35 +25,42 @@ _SAMPLES: dict[str, tuple[str, ...]] = {
 }
 _LARGEST_SIDE_PX = {"jpeg": 65_535, "webp": 16_383}
 _SAVING: dict[str, dict[str, Any]] = {
-    # Differences of neighbouring rows: photos 10 to 30 % smaller, in the same time.
+    # Differences of neighbouring rows make photos 10 to 30 % smaller in the same time.
     "png": {"compression": 6, "filter": "up"},
     "tiff": {"compression": "deflate", "predictor": "horizontal"},
-    # Lossless, with the colours behind full transparency.
+    # Lossless, including the colours of fully transparent pixels.
     "webp": {"lossless": True, "exact": True, "effort": 4},
     "jpeg": {"Q": 95, "subsample_mode": "off", "optimize_coding": True},
 }
 
 
 def format_of_file(path: Path, limits: Limits) -> str:
-    """The format of a file; errors as for `format_of`, and where it cannot be opened."""
+    """The format of a file; errors as for `format_of`, or if the file cannot be opened."""
     try:
         with path.open("rb") as file:
-            return format_of(file.read(16), os.fstat(file.fileno()).st_size, limits)
+            return format_of(file.read(SIGNATURE_BYTES), os.fstat(file.fileno()).st_size, limits)
     except OSError as error:
         raise InputError(
-            f"It cannot be read: {error.strerror}.", "Check the name and the permissions."
+            f"The file cannot be read: {error.strerror}.", "Check the name and the permissions."
         ) from error
 
 
 def format_of(start: bytes, size: int, limits: Limits) -> str:
-    """The format of a file that begins so (16 bytes) and has this size.
+    """The format of a file by its first `SIGNATURE_BYTES` bytes.
+
+    Parameters
+    ----------
+    start : bytes
+    size : int
+        Of the file, bytes.
+    limits : Limits
 
     Raises
     ------
     ImageTooLarge
-        It has more bytes than the limits allow.
+        The file has more bytes than the limits allow.
     InputError
-        It is of no format that is read.
+        The file is empty, or its format is not supported.
     """
     if size == 0:
         raise InputError("The file is empty (0 bytes).", "Was it copied completely?")
@@ -76,58 +69,53 @@ def format_of(start: bytes, size: int, limits: Limits) -> str:
             f"The file has {size / 1e6:.0f} MB, the limit is {limits.bytes / 1e6:.0f} MB.",
             "Cut out the part around the damage.",
         )
-    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return "webp"
-    for magic, form in _MAGIC:
-        if start.startswith(magic):
-            return form
-    other = next((what for magic, what in _OTHERS if start.startswith(magic)), None)
-    if start[4:8] == b"ftyp":
-        other = "a HEIC, AVIF or video"
+    form = identify(start)
+    if form is not None:
+        return form
+    other = identify_unsupported(start)
     seen = f"This is {other} file." if other else "This is not a picture of a known format."
     raise InputError(seen, f"Only {_FORMATS} files are read: save it as one of them.")
 
 
 def format_named(path: Path) -> str:
-    """The format that the ending of a name stands for, or OutputError."""
+    """The format of a file name's ending, or OutputError."""
     try:
         return _SUFFIXES[path.suffix.lower()]
     except KeyError:
         raise OutputError(
-            f"{path.name} does not say what to write: {path.suffix or 'nothing'} is no known "
-            "ending.",
+            f"{path.name} has no known ending.",
             "End it with .png, .tif, .webp or .jpg.",
         ) from None
 
 
 def writable_format(path: Path, pixels: Array) -> str:
-    """The format that a name stands for, or OutputError where it cannot hold these samples."""
+    """The format of a file name's ending, or OutputError if it cannot hold these samples."""
     form = format_named(path)
     check_samples(form, pixels, path.name)
     return form
 
 
-def check_samples(form: str, pixels: Array, what: str) -> None:
-    """Raise OutputError where a format cannot hold these samples; `what` is to hold them."""
+def check_samples(form: str, pixels: Array, name: str) -> None:
+    """Raise OutputError if a format cannot hold these samples; the message begins with `name`."""
     samples = pixels.dtype.name
-    held = _SAMPLES[form]
-    if samples not in held:
+    supported = _SAMPLES[form]
+    if samples not in supported:
         raise OutputError(
-            f"{what} cannot hold {samples} samples: {form.upper()} has {' or '.join(held)}.",
+            f"{name} cannot hold {samples} samples: {form.upper()} has {' or '.join(supported)}.",
             "Write .tif." if samples == "float32" else "Write .tif or .png.",
         )
     if form == "jpeg" and has_alpha(pixels):
-        raise OutputError(f"{what} cannot hold transparency.", "Write .png, .tif or .webp.")
+        raise OutputError(f"{name} cannot hold transparency.", "Write .png, .tif or .webp.")
     longest, most = max(pixels.shape[:2]), _LARGEST_SIDE_PX.get(form)
     if most is not None and longest > most:
         raise OutputError(
-            f"{what} cannot hold {longest} px to a side: {form.upper()} ends at {most}.",
+            f"{name} cannot hold {longest} px per side: {form.upper()} allows {most}.",
             "Write .png or .tif.",
         )
 
 
 def saving_options(form: str, pixels: Array) -> dict[str, Any]:
-    """How libvips is to save these samples in a format."""
+    """Options of libvips for saving these samples in a format."""
     options = dict(_SAVING[form])
     if form == "tiff" and pixels.dtype == np.float32:
         options["predictor"] = "float"

@@ -1,4 +1,4 @@
-"""Reading masks: pictures in gray, white = restore this."""
+"""Reading masks: gray pictures, white = restore this."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dip.image_io.photo import DEFAULT_LIMITS, Array, Limits, has_alpha
 from dip.image_io.reading import decode_photo, read_photo
 from dip.samples import full_scale, to_floats
 
-_ROWS = 256  # looked through at a time, so that 100 megapixels need no copies of themselves
+_ROWS = 256  # processed at a time, to copy no image of 100 megapixels
 
 
 def read_mask(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Array:
@@ -20,12 +20,12 @@ def read_mask(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Array:
     Returns
     -------
     ndarray
-        (H, W): unsigned integers of full scale, or floats in [0, 1]. Transparent is black.
+        (H, W): unsigned integers of full scale, or floats in [0, 1]. Transparent pixels are 0.
 
     Raises
     ------
     MaskError
-        It has colours.
+        The mask has colours.
     InputError, ImageTooLarge
         As for `read_photo`.
     """
@@ -44,7 +44,7 @@ def _gray(pixels: Array, name: str) -> Array:
     if pixels.shape[2] >= 3 and _has_colours(pixels, full):
         raise MaskError(
             f"{name}: The mask has colours.",
-            "It must be gray: white where the image is to be restored, black elsewhere.",
+            "Use a gray mask: white where the image is to be restored, black elsewhere.",
         )
     middle = pixels[:, :, 1 if pixels.shape[2] >= 3 else 0]
     alpha = pixels[:, :, -1]
@@ -58,10 +58,10 @@ def _gray(pixels: Array, name: str) -> Array:
 
 
 def _has_colours(pixels: Array, full: int) -> bool:
-    """Whether the channels of any pixel that can be seen differ."""
+    """Whether the channels of any visible pixel differ."""
     for top in range(0, len(pixels), _ROWS):
         rows = pixels[top : top + _ROWS]
-        # Copied first: numpy is twenty times slower where neighbours are three bytes apart.
+        # Copied first: numpy is twenty times slower on neighbours three bytes apart.
         bands = np.ascontiguousarray(np.moveaxis(rows[:, :, :3], 2, 0))
         spread = bands.max(axis=0) - bands.min(axis=0)
         coloured = spread > 0.04 * full  # a JPEG's gray is not quite neutral

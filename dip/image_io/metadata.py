@@ -1,4 +1,4 @@
-"""What goes with the pixels of a photo: from the file it came from, into what is written for it."""
+"""The metadata of a photo: read from its file, and attached to its result."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _EXIF_PREFIX = b"Exif\0\0"
 
 
 def metadata_of(image: Any, form: str, open_source: Callable[[], IO[bytes]]) -> Metadata:
-    """What libvips found in a file, and for TIFF the tags that it does not look at.
+    """The metadata that libvips finds in a file, plus the TIFF tags that libvips ignores.
 
-    EXIF data that is damaged is left out, with a warning.
+    Damaged EXIF data is left out with a warning.
     """
 
     def field(name: str) -> bytes | None:
@@ -33,22 +33,22 @@ def metadata_of(image: Any, form: str, open_source: Callable[[], IO[bytes]]) -> 
                 exif = descriptive_tags(file)
         elif exif is not None:
             exif = descriptive_tags(io.BytesIO(exif.removeprefix(_EXIF_PREFIX)))
-    except Exception as error:  # whatever hostile tags raise in Pillow: the pixels matter more
-        _log.warning("its EXIF data is damaged and is not carried over (%s)", error)
+    except Exception as error:  # hostile tags can raise anything in Pillow; the pixels remain
+        _log.warning("its EXIF data is damaged and is left out (%s)", error)
         exif = None
-    # A file without a resolution is reported with 1 px/mm.
-    says_resolution = (image.xres, image.yres) not in ((1.0, 1.0), (0.0, 0.0))
+    # libvips reports 1 px/mm for a file without a resolution.
+    has_resolution = (image.xres, image.yres) not in ((1.0, 1.0), (0.0, 0.0))
     return Metadata(
         icc=field("icc-profile-data"),
         exif=exif,
         xmp=field("xmp-data"),
         iptc=field("iptc-data"),
-        resolution=(image.xres, image.yres) if says_resolution else None,
+        resolution=(image.xres, image.yres) if has_resolution else None,
     )
 
 
 def with_metadata(image: Any, metadata: Metadata) -> Any:
-    """The image with its metadata; a TIFF file gets its EXIF data by `tags.add_tags` alone."""
+    """The image with metadata; for TIFF files, `tags.add_tags` adds the EXIF data."""
     image = image.copy()
     if metadata.resolution is not None:
         image = image.copy(xres=metadata.resolution[0], yres=metadata.resolution[1])

@@ -1,4 +1,4 @@
-"""A photo, what goes with its pixels, and how large it may be."""
+"""A photo, its metadata, its header, and limits of its size."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What is refused before it is decoded.
+    """Limits of an image file, checked before decoding.
 
     Parameters
     ----------
     pixels : int
-        Width × height.
+        Largest width × height.
     bytes : int
-        Of the file.
+        Largest file size.
     """
 
     pixels: int = 200_000_000
@@ -31,14 +31,14 @@ DEFAULT_LIMITS = Limits()
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What a file says of itself before it is decoded.
+    """The header of an image file, read without decoding.
 
     Parameters
     ----------
     format : str
         'png', 'tiff', 'jpeg' or 'webp'.
     width, height : int
-        px, as stored: before an orientation mark is obeyed.
+        px, as stored: before an orientation mark is applied.
     has_alpha : bool
     """
 
@@ -50,7 +50,7 @@ class Header:
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What goes with the pixels of a photo; None for what it does not have.
+    """The metadata of a photo; missing parts are None.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Photo:
     pixels : ndarray
         (H, W) or (H, W, C), C from 2 to 4, upright; uint8, uint16 or float32.
     format : str
-        Of the file it came from.
+        Format of its file.
     metadata : Metadata
     """
 
@@ -87,5 +87,5 @@ class Photo:
 
 
 def has_alpha(pixels: Array) -> bool:
-    """Whether the last channel is alpha: it is the second or the fourth."""
+    """Whether the last channel is alpha, that is, the second or the fourth."""
     return pixels.ndim == 3 and pixels.shape[2] in (2, 4)

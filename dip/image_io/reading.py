@@ -14,10 +14,11 @@ from typing import IO, Any
 import pyvips
 
 from dip.errors import ImageTooLarge, InputError
+from dip.file_signatures import SIGNATURE_BYTES
 from dip.image_io.formats import format_of, format_of_file
 from dip.image_io.metadata import metadata_of
 from dip.image_io.photo import DEFAULT_LIMITS, Header, Limits, Photo
-from dip.image_io.vips import FAILURES, said_by
+from dip.image_io.vips import FAILURES, message_of
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +32,9 @@ def read_photo(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Photo:
     Raises
     ------
     ImageTooLarge
-        Beyond the limits; nothing was decoded.
+        The file or the image is above the limits; nothing was decoded.
     InputError
-        Not such a file, damaged, or with samples that are not worked on (CMYK, 64 bit).
+        The format or its samples (CMYK, 64 bit) are not supported, or the file is damaged.
     """
     path = Path(path)
     with _named(str(path)):
@@ -45,13 +46,13 @@ def read_photo(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Photo:
 def decode_photo(data: bytes, name: str = "image", limits: Limits = DEFAULT_LIMITS) -> Photo:
     """Read a photo from the bytes of a file; otherwise as `read_photo`."""
     with _named(name):
-        form = format_of(data[:16], len(data), limits)
+        form = format_of(data[:SIGNATURE_BYTES], len(data), limits)
         load = partial(_loader(form, buffer=True), data)
         return _decode(form, load, partial(io.BytesIO, data), limits)
 
 
 def read_header(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Header:
-    """Say what a file holds without decoding it; errors as for `read_photo`."""
+    """Read the header of a file without decoding it; errors as for `read_photo`."""
     path = Path(path)
     with _named(str(path)):
         form = format_of_file(path, limits)
@@ -71,16 +72,16 @@ def _named(name: str) -> Iterator[None]:
 
 
 def _loader(form: str, *, buffer: bool) -> Callable[..., Any]:
-    """The loader of one format; no other is tried.
+    """The loader of one format; other formats are not tried.
 
-    It decodes row after row into whatever asks for them: libvips keeps no image of its own.
+    It decodes rows on demand, so libvips keeps no image of its own.
     """
     load = partial(pyvips.Operation.call, f"{form}load{'_buffer' if buffer else ''}")
     return partial(load, fail_on="error", access="sequential")
 
 
 def _open(load: Callable[[], Any], limits: Limits) -> Any:
-    """Read the header and check what it claims."""
+    """Read the header, and check its size and its samples."""
     try:
         image = load()
     except FAILURES as error:
@@ -93,17 +94,18 @@ def _open(load: Callable[[], Any], limits: Limits) -> Any:
         )
     if image.interpretation not in _COLOURS:
         raise InputError(
-            f"Its colours are {image.interpretation.upper()}.",
-            "Convert it to RGB or gray first: samples are never converted here.",
+            f"The colours are {image.interpretation.upper()}.",
+            "Convert the image to RGB or gray first.",
         )
     if image.format not in _SAMPLES:
         raise InputError(
-            f"Its samples are of the type '{image.format}'.",
-            "Save it with 8 or 16 bit, or 32-bit float.",
+            f"The samples are of the type '{image.format}'.",
+            "Save the image with 8 or 16 bit, or 32-bit float.",
         )
     if image.bands > 4 or (image.bands in (2, 4) and not image.hasalpha()):
         raise InputError(
-            f"It has {image.bands} channels.", "It must be gray or RGB, with or without alpha."
+            f"The image has {image.bands} channels.",
+            "Save it in gray or RGB, with or without alpha.",
         )
     return image
 
@@ -118,11 +120,11 @@ def _decode(
     metadata = metadata_of(image, form, open_source)
     try:
         if _is_turned(image):
-            image = image.copy_memory().autorot()  # columns become rows: all must be there
+            image = image.copy_memory().autorot()  # columns become rows: all pixels are needed
         pixels = image.numpy()
     except FAILURES as error:
         raise _damaged(error) from error
-    # pyvips makes a number of a single gray pixel.
+    # pyvips returns a scalar for a single gray pixel.
     pixels = pixels.reshape(image.height, image.width, image.bands)
     if image.bands == 1:
         pixels = pixels[:, :, 0]
@@ -134,9 +136,9 @@ def _is_turned(image: Any) -> bool:
 
 
 def _damaged(error: pyvips.Error | UnicodeDecodeError) -> InputError:
-    lines = [line.strip() for line in said_by(error).splitlines() if line.strip()]
-    said = lines[-1].rstrip(".") if lines else "no reason was given"
+    lines = [line.strip() for line in message_of(error).splitlines() if line.strip()]
+    reason = lines[-1].rstrip(".") if lines else "no reason was given"
     return InputError(
-        f"It cannot be decoded: damaged, cut short, or of a rare kind ({said}).",
-        "Open it elsewhere and save it again.",
+        f"The file cannot be decoded: it is damaged, truncated or of a rare kind ({reason}).",
+        "Open it in another program and save it again.",
     )

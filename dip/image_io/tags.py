@@ -1,7 +1,7 @@
-"""The tags of TIFF structures: those of TIFF files, and of the EXIF data in any other.
+"""The tags of TIFF files, and of EXIF data, which has the same structure.
 
-Pillow reads and writes the directories; libvips carries EXIF data as it is, and drops most tags of
-a TIFF file.
+Pillow reads and writes the directories. libvips copies EXIF data, but drops most tags of a TIFF
+file.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _DESCRIPTIVE = (
 )  # fmt: skip
 """Names of document and page, description, maker, model, software, date, artist, host, copyright.
 
-The other tags of a TIFF's first directory say how its pixels are stored."""
+The other tags of a TIFF's first directory describe the storage of its pixels."""
 
 
 def _read_directory(file: IO[bytes]) -> ImageFileDirectory_v2:
-    """The first directory of a TIFF structure, those of Exif and GPS within it."""
+    """The first directory of a TIFF structure, with its Exif and GPS directories."""
     header = file.read(8)
     if header[2:3] in b"+" or header[3:4] in b"+":
         header += file.read(8)
@@ -40,12 +40,12 @@ def _read_directory(file: IO[bytes]) -> ImageFileDirectory_v2:
 
 
 def descriptive_tags(file: IO[bytes]) -> bytes | None:
-    """What a TIFF structure says of the photo, as a TIFF structure of its own."""
-    everything = _read_directory(file)
+    """The descriptive tags of a TIFF structure, as a new TIFF structure; None if it has none."""
+    tags = _read_directory(file)
     kept = ImageFileDirectory_v2()
     for tag in _DESCRIPTIVE:
-        if tag in everything:
-            kept[tag] = everything[tag]
+        if tag in tags:
+            kept[tag] = tags[tag]
     if not kept:
         return None
     structure = io.BytesIO()
@@ -56,11 +56,11 @@ def descriptive_tags(file: IO[bytes]) -> bytes | None:
 def add_tags(file: IO[bytes], exif: bytes) -> None:
     """Add descriptive tags to the first directory of a TIFF file.
 
-    What the file holds stays where it is; the tags, and a longer directory, are put at its end.
+    The content of the file stays in place; the tags and a longer directory are appended.
     """
     file.seek(0)
     if file.read(4) != b"II*\0":
-        return  # BigTIFF: Pillow does not write its directories
+        return  # BigTIFF: Pillow cannot write its directories
     entries = _raw_entries(file, int.from_bytes(file.read(4), "little"))
     end = file.seek(0, io.SEEK_END)
     start = end + end % 2
@@ -71,9 +71,9 @@ def add_tags(file: IO[bytes], exif: bytes) -> None:
     entries |= _raw_entries(file, start)
     end = file.seek(0, io.SEEK_END)
     start = end + end % 2
-    listed = b"".join(entries[tag] for tag in sorted(entries))
+    directory = b"".join(entries[tag] for tag in sorted(entries))
     count = len(entries).to_bytes(2, "little")
-    file.write(bytes(end % 2) + count + listed + bytes(4))
+    file.write(bytes(end % 2) + count + directory + bytes(4))
     file.seek(4)
     file.write(start.to_bytes(4, "little"))
 

@@ -1,4 +1,4 @@
-"""libvips: quiet, without a cache, and what it says of its failures."""
+"""libvips: its set-up, and the messages of its errors."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import logging
 
 import pyvips
 
-logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # libraries' remarks on odd tags
-pyvips.cache_set_max(0)  # nothing is opened twice, and a cache would hold files open
+logging.getLogger("pyvips").setLevel(logging.CRITICAL)  # warnings of libraries about unusual tags
+pyvips.cache_set_max(0)  # no file is opened twice, and a cache would keep files open
 
 FAILURES = (pyvips.Error, UnicodeDecodeError)
-"""What its calls raise; the second since it quotes bytes of a name or file."""
+"""Errors of libvips; the second occurs when its message quotes bytes of a name or file."""
 
 
-def said_by(error: pyvips.Error | UnicodeDecodeError) -> str:
-    """The library's own words, on as many lines as it took."""
+def message_of(error: pyvips.Error | UnicodeDecodeError) -> str:
+    """The message of the library, with one or more lines."""
     if isinstance(error, UnicodeDecodeError):
-        pyvips.vips_lib.vips_error_clear()  # or every later error begins with the same bytes
+        pyvips.vips_lib.vips_error_clear()  # otherwise each later error begins with the same bytes
         return bytes(error.object).decode(errors="replace")
     return str(error.detail)

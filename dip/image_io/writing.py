@@ -1,4 +1,4 @@
-"""Writing photos: nothing is lost on the way without being asked for."""
+"""Writing photos and pictures; samples and metadata are kept, or an error is raised."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ from dip.samples import to_8_bit
 
 
 def write_photo(path: Path | str, pixels: Array, like: Photo | None = None) -> None:
-    """Write a photo, with the metadata of another; the format is that of the name.
+    """Write a photo with the metadata of another; the name's ending chooses the format.
 
-    A file that is already there is replaced at once or not at all: what is written lies beside
-    it until it is complete and on disk.
+    An existing file is replaced atomically, once the new file is complete and on disk.
 
     Parameters
     ----------
@@ -38,19 +37,19 @@ def write_photo(path: Path | str, pixels: Array, like: Photo | None = None) -> N
     OutputError
         The format cannot hold these samples, or the file cannot be written.
     """
-    path = Path(path).resolve()  # a link stays, and what it points to is replaced
+    path = Path(path).resolve()  # a link stays, and its target is replaced
     form = writable_format(path, pixels)
-    with replacing(path) as beside:
+    with replacing(path) as temporary:
         _image_of(pixels, like).__getattr__(f"{form}save")(
-            os.fsencode(beside), **saving_options(form, pixels)
+            os.fsencode(temporary), **saving_options(form, pixels)
         )
         if form == "tiff" and like is not None and like.metadata.exif:
-            with beside.open("r+b") as file:
+            with temporary.open("r+b") as file:
                 add_tags(file, like.metadata.exif)
 
 
 def encode_photo(pixels: Array, form: str, like: Photo | None = None) -> bytes:
-    """Write a photo into memory.
+    """Encode a photo as the bytes of a file.
 
     Parameters
     ----------
@@ -62,7 +61,6 @@ def encode_photo(pixels: Array, form: str, like: Photo | None = None) -> bytes:
     Returns
     -------
     bytes
-        Of the file.
 
     Raises
     ------
@@ -80,7 +78,7 @@ def encode_photo(pixels: Array, form: str, like: Photo | None = None) -> bytes:
 
 
 def write_pixels(path: Path | str, pixels: Array) -> None:
-    """Write a picture that is only looked at, such as a preview: in 8 bits, without metadata."""
+    """Write a picture for viewing, such as a preview: 8 bits, without metadata."""
     levels = to_8_bit(pixels)
     if Path(path).suffix.lower() in (".jpg", ".jpeg") and has_alpha(levels):
         levels = levels[:, :, :-1]
@@ -88,13 +86,13 @@ def write_pixels(path: Path | str, pixels: Array) -> None:
 
 
 def check_writable(path: Path | str, photo: Photo | None = None) -> None:
-    """Raise OutputError now where `write_photo` would after hours of work.
+    """Raise OutputError before a fit if `write_photo` would raise it afterwards.
 
     Parameters
     ----------
     path : Path
     photo : Photo, optional
-        What will be written has its size and samples.
+        The result will have its size and samples.
     """
     path = Path(path).resolve()
     if path.suffix.lower() == ".json":
@@ -109,8 +107,8 @@ def check_writable(path: Path | str, photo: Photo | None = None) -> None:
         raise OutputError(f"There is no folder {path.parent}.", "Make it first.")
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"{path} is write-protected.", "Name another file.")
-    with replacing(path, keep=False) as beside:
-        beside.touch()
+    with replacing(path, keep=False) as temporary:
+        temporary.touch()
 
 
 def _image_of(pixels: Array, like: Photo | None) -> Any:
@@ -121,10 +119,10 @@ def _image_of(pixels: Array, like: Photo | None) -> Any:
         np.ascontiguousarray(pixels).data, width, height, bands, formats[pixels.dtype.name]
     )
     gray = bands <= 2
-    meaning = {
+    interpretation = {
         "uint8": "b-w" if gray else "srgb",
         "uint16": "grey16" if gray else "rgb16",
         "float32": "b-w" if gray else "scrgb",
     }[pixels.dtype.name]
-    image = image.copy(interpretation=meaning)
+    image = image.copy(interpretation=interpretation)
     return image if like is None else with_metadata(image, like.metadata)

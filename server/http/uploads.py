@@ -15,6 +15,7 @@ from flask import Request, g
 from werkzeug.datastructures import FileStorage
 
 from dip.errors import ImageTooLarge
+from dip.file_signatures import SIGNATURE_BYTES, identify
 from server.errors import ServiceError
 from server.http.context import Service, service, user
 from server.jobs.files import disk_full_is_an_error
@@ -26,8 +27,6 @@ _log = logging.getLogger(__name__)
 _MOST_PARTS = 40
 _MOST_FIELD_BYTES = 256 * 1024
 """More than werkzeug reads at once (64 KiB): what is left of one read must fit beside the next."""
-
-_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 class UploadRequest(Request):
@@ -64,8 +63,8 @@ class Upload:
         self._file = self.path.open("wb")
 
     def write(self, data: bytes) -> int:
-        if len(self.start) < 16:
-            self.start += bytes(data[:16])
+        if len(self.start) < SIGNATURE_BYTES:
+            self.start += bytes(data[:SIGNATURE_BYTES])
         self.size += len(data)
         self._digest.update(data)
         with disk_full_is_an_error():
@@ -92,8 +91,7 @@ class Upload:
     @property
     def looks_like_an_image(self) -> bool:
         """Whether the first bytes are those of a format that is read; nothing is decoded."""
-        webp = self.start[:4] == b"RIFF" and self.start[8:12] == b"WEBP"
-        return webp or self.start.startswith(_MAGIC)
+        return identify(self.start) is not None
 
 
 def discard_uploads() -> None:

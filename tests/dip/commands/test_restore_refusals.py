@@ -69,7 +69,7 @@ def test_a_bad_photo_is_named(files: Path, kind: str, here: Run) -> None:
 def test_a_photo_that_is_not_there_is_named(files: Path, here: Run) -> None:
     (files / "photo.png").unlink()
     done = here(*task(files, "-o", files / "restored.png"))
-    refused(done, 3, "photo.png: It cannot be read: No such file", "Check the name", files)
+    refused(done, 3, "photo.png: The file cannot be read: No such file", "Check the name", files)
     (files / "photo.png").mkdir()
     done = here(*task(files, "-o", files / "restored.png"))
     refused(done, 3, "cannot be read", "Check the name", files)
