@@ -41,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             version = item.callspec.params["gimp"] if hasattr(item, "callspec") else ""
+            if item.get_closest_marker("newest_gimp") and version != VERSIONS[-1]:
+                item.add_marker(pytest.mark.exhaustive)
             item.add_marker(pytest.mark.gimp)
             item.add_marker(pytest.mark.slow)
             item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{version}"))

@@ -99,35 +99,30 @@ def test_menu_dialog_work_result_and_undo(
     screen.picture("6-undone")
 
 
-def test_the_first_picture_comes_within_three_seconds(screen: Any, gimp: Any) -> None:
+@pytest.mark.newest_gimp
+def test_the_first_picture_comes_with_the_first_iterations(
+    screen: Any, gimp: Any, jobs: Callable[[], list[dict[str, Any]]]
+) -> None:
     """Once the service is up, which it is while a person reads the questions.
 
-    The best of three: other programs may keep the machine busy.
+    `pytest -s` prints the seconds, about 1 on a machine that does nothing else.
     """
     gimp.dip("stop")
     screen.remember(**LONG)
     screen.start_gimp()
-    took_s: list[float] = []
-    while len(took_s) < 3 and not any(each < 3 for each in took_s):
-        dialog = screen.open_dialog()
-        screen.until(lambda: gimp.is_ready(), "the service to be started", 240)
-        took_s.append(time_to_first_picture(screen, dialog))
-        press_cancel(screen, screen.wait_window(DIALOG))
-    print(f"first preview seen {', '.join(f'{each:.1f}' for each in took_s)} s after the press")
-    assert min(took_s) < 3
-
-
-def time_to_first_picture(screen: Any, dialog: str) -> float:
-    """From the press to a preview on the screen, s."""
-    time.sleep(1)  # until the dialog takes keys
-    screen.run("xdotool", "windowactivate", "--sync", dialog)
+    dialog = screen.open_dialog()
+    screen.until(gimp.is_ready, "the service to be started", 600)
     pressed = time.monotonic()
-    screen.run("xdotool", "key", "--clearmodifiers", "alt+t")
-    screen.until(lambda: set(screen.windows(DIALOG)) - {dialog}, "the window", every_s=0.02)
-    (window,) = set(screen.windows(DIALOG)) - {dialog}
-    first = screen.preview(window)  # the photograph as it is; or a preview already
-    screen.until(lambda: screen.preview(window) != first, "the preview to move", every_s=0.02)
-    return time.monotonic() - pressed
+    window = press_restore(screen, dialog)
+    wait_for_pictures(screen, window, 1)
+    print(f"first preview seen {time.monotonic() - pressed:.1f} s after the press")
+    with gimp.client() as client:
+        events = client.events(jobs()[0]["id"])
+        first = next(event for event in events if event.kind == "preview")
+        events.close()
+    assert first.data["number"] == 1
+    assert first.data["iteration"] <= 3
+    press_cancel(screen, window)
 
 
 def test_cancel_leaves_nothing(screen: Any, jobs: Callable[[], list[dict[str, Any]]]) -> None:
@@ -143,6 +138,7 @@ def test_cancel_leaves_nothing(screen: Any, jobs: Callable[[], list[dict[str, An
     screen.picture("7-cancelled")
 
 
+@pytest.mark.newest_gimp
 def test_gimp_stays_usable_and_closing_the_image_is_noticed(
     screen: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
@@ -176,6 +172,7 @@ def test_what_was_painted_in_place_is_undone_in_one_step(screen: Any) -> None:
     assert screen.state["selected"]
 
 
+@pytest.mark.newest_gimp
 def test_repeating_with_the_last_values(screen: Any) -> None:
     screen.remember(**QUICK, seed=7)
     screen.start_gimp()
@@ -187,6 +184,7 @@ def test_repeating_with_the_last_values(screen: Any) -> None:
     assert not screen.windows(DIALOG)
 
 
+@pytest.mark.newest_gimp
 def test_how_much_texture_is_asked_for_and_remembered(
     screen: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
@@ -203,6 +201,7 @@ def test_how_much_texture_is_asked_for_and_remembered(
     press_cancel(screen, window)
 
 
+@pytest.mark.newest_gimp
 def test_when_gimp_kills_the_plug_in_its_job_ends(
     screen: Any, gimp: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
@@ -250,6 +249,7 @@ def test_where_the_service_cannot_be_started_its_command_is_shown(screen: Any, g
         serving.wait()
 
 
+@pytest.mark.newest_gimp
 def test_an_indexed_image_is_converted_where_that_is_allowed(screen: Any) -> None:
     screen.remember(**QUICK)
     screen.start_gimp(indexed=True)
@@ -267,6 +267,7 @@ def test_an_indexed_image_is_converted_where_that_is_allowed(screen: Any) -> Non
     screen.until(lambda: screen.state["mode"] == "indexed", "the mode to be as it was")
 
 
+@pytest.mark.exhaustive
 def test_a_real_photograph_as_the_readme_shows_it(
     screen: Any, gimp: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:

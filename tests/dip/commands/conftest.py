@@ -43,7 +43,8 @@ def files(tmp_path: Path, photo: Any, mask: Any) -> Path:
     return tmp_path
 
 
-QUICK_BATCH = ["--iterations", "2", "--device", "cpu"]
+QUICK_BATCH = ["--iterations", "2", "--device", "cpu", "--workers", "1"]
+"""One worker: each imports torch, which takes longer than such a fit."""
 Pixels = npt.NDArray[Any]
 Ran = subprocess.CompletedProcess[str]
 
