@@ -1,5 +1,5 @@
-"""`dip bench`: how good, how fast, how large, over a folder of cases.
+"""`dip bench`: quality, time and memory of restorations over a folder of cases.
 
-Each restoration that is measured starts here too (`python -m dip.bench.worker`): nothing is
-imported here.
+Each measured restoration imports this package (`python -m dip.bench.worker`), so it imports
+nothing.
 """

@@ -1,6 +1,6 @@
-"""The cases of a benchmark: each an undamaged picture and a mask.
+"""The cases of a benchmark, each an undamaged picture and a mask.
 
-What lies under the mask is blanked before anything else sees the picture.
+The pixels under the mask are blanked before a method gets the picture.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Case:
     image, mask : Path
         The mask is white where the picture is to be restored.
     truth : bool
-        Whether the picture's own pixels under the mask are the right answer. Where they are not
-        (an object is to be removed), the result is only looked at.
+        Whether the picture's own pixels under the mask are the correct result. Where they are not
+        (an object is to be removed), the result is not scored.
     hole_psnr_db, full_psnr_db : dict
-        Figures that others have published, by their name.
+        Published figures, by the name of their method.
     """
 
     name: str
@@ -54,7 +54,7 @@ def read_cases(folder: Path, names: Sequence[str] | None = None) -> list[Case]:
     Raises
     ------
     InputError
-        There is no such file, or it is not a list of cases.
+        The file is missing, or it is not a list of cases.
     SettingError
         A name is not among the cases.
     """
@@ -77,15 +77,15 @@ def read_cases(folder: Path, names: Sequence[str] | None = None) -> list[Case]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path} is not a list of cases: {type(error).__name__}: {error}.",
-            'Such as {"cases": {"face": {"image": "face.png", "mask": "mask.png"}}}.',
+            'Write, for example, {"cases": {"face": {"image": "face.png", "mask": "mask.png"}}}.',
         ) from error
     if unknown := [name for name in names or () if name not in cases]:
-        raise SettingError(f"No case is named {unknown[0]}.", f"There are {', '.join(cases)}.")
+        raise SettingError(f"No case is named {unknown[0]}.", f"Name one of {', '.join(cases)}.")
     return [case for name, case in cases.items() if not names or name in names]
 
 
 def read_case(case: Case) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Return the truth as 8-bit samples without alpha, and what is unknown of it."""
+    """Return the truth as 8-bit samples without alpha, and its unknown pixels."""
     from dip.image_io import read_mask, read_photo
     from dip.regions.mask import soft_mask_from
 
@@ -106,7 +106,7 @@ def without_alpha(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 def write_damaged(
     truth: npt.NDArray[np.uint8], unknown: npt.NDArray[np.bool_], folder: Path
 ) -> tuple[Path, Path]:
-    """Write the picture with its unknown pixels blanked, and the mask: all that a fit may see."""
+    """Write the mask, and the picture with its unknown pixels blanked, for a fit."""
     import numpy as np
 
     from dip.image_io import write_pixels

@@ -1,4 +1,4 @@
-"""What a measurement depends on: versions and machine. Without them a figure means little."""
+"""The versions and the machine that a measurement depends on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "opencv-python-headless")
 
 
 def versions() -> dict[str, str | None]:
-    """Return the versions of all that takes part, None for what is not installed."""
+    """Return the versions of this program, Python and `PACKAGES`; None if not installed."""
     from dip import __version__
 
     found: dict[str, str | None] = {"dip": __version__, "python": platform.python_version()}
@@ -35,7 +35,7 @@ def machine() -> dict[str, Any]:
 
 
 def cpu_model() -> str:
-    """Return the processor's name as its maker writes it, where the system tells."""
+    """Return the processor's model name, or its architecture where the system has no name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

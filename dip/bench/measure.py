@@ -1,17 +1,18 @@
-"""Measuring: every method on every case.
+"""Measure each method on each case.
 
-Each restoration runs in a process of its own (`dip.bench.worker`); the classical methods run here.
+Each restoration runs in its own process (`dip.bench.worker`); the classical methods run here.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,14 +33,14 @@ QUALITY = (
     "ssim_around",
     "texture_distance",
 )
-"""The figures of a run that compare it with the truth."""
+"""Names of the figures that compare a run with the truth."""
 
 BEST_PSNR_DB = 99.0  # a perfect result: JSON has no infinity
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A case with its figures, and with the pictures for the sheet."""
+    """A case with its figures, and the pictures for the sheet."""
 
     case: Case
     figures: dict[str, Any]
@@ -49,8 +50,8 @@ class Measured:
     results: dict[tuple[str, str, int], npt.NDArray[np.uint8]]  # by network, preset, seed
 
 
-def measure(cases: Sequence[Case], wanted: Sequence[Settings]) -> Iterator[Measured]:
-    """Run every method on every case; yield one case after the other."""
+def measure(cases: Sequence[Case], runs: Sequence[Settings]) -> Iterator[Measured]:
+    """Run each method on each case, and yield the cases in order."""
     for case in cases:
         say(f"{case.name}: classical methods")
         truth, unknown = read_case(case)
@@ -70,16 +71,16 @@ def measure(cases: Sequence[Case], wanted: Sequence[Settings]) -> Iterator[Measu
         measure_references(measured)
         with tempfile.TemporaryDirectory(prefix="dip-bench-") as folder:
             photo, mask = write_damaged(truth, unknown, Path(folder))
-            for settings in wanted:
+            for settings in runs:
                 say(f"{case.name}: {settings.network} {settings.preset}, seed {settings.seed}")
                 run = measure_run(measured, settings, photo, mask)
                 figures["runs"].append(run)
-                say(f"{case.name}: {in_short(run)}")
+                say(f"{case.name}: {summary_line(run)}")
         yield measured
 
 
 def measure_references(measured: Measured) -> None:
-    """Run the classical methods, each timed."""
+    """Run and time the classical methods."""
     from dip.bench.reference import METHODS, ReferenceUnavailable
 
     damaged = measured.truth.copy()
@@ -110,20 +111,15 @@ def measure_run(measured: Measured, settings: Settings, photo: Path, mask: Path)
         folder = Path(place)
         command = [sys.executable, "-m", "dip.bench.worker", str(photo), str(mask), str(folder)]
         began, began_at_s = time.perf_counter(), time.time()
-        child = subprocess.run(
-            [*command, json.dumps(asdict(settings))],
-            env={**environment_for_cpu(), **os.environ},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
+        environment = {**environment_for_cpu(), **os.environ}
+        status, output = _run_worker([*command, json.dumps(asdict(settings))], environment)
         seconds = time.perf_counter() - began
-        if child.returncode == 130:
+        if status == 128 + signal.SIGINT:
             raise KeyboardInterrupt
         try:
-            report = json.loads(child.stdout.splitlines()[-1])
+            report = json.loads(output.splitlines()[-1])
         except (IndexError, ValueError):
-            message = f"The process ended with status {child.returncode}."
+            message = f"The process ended with status {status}."
             return {**named, "error": {"code": "crashed", "message": message, "hint": ""}}
         if "error" in report:
             return {**named, "error": report["error"]}
@@ -143,20 +139,38 @@ def measure_run(measured: Measured, settings: Settings, photo: Path, mask: Path)
     }
 
 
+def _run_worker(command: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run a worker that ends with this process, and return its exit status and its output."""
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.PIPE,  # stays open as long as this process lives
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        try:
+            output = child.stdout.read()
+        except BaseException:
+            child.kill()
+            raise
+    return child.returncode, output
+
+
 def first_useful_s(
     measured: Measured,
     previews: Iterable[tuple[float, tuple[slice, slice], npt.NDArray[Any]]],
     began_at_s: float,
 ) -> float | None:
-    """Return how long it took until a preview was of use.
+    """Return the time until the first useful preview.
 
-    Of use is one that comes nearer to the truth, under the mask, than the mean colour of the known
-    pixels around does.
+    A preview is useful if it is nearer to the truth, at the unknown pixels, than the mean colour
+    of the known pixels around them.
 
     Returns
     -------
     float or None
-        s, since the process was started; None where none was, or where there is no truth.
+        Seconds since the start of the process; None without a useful preview or without a truth.
     """
     from dip.bench.metrics import psnr_db
 
@@ -178,11 +192,11 @@ def score(
     raw: npt.NDArray[np.float32] | None = None,
     smooth: npt.NDArray[np.float32] | None = None,
 ) -> dict[str, float | None]:
-    """Compare a result with the truth; every figure is None where there is no truth.
+    """Compare a result with the truth; without a truth, each figure is None.
 
-    `full_raw_psnr_db` is that of the networks' own output, the known pixels not pasted back: what
-    the paper scores. Where nothing was fitted it is the picture itself. `smooth_psnr_db` is the
-    hole PSNR of the fill as it was before it got texture.
+    `full_raw_psnr_db` scores the output of the networks before the known pixels are pasted back,
+    as the paper does; outside the fitted regions that is the picture itself. `smooth_psnr_db` is
+    the hole PSNR of the fill before texture is added.
     """
     from dip.bench.metrics import psnr_db, ssim_around, texture_distance
 
@@ -200,8 +214,8 @@ def score(
     return figures
 
 
-def in_short(run: dict[str, Any]) -> str:
-    """Say in one line how a run went."""
+def summary_line(run: dict[str, Any]) -> str:
+    """Summarise a run in one line."""
     if "error" in run:
         return f"failed: {run['error']['message']}"
     reached = run["hole_psnr_db"]

@@ -1,15 +1,17 @@
-"""One restoration in a process of its own, measured: `python -m dip.bench.worker`.
+"""One measured restoration in its own process: `python -m dip.bench.worker`.
 
-A process of its own, because peak memory belongs to a process, because start-up counts, and
-because the C library's allocator is set up before a process begins. Standard output is one JSON
-object: the figures, or the error.
+It needs its own process because peak memory is that of a process, start-up time counts, and the
+C library's allocator is set up before a process starts. Standard output is one JSON object: the
+figures, or the error. The process exits when its standard input closes: then its parent has ended.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,15 +25,18 @@ SMOOTH = "smooth.npy"
 PREVIEWS = "previews.npz"
 PREVIEWS_FOR_S = 10.0
 PREVIEWS_AFTER = (1, 2, 3, 5, 8, 12, 18, 27, 40, 60)
-"""Iterations whose previews are kept for scoring: few, since each costs a moment."""
+"""Iterations whose previews are kept for scoring; only a few, since each takes time."""
+
+EXIT_ORPHANED = 3
 
 
 def main() -> int:
-    """Restore one picture, write result and reconstruction, and print what it took."""
+    """Restore one picture, write result and reconstruction, and print the figures."""
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photo", type=Path)
     parser.add_argument("mask", type=Path)
-    parser.add_argument("folder", type=Path, help="where the results go")
+    parser.add_argument("folder", type=Path, help="folder for the results")
     parser.add_argument("settings", type=json.loads, help="JSON object")
     args = parser.parse_args()
     try:
@@ -46,7 +51,7 @@ def main() -> int:
 
 
 def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Do what `dip restore` does, and measure it."""
+    """Restore as `dip restore` does, and measure it."""
     import numpy as np
 
     from dip.config import Settings
@@ -59,11 +64,11 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
 
     def keep(preview: Preview) -> None:
         box = preview.box
-        # By the clock on the wall: whoever started this process reckons from then.
+        # Seconds since the epoch, which the parent process can compare with its own.
         key = f"{time.time():.3f} {box.top} {box.left} {box.height} {box.width}"
         previews[key] = preview.pixels
 
-    keep(smooth_preview(damaged.pixels, marked))  # torch takes seconds to be loaded
+    keep(smooth_preview(damaged.pixels, marked))  # before torch, which takes seconds to load
 
     from dip.restore import Restoration
 
@@ -72,7 +77,7 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
     )
     steps = 0
     first_s = loss = validation_psnr_db = None
-    said = list(restoration.notes)
+    notes = list(restoration.notes)
     began = time.perf_counter()
     for step in restoration:
         steps += 1
@@ -83,7 +88,7 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
         if step.validation_psnr_db is not None:
             validation_psnr_db = step.validation_psnr_db
         if step.note:
-            said.append(step.note)
+            notes.append(step.note)
     result = restoration.finish()
     fit_seconds = time.perf_counter() - began
     write_photo(folder / RESULT, result, like=damaged)
@@ -99,7 +104,7 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
         "loss": loss,
         "validation_psnr_db": validation_psnr_db,
         "regions": len(restoration.regions),
-        "notes": said,
+        "notes": notes,
         "predicted_memory_mb": restoration.memory_mb,
         "peak_memory_mb": peak_memory_mb(),
         "peak_gpu_memory_mb": peak_gpu_mb,
@@ -109,7 +114,7 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
 
 
 def read_previews(folder: Path) -> Iterator[tuple[float, tuple[slice, slice], Any]]:
-    """Yield what `restore` kept: seconds since the epoch, index of the box, and its pixels."""
+    """Yield the previews of `restore`: seconds since the epoch, index of the box, pixels."""
     import numpy as np
 
     with np.load(folder / PREVIEWS) as previews:
@@ -120,10 +125,16 @@ def read_previews(folder: Path) -> Iterator[tuple[float, tuple[slice, slice], An
             yield float(at_s), index, previews[key]
 
 
+def _exit_with_parent() -> None:
+    while os.read(0, 1):  # not sys.stdin, whose lock would make an exit of this process fail
+        pass
+    os._exit(EXIT_ORPHANED)
+
+
 def peak_memory_mb() -> float | None:
-    """Return the most memory that this process ever held, in MB of 10^6 bytes."""
+    """Return the peak memory of this process, in MB of 10^6 bytes; None where it is unknown."""
     try:
-        # Not getrusage: on Linux its figure begins with the parent's, who was copied at the fork.
+        # Not getrusage: on Linux its figure includes the parent's memory at the fork.
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024 / 1e6
@@ -138,7 +149,7 @@ def peak_memory_mb() -> float | None:
 
 
 def _device() -> tuple[str, float | None]:
-    """Return the kind of device that was computed on, and the most of its memory held, in MB."""
+    """Return the kind of device that was used, and the peak of its memory, in MB."""
     import torch
 
     if torch.cuda.is_initialized():

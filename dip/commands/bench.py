@@ -1,14 +1,15 @@
 """The command line of `dip bench`, and its report as data.
 
-A case is an undamaged picture and a mask (`dip.bench.cases`), and `dip.bench.measure` runs every
-method on it. `dip.bench.report` turns the figures into a table, and the pictures into a sheet;
-`dip.bench.targets` holds what must be reached.
+A case is an undamaged picture and a mask (`dip.bench.cases`). `dip.bench.measure` runs each method
+on each case, `dip.bench.report` makes a table of the figures and a sheet of the pictures, and
+`dip.bench.targets` holds the figures that must be reached.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from dip.bench.cases import read_cases
 from dip.bench.circumstances import machine, versions
 from dip.bench.measure import measure
 from dip.commands.arguments import add_fit_arguments, settings_from
+from dip.commands.signals import interrupt_on_signals
 from dip.config import NETWORKS, Settings
 from dip.console import say
 from dip.presets import PRESETS
@@ -66,9 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, report after every case, and return 1 where a restoration failed."""
+    """Measure, report after each case, and return 1 if a restoration failed."""
     networks = list(NETWORKS) if args.network == "both" else [args.network]
-    wanted = [
+    runs = [
         settings_from(args, network=network, preset=preset, seed=seed)
         for network in networks
         for preset in dict.fromkeys(args.preset)
@@ -85,23 +87,25 @@ def run(args: argparse.Namespace) -> int:
         if output is not None:
             check_writable(output)
 
-    report = begin_report(wanted)
+    report = begin_report(runs)
     rows = []
-    stopped = False
-    try:
-        for measured in measure(cases, wanted):
-            report["cases"][measured.case.name] = measured.figures
-            report["targets"] = judge(report, targets)
-            report["not_judged"] = len(targets) - len(report["targets"])
-            if args.json is not None:
-                write_json(args.json, report)
-            if args.sheet is not None:
-                rows.append(draw_row(measured))
-    except KeyboardInterrupt:
-        say("dip: stopped; what was measured so far follows")
-        stopped = True
-    if not report["cases"]:
-        raise KeyboardInterrupt
+    status = 0
+    with interrupt_on_signals() as received:
+        try:
+            for measured in measure(cases, runs):
+                report["cases"][measured.case.name] = measured.figures
+                report["targets"] = judge(report, targets)
+                report["not_judged"] = len(targets) - len(report["targets"])
+                if args.json is not None:
+                    write_json(args.json, report)
+                if args.sheet is not None:
+                    rows.append(draw_row(measured))
+        except KeyboardInterrupt:
+            status = 128 + (received[0] if received else signal.SIGINT)
+            if not report["cases"]:
+                say("dip: stopped before the first case was measured")
+                return status
+            say("dip: stopped; the cases measured so far follow")
     print(table(report))
     if rows:
         write_pixels(args.sheet, draw_sheet(rows))
@@ -109,15 +113,15 @@ def run(args: argparse.Namespace) -> int:
         if output is not None and output.exists():
             print(output)
     failed = any("error" in each for case in report["cases"].values() for each in case["runs"])
-    return 130 if stopped else int(failed)
+    return status or int(failed)
 
 
 # --- The report as data -------------------------------------------------------------------------
 
 
-def begin_report(wanted: Sequence[Settings]) -> dict[str, Any]:
-    """Describe the circumstances: without them a figure means little."""
-    common = asdict(wanted[0])
+def begin_report(runs: Sequence[Settings]) -> dict[str, Any]:
+    """A report without cases: format, time, versions, machine and settings."""
+    common = asdict(runs[0])
     del common["network"], common["preset"], common["seed"]
     return {
         "format": FORMAT,
@@ -126,9 +130,9 @@ def begin_report(wanted: Sequence[Settings]) -> dict[str, Any]:
         "machine": machine(),
         "settings": {
             **common,
-            "networks": list(dict.fromkeys(each.network for each in wanted)),
-            "presets": list(dict.fromkeys(each.preset for each in wanted)),
-            "seeds": list(dict.fromkeys(each.seed for each in wanted)),
+            "networks": list(dict.fromkeys(each.network for each in runs)),
+            "presets": list(dict.fromkeys(each.preset for each in runs)),
+            "seeds": list(dict.fromkeys(each.seed for each in runs)),
         },
         "cases": {},
         "targets": [],
@@ -137,7 +141,7 @@ def begin_report(wanted: Sequence[Settings]) -> dict[str, Any]:
 
 
 def write_json(path: Path, report: dict[str, Any]) -> None:
-    """Write the report; a file that is already there is replaced at once or not at all."""
+    """Write the report; an existing file is replaced atomically."""
     from dip.image_io import write_file
 
     text = json.dumps(report, indent=1, allow_nan=False) + "\n"

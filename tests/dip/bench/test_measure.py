@@ -1,13 +1,19 @@
-"""Measuring a case: children that fail, methods that are missing, previews."""
+"""Measuring a case: workers that fail, missing methods, previews."""
 
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
+from dip.bench import measure as module
 from dip.bench.cases import read_case, read_cases
-from dip.bench.measure import Measured, first_useful_s, in_short, measure_references, measure_run
+from dip.bench.measure import (
+    Measured,
+    first_useful_s,
+    measure_references,
+    measure_run,
+    summary_line,
+)
 from dip.config import Settings
 
 
@@ -26,27 +32,22 @@ def measured(folder):
         ("no JSON\n", 1, "status 1"),
     ],
 )
-def test_a_child_that_fails_leaves_its_reason(
+def test_the_error_of_a_failed_worker_is_kept(
     measured, tmp_path, monkeypatch, stdout, status, message
 ):
-    def end(command, **_):
-        return subprocess.CompletedProcess(command, status, stdout)
-
-    monkeypatch.setattr(subprocess, "run", end)
+    monkeypatch.setattr(module, "_run_worker", lambda *_: (status, stdout))
     run = measure_run(measured, Settings(), tmp_path / "photo.png", tmp_path / "mask.png")
     assert message in run["error"]["message"]
-    assert message in in_short(run)
+    assert message in summary_line(run)
 
 
-def test_ctrl_c_in_a_child_stops_the_parent(measured, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 130, "")
-    )
+def test_ctrl_c_in_a_worker_stops_the_benchmark(measured, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_run_worker", lambda *_: (130, ""))
     with pytest.raises(KeyboardInterrupt):
         measure_run(measured, Settings(), tmp_path / "photo.png", tmp_path / "mask.png")
 
 
-def test_a_method_that_is_missing_is_said_and_skipped(measured, monkeypatch, capsys):
+def test_a_missing_method_is_reported_and_skipped(measured, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "cv2", None)
     measure_references(measured)
     assert "OpenCV" in measured.figures["references"]["telea"]["skipped"]
@@ -54,7 +55,7 @@ def test_a_method_that_is_missing_is_said_and_skipped(measured, monkeypatch, cap
     assert "[bench]" in capsys.readouterr().err
 
 
-def test_a_preview_is_of_use_once_it_is_nearer_than_one_flat_colour(measured):
+def test_a_preview_is_useful_once_it_is_nearer_than_the_mean_colour(measured):
     truth, unknown = measured.truth, measured.unknown
     everywhere = slice(0, 64), slice(0, 64)
     black, good = np.zeros_like(truth), truth.copy()

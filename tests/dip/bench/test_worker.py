@@ -1,4 +1,4 @@
-"""The process that restores one picture and is measured."""
+"""The process of one measured restoration."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from dip.bench import worker
 from dip.bench.cases import write_damaged
 
 
-def test_the_raw_output_covers_every_region(tmp_path):
+def test_the_raw_output_covers_each_region(tmp_path):
     photo = np.tile(np.arange(64, dtype=np.uint8)[:, None], (1, 600))
     unknown = np.zeros(photo.shape, dtype=bool)
     unknown[30:34, 20:40] = unknown[30:34, 560:580] = True
@@ -26,7 +26,7 @@ def test_the_raw_output_covers_every_region(tmp_path):
     assert not fitted[250:350].any()
 
 
-def test_previews_come_back_with_their_place_and_time(tmp_path):
+def test_previews_have_their_box_and_time(tmp_path):
     photo = np.tile(np.arange(64, dtype=np.uint8)[:, None], (1, 600))
     unknown = np.zeros(photo.shape, dtype=bool)
     unknown[30:34, 560:580] = True
@@ -42,7 +42,7 @@ def test_previews_come_back_with_their_place_and_time(tmp_path):
     assert first[2].shape[:2] == photo[first[1]].shape
 
 
-def test_the_parents_memory_is_not_counted_as_the_childs():
+def test_the_peak_memory_excludes_the_parents():
     held = np.ones(300 * 2**20 // 8)
     program = "from dip.bench.worker import peak_memory_mb; print(peak_memory_mb())"
     child = subprocess.run(

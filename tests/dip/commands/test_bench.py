@@ -1,9 +1,15 @@
-"""`dip bench` as a whole: children, figures, table, verdicts, sheet."""
+"""`dip bench` as a whole: workers, figures, table, verdicts, sheet."""
 
 import argparse
+import contextlib
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -42,11 +48,11 @@ def outcome(folder, tmp_path_factory):
     return status, json.loads((place / "bench.json").read_text()), pixels_of(place / "sheet.png")
 
 
-def test_a_run_that_falls_short_of_a_target_is_not_a_failure(outcome):
+def test_a_run_below_a_target_is_not_a_failure(outcome):
     assert outcome[0] == 0
 
 
-def test_every_run_has_all_its_figures(outcome):
+def test_each_run_has_all_its_figures(outcome):
     runs = outcome[1]["cases"]["ramp"]["runs"]
     assert [run["network"] for run in runs] == ["unet", "segnet"]
     for run in runs:
@@ -57,11 +63,11 @@ def test_every_run_has_all_its_figures(outcome):
         assert run["texture_distance"] > 0
         assert run["seconds"] > run["fit_seconds"] >= 3 * run["seconds_per_iteration"] * 0.99
         assert run["peak_memory_mb"] > 50
-        first_s = run["first_preview_seconds"]  # three iterations may show nothing of use
+        first_s = run["first_preview_seconds"]  # three iterations may have no useful preview
         assert first_s is None or run["first_step_seconds"] < first_s < run["seconds"]
 
 
-def test_the_classical_methods_and_the_published_figures_stand_beside(outcome):
+def test_classical_methods_and_published_figures_are_in_the_report(outcome):
     case = outcome[1]["cases"]["ramp"]
     assert list(case["references"]) == list(METHODS)
     assert case["references"]["biharmonic"]["hole_psnr_db"] > 40
@@ -69,7 +75,7 @@ def test_the_classical_methods_and_the_published_figures_stand_beside(outcome):
     assert case["unknown_px"] == 8 * 38
 
 
-def test_the_circumstances_are_written_down(outcome):
+def test_versions_machine_and_settings_are_in_the_report(outcome):
     report = outcome[1]
     assert report["format"] == command.FORMAT
     assert report["versions"]["torch"]
@@ -103,8 +109,8 @@ def test_the_sheet_has_a_column_for_each_method_and_a_detail_below(outcome):
     assert height > 2 * PANEL_PX
 
 
-def test_stopping_keeps_what_was_measured(folder, outcome, tmp_path, monkeypatch, capsys):
-    def first_case_only(cases, wanted):
+def test_stopping_keeps_the_measured_cases(folder, outcome, tmp_path, monkeypatch, capsys):
+    def first_case_only(cases, runs):
         truth, unknown = read_case(cases[0])
         yield Measured(cases[0], outcome[1]["cases"]["ramp"], truth, unknown, {}, {})
         raise KeyboardInterrupt
@@ -114,3 +120,31 @@ def test_stopping_keeps_what_was_measured(folder, outcome, tmp_path, monkeypatch
     assert command.run(options("--cases", folder, "--json", path)) == 130
     assert list(json.loads(path.read_text())["cases"]) == ["ramp"]
     assert "ramp" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_the_worker_ends_with_a_benchmark_that_is_killed(folder, name):
+    command = [sys.executable, "-m", "dip", "bench", "--cases", folder, "--case", "ramp"]
+    options = ["--preset", "fast", "--iterations", "100000", "--threads", "1"]
+    with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as bench:
+        try:
+            worker = find_worker(psutil.Process(bench.pid))
+            number = getattr(signal, name)
+            bench.send_signal(number)
+            worker.wait(60)
+            expected = -number if name == "SIGKILL" else 128 + number
+            assert bench.wait(60) == expected
+        finally:
+            bench.kill()
+
+
+def find_worker(bench):
+    """Wait until a benchmark has started its worker."""
+    ends = time.monotonic() + 120
+    while time.monotonic() < ends:
+        for child in bench.children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if "dip.bench.worker" in child.cmdline():
+                    return child
+        time.sleep(0.05)
+    raise AssertionError("the benchmark has started no worker")
