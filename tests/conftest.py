@@ -27,12 +27,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the exhaustive variants unless they are asked for."""
-    if config.option.exhaustive:
-        return
-    left_out = [item for item in items if item.get_closest_marker("exhaustive")]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+    """Leave out the exhaustive variants unless they are asked for; begin with slow tests."""
+    if not config.option.exhaustive:
+        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+    if hasattr(config, "workerinput"):  # of xdist: short tests at the end share out evenly
+        items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """GIMP comes later than other slow tests: it may have to be installed first."""
+    if item.get_closest_marker("gimp"):
+        return 1
+    return 0 if item.get_closest_marker("slow") else 2
 
 
 @pytest.fixture(scope="session")

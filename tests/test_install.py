@@ -108,7 +108,7 @@ class Installation:
 
     def run(self, *options: str, **more: Any) -> tuple[int, str]:
         process = self.start(*options, **more)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=600)
         return process.returncode, said
 
     @property
@@ -318,12 +318,12 @@ def test_what_was_killed_half_way_is_made_afresh(here: Installation, what: str) 
 
 def test_ctrl_c_stops_it_and_the_next_run_finishes(here: Installation) -> None:
     process = here.start(fault="torch hangs")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while not here.installed:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=600)
     assert process.returncode == 130
     assert "Run ./install.sh again to finish" in said
     assert here.run("--no-demo")[0] == 0

@@ -22,6 +22,14 @@ DIP = ("/usr/bin/env", f"PYTHONPATH={ROOT}", "OMP_WAIT_POLICY=PASSIVE", sys.exec
 """What starts `dip` in an environment without PYTHONPATH."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of one service run in one process."""
+    for item in items:
+        if "finder" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("finder"))
+
+
 @pytest.fixture
 def dip_command() -> tuple[str, ...]:
     return DIP
@@ -54,5 +62,5 @@ def end_services(folder: Path) -> None:
         with suppress(psutil.Error):
             if process.pid != os.getpid() and process.environ().get("DIP_DATA_DIR") == str(folder):
                 process.kill()
-                process.wait(60)
+                process.wait(300)
     service._started[:] = [started for started in service._started if started.poll() is None]

@@ -27,7 +27,7 @@ def pid_of(data_dir: Path) -> int:
 
 def wait_for_end(pid: int) -> None:
     """Of a process whose parent we are: it stays as a zombie."""
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 300
     while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < ends
         time.sleep(0.02)

@@ -43,7 +43,7 @@ def jobs(finder: Service) -> list[dict[str, Any]]:
 
 
 def wait_while_running(finder: Service) -> None:
-    ends = time.monotonic() + 120
+    ends = time.monotonic() + 300
     while jobs(finder)[0]["state"] == "running":
         assert time.monotonic() < ends
         time.sleep(0.1)

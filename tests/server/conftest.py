@@ -39,6 +39,14 @@ serve(ServerSettings.from_json(sys.argv[1]))
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of the one real service run in one process."""
+    for item in items:
+        if "real" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("real"))
+
+
 @pytest.fixture(scope="session")
 def photo() -> np.ndarray:
     """(64, 64, 3) uint8"""
@@ -254,7 +262,7 @@ class RealService:
         return self.process.returncode
 
     def reap(self) -> None:
-        self.process.wait(60)
+        self.process.wait(300)
         assert self.process.stdout is not None
         self.process.stdout.close()
 
@@ -295,7 +303,7 @@ def real(
 def until() -> Callable[..., Any]:
     """Wait for something to become true; for long, where the machine is slow and busy."""
 
-    def wait(condition: Callable[[], Any], timeout_s: float = 120) -> Any:
+    def wait(condition: Callable[[], Any], timeout_s: float = 300) -> Any:
         ends = time.monotonic() + timeout_s
         while not (value := condition()):
             assert time.monotonic() < ends, "it did not come true in time"

@@ -242,7 +242,7 @@ from pathlib import Path
 from server.client import Client
 client = Client.find(Path(sys.argv[1]))
 files = [Path(name).read_bytes() for name in sys.argv[2:]]
-job = client.submit(*files, preset="fast", iterations=100000, lease_s=5)
+job = client.submit(*files, preset="fast", iterations=100000, lease_s=10)
 print(job["id"], flush=True)
 for event in client.events(job["id"]):
     pass
@@ -259,7 +259,7 @@ for event in client.events(job["id"]):
     job_id = holder.stdout.readline().strip()
     with service.client() as client:
         until(lambda: client.job(job_id)["preview"])
-        time.sleep(7)  # more than one lease
+        time.sleep(12)  # more than one lease
         assert client.job(job_id)["state"] == "running"
         holder.kill()
         holder.wait()

@@ -78,7 +78,7 @@ def drawn_on_terminal(
     stream = Terminal()
     with BatchProgress(2, stream=stream) as shown:
         shown.begin("1", "[b]a[/b].jpg")
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 300
         while not condition(stream.getvalue()):
             assert time.monotonic() < ends
             time.sleep(0.01)
@@ -126,7 +126,7 @@ def test_a_stream_that_cannot_be_written_to_does_not_end_a_batch(
     with BatchProgress(2, stream=stream) as shown:
         shown.begin("1", "a.jpg")
         shown.complete("a.jpg", ERROR)
-        ends = time.monotonic() + 10
+        ends = time.monotonic() + 300
         while stream.writes < 5:
             assert time.monotonic() < ends
             time.sleep(0.01)

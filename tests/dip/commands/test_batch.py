@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -62,11 +61,9 @@ def test_an_archive_is_restored_and_unusable_files_are_named_first(
     assert record["figures"]["iterations"] == 2
     assert record["host"]
 
-    began = time.monotonic()
     again = run()
     assert again.returncode == 11
     assert "0 photos to restore, 2 done before, 4 files left out" in again.stderr
-    assert time.monotonic() - began < 10
     assert len(archive.manifest()) == 2
 
 

@@ -93,7 +93,7 @@ def test_the_first_to_come_is_the_first_served(memory: SharedMemoryBudget) -> No
     with memory.reserve(60, PID, on_wait=refuse):
         large = threading.Thread(target=work, args=("large", 90))
         large.start()
-        time.sleep(0.2)
+        time.sleep(1)
         small = threading.Thread(target=work, args=("small", 10))
         small.start()  # there would be room for it, but the large one must not wait for ever
         time.sleep(0.3)

@@ -405,8 +405,8 @@ def test_a_stream_follows_what_another_process_writes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """When it is written, not when the stream looks by itself."""
-    monkeypatch.setattr("server.http.routes.events._LOOK_EVERY_S", 120)
-    service = make_service(heartbeat_s=120)
+    monkeypatch.setattr("server.http.routes.events._LOOK_EVERY_S", 600)
+    service = make_service(heartbeat_s=600)
     http = http_of(service)
     job = submit(http, form(image_file)).get_json()
     service.notifier.start()
@@ -414,7 +414,7 @@ def test_a_stream_follows_what_another_process_writes(
     began = time.monotonic()
     events = parsed(http.get(job["events_url"]).data)
     assert events[-1][1] == "done"
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 300
 
 
 def test_streams_are_bounded_and_their_places_given_back(

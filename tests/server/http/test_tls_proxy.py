@@ -151,7 +151,7 @@ def test_whoever_stays_silent_or_reads_nothing_is_dropped_and_harms_nobody(
         client.delete(job["id"])
     with contextlib.suppress(ConnectionResetError):
         assert silent.recv(1) == b""
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 300
     silent.close()
 
 
