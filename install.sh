@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets everything up in .venv beside this file, then restores a demonstration picture.
-# Safe to interrupt and to run again: what is done is not done twice.
+# Installs everything into .venv beside this file, then restores a demonstration picture.
+# It can be interrupted and run again: finished steps are not repeated.
 set -euo pipefail
 
 readonly TORCH_VERSION=2.13.0
@@ -11,33 +11,33 @@ usage() {
 Usage: ./install.sh [--torch-index URL] [--gimp-dir FOLDER] [--uninstall] [--no-demo]
                     [--service] [--help]
 
-Installs the photo restoration tool into .venv beside this file, and the plug-in into every GIMP 3
-of yours; nothing else is written to unless --service is given.
+Installs the photo restoration tool into .venv beside this file, and the plug-in into each GIMP 3
+of your account. Nothing else is changed without --service.
 
-  --torch-index URL  take PyTorch $TORCH_VERSION from this package index
-                     (for a certain CUDA or ROCm version, or a mirror of your own)
-  --gimp-dir FOLDER  put the plug-in into this GIMP only: its folder as Edit > Preferences >
-                     Folders shows it, such as ~/.config/GIMP/3.0
-  --uninstall        take the plug-in out of GIMP again (with --gimp-dir: of that one), and
+  --torch-index URL  install PyTorch $TORCH_VERSION from this package index
+                     (for a specific CUDA or ROCm version, or a mirror)
+  --gimp-dir FOLDER  install the plug-in into this GIMP only: its folder as shown by
+                     Edit > Preferences > Folders, such as ~/.config/GIMP/3.0
+  --uninstall        remove the plug-in from every GIMP (with --gimp-dir: from this GIMP), and
                      do nothing else; to remove the rest, delete this folder
   --no-demo          do not restore the demonstration picture at the end
-  --service          start the restoration service now and with every login
+  --service          start the restoration service now and at every login
                      (a systemd user unit, or a launchd agent on macOS;
-                     .venv/bin/dip serve --uninstall-service undoes it)
+                     .venv/bin/dip serve --uninstall-service reverses it)
   --help             show this text
 
-PYTHON=/path/to/python3 ./install.sh uses that Python ($MINIMUM_PYTHON or newer).
+PYTHON=/path/to/python3 ./install.sh uses this Python ($MINIMUM_PYTHON or newer).
 END
 }
 
 readonly MINIMUM_PYTHON=3.10
 readonly ENVIRONMENT=.venv
-readonly NOTES=$ENVIRONMENT/.install # what has been installed, and whether it was finished
+readonly STATE=$ENVIRONMENT/.install # the finished steps
 readonly LOG=install.log
 
 say() { printf '==> %s\n' "$*"; }
 
-fail() { # message, what to do...
+fail() { # message, advice...
     printf '\ninstall.sh: %s\n' "$1" >&2
     shift
     printf '    %s\n' "$@" >&2
@@ -83,9 +83,9 @@ recent_enough() {
     "$1" -c "import sys; sys.exit(sys.version_info < (${MINIMUM_PYTHON/./, }))" 2>/dev/null
 }
 
-can_make_environments() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+has_venv_module() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
 
-find_python() { # prints the first Python that is new enough; fails where there is none
+find_python() { # prints the first Python that is new enough; fails without one
     local candidate candidates=(python3 python3.13 python3.12 python3.11 python3.10 python3.14 python)
     [[ -z ${PYTHON-} ]] || candidates=("$PYTHON")
     for candidate in "${candidates[@]}"; do
@@ -104,7 +104,7 @@ apt_install() {
     export DEBIAN_FRONTEND=noninteractive
     apt-get install -y "$@" >>"$LOG" 2>&1 ||
         { apt-get update >>"$LOG" 2>&1 && apt-get install -y "$@" >>"$LOG" 2>&1; } ||
-        fail "apt-get could not install $*; the end of $LOG says why." "Install them, then run ./install.sh again."
+        fail "apt-get could not install $*; the end of $LOG has the reason." "Install the packages, then run ./install.sh again."
 }
 
 choose_python() {
@@ -115,13 +115,13 @@ choose_python() {
         "On Debian and Ubuntu:  sudo apt install python3 python3-venv" \
         "On Fedora:             sudo dnf install python3" \
         "On macOS:              brew install python" \
-        "Or name one:           PYTHON=/path/to/python3 ./install.sh"
+        "Or choose a Python:    PYTHON=/path/to/python3 ./install.sh"
     version=$("$python" -c 'import platform; print(platform.python_version())')
-    can_make_environments "$python" && return
+    has_venv_module "$python" && return
     if may_use_apt; then
         apt_install python3-venv "python${version%.*}-venv"
     fi
-    can_make_environments "$python" || fail "$python cannot make virtual environments: its module venv or ensurepip is missing." \
+    has_venv_module "$python" || fail "$python cannot create virtual environments: its module venv or ensurepip is missing." \
         "On Debian and Ubuntu:  sudo apt install python${version%.*}-venv"
 }
 
@@ -129,32 +129,32 @@ choose_python() {
 
 make_environment() {
     local identity="$version $PWD"
-    if [[ -e $NOTES/unfinished ]]; then
-        say "An earlier installation was cut short: starting $ENVIRONMENT afresh"
-    elif [[ -e $ENVIRONMENT && $(cat "$NOTES/made_for" 2>/dev/null) != "$identity" ]]; then
-        say "$ENVIRONMENT was made for another Python or another folder: starting it afresh"
+    if [[ -e $STATE/unfinished ]]; then
+        say "An earlier installation was interrupted: creating $ENVIRONMENT again"
+    elif [[ -e $ENVIRONMENT && $(cat "$STATE/made_for" 2>/dev/null) != "$identity" ]]; then
+        say "$ENVIRONMENT belongs to another Python or another folder: creating it again"
     elif [[ -e $ENVIRONMENT ]]; then
         return
     fi
-    say "Making $ENVIRONMENT with Python $version"
+    say "Creating $ENVIRONMENT with Python $version"
     "$python" -m venv --clear "$ENVIRONMENT" >>"$LOG" 2>&1 ||
-        fail "the virtual environment could not be made; the end of $LOG says why." "Is the disk full, or this folder read-only?"
-    mkdir -p "$NOTES"
-    echo "$identity" >"$NOTES/made_for"
+        fail "the virtual environment could not be created; the end of $LOG has the reason." "Is the disk full, or this folder read-only?"
+    mkdir -p "$STATE"
+    echo "$identity" >"$STATE/made_for"
 }
 
-pip_install() { # what is being installed, pip's arguments...
-    local what=$1 status=0
+pip_install() { # name for messages, arguments of pip...
+    local name=$1 status=0
     shift
     echo "--- pip install $*" >>"$LOG"
-    # A pip that is killed leaves half a package behind; a pip that fails tidies up after itself.
-    touch "$NOTES/unfinished"
+    # A pip that is killed leaves an incomplete package; a pip that fails removes it.
+    touch "$STATE/unfinished"
     "$ENVIRONMENT/bin/python" -m pip install --disable-pip-version-check "$@" >>"$LOG" 2>&1 || status=$?
-    ((status < 128)) && rm -f "$NOTES/unfinished"
+    ((status < 128)) && rm -f "$STATE/unfinished"
     ((status == 0)) && return
     printf '\n' >&2
     grep -iE '^ *(error|warning: retrying)' "$LOG" | tail -n 3 | sed 's/^/    /' >&2 || true
-    printf 'install.sh: %s could not be installed. All that pip said is in %s.\n' "$what" "$LOG" >&2
+    printf 'install.sh: %s could not be installed. The output of pip is in %s.\n' "$name" "$LOG" >&2
     return 1
 }
 
@@ -167,11 +167,11 @@ installed_torch() {
 has_nvidia_gpu() { command -v nvidia-smi >/dev/null && nvidia-smi -L 2>/dev/null | grep -q '^GPU'; }
 
 pip_is_configured() {
-    # Not through a pipe: grep -q stops reading, and pip calls that an error and fails.
+    # Not through a pipe: grep -q stops reading early, and pip then fails.
     grep -qE '(index-url|find-links|no-index)=' <<<"$("$ENVIRONMENT/bin/python" -m pip config list)"
 }
 
-answers() { # whether a package index has torch, asked for a few seconds at most
+has_torch() { # whether a package index has torch; gives up after some seconds
     timeout 8 "$ENVIRONMENT/bin/python" -c '
 import sys, urllib.request
 urllib.request.urlopen(sys.argv[1].rstrip("/") + "/torch/", timeout=5)
@@ -181,8 +181,8 @@ urllib.request.urlopen(sys.argv[1].rstrip("/") + "/torch/", timeout=5)
 install_torch() {
     local found
     found=$(installed_torch) || found=
-    if [[ ${found%%+*} == "$TORCH_VERSION" && (-z $torch_index || $torch_index == "$(cat "$NOTES/torch_index" 2>/dev/null)") ]]; then
-        say "PyTorch $found is there"
+    if [[ ${found%%+*} == "$TORCH_VERSION" && (-z $torch_index || $torch_index == "$(cat "$STATE/torch_index" 2>/dev/null)") ]]; then
+        say "PyTorch $found is already installed"
         return
     fi
     local from=() where="from the package index that pip uses"
@@ -190,23 +190,23 @@ install_torch() {
         from=(--index-url "$torch_index")
         where="from $torch_index"
         [[ -z $found ]] || from+=(--force-reinstall)
-    elif [[ $(uname -s) == Linux ]] && ! has_nvidia_gpu && ! pip_is_configured && answers "$CPU_INDEX"; then
-        # The ordinary Linux build brings gigabytes of CUDA that only an NVIDIA GPU can use.
+    elif [[ $(uname -s) == Linux ]] && ! has_nvidia_gpu && ! pip_is_configured && has_torch "$CPU_INDEX"; then
+        # The default build for Linux contains gigabytes of CUDA, for NVIDIA GPUs only.
         from=(--index-url "$CPU_INDEX")
         where="for the CPU (no NVIDIA GPU was found)"
     fi
-    say "Installing PyTorch $TORCH_VERSION $where: this is the large one, it can take minutes"
+    say "Installing PyTorch $TORCH_VERSION $where: it is large and can take minutes"
     if ! pip_install "PyTorch $TORCH_VERSION" ${from[@]+"${from[@]}"} "torch==$TORCH_VERSION"; then
-        fail "nothing else was installed." \
+        fail "installation stopped at PyTorch; the next steps need it." \
             "Check the network connection and the free disk space, then run ./install.sh again." \
-            "'No matching distribution' means no build for Python $version here: try PYTHON=python3.12 ./install.sh," \
-            "or another index: ./install.sh --torch-index URL"
+            "'No matching distribution' means that there is no build for Python $version on this machine:" \
+            "try PYTHON=python3.12 ./install.sh, or another index: ./install.sh --torch-index URL"
     fi
     "$ENVIRONMENT/bin/python" -c 'import torch' 2>>"$LOG" ||
-        fail "PyTorch was installed but cannot be loaded; the end of $LOG says why." \
+        fail "PyTorch was installed but cannot be loaded; the end of $LOG has the reason." \
             "Try another build: ./install.sh --torch-index $CPU_INDEX"
-    echo "$torch_index" >"$NOTES/torch_index"
-    say "PyTorch $(installed_torch) is there"
+    echo "$torch_index" >"$STATE/torch_index"
+    say "PyTorch $(installed_torch) is installed"
 }
 
 # --- The tool itself --------------------------------------------------------------------------
@@ -214,30 +214,30 @@ install_torch() {
 install_package() {
     local wanted
     wanted="$(cksum <pyproject.toml) torch $(installed_torch)"
-    if [[ $(cat "$NOTES/package" 2>/dev/null) == "$wanted" && -x $ENVIRONMENT/bin/dip ]]; then
-        say "dip is there"
+    if [[ $(cat "$STATE/package" 2>/dev/null) == "$wanted" && -x $ENVIRONMENT/bin/dip ]]; then
+        say "dip is already installed"
         return
     fi
-    say "Installing dip and what it needs"
-    echo "torch==$(installed_torch)" >"$NOTES/constraints.txt"
-    pip_install "dip" --constraint "$NOTES/constraints.txt" --editable . ||
-        fail "PyTorch is in place and will not be fetched again." \
+    say "Installing dip and its requirements"
+    echo "torch==$(installed_torch)" >"$STATE/constraints.txt"
+    pip_install "dip" --constraint "$STATE/constraints.txt" --editable . ||
+        fail "dip is not installed. PyTorch is, and will not be downloaded again." \
             "Check the network connection and the free disk space, then run ./install.sh again."
-    echo "$wanted" >"$NOTES/package"
+    echo "$wanted" >"$STATE/package"
 }
 
 # --- GIMP -------------------------------------------------------------------------------------
 
 install_plug_in() {
-    say "Putting the plug-in into GIMP"
+    say "Installing the plug-in into GIMP"
     "$ENVIRONMENT/bin/dip" gimp install ${gimp_dir:+--gimp-dir "$gimp_dir"} || fail \
-        "everything else is installed; only the plug-in for GIMP is not." \
-        "Mend what is said above, then run ./install.sh again."
+        "the plug-in for GIMP is not installed; everything else is." \
+        "Correct the error above, then run ./install.sh again."
 }
 
 uninstall_plug_in() {
     [[ -x $ENVIRONMENT/bin/dip ]] || fail "nothing is installed here." \
-        "The plug-in is the folder dip_restore among the plug-ins of GIMP: delete it there."
+        "To remove the plug-in, delete the folder dip_restore in the folder plug-ins of GIMP."
     "$ENVIRONMENT/bin/dip" gimp uninstall ${gimp_dir:+--gimp-dir "$gimp_dir"}
 }
 
@@ -247,14 +247,14 @@ run_demo() {
     say "Restoring a demonstration picture (about a minute)"
     "$ENVIRONMENT/bin/dip" demo -o demo/ ||
         fail "the installation is complete, but the demonstration failed." \
-            "Run $ENVIRONMENT/bin/dip doctor: it says what is wrong with this machine."
+            "Run $ENVIRONMENT/bin/dip doctor: it checks this machine and gives advice."
 }
 
 install_service() {
-    say "Starting the restoration service, now and with every login"
+    say "Starting the restoration service, now and at every login"
     "$ENVIRONMENT/bin/dip" serve --install-service ||
-        fail "the installation is complete, but the service could not be set up; see above." \
-            "Start it when you need it: $ENVIRONMENT/bin/dip serve"
+        fail "the installation is complete, but the service could not be installed; see above." \
+            "Start the service when you need it: $ENVIRONMENT/bin/dip serve"
 }
 
 main() {
@@ -265,8 +265,8 @@ main() {
         uninstall_plug_in
         return
     fi
-    trap 'printf "\ninstall.sh: stopped. Run ./install.sh again to finish.\n" >&2; exit 130' INT TERM
-    { : >"$LOG"; } 2>/dev/null || fail "this folder cannot be written to: $PWD" "Copy it to a place of your own, and run ./install.sh there."
+    trap 'printf "\ninstall.sh: stopped. Run ./install.sh again to continue.\n" >&2; exit 130' INT TERM
+    { : >"$LOG"; } 2>/dev/null || fail "this folder cannot be written to: $PWD" "Copy it to a folder that you can write to, and run ./install.sh there."
     choose_python
     make_environment
     install_torch
@@ -274,7 +274,7 @@ main() {
     install_plug_in
     [[ $demo == no ]] || run_demo
     [[ $service == no ]] || install_service
-    [[ $service == yes ]] || say "./install.sh --service would start the HTTP service with every login"
+    [[ $service == yes ]] || say "To start the restoration service at every login: ./install.sh --service"
     say "Ready: $ENVIRONMENT/bin/dip restore photo.jpg --mask mask.png -o restored.png"
 }
 

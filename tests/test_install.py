@@ -1,4 +1,4 @@
-"""install.sh, with a Python that only pretends: what it asks for, and how it recovers."""
+"""install.sh with an imitation of Python: its calls of pip, its errors, and its second run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a bash script")
 ROOT = Path(__file__).parents[1]
 CPU_INDEX = (ROOT / "install.sh").read_text().split("CPU_INDEX=")[1].split()[0]
 
-# Notes each call, and does on disk what install.sh looks for afterwards. FAULT makes one fail.
-PRETENDER = r"""#!/bin/bash
+# Records each call and creates the files that install.sh expects. FAULT makes one call fail.
+FAKE_PYTHON = r"""#!/bin/bash
 call=${*//$'\n'/ }
 echo "$call" >>"$CALLS"
 fault() {
@@ -43,7 +43,7 @@ case $call in
     "-m pip config list")
         [[ -z $CONFIGURED ]] && exit
         echo "global.index-url='$CONFIGURED'"
-        seq 100000 # more than a pipe holds: who stops reading makes this fail
+        seq 100000 # more than a pipe holds: a reader that stops early makes this fail
         ;;
     *urlopen*) [[ $FAULT != "there is no network" ]] ;;
     "-m pip install "*torch==2.13.0)
@@ -69,7 +69,7 @@ esac
 
 
 class Installation:
-    """A copy of the project in a folder of its own, and what is asked of Python there."""
+    """A copy of the project in a folder of its own, and the recorded calls of Python."""
 
     def __init__(self, place: Path, tools: Path) -> None:
         self.place, self.tools, self.calls = place, tools, tools / "calls"
@@ -77,7 +77,7 @@ class Installation:
         for name in ("install.sh", "pyproject.toml"):
             shutil.copy(ROOT / name, place)
         tools.mkdir(exist_ok=True)
-        self.add_tool("python", PRETENDER)
+        self.add_tool("python", FAKE_PYTHON)
 
     def add_tool(self, name: str, script: str) -> None:
         path = self.tools / name
@@ -113,7 +113,7 @@ class Installation:
 
     @property
     def installed(self) -> list[str]:
-        """What pip was asked to install."""
+        """The arguments of each call of pip install."""
         lines = self.calls.read_text().splitlines()
         start = "-m pip install --disable-pip-version-check "
         return [line.removeprefix(start) for line in lines if line.startswith("-m pip install")]
@@ -147,15 +147,15 @@ def test_it_installs_torch_first_and_ends_with_the_demo(here: Installation) -> N
     assert "dip restore photo.jpg --mask mask.png" in said.splitlines()[-1]
 
 
-def test_run_again_it_does_nothing_that_is_done(here: Installation) -> None:
+def test_a_second_run_repeats_no_finished_step(here: Installation) -> None:
     here.run("--no-demo")
     assert not here.ran_demo
     status, said = here.run("--no-demo")
     assert status == 0
     assert not here.made_environment
     assert here.installed == []
-    assert "PyTorch 2.13.0+cpu is there" in said
-    assert "dip is there" in said
+    assert "PyTorch 2.13.0+cpu is already installed" in said
+    assert "dip is already installed" in said
 
 
 def test_changed_requirements_are_installed(here: Installation) -> None:
@@ -237,12 +237,12 @@ def test_help_names_every_option(here: Installation) -> None:
         ("venv fails", "Is the disk full"),
         ("torch fails", "another index: ./install.sh --torch-index URL"),
         ("torch does not load", "Try another build"),
-        ("dip fails", "PyTorch is in place and will not be fetched again"),
-        ("GIMP fails", "everything else is installed"),
+        ("dip fails", "PyTorch is, and will not be downloaded again"),
+        ("GIMP fails", "the plug-in for GIMP is not installed"),
         ("the demo fails", "dip doctor"),
     ],
 )
-def test_a_failure_says_what_to_do_and_the_next_run_goes_on(
+def test_a_failure_gives_advice_and_the_next_run_continues(
     here: Installation, fault: str, advice: str
 ) -> None:
     status, said = here.run(fault=fault)
@@ -267,7 +267,7 @@ def test_the_service_is_offered_and_not_forced(here: Installation) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="launchd is not systemd")
 @pytest.mark.parametrize("works", [True, False])
 def test_the_service_becomes_a_unit_of_the_user(here: Installation, works: bool) -> None:
-    """The real `dip serve --install-service`, and a systemctl that only notes what it is told."""
+    """The real `dip serve --install-service`, and a systemctl that only records its calls."""
     refusal = "" if works else "echo 'Failed to connect to bus' >&2; exit 1"
     here.add_tool("systemctl", f'#!/bin/bash\necho "systemctl $*" >>"$CALLS"\n{refusal}\n')
     status, said = here.run(
@@ -280,7 +280,7 @@ def test_the_service_becomes_a_unit_of_the_user(here: Installation, works: bool)
     if works:
         assert status == 0, said
         assert "systemctl --user enable --now dip-restore" in calls
-        assert "--uninstall-service undoes it" in said
+        assert "dip serve --uninstall-service" in said
     else:
         assert status == 1
         assert "Failed to connect to bus" in said
@@ -305,13 +305,15 @@ def test_where_nothing_is_installed_there_is_nothing_to_uninstall(here: Installa
     assert "nothing is installed here" in said
 
 
-@pytest.mark.parametrize("what", ["torch", "dip"])
-def test_what_was_killed_half_way_is_made_afresh(here: Installation, what: str) -> None:
-    status, _ = here.run(fault=f"{what} is killed")
+@pytest.mark.parametrize("package", ["torch", "dip"])
+def test_after_a_killed_pip_the_environment_is_created_again(
+    here: Installation, package: str
+) -> None:
+    status, _ = here.run(fault=f"{package} is killed")
     assert status == 1
     status, said = here.run("--no-demo")
     assert status == 0
-    assert "cut short" in said
+    assert "interrupted" in said
     assert here.made_environment
     assert len(here.installed) == 2
 
@@ -325,7 +327,7 @@ def test_ctrl_c_stops_it_and_the_next_run_finishes(here: Installation) -> None:
     os.killpg(process.pid, signal.SIGINT)
     said, _ = process.communicate(timeout=600)
     assert process.returncode == 130
-    assert "Run ./install.sh again to finish" in said
+    assert "Run ./install.sh again to continue" in said
     assert here.run("--no-demo")[0] == 0
     assert len(here.installed) == 2
 
