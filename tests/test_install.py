@@ -174,7 +174,7 @@ def test_changed_requirements_are_installed(here: Installation) -> None:
         ({}, True),
     ],
 )
-def test_the_cpu_build_is_taken_only_where_it_is_wanted_and_within_reach(
+def test_the_cpu_build_is_installed_only_without_a_gpu_and_with_a_network(
     here: Installation, changes: dict[str, str], gpu: bool
 ) -> None:
     if gpu:
@@ -289,7 +289,7 @@ def test_the_service_becomes_a_unit_of_the_user(here: Installation, works: bool)
 
 
 @pytest.mark.parametrize("form", [["--gimp-dir", "here"], ["--gimp-dir=here"]])
-def test_the_plug_in_goes_where_it_is_wanted_and_out_again(
+def test_the_plug_in_is_installed_into_the_named_gimp_and_removed(
     here: Installation, form: list[str]
 ) -> None:
     here.run("--no-demo", *form)
@@ -299,7 +299,7 @@ def test_the_plug_in_goes_where_it_is_wanted_and_out_again(
     assert here.calls.read_text().splitlines() == ["dip gimp uninstall --gimp-dir //here"]
 
 
-def test_where_nothing_is_installed_there_is_nothing_to_uninstall(here: Installation) -> None:
+def test_uninstalling_without_an_installation_is_refused(here: Installation) -> None:
     status, said = here.run("--uninstall")
     assert status == 1
     assert "nothing is installed here" in said

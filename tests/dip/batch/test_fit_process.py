@@ -1,4 +1,4 @@
-"""A process that fits, seen from outside: what it says, and how it dies."""
+"""A process that fits, seen from its parent: answers, crashes, exits."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def task(photo: Pixels, mask: Pixels) -> Task:
 
 
 def at_once(needs: dict[str, Any]) -> None:
-    """There is room."""
+    """Admit the fit at once."""
 
 
 def unheard(says: dict[str, Any]) -> None:
-    """Nobody follows."""
+    """Ignore the progress."""
 
 
-def test_it_gives_what_a_restoration_gives(
+def test_a_fit_gives_the_same_result_as_a_restoration(
     process: FitProcess, task: Task, photo: Pixels, mask: Pixels
 ) -> None:
     needs: list[dict[str, Any]] = []
@@ -68,7 +68,7 @@ def test_it_gives_what_a_restoration_gives(
     assert decode_photo(outcome.before_after).pixels.shape[2] == 3
 
 
-def test_what_is_wrong_with_a_photo_is_an_outcome_and_the_process_goes_on(
+def test_an_unusable_photo_is_an_outcome_and_the_process_continues(
     process: FitProcess, task: Task, photo: Pixels
 ) -> None:
     for wrong, code in (
@@ -93,7 +93,7 @@ def _with_alpha(photo: Pixels) -> Pixels:
     return np.concatenate([photo, alpha], axis=2)
 
 
-def test_a_limit_of_time_ends_it_early(process: FitProcess, task: Task) -> None:
+def test_a_time_limit_ends_a_fit_early(process: FitProcess, task: Task) -> None:
     endless = {**task.__dict__, "settings": {**QUICK, "iterations": 10**6}, "limit_s": 1.0}
     outcome = process.fit(Task(**endless), admit=at_once, on_step=unheard)
     assert 0 < outcome.figures["iterations"] < 10**5
@@ -109,7 +109,7 @@ def test_a_limit_of_time_ends_it_early(process: FitProcess, task: Task) -> None:
     ],
     ids=["killed", "crashed"],
 )
-def test_a_death_in_the_middle_of_a_fit_is_told(
+def test_a_crash_during_a_fit_is_reported(
     process: FitProcess, task: Task, kill: Callable[[int], None], says: str
 ) -> None:
     def admit(needs: dict[str, Any]) -> None:
@@ -120,7 +120,7 @@ def test_a_death_in_the_middle_of_a_fit_is_told(
     assert process.has_ended()
 
 
-def test_a_process_that_stands_still_is_ended(
+def test_a_silent_process_is_ended(
     process: FitProcess, task: Task, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process.read_headers([])  # it is there
@@ -131,7 +131,7 @@ def test_a_process_that_stands_still_is_ended(
     assert process.has_ended()
 
 
-def test_it_leaves_when_nothing_is_asked_of_it() -> None:
+def test_an_idle_process_exits() -> None:
     process = FitProcess(idle_s=0.3)
     ends = time.monotonic() + 300
     while not process.has_ended():
@@ -140,7 +140,7 @@ def test_it_leaves_when_nothing_is_asked_of_it() -> None:
     process.close()
 
 
-def test_it_leaves_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
+def test_a_process_exits_when_its_parent_is_killed(tmp_path: Path) -> None:
     code = (
         "import time; from dip.batch.fit_process import FitProcess; p = FitProcess();"
         "p.read_headers([]); print(p.pid, flush=True); time.sleep(60)"
@@ -154,7 +154,7 @@ def test_it_leaves_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
     child.wait(300)
 
 
-def test_headers_are_told_without_decoding(process: FitProcess, tmp_path: Path) -> None:
+def test_headers_are_read_without_decoding(process: FitProcess, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(encode_photo(np.zeros((20, 30, 4), np.uint8), "png"))
     (tmp_path / "b.png").write_bytes(b"")
     looked = process.read_headers([str(tmp_path / name) for name in ("a.png", "b.png", "c.png")])
@@ -164,7 +164,7 @@ def test_headers_are_told_without_decoding(process: FitProcess, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("cut", [0, 5, 40, -1])
-def test_a_message_that_is_cut_off_is_the_end(tmp_path: Path, cut: int) -> None:
+def test_an_incomplete_message_is_the_end(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "pipe"
     with path.open("wb") as file:
         send(file, {"name": "é\n"}, [b"abc\n", b"", b"defg"])

@@ -16,7 +16,7 @@ from dip.batch.lock import NAME, STALE_S, FolderLock, _began
 from dip.errors import OutputError
 
 
-def test_a_second_batch_is_refused_and_told_who_has_the_folder(tmp_path: Path) -> None:
+def test_a_second_batch_is_refused_and_the_first_one_named(tmp_path: Path) -> None:
     first = FolderLock(tmp_path)
     first.acquire()
     with pytest.raises(OutputError, match=f"process {os.getpid()} on {platform.node()}"):
@@ -28,7 +28,7 @@ def test_a_second_batch_is_refused_and_told_who_has_the_folder(tmp_path: Path) -
     second.release()
 
 
-def test_what_a_killed_batch_left_is_recognised(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_batch_is_recognised(tmp_path: Path) -> None:
     holding = (
         "import sys, time; from pathlib import Path; from dip.batch.lock import FolderLock;"
         "FolderLock(Path(sys.argv[1])).acquire(); print('held', flush=True); time.sleep(60)"
@@ -60,7 +60,7 @@ def without_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_locks")
-def test_without_locks_the_process_tells(tmp_path: Path) -> None:
+def test_without_file_locks_the_process_decides(tmp_path: Path) -> None:
     began = _began(os.getppid())
     alive = {"pid": os.getppid(), "host": platform.node(), "began": began}
     (tmp_path / NAME).write_text(json.dumps(alive))
@@ -75,7 +75,7 @@ def test_without_locks_the_process_tells(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["with locks", "without"])
-def test_a_batch_on_another_machine_is_alive_while_it_renews_its_file(
+def test_a_batch_on_another_machine_holds_the_lock_while_it_renews_the_file(
     tmp_path: Path, kind: str, request: pytest.FixtureRequest
 ) -> None:
     if kind == "without":
@@ -105,6 +105,6 @@ def test_the_file_is_renewed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     lock.release()
 
 
-def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written to"):
         FolderLock(tmp_path / "none").acquire()

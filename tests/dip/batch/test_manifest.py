@@ -1,4 +1,4 @@
-"""What the manifest knows, and what a torn one still tells."""
+"""The manifest: outcomes that are still valid, and lines that are incomplete."""
 
 from __future__ import annotations
 
@@ -70,18 +70,18 @@ def item(root: Path) -> Item:
     return made
 
 
-def test_what_is_written_is_known_again(root: Path, item: Item) -> None:
+def test_a_written_record_is_found_again(root: Path, item: Item) -> None:
     assert outcome(root, item) == "done"
     assert Manifest(root / "out/manifest.jsonl").seconds_with(SETTINGS_HASH) == [1.5]
 
 
 @pytest.mark.parametrize("which", ["scans/a.jpg", "masks/a.png"])
-def test_another_photo_or_mask_is_done_again(root: Path, item: Item, which: str) -> None:
+def test_a_changed_photo_or_mask_is_restored_again(root: Path, item: Item, which: str) -> None:
     (root / which).write_bytes(b"changed!")
     assert outcome(root, item) is None
 
 
-def test_a_change_that_hides_behind_size_and_time_is_seen(root: Path, item: Item) -> None:
+def test_a_change_with_the_same_size_and_time_is_detected(root: Path, item: Item) -> None:
     path = root / "scans/a.jpg"
     before = path.stat()
     path.write_bytes(path.read_bytes()[::-1])
@@ -90,17 +90,19 @@ def test_a_change_that_hides_behind_size_and_time_is_seen(root: Path, item: Item
     assert outcome(root, item) is None
 
 
-def test_the_same_photo_with_another_time_is_not_done_again(root: Path, item: Item) -> None:
+def test_the_same_photo_with_another_time_is_not_restored_again(root: Path, item: Item) -> None:
     os.utime(root / "scans/a.jpg", (1, 1))
     assert outcome(root, item) == "done"
 
 
-def test_a_result_that_is_gone_is_made_again(root: Path, item: Item) -> None:
+def test_a_missing_result_is_restored_again(root: Path, item: Item) -> None:
     (root / "out/a.png").unlink()
     assert outcome(root, item) is None
 
 
-def test_other_settings_make_it_again_and_other_memory_does_not(root: Path, item: Item) -> None:
+def test_other_settings_invalidate_a_result_and_another_memory_limit_does_not(
+    root: Path, item: Item
+) -> None:
     assert outcome(root, item, digest_of_settings({**SETTINGS, "seed": 1}, "png")) is None
     assert outcome(root, item, digest_of_settings({**SETTINGS, "max_memory_mb": 5}, "png")) == (
         "done"
@@ -108,13 +110,13 @@ def test_other_settings_make_it_again_and_other_memory_does_not(root: Path, item
     assert digest_of_settings(SETTINGS, "tiff") != SETTINGS_HASH
 
 
-def test_a_mask_that_is_not_used_any_more_makes_it_again(root: Path, item: Item) -> None:
+def test_a_mask_that_is_no_longer_used_invalidates_the_result(root: Path, item: Item) -> None:
     without = Item(photo=item.photo, mask=None, output=item.output, file_format="png")
     assert outcome(root, without) is None
 
 
 @pytest.mark.parametrize("cut", [1, 10, 200])
-def test_a_torn_last_line_counts_as_not_written(root: Path, item: Item, cut: int) -> None:
+def test_an_incomplete_last_line_is_ignored(root: Path, item: Item, cut: int) -> None:
     path = root / "out/manifest.jsonl"
     other = put(root, "b")
     whole = path.read_bytes()
@@ -133,13 +135,13 @@ def test_a_torn_last_line_counts_as_not_written(root: Path, item: Item, cut: int
 
 
 @pytest.mark.parametrize("rubbish", [b"[]", b"null", b'{"format": 1}', b"\xff\x00", b"{}{}"])
-def test_rubbish_between_the_lines_is_passed_over(root: Path, item: Item, rubbish: bytes) -> None:
+def test_invalid_lines_are_ignored(root: Path, item: Item, rubbish: bytes) -> None:
     path = root / "out/manifest.jsonl"
     path.write_bytes(rubbish + b"\n" + path.read_bytes())
     assert outcome(root, item) == "done"
 
 
-def test_a_photo_is_in_it_once_after_it_was_done_again(root: Path, item: Item) -> None:
+def test_a_photo_has_one_line_after_it_was_restored_again(root: Path, item: Item) -> None:
     path = root / "out/manifest.jsonl"
     other = put(root, "b")
     manifest = Manifest(path)
@@ -158,7 +160,7 @@ def test_a_photo_is_in_it_once_after_it_was_done_again(root: Path, item: Item) -
     ]  # fmt: skip
 
 
-def test_a_manifest_of_a_newer_program_is_left_alone(root: Path) -> None:
+def test_a_manifest_of_a_newer_version_is_refused(root: Path) -> None:
     path = root / "out/manifest.jsonl"
     path.write_text('{"format": 99}\n')
     with pytest.raises(OutputError, match="newer"):
@@ -166,7 +168,7 @@ def test_a_manifest_of_a_newer_program_is_left_alone(root: Path) -> None:
     assert path.read_text() == '{"format": 99}\n'
 
 
-def test_what_a_batch_writes_takes_no_memory(root: Path, item: Item) -> None:
+def test_written_records_take_no_memory(root: Path, item: Item) -> None:
     manifest = Manifest(root / "manifest.jsonl")
     line = record(root, item)
     manifest.append(line)
@@ -182,7 +184,7 @@ def test_what_a_batch_writes_takes_no_memory(root: Path, item: Item) -> None:
     assert len(Manifest(root / "manifest.jsonl")) == 501
 
 
-def test_a_full_disk_is_said(root: Path, item: Item, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(root: Path, item: Item, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -37,7 +37,7 @@ def reasons(listing: Listing) -> dict[str, str]:
     return {each.name: each.kind for each in listing.left_out}
 
 
-def test_masks_in_a_folder_are_called_as_their_photos_are(root: Path) -> None:
+def test_masks_in_a_folder_are_named_after_their_photos(root: Path) -> None:
     touch(root, "scans/a.jpg", "scans/b.tif", "scans/c.d.png")
     touch(root, "masks/a.png", "masks/b_mask.png", "masks/c.d.webp")
     listing = list_photos(root / "scans", root / "out", masks=root / "masks")
@@ -54,7 +54,7 @@ def test_masks_in_a_folder_are_called_as_their_photos_are(root: Path) -> None:
     assert listing.left_out == []
 
 
-def test_sub_folders_are_kept_and_never_mixed(root: Path) -> None:
+def test_masks_come_from_the_same_sub_folder(root: Path) -> None:
     touch(root, "scans/1/a.jpg", "scans/2/a.jpg", "masks/1/a.png", "masks/a.png")
     listing = list_photos(root / "scans", root / "out", masks=root / "masks")
     assert pairs(listing, root) == {"1/a.jpg": "masks/1/a.png"}
@@ -79,7 +79,7 @@ def test_several_masks_for_one_photo_are_ambiguous(root: Path) -> None:
     assert "a.png, a_mask.png" in listing.left_out[0].reason
 
 
-def test_a_photo_that_is_called_like_a_mask_has_its_own(root: Path) -> None:
+def test_a_photo_named_like_a_mask_has_its_own_mask(root: Path) -> None:
     touch(root, "scans/a.jpg", "scans/a_mask.jpg", "masks/a.png", "masks/a_mask.png")
     listing = list_photos(root / "scans", root / "out", masks=root / "masks")
     assert pairs(listing, root) == {"a.jpg": "masks/a.png", "a_mask.jpg": "masks/a_mask.png"}
@@ -113,7 +113,7 @@ def test_masks_named_by_a_pattern(root: Path, pattern: str, mask: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["mask.png", "{name}{name}.png", "sub/{name}.png"])
-def test_a_pattern_that_cannot_be_meant(root: Path, pattern: str) -> None:
+def test_a_pattern_without_one_name_is_refused(root: Path, pattern: str) -> None:
     with pytest.raises(SettingError, match="mask pattern"):
         list_photos(root, root / "out", patterns=[pattern])
 
@@ -136,7 +136,7 @@ def test_names_that_differ_in_case_collide_where_the_file_system_says_so(
     assert reasons(list_photos(root, root / "out")) == {"a.jpg": "collision", "A.png": "collision"}
 
 
-def test_what_the_batch_itself_writes_is_not_written_over(root: Path) -> None:
+def test_files_of_the_batch_itself_are_not_overwritten(root: Path) -> None:
     touch(root, "contact_sheet.jpg", "report_files/a.png", "b.jpg")
     listing = list_photos(root, root / "out", file_format="jpeg")
     assert pairs(listing, root) == {"b.jpg": None}
@@ -167,14 +167,14 @@ def test_results_do_not_go_among_the_photos_or_the_masks(root: Path, output: str
         list_photos(root / "scans", root / output, masks=root / "masks")
 
 
-def test_folders_that_are_not_there(root: Path) -> None:
+def test_missing_folders_are_refused(root: Path) -> None:
     with pytest.raises(InputError, match="not a folder"):
         list_photos(root / "none", root / "out")
     with pytest.raises(InputError, match="--masks"):
         list_photos(root, root / "out", masks=root / "none")
 
 
-def test_links_in_a_circle_end(root: Path) -> None:
+def test_circular_links_are_not_followed(root: Path) -> None:
     touch(root, "sub/a.jpg")
     (root / "sub/again").symlink_to(root)
     listing = list_photos(root, root / "out")
@@ -201,7 +201,7 @@ def test_a_mask_drawn_on_a_mac_finds_its_photo(root: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="such names are not possible")
-def test_any_bytes_may_be_a_name(root: Path) -> None:
+def test_a_name_may_be_any_bytes(root: Path) -> None:
     name = os.fsdecode(b"caf\xe9\n\x1b[2J.jpg")
     touch(root, name)
     listing = list_photos(root, root / "out")

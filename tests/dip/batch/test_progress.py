@@ -25,7 +25,7 @@ def step(iteration: int, validation: float | None = None) -> dict[str, object]:
     return {"iteration": iteration, "iterations": 10, "validation_psnr_db": validation}
 
 
-def test_the_whole_and_each_worker_are_described() -> None:
+def test_the_batch_and_each_worker_have_a_line() -> None:
     shown = BatchProgress(4, stream=io.StringIO())
     shown.begin("1", "a.jpg")
     shown.begin("2", "b\x1b[2J.jpg")
@@ -72,7 +72,7 @@ def test_failures_are_written_at_once_and_their_number_is_limited() -> None:
 def drawn_on_terminal(
     monkeypatch: pytest.MonkeyPatch, condition: Callable[[str], bool], *notes: str
 ) -> str:
-    """What a batch of one worker writes to a terminal until the condition is true."""
+    """The output of a batch of one worker to a terminal, until the condition is true."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(progress, "TERMINAL_EVERY_S", 0.02)
     stream = Terminal()

@@ -1,4 +1,4 @@
-"""What a batch leaves for a person."""
+"""The report page and the contact sheet of a batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\"'&.jpg"
 
 
 class Page(html.parser.HTMLParser):
-    """What a browser would make of it."""
+    """The page as a browser parses it."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ def read(tmp_path: Path) -> Page:
     return Page((tmp_path / "report.html").read_text(encoding="utf-8"))
 
 
-def test_the_worst_comes_first_and_what_was_not_measured_last(
+def test_the_worst_result_comes_first_and_unmeasured_ones_last(
     tmp_path: Path, manifest: Manifest
 ) -> None:
     assert write_report(tmp_path, manifest, []) == tmp_path / "report.html"
@@ -103,7 +103,7 @@ def test_names_cannot_become_part_of_the_page(tmp_path: Path, manifest: Manifest
 
 
 @pytest.mark.parametrize("name", ["a b#c?d%20.jpg", "javascript:alert(1).jpg", "//host/a.jpg"])
-def test_every_address_is_a_file_beside_the_page(
+def test_every_address_is_relative_to_the_page(
     tmp_path: Path, manifest: Manifest, name: str
 ) -> None:
     manifest.append(record(name, 1.0))
@@ -119,7 +119,7 @@ def test_every_address_is_a_file_beside_the_page(
     manifest.close()
 
 
-def test_names_of_any_bytes_have_their_place(tmp_path: Path, manifest: Manifest) -> None:
+def test_names_of_any_bytes_are_shown_and_linked(tmp_path: Path, manifest: Manifest) -> None:
     name = os.fsdecode(b"caf\xe9.jpg")
     manifest.append(record(name, 1.0))
     write_report(tmp_path, manifest, [LeftOut(name, "unpaired", "none")])

@@ -1,4 +1,4 @@
-"""Processes beside each other, within the memory of one machine."""
+"""Processes in parallel, within the memory of one machine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_memory_is_shared_and_the_first_to_come_is_the_first_served() -> None:
     large.start()
     time.sleep(1)
     small = threading.Thread(target=work, args=("small", 10))
-    small.start()  # there would be room for it, but the large one must not wait for ever
+    small.start()  # it would fit at once, but then the large one could wait for ever
     time.sleep(0.3)
     assert order == []
     share.release(60)
@@ -48,7 +48,7 @@ def test_memory_is_shared_and_the_first_to_come_is_the_first_served() -> None:
     assert order == ["large", "small"]
 
 
-def test_what_needs_more_than_all_works_alone() -> None:
+def test_a_fit_that_needs_more_than_the_budget_runs_alone() -> None:
     share = MemoryShare(100)
     assert share.acquire(500, threading.Event()) == 500
     assert not share.has_room(1)
@@ -75,7 +75,7 @@ def test_waiting_for_memory_ends_with_the_batch() -> None:
         (16, None, 100, 1),
     ],
 )
-def test_the_machine_is_shared_sensibly(
+def test_the_number_of_processes_follows_cores_threads_and_memory(
     monkeypatch: pytest.MonkeyPatch, cores: int, threads: int | None, memory_mb: int, size: int
 ) -> None:
     monkeypatch.setattr(local, "cores", lambda: cores)
@@ -86,8 +86,8 @@ def test_the_machine_is_shared_sensibly(
     assert WorkerPool(7, settings).size == 7
 
 
-def test_every_fit_is_told_the_same_limit_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a large photo's tiles, and its result, would depend on what others leave free."""
+def test_every_fit_has_the_same_memory_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the tiles of a large photo would depend on the memory that is free."""
     monkeypatch.setattr(local, "free_ram_mb", lambda: 10_000.0)
     assert WorkerPool(1, SETTINGS).settings["max_memory_mb"] == 8000
     assert WorkerPool(5, SETTINGS).settings["max_memory_mb"] == 8000

@@ -46,7 +46,7 @@ def task(files: Path, *more: object) -> list[object]:
     return ["restore", files / "photo.png", "--mask", files / "mask.png", *QUICK, *more]
 
 
-# --- What it does -------------------------------------------------------------------------------
+# --- Results ------------------------------------------------------------------------------------
 
 
 def test_a_photo_and_a_mask_become_a_restored_photo(files: Path, photo: Photo, mask: Photo) -> None:

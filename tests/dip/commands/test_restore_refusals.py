@@ -122,7 +122,7 @@ def test_a_mask_that_leaves_too_little_is_named(files: Path, here: Run) -> None:
         (["-o", "a.png", "--max-memory-mb", "100"], 7, "100 MB", "the limit"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_the_work(
+def test_an_impossible_task_is_refused_before_the_work(
     files: Path,
     arguments: list[str],
     status: int,
@@ -159,7 +159,7 @@ def test_a_link_to_the_photo_is_the_photo(files: Path, here: Run) -> None:
 def refused(
     done: subprocess.CompletedProcess[str], status: int, seen: str, hint: str, folder: Path
 ) -> None:
-    """The right status, what was seen, what to do; no fault of the program, nothing written."""
+    """Check the exit status, the message and its hint, and that nothing was written."""
     assert done.returncode == status, done.stderr
     assert seen in done.stderr
     assert hint in done.stderr

@@ -67,7 +67,7 @@ def test_what_another_process_has_is_not_taken_and_free_when_that_is_killed(
         pass
 
 
-def test_what_needs_more_than_all_works_alone(memory: SharedMemoryBudget) -> None:
+def test_a_fit_that_needs_more_than_the_budget_runs_alone(memory: SharedMemoryBudget) -> None:
     large, small = (memory.reserve(mb, PID, on_wait=refuse) for mb in (500, 1))
     with large, pytest.raises(Unwanted), small:
         pass
