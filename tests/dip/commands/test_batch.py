@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -114,6 +116,37 @@ def test_transparency_is_a_mask_where_there_is_none(archive: Archive, run: Run) 
     assert archive.done() == ["holes.png"]
     assert read_photo(archive.folder / "out/holes.png").pixels[..., 3].min() == 255
     assert "opaque.png" in (archive.folder / "out/left_out.txt").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_on_a_terminal_only_failures_and_the_summary_stay(archive: Archive) -> None:
+    import pty
+
+    archive.put("a.png")
+    archive.put("b.png")
+    archive.put("small.png", archive.photo[:30])
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dip", *archive.words("--workers", 1)],
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "80"},
+    )
+    os.close(terminal)
+    written = b""
+    with contextlib.suppress(OSError):  # EIO: the process has closed its end
+        while block := os.read(controller, 4096):
+            written += block
+    os.close(controller)
+    assert process.wait(timeout=60) == 11
+    assert b"dip: 0 of 2" in written
+    assert b"  1  a.png" in written
+    # Each "up one line and wipe" takes back one line; the cursor ends below the plan.
+    lines = written.decode().replace("\r", "").split("\n")
+    assert lines[0].startswith("dip: left out: small.png")
+    assert lines[1] == "dip: 2 photos to restore, 1 files left out"
+    assert lines[-2].split("\x1b[2K")[-1].startswith("dip: 2 restored, 0 failed, 1 left out")
 
 
 @pytest.mark.slow
