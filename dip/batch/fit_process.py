@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dip.machine.child_process import ChildProcess
+from dip.machine.pipe import Frame
 
 OnStep = Callable[[dict[str, Any]], None]
 """Is called twice a second with iteration, iterations and validation_psnr_db."""
@@ -47,6 +48,23 @@ class Task:
     file_format: str = "png"
     limit_s: float | None = None
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """The message to the process, without the files."""
+        return {
+            "do": "fit",
+            "name": self.name,
+            "mask_name": self.mask_name,
+            "settings": self.settings,
+            "file_format": self.file_format,
+            "limit_s": self.limit_s,
+        }
+
+    @property
+    def blobs(self) -> tuple[bytes, ...]:
+        """The files."""
+        return (self.photo,) if self.mask is None else (self.photo, self.mask)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -68,6 +86,14 @@ class Outcome:
     data: bytes = b""
     before_after: bytes = b""
     error: dict[str, str] | None = None
+
+    @classmethod
+    def from_reply(cls, frame: Frame) -> Outcome:
+        """The outcome that the last message of the process describes."""
+        if "error" in frame.content:
+            return cls(figures={}, error=frame.content["error"])
+        data, before_after = frame.blobs or (b"", b"")
+        return cls(figures=frame.content["done"], data=data, before_after=before_after)
 
 
 class FitProcess(ChildProcess):
@@ -92,8 +118,8 @@ class FitProcess(ChildProcess):
         ProcessDied
             One of the files crashed the process.
         """
-        self.send({"do": "read_headers", "files": list(files)})
-        headers: list[dict[str, Any]] = self.receive_or_kill().content["headers"]
+        reply = self.run_task({"do": "read_headers", "files": list(files)})
+        headers: list[dict[str, Any]] = reply.content["done"]
         return headers
 
     def fit(self, task: Task, *, admit: Admit, on_step: OnStep) -> Outcome:
@@ -115,26 +141,10 @@ class FitProcess(ChildProcess):
         ProcessDied
             The process crashed, was killed, or sent no message for an hour.
         """
-        blobs = [task.photo] if task.mask is None else [task.photo, task.mask]
-        request = {
-            "do": "fit",
-            "name": task.name,
-            "mask_name": task.mask_name,
-            "settings": task.settings,
-            "file_format": task.file_format,
-            "limit_s": task.limit_s,
-        }
-        self.send(request, blobs)
-        while True:
-            frame = self.receive_or_kill()
-            content = frame.content
-            if "needs_mb" in content:
-                admit(content)
-                self.send({"admitted": True})
-            elif "error" in content:
-                return Outcome(figures={}, error=content["error"])
-            elif "figures" in content:
-                data, before_after = frame.blobs or (b"", b"")
-                return Outcome(figures=content["figures"], data=data, before_after=before_after)
-            else:
-                on_step(content)
+        reply = self.run_task(
+            task.content,
+            task.blobs,
+            admit=admit,
+            on_event=lambda frame: on_step(frame.content),
+        )
+        return Outcome.from_reply(reply)

@@ -53,7 +53,7 @@ def main() -> int:
             return 0
         if frame.content["do"] == "read_headers":
             headers = [_read_header(path) for path in frame.content["files"]]
-            send(answers, {"headers": headers})
+            send(answers, {"done": headers})
         else:
             _fit(frame, requests, answers)
 
@@ -95,7 +95,7 @@ def _fit(frame: Frame, requests: queue.Queue[Frame], answers: IO[bytes]) -> None
         message = f"The fit failed: {type(error).__name__}: {error}."
         send(answers, {"error": {"code": "internal", "message": message, "hint": ""}})
     else:
-        send(answers, {"figures": figures}, blobs)
+        send(answers, {"done": figures}, blobs)
     _free_device_memory()
 
 

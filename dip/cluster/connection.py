@@ -1,7 +1,8 @@
-"""The connection of a batch to a Dask scheduler, and what is known of its workers."""
+"""The connection to a Dask scheduler: the workers, their versions, the events of their tasks."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import queue
@@ -19,106 +20,99 @@ if TYPE_CHECKING:
 
 CONNECT_S = 20.0
 RECONNECT_S = 5.0
-PATIENCE_S = 600.0
+COUNT_EVERY_S = 1.0
 ANSWER_S = 60.0
 SILENT_S = 60.0
-"""A worker whose heartbeats stop for so long gets nothing, and others get what it had.
+"""A worker without a heartbeat for so long gets no tasks, and other workers get the tasks it had.
 
 Dask's own limit is five minutes, set where the scheduler is started (`worker-ttl`). Workers send
-heartbeats every half second, or every six seconds where there are a thousand, and while they fit,
-too: that is done by processes beside them. Only a machine that is frozen, cut off or out of memory
-is silent for a minute; where it comes back, it is given work again.
+heartbeats every half second, or every six seconds where there are a thousand, also while a fit runs
+in the process beside them. Only a machine that is frozen, cut off or out of memory is silent for a
+minute; when it comes back, it gets tasks again.
 """
-_MOST_SILENCE_AT_ONCE_S = 5.0
+_LONGEST_SILENCE_STEP_S = 5.0
 
 
-class ClusterLink:
-    """A connection that can be made anew.
+class ClusterConnection:
+    """A connection to a scheduler; where it is lost, its owner makes a new one.
 
     Parameters
     ----------
     settings : ClusterSettings
-    hear : callable
-        Is given what workers say of their progress, as Dask wraps it; from another thread.
-    patience_s : float
-        How long the scheduler may be away.
-    insist : bool
-        Whether there must be workers now, all of which will do. Else those that are there are
-        met by `count_workers` and `meet_newcomers`.
+    require_workers : bool
+        Wait for workers, and refuse a cluster with an incompatible worker. Otherwise `watch` finds
+        and checks the workers.
 
     Attributes
     ----------
     client : distributed.Client
+    listeners : dict
+        Called with the events of a task, from another thread, by the task's key.
     workers : dict
-        How many photos each worker takes at a time, by its address.
+        Tasks that each worker takes at a time, by its address.
     silent : frozenset of str
-        Workers that are still there for the scheduler, and gave no sign of life for a while. They
-        are not among `workers`.
+        Workers that the scheduler still lists, without a heartbeat for `SILENT_S`. They are not
+        among `workers`.
     stuck : frozenset of str
-        Keys of what the silent ones were given.
-    trusted : set of str
-        Workers that said what they are, and will do. Only these are given anything: one that
-        cannot even read what it is sent would die of every photo in turn.
+        Keys of the tasks that silent workers have.
+    compatible : frozenset of str
+        Workers that have the versions of this side. Only they get tasks: a worker that cannot even
+        load a task would die of every task in turn.
+    incompatible : dict
+        The reasons why the others get none, by the worker's address.
     versions : dict
         Of this side.
-    lost : bool
-        Whether the scheduler was found to be away.
+    is_lost : bool
+        Whether a call to the scheduler failed.
 
     Raises
     ------
     ClusterError
-        The extra 'cluster' is not installed, nobody answers, there is no worker, or a worker has
-        other versions than this side.
+        The extra 'cluster' is not installed, no scheduler answers, there is no worker, or a worker
+        has other versions than this side.
     """
 
-    def __init__(
-        self,
-        settings: ClusterSettings,
-        hear: Callable[[tuple[float, Any]], None],
-        *,
-        patience_s: float = PATIENCE_S,
-        insist: bool = True,
-    ) -> None:
+    def __init__(self, settings: ClusterSettings, *, require_workers: bool) -> None:
         self._settings = settings
-        self._hear = hear
-        self._patience_s = patience_s
         self.versions = versions()
+        self.listeners: dict[str, Callable[[dict[str, Any]], None]] = {}
         self.workers: dict[str, int] = {}
         self.silent: frozenset[str] = frozenset()
         self.stuck: frozenset[str] = frozenset()
+        self.compatible: frozenset[str] = frozenset()
+        self.incompatible: dict[str, str] = {}
+        self.is_lost = False
         self._heartbeats: dict[str, tuple[float, float]] = {}
-        self._counted = time.monotonic()
-        self.trusted: set[str] = set()
+        self._counted = 0.0
         self._asked: set[str] = set()
-        self._introduced: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        self.lost = False
-        self.client = self._connect(CONNECT_S if insist else RECONNECT_S)
-        if not insist:
+        self._descriptions: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self.client = self._connect(CONNECT_S if require_workers else RECONNECT_S)
+        if not require_workers:
             return
         try:
-            self._meet_first_workers()
+            self._require_workers()
         except BaseException:
             self.close()
             raise
 
     @property
     def slots(self) -> int:
-        """Photos that can be worked on at the same time."""
-        return sum(self.workers[worker] for worker in self.at_hand)
+        """Tasks that the cluster takes at a time."""
+        return sum(self.workers[worker] for worker in self.available)
 
     @property
-    def at_hand(self) -> frozenset[str]:
-        """Workers that are there and will do."""
-        return frozenset(self.trusted & self.workers.keys())
+    def available(self) -> frozenset[str]:
+        """Workers that get tasks."""
+        return self.compatible & self.workers.keys()
 
     @property
     def is_cut_off(self) -> bool:
         """Whether the scheduler is away."""
-        return self.lost or self.client.status != "running"
+        return self.is_lost or self.client.status != "running"
 
     def close(self) -> None:
-        """End the connection, and drop what is on its way."""
-        with contextlib.suppress(Exception):  # whatever state the cluster is in by now
+        """End the connection and drop all its tasks."""
+        with contextlib.suppress(Exception):  # the cluster may be in any state
             self.client.close(timeout=2)
 
     def _connect(self, timeout_s: float) -> Client:
@@ -133,30 +127,26 @@ class ClusterLink:
             ) from error
         from dip.cluster.worker_task import TOPIC
 
-        for name in (
-            "distributed",
-            "distributed.client",
-            "tornado",
-        ):  # what matters is said by this program
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        for name in ("distributed", "distributed.client", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # this program reports instead
         dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"})
         here = self._settings
-        given = {
+        files = {
             "tls_ca_file": here.ca,
             "tls_client_cert": here.certificate,
             "tls_client_key": here.key,
         }
-        named = {name: str(path) for name, path in given.items() if path is not None}
+        given = {name: str(path) for name, path in files.items() if path is not None}
         try:
             security = None
             if here.address.startswith("tls://"):
-                security = Security(require_encryption=True, **named)
+                security = Security(require_encryption=True, **given)
                 if security.get_connection_args("client")["ssl_context"] is None:
                     raise ValueError("there is no certificate for tls://")
             client = Client(
                 here.address, timeout=timeout_s, security=security, set_as_default=False
             )
-            client.subscribe_topic(TOPIC, self._hear)
+            client.subscribe_topic(TOPIC, self._receive)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             raise ClusterError(
                 f"No Dask scheduler answers at {here.address}: {first_line(error)}.",
@@ -165,129 +155,122 @@ class ClusterLink:
             ) from error
         return client
 
-    def reconnect(self) -> None:
-        """Wait for the scheduler.
+    def _receive(self, event: tuple[float, Any]) -> None:
+        """Pass an event on: Dask sends those of all clients, with their times."""
+        content = event[1]
+        listener = self.listeners.get(content.get("key"))
+        if listener is not None:
+            listener(content)
 
-        Raises
-        ------
-        ClusterError
-            It was away for too long.
+    # --- Workers ---------------------------------------------------------------------------------
+
+    def trouble(self) -> str | None:
+        """The reason why no worker is available; None where there is one, or may be soon."""
+        fitting = {worker for worker, slots in self.workers.items() if slots}
+        if self.slots or not fitting <= self.incompatible.keys():
+            return None
+        for worker in fitting:
+            return f"the worker {worker} cannot work for this dip: {self.incompatible[worker]}"
+        wanted = self._settings.wanted
+        return "it has no workers" + (f" with {wanted}" if wanted else "")
+
+    def watch(self) -> list[str]:
+        """Count the workers, ask new ones for their versions, and return the news.
+
+        It does not wait for the answers of workers; call it often.
         """
-        self.close()
-        ends = time.monotonic() + self._patience_s
-        while True:
-            try:
-                self.client = self._connect(RECONNECT_S)
-                break
-            except ClusterError as error:
-                if time.monotonic() > ends:
-                    raise ClusterError(
-                        f"The scheduler was away for {self._patience_s / 60:.0f} min.",
-                        "Start the batch again when it is back: what is done stays done.",
-                    ) from error
-                time.sleep(1.0)
-        self.lost = False
-        self.trusted.clear()  # others may be at the same addresses by now
-        self._asked.clear()
-
-    def meet_newcomers(self) -> list[tuple[str, str]]:
-        """Ask whoever has come what it is, without waiting for the answer.
-
-        Returns
-        -------
-        list of (str, str)
-            Workers that were found not to do since the last call, each with the reason.
-        """
+        news = []
+        if time.monotonic() - self._counted >= COUNT_EVERY_S:
+            silent = self.silent
+            self._count_workers()
+            for worker in self.silent - silent:
+                news.append(f"the worker {worker} gives no sign of life; others take its tasks")
         for worker in self.workers.keys() - self._asked:
             self._asked.add(worker)
+            # A thread for each: a frozen worker never answers.
             threading.Thread(target=self._ask, args=(worker,), daemon=True).start()
-        unfit = []
-        while not self._introduced.empty():
-            worker, found = self._introduced.get()
+        while not self._descriptions.empty():
+            worker, found = self._descriptions.get()
             if isinstance(found, BaseException):
-                unfit.append((worker, first_line(found)))
+                self.incompatible[worker] = first_line(found)
             elif found["versions"] != self.versions:
-                unfit.append((worker, f"it has {listed(found['versions'])}"))
+                self.incompatible[worker] = (
+                    f"it has {_listed(found['versions'])}, here it is {_listed(self.versions)}"
+                )
             else:
-                self.trusted = self.trusted | {worker}  # anew: other threads look at it
-        return unfit
+                self.compatible = self.compatible | {worker}  # a new set: other threads read it
+                continue
+            news.append(f"the worker {worker} is given nothing: {self.incompatible[worker]}")
+        return news
+
+    def _require_workers(self) -> None:
+        """Wait for workers that have slots and are all compatible."""
+        began = time.monotonic()
+        while not self.slots or self.workers.keys() - self.compatible:
+            self.watch()
+            for worker, reason in self.incompatible.items():
+                raise ClusterError(
+                    f"The worker {worker} cannot work for this dip: {reason}.",
+                    "Install the same versions on both sides, with the extra 'cluster': "
+                    "results would differ.",
+                )
+            if any(self.workers.values()):
+                timeout_s, error = ANSWER_S, _no_answer()
+            else:
+                wanted = self._settings.wanted
+                timeout_s, error = (
+                    CONNECT_S,
+                    ClusterError(
+                        f"The cluster at {self._settings.address} has no workers"
+                        + (f" with {wanted}." if wanted else "."),
+                        "Start some: dask worker ADDRESS --nthreads 1"
+                        + (f" --resources {wanted.replace(', ', ',')}." if wanted else "."),
+                    ),
+                )
+            if self.is_lost or time.monotonic() - began > timeout_s:
+                raise error
+            time.sleep(0.05)
+
+    def discard(self, worker: str) -> None:
+        """Give a worker no more tasks: it has other versions by now."""
+        self.compatible = self.compatible - {worker}
 
     def _ask(self, worker: str) -> None:
         from dip.cluster.worker_task import describe_worker
 
         try:
             found = self.client.run(describe_worker, None, workers=[worker], on_error="return")
-            self._introduced.put((worker, found[worker]))
-        except Exception:  # it, or the scheduler, is gone again
+            self._descriptions.put((worker, found[worker]))
+        except Exception:  # the worker or the scheduler is gone
             self._asked.discard(worker)
 
-    def _meet_first_workers(self) -> None:
-        ends = time.monotonic() + CONNECT_S
-        self.count_workers()
-        while not sum(self.workers.values()) and time.monotonic() < ends and not self.lost:
-            time.sleep(0.2)
-            self.count_workers()
-        if not sum(self.workers.values()):
-            wanted = self._settings.wanted
-            raise ClusterError(
-                f"The cluster at {self._settings.address} has no workers"
-                + (f" with {wanted}." if wanted else "."),
-                "Start some: dask worker ADDRESS --nthreads 1"
-                + (f" --resources {wanted.replace(', ', ',')}." if wanted else "."),
-            )
-        for worker, found in self.describe_workers().items():
-            self._check(worker, found)
-            self.trusted.add(worker)
-        self._asked = set(self.trusted)
+    def digests_of(self, path: str) -> list[str | None]:
+        """The digest of a file as each worker reads it; None where a worker cannot.
 
-    def _check(self, worker: str, found: dict[str, Any] | BaseException) -> None:
-        """Refuse to begin with a worker that would give other results, or none."""
-        if isinstance(found, BaseException):
-            raise ClusterError(
-                f"The worker {worker} cannot work for dip: {first_line(found)}.",
-                "Install the same dip there, with its extra 'cluster'.",
-            )
-        if found["versions"] != self.versions:
-            raise ClusterError(
-                f"The worker {worker} on {found['host']} has {listed(found['versions'])}; "
-                f"here it is {listed(self.versions)}.",
-                "Install the same versions on both sides: results would differ.",
-            )
-
-    def describe_workers(self, probe: str | None = None) -> dict[str, Any]:
-        """What each worker says of itself, or the error that kept it from that.
-
-        Parameters
-        ----------
-        probe : str, optional
-            Path of a file; each says what it reads there.
+        Raises
+        ------
+        ClusterError
+            Not every worker answers.
         """
         from dip.cluster.worker_task import describe_worker
 
-        answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-
-        def ask() -> None:
-            with contextlib.suppress(OSError):
-                answers.put(self.client.run(describe_worker, probe, on_error="return"))
-
-        # One that stands still would be waited for without end.
-        threading.Thread(target=ask, daemon=True).start()
         try:
-            return answers.get(timeout=ANSWER_S)
-        except queue.Empty:
-            raise ClusterError(
-                "Not every worker of the cluster answers.", "Its dashboard shows which."
-            ) from None
+            found = self.client.run(
+                describe_worker, path, on_error="return", callback_timeout=ANSWER_S
+            )
+        except (OSError, asyncio.TimeoutError):
+            raise _no_answer() from None
+        return [each["probe"] if isinstance(each, dict) else None for each in found.values()]
 
-    def count_workers(self) -> None:
-        """Note which workers there are, and how many photos each takes at a time."""
+    def _count_workers(self) -> None:
+        """Note which workers there are, and how many tasks each takes at a time."""
         try:
             info = self.client.scheduler_info(n_workers=-1)["workers"]
-            silent = self._find_silent(info)
-            held = self.client.processing() if silent else {}
-        except (OSError, TimeoutError):
-            self.lost = True
+        except OSError:
+            self.is_lost = True
             return
+        silent = self._find_silent(info)
+        held = self.tasks() if silent else {}
         wanted = self._settings.resources
         counted = {}
         for worker, about in info.items():
@@ -296,32 +279,44 @@ class ClusterLink:
             has = about.get("resources", {})
             counts = [int(has.get(name, 0) // each) for name, each in wanted.items() if each]
             counted[worker] = min([about["nthreads"], *counts])
-        self.workers = counted  # at once: other threads look at it
+        self.workers = counted  # a new dict: other threads read it
         self.silent = silent
-        self.stuck = frozenset(key for worker in silent for key in held.get(worker, ()))
+        self.stuck = frozenset().union(*(held.get(worker, ()) for worker in silent))
+
+    def tasks(self) -> dict[str, tuple[str, ...]]:
+        """The keys of the tasks that each worker has, by its address."""
+        try:
+            return dict(self.client.processing())
+        except OSError:
+            self.is_lost = True
+            return {}
 
     def _find_silent(self, info: Mapping[str, Any]) -> frozenset[str]:
-        """Whose heartbeat was for too long the one that the scheduler heard before."""
+        """Workers whose last heartbeat has been the same one for too long."""
         now = time.monotonic()
-        # No more: a pause of this side or of the scheduler says nothing of the workers.
-        passed_s = min(now - self._counted, _MOST_SILENCE_AT_ONCE_S)
+        # At most one step: a pause of this side or of the scheduler is not a worker's silence.
+        passed_s = min(now - self._counted, _LONGEST_SILENCE_STEP_S)
         self._counted = now
         before, self._heartbeats = self._heartbeats, {}
         for worker, about in info.items():
             last, silent_s = before.get(worker, (None, 0.0))
-            heard = about["last_seen"]
-            self._heartbeats[worker] = heard, silent_s + passed_s if heard == last else 0.0
+            seen = about["last_seen"]
+            self._heartbeats[worker] = seen, silent_s + passed_s if seen == last else 0.0
         return frozenset(
             worker for worker, (_, silent_s) in self._heartbeats.items() if silent_s >= SILENT_S
         )
 
 
-def listed(found: Mapping[str, str]) -> str:
-    """Versions for a person."""
+def _no_answer() -> ClusterError:
+    return ClusterError("Not every worker of the cluster answers.", "Its dashboard shows which.")
+
+
+def _listed(found: Mapping[str, str]) -> str:
+    """Versions as a text for people."""
     return ", ".join(f"{name} {number}" for name, number in found.items())
 
 
 def first_line(error: BaseException | None) -> str:
-    """An error in one line."""
+    """An error in one line, without a full stop."""
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__).rstrip(".")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dip.batch.manifest import Manifest
     from dip.batch.plan import Plan
     from dip.batch.worker_pool import WorkerPool
-    from dip.cluster.scheduler import Cluster
+    from dip.cluster.batch import Cluster
 
 EXIT_INCOMPLETE = 11
 RANDOM_PART = "[0-9a-f]" * 12  # of the name of a temporary file; see dip.image_io.replacing
@@ -219,7 +219,7 @@ def report(output: Path, manifest: Manifest, left_out: Sequence[LeftOut]) -> Non
 
 def connect(settings: ClusterSettings) -> Cluster:
     """Connect to the cluster that the options name."""
-    from dip.cluster.scheduler import Cluster
+    from dip.cluster.batch import Cluster
 
     cluster = Cluster(settings)
     say(f"dip: {cluster.slots} photos at a time on the cluster at {settings.address}")

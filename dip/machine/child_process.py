@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 STALL_S = 3600.0
 """A process that sends nothing for this long is killed; one iteration can take minutes."""
 
+_POLL_S = 0.1
 _STDERR_LINES = 20
 """So many last lines of a process's error output are kept, to explain its end."""
 
@@ -114,21 +116,61 @@ class ChildProcess:
             raise self._exit_error()
         return frame
 
-    def receive_or_kill(self) -> Frame:
-        """Wait for the next message; after `STALL_S` without one, kill the process.
+    def run_task(
+        self,
+        content: dict[str, Any],
+        blobs: Sequence[bytes] = (),
+        *,
+        admit: Callable[[dict[str, Any]], None] = lambda needs: None,
+        on_event: Callable[[Frame], None] = lambda frame: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Frame:
+        """Send a task, and follow it to its end.
+
+        Before a fit, the process sends the memory that it needs, and waits for 'admitted'.
+
+        Parameters
+        ----------
+        content, blobs
+            The task.
+        admit : callable
+            Called with 'needs_mb' and 'device'; returns when the fit may begin.
+        on_event : callable
+            Called with every other message but the last.
+        check : callable
+            Called at least ten times a second; an exception from it ends the wait.
+
+        Returns
+        -------
+        Frame
+            The last message, with 'done' or 'error'.
 
         Raises
         ------
         ProcessDied
+            The process ended, or gave no sign of life for `STALL_S`.
         """
-        frame = self.receive(STALL_S)
-        if frame is None:
-            self.kill()
-            raise ProcessDied(
-                f"The process gave no sign of life for {STALL_S / 60:.0f} min and was ended.",
-                "Try this photo alone, with `dip restore`.",
-            )
-        return frame
+        self.send(content, blobs)
+        seen = time.monotonic()
+        while True:
+            check()
+            frame = self.receive(_POLL_S)
+            if frame is None:
+                if time.monotonic() - seen > STALL_S:
+                    self.kill()
+                    raise ProcessDied(
+                        f"The process was ended: no sign of life for {STALL_S / 60:.0f} min.",
+                        "Try this photo alone, with `dip restore`.",
+                    )
+                continue
+            if "done" in frame.content or "error" in frame.content:
+                return frame
+            if "needs_mb" in frame.content:
+                admit(frame.content)
+                self.send({"admitted": True})
+            else:
+                on_event(frame)
+            seen = time.monotonic()
 
     def has_ended(self) -> bool:
         return self._process.poll() is not None

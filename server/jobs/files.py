@@ -77,6 +77,9 @@ class JobFiles:
             finally:
                 beside.unlink(missing_ok=True)
 
+    def read(self, job_id: str, name: str) -> bytes:
+        return self.path(job_id, name).read_bytes()
+
     def open(self, job_id: str, name: str) -> BinaryIO:
         return self.path(job_id, name).open("rb")
 

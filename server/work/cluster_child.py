@@ -1,15 +1,14 @@
 """The process beside a Dask worker that works on the jobs of a service.
 
-It does what the service's own worker does, with the same code: only that a wire takes the place of
-the store, and that the pixels lie in a folder that `server.work.cluster_task`, at the other end,
-made and will read. When its standard input closes, its parent is gone, and this process ends.
+It runs the code of the service's own worker. Its store is the pipe to `dip.cluster.worker_task`,
+and its files are in memory: nothing of a job is on the disk of a cluster's machine. When its
+standard input closes, its parent is gone, and this process ends.
 
-It is told:
+Messages to it:
 
-- `introduce`: what does this machine compute on?
-- `work`: work on this job, in this folder; it tells what the store would be told.
-- `go`, in answer to what a fit needs: there is memory for it.
-- `stop_at`, at any time: finish the job that is being worked on at this step, with the best so far.
+- 'do': 'introduce' asks for the devices of this machine; 'work' is a job, with its files as blobs.
+- 'admitted': there is memory for the fit that it announced with 'needs_mb'.
+- 'stop_at', at any time: end the job at this step, with the best result so far.
 """
 
 from __future__ import annotations
@@ -18,13 +17,14 @@ import os
 import queue
 import sys
 import threading
-from pathlib import Path
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any
 
 from dip.batch.fit_worker import device_of
-from dip.machine.pipe import receive, send
+from dip.config import Settings
+from dip.machine.pipe import Frame, receive, send
 from server.errors import ServiceError
-from server.jobs.files import JobFiles
+from server.jobs.files import Buffer
 from server.jobs.job import Attempt
 from server.jobs.parameters import JobParameters
 from server.work.worker import EXIT_ORPHANED, Worker, introduction
@@ -34,96 +34,125 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Do what is asked until the pipe closes or nothing was asked for a while."""
+    """Work until the pipe closes or no message came for a while."""
     idle_s = float(sys.argv[1]) if len(sys.argv) > 1 else None
     source = os.fdopen(os.dup(0), "rb")
-    wire = PipeJobStore(os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)  # a library that prints must not speak into the answers
-    asked: queue.Queue[dict[str, Any]] = queue.Queue()
-    threading.Thread(target=_listen, args=(source, asked, wire), daemon=True).start()
+    store = PipeJobStore(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)  # prints of a library must not get into the messages
+    tasks: queue.Queue[Frame] = queue.Queue()
+    threading.Thread(target=_read, args=(source, tasks, store), daemon=True).start()
     while True:
         try:
-            wanted = asked.get(timeout=idle_s)
+            task = tasks.get(timeout=idle_s)
         except queue.Empty:
             return 0
-        if wanted["do"] == "introduce":
-            wire.say({"introduction": introduction()})
-            continue
-        job = Attempt(
-            id=wanted["id"],
-            attempt=wanted["attempt"],
-            parameters=JobParameters.from_json(wanted["parameters"]),
-        )
-        Worker(wire, JobFiles(Path(wanted["folder"])), wanted["max_pixels"], wire.admit).work(job)
-        wire.say({"ended": True})
+        if task.content["do"] == "introduce":
+            store.send({"done": introduction()})
+        else:
+            _work(task, store)
 
 
-def _listen(source: IO[bytes], asked: queue.Queue[dict[str, Any]], wire: PipeJobStore) -> None:
+def _work(task: Frame, store: PipeJobStore) -> None:
+    content = task.content
+    parameters = replace(
+        JobParameters.from_json(content["parameters"]), settings=Settings(**content["settings"])
+    )
+    store.files = files = MemoryFiles(dict(zip(("image", "mask"), task.blobs, strict=False)))
+    job = Attempt(id=content["id"], attempt=content["attempt"], parameters=parameters)
+    Worker(store, files, content["max_pixels"], store.admit).work(job)
+
+
+def _read(source: IO[bytes], tasks: queue.Queue[Frame], store: PipeJobStore) -> None:
     while (frame := receive(source)) is not None:
-        says = frame.content
-        if says.get("do") == "work":
-            wire.job_id, wire.stop_at = says["id"], says["stop_at"]
-        if "do" in says:
-            asked.put(says)
-        elif "go" in says:
-            wire.admitted.set()
-        elif says["id"] == wire.job_id:  # else of one that has just ended
-            wire.stop_at = says["stop_at"]
+        content = frame.content
+        if content.get("do") == "work":
+            store.job_id, store.stop_at = content["id"], content["stop_at"]
+        if "do" in content:
+            tasks.put(frame)
+        elif "admitted" in content:
+            store.admitted.set()
+        elif content["id"] == store.job_id:  # else of a job that has just ended
+            store.stop_at = content["stop_at"]
     os._exit(EXIT_ORPHANED)
 
 
+class MemoryFiles:
+    """The files of the one job that is worked on; one that was read is gone."""
+
+    def __init__(self, files: dict[str, Any]) -> None:
+        self._files = files
+
+    def read(self, job_id: str, name: str) -> Any:
+        return self._files.pop(name)
+
+    def write(self, job_id: str, name: str, data: Buffer, *, durable: bool = True) -> None:
+        self._files[name] = data
+
+    def remove(self, job_id: str, name: str | None = None) -> None:
+        if name is not None:
+            self._files.pop(name, None)
+
+    def remove_old_attempts(self, job_id: str, keep: set[str]) -> None:
+        self._files.clear()
+
+
 class PipeJobStore:
-    """A ledger at the other end of a pipe.
+    """A `JobStore` at the other end of a pipe.
 
     Parameters
     ----------
-    answers : binary file
+    pipe : binary file
 
     Attributes
     ----------
+    files : MemoryFiles
+        Of the job that is worked on.
     job_id, stop_at : str, int or None
-        Of the job that is being worked on: set by whoever listens.
+        Of that job: set by the thread that reads messages.
     admitted : threading.Event
-        Set by whoever listens, too.
+        Set by that thread, too.
     """
 
-    def __init__(self, answers: IO[bytes]) -> None:
-        self._answers = answers
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self.files = MemoryFiles({})
         self.job_id = ""
         self.stop_at: int | None = None
         self.admitted = threading.Event()
+
+    def send(self, content: dict[str, Any], *files: str) -> None:
+        """Send a message with files of the job."""
+        send(self._pipe, content, [self.files.read(self.job_id, name) for name in files])
 
     def admit(self, restoration: Restoration) -> None:
         """Wait until there is memory for a fit."""
         self.admitted.clear()
         device = device_of(restoration.settings)
-        self.say({"needs_mb": restoration.memory_mb, "device": device})
+        self.send({"needs_mb": restoration.memory_mb, "device": device})
         self.admitted.wait()
 
-    def say(self, says: dict[str, Any]) -> None:
-        send(self._answers, says)
-
     def wanted(self, job: Attempt) -> tuple[bool, int | None]:
-        return True, self.stop_at  # one that is not is killed
+        return True, self.stop_at  # the process of a cancelled job is killed
 
     def note_progress(
         self, job: Attempt, data: dict[str, Any], *, steps: int, notes: list[str]
     ) -> bool:
-        self.say({"progress": {"data": data, "steps": steps, "notes": notes}})
+        self.send({"progress": {"data": data, "steps": steps, "notes": notes}})
         return True
 
     def note_preview(self, job: Attempt, data: dict[str, Any]) -> bool:
-        self.say({"preview": data})
+        self.send({"preview": data}, data["file"])
         return True
 
     def finish(
         self, job: Attempt, results: list[dict[str, Any]], *, stopped: bool, notes: list[str]
     ) -> bool:
-        self.say({"done": {"results": results, "stopped": stopped, "notes": notes}})
+        done = {"results": results, "stopped": stopped, "notes": notes}
+        self.send({"done": done}, *(result["file"] for result in results))
         return True
 
     def fail(self, job: Attempt, error: ServiceError) -> bool:
-        self.say({"failed": error.body()["error"]})
+        self.send({"error": error.body()["error"]})
         return True
 
     def ids_with_pixels(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""The worker's edge: from what a client sent to arrays, and from arrays to what it asked for."""
+"""Decode the files of a job to arrays, and encode arrays in the format that the job asks for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from dip.image_io import Limits, Photo
 from dip.regions.region import Box
 from dip.samples import full_scale
 from server.errors import ServiceError
-from server.jobs.files import Buffer, JobFiles
+from server.jobs.files import Buffer
 from server.jobs.parameters import JobParameters, RawImage
+from server.work.job_store import PixelFiles
 
 if TYPE_CHECKING:
     from dip.restore import Fill, Restoration
@@ -27,13 +28,13 @@ _LOSSLESS = ("png", "tiff", "webp")
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a job starts from.
+    """The input of a job.
 
     Parameters
     ----------
     photo : Photo
     mask : ndarray or None
-        (H, W); None where transparent pixels are the damage.
+        (H, W); None if the transparent pixels are the damage.
     """
 
     photo: Photo
@@ -45,20 +46,20 @@ class Source:
         return pixels.ndim == 3 and pixels.shape[2] in (2, 4)
 
 
-def read(parameters: JobParameters, blobs: JobFiles, job_id: str, max_pixels: int) -> Source:
-    """Decode what was sent.
+def read(parameters: JobParameters, files: PixelFiles, job_id: str, max_pixels: int) -> Source:
+    """Decode the image and the mask of a job.
 
     Raises
     ------
     DipError
-        It is not what it should be.
+        One of them cannot be decoded, or is too large.
     ServiceError
         `internal`: the files are gone.
     """
     limits = Limits(pixels=max_pixels)
     try:
-        image = blobs.path(job_id, "image").read_bytes()
-        mask = blobs.path(job_id, "mask").read_bytes() if parameters.has_mask else None
+        image = files.read(job_id, "image")
+        mask = files.read(job_id, "mask") if parameters.has_mask else None
     except FileNotFoundError:
         raise ServiceError("internal", "The pixels of this job are gone.") from None
     raw = parameters.raw
@@ -77,12 +78,12 @@ def read(parameters: JobParameters, blobs: JobFiles, job_id: str, max_pixels: in
 
 
 def result_format(parameters: JobParameters, source: Source) -> str:
-    """The format of the results: checked now, not after hours of work.
+    """The format of the results, checked before hours of work.
 
     Raises
     ------
     OutputError
-        It cannot hold these samples.
+        The format cannot hold these samples.
     """
     samples = source.photo.pixels
     form = parameters.format
@@ -99,7 +100,7 @@ def result_format(parameters: JobParameters, source: Source) -> str:
 
 
 def take(part: str, restoration: Restoration, source: Source) -> tuple[Array, dict[str, int]]:
-    """The samples of a result, and where they belong: top, left, height, width."""
+    """The samples of a result, and their place: top, left, height, width."""
     if part == "image":
         whole = restoration.result()
         return whole, _place(Box(0, 0, *whole.shape[:2]))
@@ -113,13 +114,13 @@ def take(part: str, restoration: Restoration, source: Source) -> tuple[Array, di
 
 
 def layer(fills: list[Fill], box: Box, source: Source) -> Array:
-    """Filled pixels with their coverage as alpha, to be laid over the image.
+    """Filled pixels with their coverage as alpha, as a layer over the image.
 
     Returns
     -------
     ndarray
-        (height, width, 2 or 4), of the image's sample type. Where the image has an alpha channel
-        that was restored too, alpha is the product of both.
+        (height, width, 2 or 4), of the image's sample type. If the image has an alpha channel that
+        was restored too, alpha is the product of both.
     """
     pixels = _layer_like(source.photo.pixels, box.height, box.width)
     full = full_scale(pixels.dtype)
@@ -129,7 +130,7 @@ def layer(fills: list[Fill], box: Box, source: Source) -> Array:
         alpha = fill.soft_mask.astype(np.float64)
         colours = fill.pixels
         if source.has_alpha:
-            if source.mask is not None:  # else what was transparent becomes opaque
+            if source.mask is not None:  # else transparent pixels become opaque
                 alpha = alpha * (fill.pixels[:, :, -1].astype(np.float64) / full)
             colours = fill.pixels[:, :, :-1]
         region[:, :, :-1][inside] = colours[inside]
@@ -150,12 +151,14 @@ def _from_raw(data: bytes, raw: RawImage) -> Array:
     samples = np.frombuffer(data, dtype=np.dtype(raw.samples).newbyteorder("<"))
     shape = (raw.height, raw.width) if raw.channels == 1 else (raw.height, raw.width, raw.channels)
     if samples.size != np.prod(shape):
-        raise InputError(f"The samples are {samples.size}, not {np.prod(shape)}.")
+        raise InputError(
+            f"There are {samples.size} samples, and the declared size has {np.prod(shape)}."
+        )
     return samples.astype(raw.samples, copy=False).reshape(shape)
 
 
 def _layer_like(pixels: Array, height: int, width: int) -> Array:
-    """An empty layer with alpha: gray for gray, colour for colour."""
+    """A transparent layer: gray with alpha for gray images, else colour with alpha."""
     gray = pixels.ndim == 2 or pixels.shape[2] <= 2
     return np.zeros((height, width, 2 if gray else 4), dtype=pixels.dtype)
 

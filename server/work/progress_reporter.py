@@ -1,60 +1,39 @@
-"""Tells the store how a job goes, often enough for a person and at a small, bounded cost."""
+"""Reports the progress of a job to the store: often enough for people, at a small, bounded cost."""
 
 from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dip.image_io import Metadata, Photo, encode_photo
 from dip.samples import to_8_bit
-from server.errors import ServiceError
-from server.jobs.files import JobFiles
 from server.jobs.job import Attempt
+from server.work.job_store import JobStore, PixelFiles
 
 if TYPE_CHECKING:
     from dip.restore import Restoration, Step
 
 PROGRESS_EVERY_S = 0.2
 PROGRESS_PART = 1 / 2000
-"""Of the time so far: an hour's job reports every 2 s, and a day's has some 13 000 events."""
+"""Share of the elapsed time: a job of an hour reports every 2 s, one of a day 13 000 times."""
 
 PREVIEW_EVERY_S = 0.5
 PREVIEW_SHARE = 0.02
-"""Of the time, at most."""
+"""Largest share of the time that previews may take."""
 
 MOST_EVENTS = 20_000
 MOST_PREVIEW_PX = 1280
-"""To a side; larger regions are shown reduced."""
+"""Length of the longer side; larger regions are reduced."""
 
 Array = NDArray[Any]
 
 
-class JobStore(Protocol):
-    """Where a worker writes down how a job goes: the store, or a wire that ends there."""
-
-    def wanted(self, job: Attempt) -> tuple[bool, int | None]: ...
-
-    def note_progress(
-        self, job: Attempt, data: dict[str, Any], *, steps: int, notes: list[str]
-    ) -> bool: ...
-
-    def note_preview(self, job: Attempt, data: dict[str, Any]) -> bool: ...
-
-    def finish(
-        self, job: Attempt, results: list[dict[str, Any]], *, stopped: bool, notes: list[str]
-    ) -> bool: ...
-
-    def fail(self, job: Attempt, error: ServiceError) -> bool: ...
-
-    def ids_with_pixels(self) -> set[str]: ...
-
-
 class Abandoned(Exception):
-    """The job was cancelled, or given to another: what is done here is of no use any more."""
+    """The job was cancelled, or another worker has it: this attempt is of no use any more."""
 
 
 class Reporter:
@@ -64,20 +43,20 @@ class Reporter:
     ----------
     job : Attempt
     store : JobStore
-    blobs : JobFiles
+    files : PixelFiles
 
     Attributes
     ----------
     stopped : bool
-        Whether somebody asked to finish with the best so far.
+        Whether a user asked to stop with the best result so far.
     notes : list of str
-        What the engine said aloud.
+        Remarks of the engine for the user.
     preview_files : set of str
-        The preview that the store knows of.
+        The file of the preview that the store shows.
     """
 
-    def __init__(self, job: Attempt, store: JobStore, blobs: JobFiles) -> None:
-        self._job, self._store, self._blobs = job, store, blobs
+    def __init__(self, job: Attempt, store: JobStore, files: PixelFiles) -> None:
+        self._job, self._store, self._files = job, store, files
         self.stopped = False
         self.notes: list[str] = []
         self.preview_files: set[str] = set()
@@ -90,10 +69,10 @@ class Reporter:
         self._psnr_db: float | None = None
 
     def begin(self, network: str, restoration: Restoration, photo: Photo) -> None:
-        """Turn to the next network, which is fitted to a photo."""
+        """Begin the reports on the next network."""
         image = photo.pixels
         self._network, self._restoration = network, restoration
-        # Its colours mean what those of the photo mean; nothing else of it is told.
+        # Previews have the photo's colour profile, and no other metadata.
         self._colours = Photo(
             pixels=image[:1, :1], format="jpeg", metadata=Metadata(icc=photo.metadata.icc)
         )
@@ -106,7 +85,7 @@ class Reporter:
                 self.notes.append(note)
 
     def show(self) -> None:
-        """Show what there is, unless that was done a moment ago: before the first step as well.
+        """Write a preview, unless the last one is recent; also before the first step.
 
         Raises
         ------
@@ -117,7 +96,7 @@ class Reporter:
             self._show_preview(now)
 
     def note(self, step: Step) -> bool:
-        """Take note of a step. False: stop here.
+        """Report a step; False where the fit must stop here.
 
         Raises
         ------
@@ -134,21 +113,21 @@ class Reporter:
         now = time.monotonic()
         last = step.iteration == step.iterations
         if (now >= self._next_progress or last or step.note) and self._events < MOST_EVENTS:
-            self._tell_progress(step, now)
+            self._report_progress(step, now)
         self.show()
         steps = self._networks_done * step.iterations + step.iteration
         self.stopped = stop_at is not None and steps >= stop_at
         return not self.stopped
 
     def figures(self) -> dict[str, Any]:
-        """What a result says of its making."""
+        """Figures of the finished network, for its result."""
         return {
             "iterations": self._iteration,
             "validation_psnr_db": self._psnr_db,
             "seconds": round(time.monotonic() - self._network_began, 3),
         }
 
-    def _tell_progress(self, step: Step, now: float) -> None:
+    def _report_progress(self, step: Step, now: float) -> None:
         networks = len(self._job.parameters.networks)
         steps = self._networks_done * step.iterations + step.iteration
         fraction = steps / (networks * step.iterations)
@@ -177,13 +156,13 @@ class Reporter:
         preview = self._restoration.preview()
         box, levels = preview.box, to_8_bit(preview.pixels)
         if levels.shape[2] in (2, 4):
-            levels = levels[:, :, :-1]  # what is shown has no transparency
+            levels = levels[:, :, :-1]  # a preview has no transparency
         factor = -(-max(box.height, box.width) // MOST_PREVIEW_PX)
         data = encode_photo(_reduced(levels, factor), "jpeg", like=self._colours)
         self._previews += 1
         name = f"preview.{self._job.attempt}.{self._previews}"
         try:
-            self._blobs.write(self._job.id, name, data, durable=False)
+            self._files.write(self._job.id, name, data, durable=False)
         except FileNotFoundError:
             raise Abandoned from None  # cancelled: the folder is gone
         shown = {
@@ -199,7 +178,7 @@ class Reporter:
         if not self._store.note_preview(self._job, shown):
             raise Abandoned
         for old in self.preview_files:
-            self._blobs.remove(self._job.id, old)
+            self._files.remove(self._job.id, old)
         self.preview_files = {name}
         cost_s = time.monotonic() - now
         self._next_preview = now + max(PREVIEW_EVERY_S, cost_s / PREVIEW_SHARE)
@@ -210,7 +189,7 @@ def _finite(value: float | None, otherwise: float | None) -> float | None:
 
 
 def _reduced(levels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """(H, W, C) uint8, as means over squares of `factor` pixels."""
+    """Reduce (H, W, C) uint8 by means over squares of `factor` pixels."""
     if factor <= 1:
         return levels
     height, width = (length // factor * factor for length in levels.shape[:2])

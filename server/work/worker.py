@@ -1,9 +1,8 @@
-"""The process that owns torch: takes jobs from the store and works on them, one at a time.
+"""The process that owns torch: it takes jobs from the store and works on them, one at a time.
 
-Started and watched by the supervisor, never by hand. Its standard input is its lifeline: when
-that closes, the HTTP process is gone, and so is the worker, in the middle of whatever it does;
-the job is begun again later and gives the same result. Every decoder of images runs here, so
-that a crash in one costs one job.
+The supervisor starts and watches it. When its standard input closes, the HTTP process is gone, and
+the worker ends at once, even in the middle of a fit; the job is begun again later and has the same
+result. All image decoders run here, so that a crash in one costs one job.
 """
 
 from __future__ import annotations
@@ -28,8 +27,9 @@ from server.jobs.files import JobFiles
 from server.jobs.job import Attempt
 from server.jobs.store import Store
 from server.settings import ServerSettings
-from server.work import codec as pixels
-from server.work.progress_reporter import Abandoned, JobStore, Reporter
+from server.work import codec
+from server.work.job_store import JobStore, PixelFiles
+from server.work.progress_reporter import Abandoned, Reporter
 
 if TYPE_CHECKING:
     from dip.restore import Restoration
@@ -42,14 +42,14 @@ _log = logging.getLogger(__name__)
 
 
 def main() -> int:
-    """Work until there has been nothing to do for a while."""
+    """Work until there has been no job for a while."""
     settings = ServerSettings.from_json(sys.argv[1])
     faulthandler.enable()
-    threading.Thread(target=_die_with_the_service, daemon=True).start()
+    threading.Thread(target=_exit_with_the_service, daemon=True).start()
     logs.configure(settings.data_dir, "worker")
     lock = LockFile(settings.data_dir / "worker.lock")
     if not lock.acquire(_LOCK_WAIT_S):
-        print("an earlier worker does not end", file=sys.stderr)
+        print("An earlier worker still runs and does not end.", file=sys.stderr)
         return 1
     store = Store(settings.store_file)
     store.set_status("worker", {"pid": os.getpid(), **introduction()})
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def work_from(store: Store, worker: Worker, idle_exit_s: float) -> None:
-    """Work on the jobs of a store until there has been nothing to do for a while."""
+    """Work on the jobs of a store until there has been none for a while."""
     idle_since, seen = time.monotonic(), -1
     while time.monotonic() - idle_since < idle_exit_s:
         now = store.version()
@@ -74,7 +74,7 @@ def work_from(store: Store, worker: Worker, idle_exit_s: float) -> None:
         finally:
             store.set_status("busy", None)
         idle_since, seen = time.monotonic(), -1
-    _log.info("nothing to do for %.0f s: leaving", idle_exit_s)
+    _log.info("no job for %.0f s: leaving", idle_exit_s)
 
 
 class Worker:
@@ -82,38 +82,38 @@ class Worker:
 
     Parameters
     ----------
-    ledger : JobStore
-    blobs : JobFiles
+    store : JobStore
+    files : PixelFiles
     max_pixels : int
         Of one image.
     admit : callable, optional
-        Is given each fit before it begins, and returns when there is memory for it.
+        Called with each fit before it begins; returns when there is memory for it.
     """
 
     def __init__(
         self,
-        ledger: JobStore,
-        blobs: JobFiles,
+        store: JobStore,
+        files: PixelFiles,
         max_pixels: int,
         admit: Callable[[Restoration], None] = lambda restoration: None,
     ) -> None:
-        self._ledger = ledger
+        self._store = store
         self._admit = admit
-        self._blobs = blobs
+        self._files = files
         self._max_pixels = max_pixels
 
     def work(self, job: Attempt) -> None:
-        """Bring one job to an end."""
+        """Work on one job to its end."""
         began = time.monotonic()
         _log.info("begun, attempt %d", job.attempt, extra={"job": job.id})
         try:
             self._fit(job)
         except Abandoned:
             _log.info("abandoned", extra={"job": job.id})
-            if job.id not in self._ledger.ids_with_pixels():
-                self._blobs.remove(job.id)  # what was written while it was being cancelled
+            if job.id not in self._store.ids_with_pixels():
+                self._files.remove(job.id)  # files written during the cancellation
         except Exception as error:
-            # The edge of a job: whatever happens in it ends it, and the next one is taken.
+            # The edge of a job: any error ends this job only.
             failure = _failure(error)
             if failure.code == "internal":
                 _log.error("failed", exc_info=error, extra={"job": job.id})
@@ -122,21 +122,21 @@ class Worker:
         _free_device_memory()
 
     def _fit(self, job: Attempt) -> None:
-        source = pixels.read(job.parameters, self._blobs, job.id, self._max_pixels)
-        form = pixels.result_format(job.parameters, source)
-        reporter = Reporter(job, self._ledger, self._blobs)
+        source = codec.read(job.parameters, self._files, job.id, self._max_pixels)
+        form = codec.result_format(job.parameters, source)
+        reporter = Reporter(job, self._store, self._files)
         results = []
         for network in job.parameters.networks:
             results.append(self._fit_one(job, network, source, form, reporter))
             if reporter.stopped:
                 break
         names = {"image", "mask", *(result["file"] for result in results)}
-        if not self._ledger.finish(job, results, stopped=reporter.stopped, notes=reporter.notes):
+        if not self._store.finish(job, results, stopped=reporter.stopped, notes=reporter.notes):
             raise Abandoned
-        self._blobs.remove_old_attempts(job.id, names | reporter.preview_files)
+        self._files.remove_old_attempts(job.id, names | reporter.preview_files)
 
     def _fit_one(
-        self, job: Attempt, network: str, source: pixels.Source, form: str, reporter: Reporter
+        self, job: Attempt, network: str, source: codec.Source, form: str, reporter: Reporter
     ) -> dict[str, Any]:
         from dip.restore import Restoration
 
@@ -154,17 +154,17 @@ class Worker:
         self,
         job: Attempt,
         network: str,
-        source: pixels.Source,
+        source: codec.Source,
         form: str,
         restoration: Restoration,
         reporter: Reporter,
     ) -> dict[str, Any]:
         """Write a result and describe it."""
-        samples, place = pixels.take(job.parameters.part, restoration, source)
-        data = pixels.encode(samples, form, source)
+        samples, place = codec.take(job.parameters.part, restoration, source)
+        data = codec.encode(samples, form, source)
         name = f"result.{network}.{job.attempt}"
         try:
-            self._blobs.write(job.id, name, data)
+            self._files.write(job.id, name, data)
         except FileNotFoundError:
             raise Abandoned from None  # cancelled: the folder is gone
         return {
@@ -185,7 +185,7 @@ class Worker:
         for wait_s in (0, 1, 5, 30):
             time.sleep(wait_s)
             try:
-                self._ledger.fail(job, failure)
+                self._store.fail(job, failure)
             except ServiceError as error:
                 _log.error("the failure cannot be recorded: %s", error, extra={"job": job.id})
             else:
@@ -194,7 +194,7 @@ class Worker:
 
 
 def _failure(error: Exception) -> ServiceError:
-    """What to tell of whatever ended a job."""
+    """The error of a job that ended with an exception."""
     if isinstance(error, ServiceError):
         return error
     if isinstance(error, DipError):
@@ -209,18 +209,18 @@ def _failure(error: Exception) -> ServiceError:
     return ServiceError("internal", f"The fit failed: {type(error).__name__}: {error}.")
 
 
-def _die_with_the_service() -> None:
-    # Not sys.stdin: a thread that waits in there makes the interpreter abort at exit.
+def _exit_with_the_service() -> None:
+    # Not sys.stdin: a thread that waits for it makes the interpreter abort at exit.
     while os.read(0, 1024):
         pass
     os._exit(EXIT_ORPHANED)
 
 
 def introduction() -> dict[str, Any]:
-    """What this machine computes on, for the HTTP process, which has no torch."""
+    """The devices of this machine, for the HTTP process, which has no torch."""
     import torch
 
-    from dip import restore  # noqa: F401  # what takes long is loaded before the first job
+    from dip import restore  # noqa: F401  # slow imports before the first job
 
     devices = ["cpu"]
     if torch.cuda.is_available():

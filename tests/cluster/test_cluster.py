@@ -274,7 +274,7 @@ def test_a_cluster_without_a_gpu_is_not_given_photos_that_need_one(
     status, said = archive.run("out", "--cluster", grid.address, "--resources", "GPU=1")
     assert status == 0, said
     assert "1 photos at a time" in said
-    assert "restore_here" not in grid.log("worker0")
+    assert "run_remote" not in grid.log("worker0")
 
 
 # --- What goes wrong ----------------------------------------------------------------------------
@@ -308,7 +308,7 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive
 def test_nobody_waits_for_a_worker_that_stands_still(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("dip.cluster.scheduler.LATE_AFTER_S", 5.0)
+    monkeypatch.setattr("dip.cluster.batch.LATE_AFTER_S", 5.0)
     monkeypatch.setattr("dip.cluster.connection.SILENT_S", 10_000.0)
     said = run_while_a_worker_freezes(grid, archive, capfd)
     assert "is late" in said
@@ -318,7 +318,7 @@ def test_nobody_waits_for_a_worker_that_stands_still(
 def test_what_a_silent_worker_has_is_done_by_others(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("dip.cluster.scheduler.LATE_AFTER_S", 10_000.0)
+    monkeypatch.setattr("dip.cluster.batch.LATE_AFTER_S", 10_000.0)
     monkeypatch.setattr("dip.cluster.connection.SILENT_S", 15.0)
     said = run_while_a_worker_freezes(grid, archive, capfd)
     assert said.count("no sign of life") == 1

@@ -1,4 +1,4 @@
-"""The process beside a Dask worker, asked directly: no cluster in here."""
+"""The process beside a Dask worker and the code that runs it: no cluster in here."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ import hashlib
 import json
 import pickle
 import threading
+import time
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import asdict, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from dip.cluster import worker_task
+from dip.cluster.worker_task import RunningTask, TaskRequest
 from dip.config import Settings
 from dip.machine.child_process import ChildProcess
+from dip.machine.pipe import Frame
 from dip.machine.shared_memory_budget import SharedMemoryBudget
-from server.jobs.job import Attempt
+from server.jobs.files import JobFiles
 from server.jobs.parameters import JobParameters
-from server.work import cluster_task
-from server.work.cluster_attempt import _fellows
-from server.work.cluster_task import PendingEvents, TaskRequest
+from server.work.cluster_attempt import ClusterAttempt, slots_per_host
+
+WORKER = "tcp://here:1"
 
 
 @pytest.fixture(scope="module")
@@ -30,139 +35,170 @@ def child() -> Iterator[ChildProcess]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, image_file: bytes, mask_file: bytes) -> Path:
-    """Of one job."""
-    folder = tmp_path / "job"
-    folder.mkdir()
-    (folder / "image").write_bytes(image_file)
-    (folder / "mask").write_bytes(mask_file)
-    return folder
+def blobs(image_file: bytes, mask_file: bytes) -> tuple[bytes, bytes]:
+    return image_file, mask_file
 
 
-def ask(child: ChildProcess, folder: Path, iterations: int, stop_at: int | None = None) -> None:
+def content_of(iterations: int, stop_at: int | None = None) -> dict[str, Any]:
     settings = Settings(preset="fast", iterations=iterations, device="cpu", threads=1)
-    child.send(
-        {
-            "do": "work",
-            "id": folder.name,
-            "attempt": 7,
-            "parameters": JobParameters(settings=settings, has_mask=True).as_json(),
-            "stop_at": stop_at,
-            "folder": str(folder.parent),
-            "max_pixels": 10**6,
-        }
-    )
+    return {
+        "do": "work",
+        "id": "job",
+        "attempt": 7,
+        "parameters": JobParameters(settings=settings, has_mask=True).as_json(),
+        "settings": asdict(settings),
+        "stop_at": stop_at,
+        "max_pixels": 10**6,
+    }
 
 
-def hear(child: ChildProcess) -> Iterator[dict[str, Any]]:
-    """What it says until the job has ended."""
-    while True:
-        frame = child.receive(120)
-        assert frame is not None
-        if "ended" in frame.content:
-            return
-        if "needs_mb" in frame.content:
-            assert frame.content["device"].startswith("cpu")
-            child.send({"go": True})
-            continue
-        yield frame.content
+class FakeWorker:
+    """A Dask worker that has the task 'key' until it is cancelled."""
+
+    address = WORKER
+
+    def __init__(self) -> None:
+        self.state = SimpleNamespace(tasks={"key": SimpleNamespace(state="executing")})
+        self.events: list[dict[str, Any]] = []
+
+    def log_event(self, topic: str, event: dict[str, Any]) -> None:
+        self.events.append(event["content"])
 
 
-def test_what_was_asked_for_goes_along(tmp_path: Path) -> None:
+def task_of(request: TaskRequest) -> tuple[RunningTask, FakeWorker]:
+    worker = FakeWorker()
+    return RunningTask(request, worker, "key"), worker
+
+
+def request_of(content: dict[str, Any], blobs: tuple[bytes, ...] = (), **more: Any) -> TaskRequest:
+    module = "server.work.cluster_child"
+    return TaskRequest(module=module, content=content, blobs=blobs, versions={}, **more)
+
+
+def test_the_settings_of_a_job_reach_the_child(tmp_path: Any, image_file: bytes) -> None:
     settings = Settings(texture=0.25, iterations=3, seed=7, threads=2, max_memory_mb=500)
-    attempt = Attempt(id="job", attempt=1, parameters=JobParameters(settings=settings))
-    order = TaskRequest(
-        job=attempt, stop_at=None, image=b"", mask=None, max_pixels=9, fellows={}, versions={}
+    files = JobFiles(tmp_path)
+    (tmp_path / "job").mkdir()
+    files.write("job", "image", image_file)
+    job: Any = SimpleNamespace(
+        id="job", attempt=1, parameters=JobParameters(settings=settings), stop_at=None
     )
-    sent = pickle.loads(pickle.dumps(order))
-    asked = json.loads(json.dumps(cluster_task._wish(sent, tmp_path, threads=1)))
-    there = JobParameters.from_json(asked["parameters"]).settings
-    assert there == settings
+    connection: Any = SimpleNamespace(
+        versions={}, workers={WORKER: 1}, available=frozenset({WORKER})
+    )
+    store: Any = None
+    attempt = ClusterAttempt(connection, {}, store, files, job, max_pixels=9)
+    task, _ = task_of(pickle.loads(pickle.dumps(attempt.request())))
+    asked = json.loads(json.dumps(task._with_limits(task._request.content)))
+    assert JobParameters.from_json(asked["parameters"]).settings == settings
+    assert Settings(**asked["settings"]) == settings
+    assert task._request.blobs == (image_file,)
+
+
+def test_a_fit_without_limits_takes_its_share_of_the_machine() -> None:
+    content = content_of(1)
+    content["settings"] = {**content["settings"], "threads": None}
+    task, _ = task_of(request_of(content, slots_per_host={WORKER: 10_000}))
+    limited = task._with_limits(content)["settings"]
+    assert limited["threads"] == 1
+    assert limited["max_memory_mb"] >= 64
+    assert task._with_limits({"do": "introduce"}) == {"do": "introduce"}
 
 
 @pytest.mark.slow
-def test_it_tells_what_a_worker_would_tell_the_store(child: ChildProcess, folder: Path) -> None:
-    ask(child, folder, iterations=3)
-    said = list(hear(child))
-    last = [each["progress"] for each in said if "progress" in each][-1]
+def test_it_sends_what_a_worker_would_store(
+    child: ChildProcess, blobs: tuple[bytes, bytes]
+) -> None:
+    events: list[Frame] = []
+    needs: list[dict[str, Any]] = []
+    reply = child.run_task(content_of(3), blobs, admit=needs.append, on_event=events.append)
+    assert needs[0]["device"].startswith("cpu")
+    last = [each.content["progress"] for each in events if "progress" in each.content][-1]
     assert (last["steps"], last["data"]["attempt"]) == (3, 7)
-    (preview,) = [each["preview"] for each in said if "preview" in each][-1:]
-    assert (folder / preview["file"]).read_bytes()[:2] == b"\xff\xd8"
-    (result,) = said[-1]["done"]["results"]
-    data = (folder / result["file"]).read_bytes()
-    assert result["sha256"] == hashlib.sha256(data).hexdigest()
+    preview = [each for each in events if "preview" in each.content][-1]
+    assert preview.blobs[0][:2] == b"\xff\xd8"
+    (result,) = reply.content["done"]["results"]
+    assert result["sha256"] == hashlib.sha256(reply.blobs[0]).hexdigest()
 
 
 @pytest.mark.slow
 def test_a_job_waits_for_memory_that_another_fit_on_the_machine_has(
-    child: ChildProcess, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: tuple[bytes, bytes], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
     memory = SharedMemoryBudget(tmp_path / "memory")
-    monkeypatch.setattr(cluster_task, "memory", memory)
-    outbox = PendingEvents(child, folder.name, folder)
-    ask(child, folder, iterations=3)
-    came: list[dict[str, Any]] = []
-    listening = threading.Thread(
-        target=lambda: came.append(cluster_task._listen(child, outbox, lambda: False))
-    )
+    monkeypatch.setattr(worker_task, "memory", memory)
+    task, worker = task_of(request_of(content_of(3), blobs))
+    replies: list[Frame] = []
+    running = threading.Thread(target=lambda: replies.append(task.run(blobs)))
     with memory.reserve(1e9, 1, on_wait=lambda: None):
-        listening.start()
-        listening.join(5)
-        assert listening.is_alive()
-        assert not any("progress" in each and each["progress"]["steps"] for each in outbox.empty())
-    listening.join(60)
-    assert came[0]["done"]["results"][0]["iterations"] == 3
+        running.start()
+        while {"waits_for": "memory"} not in worker.events:
+            assert running.is_alive()
+            time.sleep(0.05)
+        running.join(1)
+        assert running.is_alive()
+        assert not any("progress" in each for each in worker.events)
+    running.join()
+    assert replies[0].content["done"]["results"][0]["iterations"] == 3
     assert list((tmp_path / "memory").glob("*.fit")) == []
 
 
 @pytest.mark.slow
-def test_it_finishes_with_the_best_so_far_when_told_now_or_before(
-    child: ChildProcess, folder: Path
+def test_it_ends_with_the_best_so_far_when_told_now_or_before(
+    child: ChildProcess, blobs: tuple[bytes, bytes]
 ) -> None:
-    ask(child, folder, iterations=100_000)
-    outbox = PendingEvents(child, folder.name, folder)
-    for says in hear(child):
-        if "progress" in says:
-            outbox.stop_at(0)
-            outbox.stop_at(0)
-    assert says["done"]["stopped"]
-    child.send({"id": folder.name, "stop_at": 1})  # too late: of no consequence
-    ask(child, folder, iterations=100_000, stop_at=2)
-    *_, last = hear(child)
-    assert last["done"]["results"][0]["iterations"] == 2
+    def stop(frame: Frame) -> None:
+        if "progress" in frame.content:
+            child.send({"id": "job", "stop_at": 0})
+
+    reply = child.run_task(content_of(100_000), blobs, on_event=stop)
+    assert reply.content["done"]["stopped"]
+    child.send({"id": "job", "stop_at": 1})  # too late: without effect
+    reply = child.run_task(content_of(100_000, stop_at=2), blobs)
+    assert reply.content["done"]["results"][0]["iterations"] == 2
 
 
 @pytest.mark.slow
-def test_what_is_wrong_with_a_job_is_told_and_the_next_one_is_taken(
-    child: ChildProcess, folder: Path
+def test_the_error_of_a_job_is_sent_and_the_next_one_is_taken(
+    child: ChildProcess, blobs: tuple[bytes, bytes]
 ) -> None:
-    (folder / "mask").write_bytes(b"no mask")
-    ask(child, folder, iterations=3)
-    assert list(hear(child))[-1]["failed"]["code"] == "image_unreadable"
-    child.send({"do": "introduce"})
-    frame = child.receive(120)
-    assert frame is not None
-    assert "cpu" in frame.content["introduction"]["devices"]
+    reply = child.run_task(content_of(3), (blobs[0], b"no mask"))
+    assert reply.content["error"]["code"] == "image_unreadable"
+    reply = child.run_task({"do": "introduce"})
+    assert "cpu" in reply.content["done"]["devices"]
 
 
-def test_an_outbox_holds_the_latest_preview_and_all_progress(
-    child: ChildProcess, folder: Path
-) -> None:
-    outbox = PendingEvents(child, folder.name, folder)
-    (folder / "second").write_bytes(b"jpeg")
+def test_a_task_publishes_all_events_and_keeps_the_latest_blob() -> None:
+    task, worker = task_of(request_of({}))
     steps = [{"progress": {"steps": step}} for step in range(3)]
-    for says in (steps[0], {"preview": {"file": "first"}}, *steps[1:]):
-        outbox.put(says)
-    outbox.put({"preview": {"file": "second"}})
-    assert outbox.empty() == [*steps, {"preview": {"file": "second"}, "data": b"jpeg"}]
-    assert outbox.empty() == []
-    outbox.put({"preview": {"file": "gone"}})
-    assert outbox.empty() == []
+    previews = [Frame({"preview": {"file": name}}, (name.encode(),)) for name in ("1st", "2nd")]
+    for frame in (Frame(steps[0]), previews[0], *map(Frame, steps[1:]), previews[1]):
+        task._forward(frame)
+    assert worker.events == [steps[0], previews[0].content, *steps[1:], previews[1].content]
+    assert task.take_blobs() == previews[1]
+    assert task.take_blobs() is None
+
+
+def test_events_that_come_too_soon_are_dropped() -> None:
+    task, worker = task_of(replace(request_of({}), event_interval_s=1000.0))
+    task._published = -1000.0
+    for step in range(3):
+        task._forward(Frame({"iteration": step}))
+    assert worker.events == [{"iteration": 0}]
+
+
+def test_a_cancelled_task_ends() -> None:
+    distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
+    task, worker = task_of(request_of({}))
+    task._check()
+    worker.state.tasks["key"].state = "cancelled"
+    with pytest.raises(distributed.Reschedule):
+        task._check()
 
 
 def test_the_jobs_of_a_machine_share_its_cores() -> None:
     workers = {"tls://a:1": 1, "tls://a:2": 2, "tls://[::1]:1": 4, "tls://b:1": 0}
-    assert _fellows(workers) == {
+    assert slots_per_host(workers) == {
         "tls://a:1": 3, "tls://a:2": 3, "tls://[::1]:1": 4, "tls://b:1": 0,
     }  # fmt: skip

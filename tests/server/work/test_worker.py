@@ -21,7 +21,7 @@ from server.errors import ServiceError
 from server.http.context import Service
 from server.jobs.job import Job, State
 from server.jobs.parameters import MEDIA_TYPES
-from server.work import codec as pixels
+from server.work import codec
 from server.work.progress_reporter import Abandoned, Reporter, _reduced
 from server.work.worker import Worker, _failure, work_from
 
@@ -198,14 +198,14 @@ def test_transparent_pixels_are_filled_and_become_opaque(
 )
 def test_a_layer_of_an_image_with_alpha(channels: int, has_mask: bool) -> None:
     class Fill:
-        box = pixels.Box(2, 3, 4, 5)
+        box = codec.Box(2, 3, 4, 5)
         pixels = np.full((4, 5, channels), 128, dtype=np.uint8)
         soft_mask = np.full((4, 5), 0.5, dtype=np.float32)
 
     image = np.zeros((10, 10, channels), dtype=np.uint8)
-    photo = pixels.Photo(pixels=image, format="raw", metadata=pixels.image_io.Metadata())
-    source = pixels.Source(photo=photo, mask=image[:, :, 0] if has_mask else None)
-    layer = pixels.layer([Fill()], Fill.box, source)  # type: ignore[list-item]
+    photo = codec.Photo(pixels=image, format="raw", metadata=codec.image_io.Metadata())
+    source = codec.Source(photo=photo, mask=image[:, :, 0] if has_mask else None)
+    layer = codec.layer([Fill()], Fill.box, source)  # type: ignore[list-item]
     assert layer.shape == (4, 5, channels)
     assert (layer[:, :, :-1] == 128).all()
     assert (layer[:, :, -1] == (64 if has_mask else 128)).all()
@@ -314,7 +314,7 @@ def test_a_cancelled_job_leaves_nothing_behind(
     image_file: bytes, mask_file: bytes, monkeypatch: pytest.MonkeyPatch, removed: bool,
 ) -> None:  # fmt: skip
     """Between the last step and the writing of the result, too."""
-    take = pixels.take
+    take = codec.take
 
     def take_and_cancel(*args: Any) -> Any:
         service.store.cancel(job_id)
@@ -322,7 +322,7 @@ def test_a_cancelled_job_leaves_nothing_behind(
             service.files.remove(job_id)
         return take(*args)
 
-    monkeypatch.setattr(pixels, "take", take_and_cancel)
+    monkeypatch.setattr(codec, "take", take_and_cancel)
     job_id = submit(image_file, mask_file, iterations=1)
     assert work(worker, service).state is State.CANCELLED
     assert list(service.files.folder.iterdir()) == []
