@@ -1,4 +1,4 @@
-"""How a cluster is named: the options that `dip batch` and `dip serve` share."""
+"""The options for a cluster, shared by `dip batch` and `dip serve`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class ClusterSettings:
     address : str
         Such as 'tcp://host:8786' or 'tls://host:8786'.
     resources : mapping
-        What each photo takes of a worker, such as {'GPU': 1}.
+        Resources of a worker that each photo takes, such as {'GPU': 1}.
     ca, certificate, key : Path, optional
-        For TLS; otherwise what Dask's own configuration says.
+        For TLS; by default, the files of Dask's own configuration.
     """
 
     address: str
@@ -30,17 +30,17 @@ class ClusterSettings:
 
     @property
     def wanted(self) -> str:
-        """The resources, as they are typed: 'GPU=1, memory=2'."""
+        """The resources as on the command line: 'GPU=1, memory=2'."""
         return ", ".join(f"{name}={amount:g}" for name, amount in self.resources.items())
 
 
 def add_cluster_arguments(parser: argparse.ArgumentParser, photos: str) -> None:
-    """Declare the options; `photos` is what is handed over, in the plural."""
+    """Declare the options; `photos` names the tasks in the help, in the plural."""
     cluster = parser.add_argument_group("a cluster")
     cluster.add_argument(
         "--cluster",
         metavar="ADDRESS",
-        help=f"hand the {photos} to this Dask scheduler: tcp://host:8786 or tls://host:8786",
+        help=f"send the {photos} to this Dask scheduler: tcp://host:8786 or tls://host:8786",
     )
     cluster.add_argument(
         "--resources",
@@ -48,14 +48,14 @@ def add_cluster_arguments(parser: argparse.ArgumentParser, photos: str) -> None:
         action="append",
         default=[],
         metavar="NAME=N",
-        help=f"what each of the {photos} takes of a worker, such as GPU=1",
+        help=f"resources of a worker that each of the {photos} takes, such as GPU=1",
     )
-    for name, what in (
+    for name, file in (
         ("ca", "certificate authority"),
         ("cert", "own certificate"),
         ("key", "key of that"),
     ):
-        cluster.add_argument(f"--tls-{name}", type=Path, metavar="FILE", help=f"TLS: {what}")
+        cluster.add_argument(f"--tls-{name}", type=Path, metavar="FILE", help=f"TLS: {file}")
 
 
 def resource(text: str) -> tuple[str, float]:

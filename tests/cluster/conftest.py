@@ -119,19 +119,19 @@ class Grid:
 
     def _start(
         self,
-        what: str,
+        role: str,
         *options: str,
         environment: dict[str, str] | None = None,
         prefix: Sequence[str] = (),
     ) -> subprocess.Popen[bytes]:
-        name = f"{what}{self.started if what == 'worker' else f'-{time.monotonic_ns():020}'}"
-        self.started += what == "worker"
+        name = f"{role}{self.started if role == 'worker' else f'-{time.monotonic_ns():020}'}"
+        self.started += role == "worker"
         # Fits of one machine share its memory by a folder there: these share it with no others.
         temporary = self.folder / "tmp"
         temporary.mkdir(exist_ok=True)
         with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                [*prefix, sys.executable, "-m", "dask", what, *options],
+                [*prefix, sys.executable, "-m", "dask", role, *options],
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
@@ -211,7 +211,7 @@ class Archive:
         )
 
     def end(self, batch: Batch, timeout_s: float = 900) -> tuple[int, str]:
-        """Status and what was said."""
+        """Exit status and error output."""
         try:
             said = batch.communicate(timeout=timeout_s)[1]
         except subprocess.TimeoutExpired:

@@ -69,7 +69,7 @@ def test_a_scheduler_that_is_cut_off_while_its_workers_stay(grid: Grid, archive:
     assert len(archive.manifest("out")) == 12
 
 
-def test_what_a_killed_batch_left_is_done_by_the_next_one(grid: Grid, archive: Archive) -> None:
+def test_the_rest_of_a_killed_batch_is_done_by_the_next_one(grid: Grid, archive: Archive) -> None:
     archive.fill(12)
     grid.start_worker()
     batch = archive.start("out", "--cluster", grid.address)
@@ -201,7 +201,7 @@ def test_fits_on_one_machine_share_its_memory(grid: Grid, archive: Archive, limi
     assert any(overlaps) == (limit_mb > 1000)
 
 
-# --- What is refused ----------------------------------------------------------------------------
+# --- Refusals -----------------------------------------------------------------------------------
 
 
 OTHER_VERSION = "import dip\ndip.__version__ = '9.9.9'\n"
@@ -220,7 +220,7 @@ WITHOUT_DIP = (
     [(OTHER_VERSION, "dip 9.9.9"), (WITHOUT_DIP, "No module named 'dip'")],
     ids=["another version", "no dip"],
 )
-def test_workers_that_will_not_do_are_named_before_the_first_photo(
+def test_incompatible_workers_are_named_before_the_first_photo(
     grid: Grid, archive: Archive, code: str, says: str
 ) -> None:
     archive.fill(2)
@@ -232,7 +232,7 @@ def test_workers_that_will_not_do_are_named_before_the_first_photo(
     assert archive.manifest("out") == []
 
 
-def test_workers_that_come_later_and_will_not_do_are_given_nothing(
+def test_incompatible_workers_that_come_later_are_given_nothing(
     grid: Grid, archive: Archive
 ) -> None:
     archive.fill(14)
@@ -254,7 +254,7 @@ def unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_nobody_at_the_address(archive: Archive) -> None:
+def test_no_scheduler_at_the_address(archive: Archive) -> None:
     archive.fill(1)
     address = f"tcp://127.0.0.1:{unused_port()}"
     status, said = archive.run("out", "--cluster", address)
@@ -277,7 +277,7 @@ def test_a_cluster_without_a_gpu_is_not_given_photos_that_need_one(
     assert "run_remote" not in grid.log("worker0")
 
 
-# --- What goes wrong ----------------------------------------------------------------------------
+# --- Failures -----------------------------------------------------------------------------------
 
 
 def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive: Archive) -> None:
@@ -305,7 +305,7 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive
     assert "SIGSEGV" in said
 
 
-def test_nobody_waits_for_a_worker_that_stands_still(
+def test_a_photo_of_a_frozen_worker_is_late_and_sent_to_another(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("dip.cluster.batch.LATE_AFTER_S", 5.0)
@@ -315,7 +315,7 @@ def test_nobody_waits_for_a_worker_that_stands_still(
     assert "no sign of life" not in said
 
 
-def test_what_a_silent_worker_has_is_done_by_others(
+def test_photos_of_a_silent_worker_are_done_by_others(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("dip.cluster.batch.LATE_AFTER_S", 10_000.0)
@@ -342,7 +342,7 @@ if "dip.batch.fit_worker" in sys.orig_argv:
 def run_while_a_worker_freezes(
     grid: Grid, archive: Archive, capfd: pytest.CaptureFixture[str]
 ) -> str:
-    """Freeze one of two workers while it has a photo in hand; what the batch said."""
+    """Freeze one of two workers during a photo; the output of the batch."""
     archive.fill(6)
     begun = archive.folder / "begun"
     code = LONG_FITS.format(path=str(begun), seconds=2)

@@ -156,7 +156,7 @@ def test_a_job_on_a_cluster_is_what_it_is_on_this_machine(
     assert ours == theirs
 
 
-def test_jobs_outlive_the_worker_the_scheduler_and_the_service(
+def test_jobs_survive_the_worker_the_scheduler_and_the_service(
     grid: Grid, serve: Callable[..., Service], files: tuple[bytes, bytes]
 ) -> None:
     first = grid.start_worker()
@@ -243,7 +243,7 @@ def test_a_workgroup_shares_a_cluster_over_tls_and_sees_nothing_of_each_other(
         serve("bare", *options, "--expose")
     options += ["--certificate", str(certificate), "--key", str(key)]
     users = Users(tmp_path / "shared" / "users.json")
-    with pytest.raises(AssertionError):  # nobody has a token
+    with pytest.raises(AssertionError):  # no user has a token
         serve("shared", *options)
     tokens = {name: users.add(name) for name in ("ada", "bob")}
     service = serve("shared", *options)
@@ -295,7 +295,7 @@ def test_a_job_that_crashes_everywhere_is_failed_and_says_so(
     assert worker.poll() is None
 
 
-def test_a_cluster_without_workers_that_will_do_is_a_problem_that_health_explains(
+def test_health_explains_a_cluster_without_compatible_workers(
     grid: Grid, archive: Archive, serve: Callable[..., Service], files: tuple[bytes, bytes]
 ) -> None:
     service = serve("cluster", "--cluster", grid.address, "--resources", "GPU=1")

@@ -1,4 +1,4 @@
-"""Two hosts that share nothing but a wire, as network namespaces; and the same over TLS."""
+"""Two hosts that share nothing but a cable, as network namespaces; and the same over TLS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def ip(*words: str) -> None:
 
 @pytest.fixture
 def hosts() -> Iterator[tuple[str, str]]:
-    """The names of two namespaces with a wire between them: 10.77.0.1 and 10.77.0.2."""
+    """The names of two namespaces with a cable between them: 10.77.0.1 and 10.77.0.2."""
     if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None:
         pytest.skip("only root of a Linux machine with iproute2 makes network namespaces")
     names = f"dip-a-{os.getpid()}", f"dip-b-{os.getpid()}"
@@ -57,7 +57,7 @@ def on_the_second(name: str, archive: Archive) -> list[str]:
     return ["ip", "netns", "exec", name, *unshare]
 
 
-def test_photos_go_over_the_wire_and_come_back(
+def test_photos_go_over_the_network_and_come_back(
     hosts: tuple[str, str], archive: Archive, make_grid: Any
 ) -> None:
     first, second = hosts
@@ -80,7 +80,7 @@ def test_photos_go_over_the_wire_and_come_back(
     assert archive.results("out") == archive.results("alone")
 
 
-def test_over_tls_nobody_without_a_certificate_gets_in(
+def test_a_client_without_a_certificate_is_refused_over_tls(
     archive: Archive, make_grid: Any, make_certificate: Any, tmp_path: Path
 ) -> None:
     certificate, key = make_certificate(tmp_path)

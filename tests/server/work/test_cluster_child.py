@@ -140,6 +140,7 @@ def test_a_job_waits_for_memory_that_another_fit_on_the_machine_has(
         assert running.is_alive()
         assert not any("progress" in each for each in worker.events)
     running.join()
+    worker_task._idle.pop("server.work.cluster_child").take().close()
     assert replies[0].content["done"]["results"][0]["iterations"] == 3
     assert list((tmp_path / "memory").glob("*.fit")) == []
 

@@ -1,4 +1,4 @@
-"""The supervisor without a process: which jobs it blames, and what it cleans up."""
+"""The supervisor without a process: which jobs it blames, and which files it removes."""
 
 from __future__ import annotations
 
@@ -116,7 +116,9 @@ def test_an_abandoned_job_is_cancelled_with_its_pixels(make_service: Any) -> Non
     assert {path.name for path in service.files.folder.iterdir()} == {job.id}
 
 
-def test_after_a_crash_everything_is_put_in_order(supervisor: Supervisor, service: Service) -> None:
+def test_after_a_crash_files_and_states_are_cleaned_up(
+    supervisor: Supervisor, service: Service
+) -> None:
     """Half a body, the pixels of jobs that are not there, or were just being cancelled."""
     (service.settings.incoming_dir / "half").write_bytes(b"half")
     (service.files.folder / "never accepted").mkdir()

@@ -1,4 +1,4 @@
-"""The worker, in this process: real fits, of a step or two, and what ends them."""
+"""The worker, in this process: real fits of a step or two, and their ends."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_a_layer_of_an_image_with_alpha(channels: int, has_mask: bool) -> None:
     assert (layer[:, :, -1] == (64 if has_mask else 128)).all()
 
 
-# --- What ends a job -----------------------------------------------------------------------------
+# --- Ends of jobs -------------------------------------------------------------------------------
 
 
 def bomb() -> bytes:
@@ -258,7 +258,7 @@ def test_a_job_that_cannot_be_done_says_why(
     assert events[-1].kind == "error"
 
 
-def test_pixels_that_are_gone_fail_the_job_and_no_other(
+def test_missing_pixels_fail_their_job_only(
     worker: Worker, service: Service, submit: Callable[..., str], image_file: bytes
 ) -> None:
     service.files.remove(submit(image_file))
@@ -277,7 +277,7 @@ def test_pixels_that_are_gone_fail_the_job_and_no_other(
         (ZeroDivisionError("x"), "internal"),
     ],
 )
-def test_whatever_happens_has_a_name(error: Exception, code: str) -> None:
+def test_every_exception_has_an_error_code(error: Exception, code: str) -> None:
     assert _failure(error).code == code
 
 
@@ -286,12 +286,12 @@ def test_cancelling_and_stopping_take_effect_within_a_step(
     image_file: bytes, mask_file: bytes, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     steps: list[int] = []
-    wishes: list[str] = []
+    requests: list[str] = []
     note = Reporter.note
 
     def note_and_interrupt(self: Reporter, step: Any) -> bool:
         steps.append(step.iteration)
-        if wishes[-1] == "stop":
+        if requests[-1] == "stop":
             service.store.request_stop(self._job.id)
         else:
             service.store.cancel(self._job.id)
@@ -299,8 +299,8 @@ def test_cancelling_and_stopping_take_effect_within_a_step(
         return note(self, step)
 
     monkeypatch.setattr(Reporter, "note", note_and_interrupt)
-    for wish, state in (("stop", State.DONE), ("cancel", State.CANCELLED)):
-        wishes.append(wish)
+    for request, state in (("stop", State.DONE), ("cancel", State.CANCELLED)):
+        requests.append(request)
         submit(image_file, mask_file, iterations=500)
         assert work(worker, service).state is state
     assert steps == [1, 1]
