@@ -55,12 +55,12 @@ class ClusterAttempt(RemoteTask):
         self._store, self._files, self._max_pixels = store, files, max_pixels
         self._preview: str | None = None
         self._has_new_preview = self._has_sent_stop = False
-        self._said = {"job": job.id}  # for the log
+        self._log_fields = {"job": job.id}
 
     def run(self) -> None:
-        _log.info("sent, attempt %d", self._job.attempt, extra=self._said)
+        _log.info("sent, attempt %d", self._job.attempt, extra=self._log_fields)
         super().run()
-        _log.info("the attempt ended", extra=self._said)
+        _log.info("the attempt ended", extra=self._log_fields)
 
     def request(self) -> TaskRequest:
         job = self._job
@@ -88,11 +88,13 @@ class ClusterAttempt(RemoteTask):
     def poll(self) -> bool:
         wanted, stop_at = self._store.wanted(self._job)
         if not wanted:
-            _log.info("abandoned", extra=self._said)
+            _log.info("abandoned", extra=self._log_fields)
             return False
         if self.worker is None:
             super().poll()
         elif self.has_moved or self.worker not in self.connection.workers:
+            # A photo of a batch stays with Dask, which begins it again. A job does not: the store
+            # counts its attempts and its lost workers, and ignores events of an old attempt.
             raise TaskLost("It was lost, with its machine or its connection.")
         if stop_at is not None and not self._has_sent_stop:
             self._has_sent_stop = self.send({"id": self._job.id, "stop_at": stop_at})
@@ -123,7 +125,7 @@ class ClusterAttempt(RemoteTask):
     def on_lost(self, cause: str | None) -> None:
         """Queue the job again, or fail it if its workers were lost too often."""
         if cause is not None:  # else the dispatcher queues it, and the job is not blamed
-            _log.warning("its worker was lost: %s", cause, extra=self._said)
+            _log.warning("its worker was lost: %s", cause, extra=self._log_fields)
             self._store.release(self._job, cause, MOST_LOST)
 
     def on_error(self, error: BaseException) -> None:
@@ -166,7 +168,7 @@ class ClusterAttempt(RemoteTask):
             try:
                 self._store.fail(self._job, error)
             except ServiceError as full:
-                _log.error("the failure cannot be recorded: %s", full, extra=self._said)
+                _log.error("the failure cannot be recorded: %s", full, extra=self._log_fields)
             else:
                 return
 
