@@ -55,6 +55,7 @@ class Cluster:
         self.requeued: deque[Item] = deque()
         self.times_lost: Counter[str] = Counter()
         self.attempts: Counter[str] = Counter()
+        self.places: dict[str, InFlight] = {}
         self.lock = threading.Lock()
         self.durations: deque[float] = deque(maxlen=200)
         self._waiting: Iterator[Item] = iter(())
@@ -102,7 +103,7 @@ class Cluster:
                     f"The scheduler was away for {RETRY_TIMEOUT_S / 60:.0f} min.",
                     "Start the batch again when it is back: finished photos stay finished.",
                 )
-            elif self._has_sent_all:
+            if self._has_sent_all:
                 self._send_late_photos()
             time.sleep(STEP_S)
 
@@ -171,11 +172,11 @@ class InFlight(RemoteTask):
         durations = self._cluster.durations
         if self._cluster.attempts[self.item.photo] != 1 or not durations:
             return False
-        return time.time() - self._began > max(LATE_AFTER_S, LATE_TIMES * median(durations))
+        return time.time() - self._began > max(LATE_AFTER_S, LATE_TIMES * median(list(durations)))
 
     def run(self) -> None:
         super().run()
-        self._writer.progress.set_idle(self._place)
+        self._leave_place()
 
     def poll(self) -> bool:
         # Of two attempts, the slower one has nothing left to do.
@@ -215,9 +216,11 @@ class InFlight(RemoteTask):
         progress, content = self._writer.progress, event["content"]
         place = f"{event['host']}:{event['worker'].rpartition(':')[2]}"
         if place != self._place:
-            progress.set_idle(self._place)
+            self._leave_place()
             self._place = place
-            progress.begin(place, self.item.photo)
+            with self._cluster.lock:
+                self._cluster.places[place] = self
+                progress.begin(place, self.item.photo)
         if "waits_for" in content:
             progress.wait_for(place, content["waits_for"])
         elif "iteration" in content:
@@ -260,6 +263,13 @@ class InFlight(RemoteTask):
             except OutputError as disk_error:
                 error = disk_error
         self._cluster.error = error
+
+    def _leave_place(self) -> None:
+        """Show the worker as idle, unless it has begun another photo."""
+        with self._cluster.lock:
+            if self._cluster.places.get(self._place) is self:
+                del self._cluster.places[self._place]
+                self._writer.progress.set_idle(self._place)
 
     def _is_first(self) -> bool:
         """Whether no other attempt has ended the photo; from now on, this one has."""
