@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
-from dip.batch.files import ResultWriter, load_photo
+from dip.batch.files import load_photo
 from dip.batch.fit_process import Outcome, Task
 from dip.batch.manifest import Manifest, digest_of_settings
 from dip.batch.pairing import Item
@@ -59,18 +60,30 @@ class Estimate:
 
 
 def estimate(
-    items: Sequence[Item], writer: ResultWriter, manifest: Manifest, pool: WorkerPool, workers: int
+    items: Sequence[Item], folder: Path, manifest: Manifest, pool: WorkerPool, workers: int
 ) -> Estimate | None:
-    """Estimate how long these photos take; None where all of the trials failed."""
+    """Estimate how long these photos take; None where all trials failed.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    folder : Path
+        Folder of the photos.
+    manifest : Manifest
+    pool : WorkerPool
+        Runs the trials; its settings are those of the batch.
+    workers : int
+        Photos restored at the same time.
+    """
     earlier = [
         seconds
         for file_format in {item.file_format for item in items}
-        for seconds in manifest.seconds_with(digest_of_settings(writer.settings, file_format))
+        for seconds in manifest.seconds_with(digest_of_settings(pool.settings, file_format))
     ]
     if len(earlier) >= MIN_RECORDS:
         basis = f"the mean of {len(earlier)} done before"
         return Estimate(seconds_each=mean(earlier), photos=len(items), workers=workers, basis=basis)
-    outcomes = pool.run_trials(_trials(items, writer))
+    outcomes = pool.run_trials(_trials(items, folder, pool.settings))
     seconds = [_full_fit_s(each) for each in outcomes if each.error is None]
     if not seconds:
         return None
@@ -78,12 +91,12 @@ def estimate(
     return Estimate(seconds_each=mean(seconds), photos=len(items), workers=workers, basis=basis)
 
 
-def _trials(items: Sequence[Item], writer: ResultWriter) -> Iterator[Task]:
+def _trials(items: Sequence[Item], folder: Path, settings: dict[str, Any]) -> Iterator[Task]:
     """Tasks with a time limit, of photos of different sizes."""
 
     def size(item: Item) -> int:
         try:
-            return Path(writer.folder / item.photo).stat().st_size
+            return (folder / item.photo).stat().st_size
         except OSError:
             return 0
 
@@ -93,10 +106,10 @@ def _trials(items: Sequence[Item], writer: ResultWriter) -> Iterator[Task]:
     for number in range(count):
         item = ordered[(2 * number + 1) * len(ordered) // (2 * count)]
         try:
-            loaded = load_photo(writer.folder, item)
+            loaded = load_photo(folder, item)
         except InputError:
             continue
-        yield replace(loaded.task(writer.settings), limit_s=TRIAL_S)
+        yield replace(loaded.task(settings), limit_s=TRIAL_S)
 
 
 def _full_fit_s(outcome: Outcome) -> float:

@@ -50,7 +50,12 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULTS.device,
         help="where to compute (default: %(default)s)",
     )
-    fit.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: all cores)")
+    fit.add_argument(
+        "--threads",
+        type=int,
+        metavar="N",
+        help="CPU threads of a fit (default: all cores; in a batch: 1)",
+    )
     fit.add_argument(
         "--max-memory-mb",
         type=int,

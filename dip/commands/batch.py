@@ -231,8 +231,6 @@ def show_estimate(
 ) -> int:
     """Print every photo to restore, and estimate how long the batch takes."""
     from dip.batch.estimate import estimate
-    from dip.batch.files import ResultWriter
-    from dip.batch.progress import BatchProgress
 
     for item in plan.items:
         mask = "transparent pixels" if item.mask is None else item.mask
@@ -243,16 +241,10 @@ def show_estimate(
         cluster = connect(cluster_settings)
         workers = cluster.slots
         cluster.close()
-    writer = ResultWriter(
-        folder=args.folder,
-        output=args.output,
-        settings=pool.settings,
-        manifest=manifest,
-        progress=BatchProgress(len(plan.items), quiet=True),
-    )
-    found = estimate(plan.items, writer, manifest, pool, workers) if plan.items else None
-    if found is not None:
-        say(f"dip: {found.describe()}")
-    elif plan.items:
-        say("dip: no estimate: none of the trial photos could be restored")
+    if plan.items:
+        expected = estimate(plan.items, args.folder, manifest, pool, workers)
+        if expected is None:
+            say("dip: no estimate: none of the trial photos could be restored")
+        else:
+            say(f"dip: {expected.describe()}")
     return EXIT_INCOMPLETE if plan.leaves_out_pictures else 0
