@@ -34,7 +34,7 @@ from server.jobs.job import OWNER
 LAUNCH_CODE_S = 60
 COOKIE_S = 12 * 3600
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
-PUBLIC = re.compile(r"/|/launch|/static/[0-9a-f]{16}/[a-z0-9._-]+|/v1/health")
+PUBLIC = re.compile(r"/|/launch|/static/[0-9a-f]{16}/([a-z0-9-]+/)?[a-z0-9._-]+|/v1/health")
 """What may be read without a token: nothing here tells of any job."""
 
 RESPONSE_HEADERS = {

@@ -46,7 +46,7 @@ class Assets:
         16 hexadecimal digits, of their content: scripts name each other by relative addresses, so
         one folder changes as a whole.
     files : dict
-        By name.
+        By path in the folder, such as `view/stage.js`. A request is looked up here, never on disk.
     page : bytes
         HTML.
     """
@@ -57,10 +57,12 @@ class Assets:
 
     @classmethod
     def read(cls, folder: Path = _FOLDER) -> Assets:
-        """Read what lies in a folder."""
-        paths = sorted(path for path in folder.iterdir() if path.suffix in _MEDIA_TYPES)
+        """Read a folder and the folders in it."""
+        paths = sorted(path for path in folder.rglob("*") if path.suffix in _MEDIA_TYPES)
         files = {
-            path.name: Asset(data=path.read_bytes(), media_type=_MEDIA_TYPES[path.suffix])
+            path.relative_to(folder).as_posix(): Asset(
+                data=path.read_bytes(), media_type=_MEDIA_TYPES[path.suffix]
+            )
             for path in paths
         }
         digest = hashlib.sha256()

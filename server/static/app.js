@@ -1,264 +1,215 @@
-// The page: what is open, and which part of the page does what with it.
+// The page. This file connects the modules and holds their shared state: the open photo, and the
+// mode of the page, "empty", "edit" (a photo is painted on) or "job" (a job is shown).
+//
+//   job/       options: quality, texture, network, seed    list: the jobs
+//              view: a job on the stage                    panel: progress, result, details
+//              preview, download, curve                    words: a job in words
+//   photo/     photo: file, picture and masks              open-photo: reads a file
+//   painting/  toolbox: tools and their buttons            input: mouse, pen, fingers, keys
+//              brush (and eraser), rectangle, lasso        wand, wand-worker, detect: find damage
+//              mask, mask-worker, morphology, png          undo
+//   view/      stage: draws the photo and the mask         viewport: zoom and position
+//              compare: before and after                   picture, picture-worker: tiles of a photo
+//   service/   api: requests      events: of a job         status: connection, sign-in
+//   page/      elements, messages, shortcuts, theme, units, worker-client
+//   styles/    page: layout, colours                       controls: buttons, lists, dialogs
+//
+// A module imports from its own folder and from folders further down.
 
-import * as api from "./api.js";
-import { Compare } from "./compare.js";
-import { Input } from "./input.js";
-import { JobList, nameOf, remember } from "./joblist.js";
-import { JobView } from "./jobview.js";
-import { busy, complain, element, make, say, toast } from "./messages.js";
-import { openPhoto } from "./photo.js";
-import { listen } from "./shortcuts.js";
-import { Stage } from "./stage.js";
-import { makeTool } from "./tools.js";
-import { Wand } from "./wand.js";
+import { JobList } from "./job/list.js";
+import { offerPresets, readOptions, startOptions } from "./job/options.js";
+import { JobView } from "./job/view.js";
+import { photoName, rememberName } from "./job/words.js";
+import { element } from "./page/elements.js";
+import { announce, busy, showError } from "./page/messages.js";
+import { startShortcuts } from "./page/shortcuts.js";
+import { startTheme } from "./page/theme.js";
+import { TOOL_NAMES, Toolbox } from "./painting/toolbox.js";
+import { Wand } from "./painting/wand.js";
+import { openPhoto } from "./photo/open-photo.js";
+import * as api from "./service/api.js";
+import { showWhereabouts, startStatus } from "./service/status.js";
+import { Compare } from "./view/compare.js";
+import { Stage } from "./view/stage.js";
 
-const COLOURS = { mask: [255, 64, 58], suggestion: [30, 200, 245] };
 const TITLE = document.title;
 
 let photo = null;
-let toolName = "brush";
-let opening = 0;
+let openCount = 0; // the latest request to open a photo or a job wins
 
 const stage = new Stage(element("stage"));
 const compare = new Compare(stage);
 const wand = new Wand(() => photo);
-const list = new JobList({ open: (id) => showJob(id), forgotten: (id) => view.job?.id === id && showPhoto() });
+const mode = () => document.body.dataset.mode;
+const canPaint = () => mode() === "edit" && photo && !photo.usesTransparency;
+const toolbox = new Toolbox(stage, { canPaint, wand });
+const list = new JobList({ open: (id) => showJob(id), deleted: (id) => view.job?.id === id && showPhoto() });
 const view = new JobView(stage, {
-  changed: (percent) => (document.title = `${percent} · ${nameOf(view.job.id)}`),
-  ended: (job) => {
+  onProgress: (progress) => (document.title = `${progress} · ${photoName(view.job.id)}`),
+  onEnd: (job) => {
     list.wake();
     document.title = TITLE;
     if (job.state === "cancelled") showPhoto();
   },
 });
 
-// --- The tools ----------------------------------------------------------------------------------
+stage.onView = () => {
+  element("zoom-shown").textContent = `${Math.round(100 * stage.viewport.scale)} %`;
+  compare.update();
+};
 
-/** From a slider that is fine for small brushes, to px of the photo. */
-const brushRadius = () => 0.5 * 1.062 ** Number(element("brush-size").value);
+// --- Modes --------------------------------------------------------------------------------------
 
-/** A brush that suits the photo's size. */
-function suitBrush() {
-  const size = Math.max(6, photo.picture.width / 60, photo.picture.height / 60);
-  element("brush-size").value = String(Math.round(Math.log(size) / Math.log(1.062)));
-  resizeBrush();
-}
-
-const tools = () =>
-  Object.fromEntries(
-    ["brush", "eraser", "rectangle", "lasso"].map((name) => [
-      name,
-      makeTool(name, {
-        history: photo.history,
-        masks: () => (photo.suggestion.empty ? [photo.mask] : [photo.mask, photo.suggestion]),
-        radius: brushRadius,
-        outline: (points) => stage.setOutline(points),
-      }),
-    ]),
-  );
-let toolbox = {};
-
-const painting = () => document.body.dataset.mode === "edit" && photo && !photo.usesTransparency;
-// With the wand in hand, one paints: over what it suggests.
-const heldTool = () => (painting() ? (toolbox[toolName === "wand" ? "brush" : toolName] ?? null) : null);
-const input = new Input(stage, {
-  tool: heldTool,
-  radius: () => (heldTool() && ["brush", "eraser", "wand"].includes(toolName) ? brushRadius() : null),
-  cursor: element("cursor"),
-  accepts: () => toolName === "wand" && wand.pending,
-});
-
-function chooseTool(name) {
-  if (document.body.dataset.mode !== "edit" && name !== "hand") return;
-  input.liftPen();
-  toolName = name;
-  for (const button of document.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", String(button.dataset.tool === name));
-  element("size-option").hidden = !["brush", "eraser"].includes(name);
-  element("wand-options").hidden = name !== "wand";
-  element("mask-options").hidden = name === "wand";
-  if (name === "wand" && painting() && !wand.pending) wand.suggest();
-  input.showCursor();
-  say(`${name} in hand`);
-}
-
-function resizeBrush(by = 0) {
-  const slider = element("brush-size");
-  slider.value = String(Number(slider.value) + by);
-  const size = `${Math.max(1, Math.round(2 * brushRadius()))} px`;
-  element("brush-size-shown").textContent = size;
-  slider.setAttribute("aria-valuetext", size);
-  input.showCursor();
-}
-
-function showTexture() {
-  const slider = element("texture");
-  const share = `${slider.value} %`;
-  element("texture-shown").textContent = share;
-  slider.setAttribute("aria-valuetext", share);
-}
-
-function updateMask() {
-  element("undo").disabled = !painting() || !photo.history.canUndo;
-  element("redo").disabled = !painting() || !photo.history.canRedo;
-  const empty = !photo || photo.mask.empty;
-  for (const name of ["grow", "shrink", "clear"]) element(name).disabled = empty || photo.usesTransparency;
-  element("load-mask").disabled = Boolean(photo?.usesTransparency);
-  element("restore").disabled = !photo?.ready;
-  wand.update();
-  const marked = element("marked");
-  if (!photo?.ready) marked.textContent = "Paint over the damage first.";
-  else if (photo.usesTransparency) marked.textContent = "What is transparent will be filled.";
-  else {
-    const share = 100 * photo.mask.share;
-    marked.textContent = `${share < 0.01 ? "Under 0.01" : share.toPrecision(2)} % of the photo is marked.`;
-  }
-}
-
-// --- Opening, showing ---------------------------------------------------------------------------
-
-function setMode(mode) {
-  document.body.dataset.mode = mode;
-  element("ask").hidden = mode === "job";
-  element("job").hidden = mode !== "job";
-  updateMask();
-  input.showCursor();
+function setMode(name) {
+  document.body.dataset.mode = name;
+  element("options-panel").hidden = name === "job";
+  element("job").hidden = name !== "job";
+  updateButtons();
+  toolbox.input.updateCursor();
   compare.update();
 }
 
+/** Enable the buttons that can be used now, and say how much is marked. */
+function updateButtons() {
+  const paints = Boolean(canPaint());
+  element("undo").disabled = !paints || !photo.history.canUndo;
+  element("redo").disabled = !paints || !photo.history.canRedo;
+  const empty = !photo || photo.mask.empty || photo.usesTransparency;
+  for (const name of ["grow", "shrink", "clear"]) element(name).disabled = empty;
+  element("load-mask").disabled = Boolean(photo?.usesTransparency);
+  element("restore").disabled = !photo?.hasDamage;
+  element("marked").textContent = describeMarked();
+  wand.update();
+}
+
+function describeMarked() {
+  if (!photo?.hasDamage) return "Mark the damage first: paint over it, or let the wand find it.";
+  if (photo.usesTransparency) return "The transparent pixels will be filled.";
+  const percent = 100 * photo.mask.share;
+  return `${percent < 0.01 ? "Less than 0.01" : percent.toPrecision(2)} % of the photo is marked.`;
+}
+
 async function open(file, name = file.name || "photo") {
-  const turn = ++opening;
+  const turn = ++openCount;
   try {
-    const opened = await busy("Opening…", openPhoto(file, name, COLOURS, () => stage.drawPhoto()));
-    if (turn !== opening) return opened.close(); // another was chosen meanwhile
+    const opened = await busy("Opening…", openPhoto(file, name, () => stage.drawPhoto()));
+    if (turn !== openCount) return opened.close();
     view.close();
     photo?.close();
     photo = opened;
-    toolbox = tools();
-    photo.history.onChange = updateMask;
-    wand.suit(photo);
-    suitBrush();
-    showPhoto({ anew: true });
+    photo.history.onChange = updateButtons;
+    toolbox.adaptTo(photo);
+    wand.adaptTo(photo);
+    showPhoto({ keepView: false });
     stage.element.focus({ preventScroll: true });
-    say(`${photo.about} is open`);
+    announce(`${photo.description} is open`);
   } catch (error) {
-    complain(error);
+    showError(error);
   }
 }
 
-/** Back to the photo that is painted on, or to none. */
-function showPhoto({ anew = false } = {}) {
+/** Show the open photo for painting, or the empty page. */
+function showPhoto({ keepView = true } = {}) {
   view.close();
   list.setCurrent(null);
   history.replaceState(null, "", location.pathname === "/launch" ? "/" : location.pathname);
   document.title = TITLE;
-  input.forgetPen();
-  element("about-photo").textContent = photo?.about ?? "";
+  toolbox.input.forgetPen();
+  element("about-photo").textContent = photo?.description ?? "";
   element("use-transparency").hidden = !photo?.picture.transparent;
   element("use-transparency").setAttribute("aria-pressed", String(Boolean(photo?.usesTransparency)));
-  stage.show(photo ? [{ before: photo.picture }] : [], { masks: photo?.shown ?? [], keepView: !anew });
+  stage.show(photo ? [{ before: photo.picture }] : [], { masks: photo?.shownMasks ?? [], keepView });
   setMode(photo ? "edit" : "empty");
 }
 
-/** Look at a job; `own`: it was made of the photo that is open. */
 async function showJob(id) {
-  opening++;
-  const own = photo?.jobs?.has(id) ? photo : null;
+  openCount++;
+  const own = photo?.jobs.has(id) ? photo : null;
   history.replaceState(null, "", `#job=${id}`);
   list.setCurrent(id);
-  input.forgetPen();
-  element("about-photo").textContent = nameOf(id);
+  toolbox.input.forgetPen();
+  element("about-photo").textContent = photoName(id);
   stage.show(own ? [{ before: own.picture }] : [], { keepView: Boolean(own) });
   setMode("job");
   try {
     await view.open(id, own);
   } catch (error) {
     if (error.name === "AbortError") return;
-    complain(error);
+    showError(error);
     if (error.code === "job_unknown") showPhoto();
   }
 }
 
-// --- Restoring ----------------------------------------------------------------------------------
+// --- Actions ------------------------------------------------------------------------------------
 
 async function restore() {
-  if (!photo?.ready || document.body.dataset.mode !== "edit" || element("restore").disabled) return;
-  const button = element("restore");
-  button.disabled = true;
+  if (!photo?.hasDamage || mode() !== "edit" || element("restore").disabled) return;
+  element("restore").disabled = true;
+  const options = readOptions(); // before anything waits
   try {
-    const chosen = new FormData();
-    for (const name of ["network", "preset"]) chosen.set(name, [...document.getElementsByName(name)].find((radio) => radio.checked).value);
     const mask = await photo.encodeMask();
-    const job = await busy("Handing it in…", api.submit({
-      image: photo.file, name: photo.name, mask, ...Object.fromEntries(chosen),
-      texture: String(element("texture").value / 100), seed: element("seed").value || "0",
-    }));
-    remember(job.id, photo.name);
-    (photo.jobs ??= new Set()).add(job.id);
-    photo.sent = photo.history.revision;
+    const job = await busy("Sending the photo…", api.submitJob({ image: photo.file, name: photo.name, mask, ...options }));
+    rememberName(job.id, photo.name);
+    photo.jobs.add(job.id);
+    photo.submittedRevision = photo.history.revision;
     list.wake();
     await showJob(job.id);
   } catch (error) {
-    complain(error);
+    showError(error);
   } finally {
-    updateMask();
+    updateButtons();
   }
 }
 
-/** Take a result as the photo, with a mask that is empty. */
-async function goOn() {
-  try {
-    const { blob, name } = await busy("Opening…", view.resultFile());
-    await open(blob, name);
-  } catch (error) {
-    complain(error);
-  }
+/** Open the result of the shown job as a photo without a mask. */
+async function continueFromResult() {
+  const { blob, name } = await busy("Opening…", view.resultFile());
+  await open(blob, name);
 }
 
-/** Back to the mask of a job: painted here, or fetched from the service. */
-async function editAgain() {
+/** Go back to the mask of the shown job: painted in this tab, or kept by the service. */
+async function editMask() {
   const { id } = view.job;
-  if (photo?.jobs?.has(id)) return showPhoto();
-  try {
-    const image = await busy("Opening…", api.ask(`/v1/jobs/${id}/input?of=image`).then((answer) => answer.blob()));
-    const mask = await api.displayOf(id, { of: "mask" }).catch((error) => {
-      if (error.code !== "no_result") throw error; // else it came without one
-    });
-    await open(image, nameOf(id));
-    if (mask) await photo.takeMask(mask.blob, false);
-    else await useTransparency(true);
-    updateMask();
-  } catch (error) {
-    complain(error);
-  }
+  if (photo?.jobs.has(id)) return showPhoto();
+  const image = await busy("Opening…", api.request(`/v1/jobs/${id}/input?of=image`).then((answer) => answer.blob()));
+  const mask = await api.getDisplay(id, { of: "mask" }).catch((error) => {
+    if (error.code !== "no_result") throw error; // else the job has no mask: it used transparency
+  });
+  await open(image, photoName(id));
+  if (mask) await photo.takeMask(mask);
+  else await useTransparency(true);
+  updateButtons();
 }
 
 async function useTransparency(uses = !photo.usesTransparency) {
-  try {
-    await photo.useTransparency(uses);
-    showPhoto();
-  } catch (error) {
-    complain(error);
-  }
+  await photo.useTransparency(uses);
+  showPhoto();
 }
 
-// --- What is pressed, dropped, pasted -----------------------------------------------------------
+function toggleMask() {
+  const hidden = element("mask-layer").classList.toggle("unshown");
+  element("show-mask").setAttribute("aria-pressed", String(!hidden));
+}
 
-const inEdit = (action) => () => painting() && action();
+function zoom(factor) {
+  stage.viewport.zoomBy(factor);
+  stage.redraw();
+  toolbox.input.updateCursor();
+}
+
+const whilePainting = (action) => () => canPaint() && action();
 const actions = {
-  ...Object.fromEntries(["brush", "eraser", "rectangle", "lasso", "wand", "hand"].map((name) => [name, () => chooseTool(name)])),
-  smaller: () => resizeBrush(-4),
-  larger: () => resizeBrush(4),
-  grow: inEdit(() => photo.grow(1).catch(complain)),
-  shrink: inEdit(() => photo.grow(-1).catch(complain)),
-  clear: inEdit(() => photo.history.step(() => photo.mask.clear())),
-  undo: inEdit(() => photo.history.undo() && say("Undone")),
-  redo: inEdit(() => photo.history.redo() && say("Redone")),
-  showMask: () => {
-    const hidden = element("mask-layer").classList.toggle("unshown");
-    element("show-mask").setAttribute("aria-pressed", String(!hidden));
-  },
+  ...Object.fromEntries(TOOL_NAMES.map((name) => [name, () => toolbox.choose(name)])),
+  smaller: () => toolbox.resizeBrush(-4),
+  larger: () => toolbox.resizeBrush(4),
+  grow: whilePainting(() => photo.growMask(1).catch(showError)),
+  shrink: whilePainting(() => photo.growMask(-1).catch(showError)),
+  clear: whilePainting(() => photo.history.step(() => photo.mask.clear())),
+  undo: whilePainting(() => photo.history.undo() && announce("Undone")),
+  redo: whilePainting(() => photo.history.redo() && announce("Redone")),
+  showMask: toggleMask,
   accept: () => wand.accept(),
-  escape: () => (document.body.dataset.mode === "job" ? showPhoto() : wand.discard()),
+  escape: () => (mode() === "job" ? showPhoto() : wand.discard()),
   zoomIn: () => zoom(1.25),
   zoomOut: () => zoom(0.8),
   fit: () => {
@@ -271,39 +222,30 @@ const actions = {
   help: () => element("shortcuts").showModal(),
 };
 
-function zoom(factor) {
-  stage.viewport.zoomBy(factor);
-  stage.redraw();
-  input.showCursor();
-}
+// --- Buttons, files, drag and drop --------------------------------------------------------------
 
-const presses = {
+const actionOfButton = {
   undo: "undo", redo: "redo", grow: "grow", shrink: "shrink", clear: "clear", "show-mask": "showMask", open: "open", choose: "open",
   restore: "restore", help: "help", "zoom-in": "zoomIn", "zoom-out": "zoomOut", "zoom-fit": "fit", "zoom-full": "full", "job-close": "escape",
 };
-for (const [id, action] of Object.entries(presses)) element(id).onclick = () => actions[action]();
-for (const button of document.querySelectorAll("[data-tool]")) button.onclick = () => chooseTool(button.dataset.tool);
-element("brush-size").oninput = () => resizeBrush();
-element("texture").oninput = showTexture;
+for (const [id, name] of Object.entries(actionOfButton)) element(id).onclick = () => actions[name]();
 element("load-mask").onclick = () => element("mask-file").click();
-element("use-transparency").onclick = () => useTransparency();
-element("go-on").onclick = goOn;
-element("edit-again").onclick = editAgain;
-element("new-seed").onclick = () => (element("seed").value = String(crypto.getRandomValues(new Uint32Array(1))[0]));
-element("example").onclick = async () => {
-  try {
-    await open(await busy("Making one…", api.example()), "example.png");
-  } catch (error) {
-    complain(error);
-  }
-};
+element("use-transparency").onclick = () => useTransparency().catch(showError);
+element("continue").onclick = () => continueFromResult().catch(showError);
+element("edit-mask").onclick = () => editMask().catch(showError);
+element("example").onclick = () =>
+  busy("Making an example…", api.getExample())
+    .then((blob) => open(blob, "example.png"))
+    .catch(showError);
 
-for (const [id, take] of [["photo-file", open], ["mask-file", (file) => photo.loadMask(file).catch(complain)]]) {
+const onFile = (id, use) => {
   element(id).onchange = ({ target }) => {
-    if (target.files.length) take(target.files[0]);
-    target.value = "";
+    if (target.files.length) use(target.files[0]);
+    target.value = ""; // the same file can be chosen again
   };
-}
+};
+onFile("photo-file", open);
+onFile("mask-file", (file) => photo.loadMask(file).catch(showError));
 
 addEventListener("dragover", (event) => {
   event.preventDefault();
@@ -320,81 +262,21 @@ addEventListener("paste", (event) => {
   if (file) open(file);
 });
 addEventListener("beforeunload", (event) => {
-  if (photo && !photo.mask.empty && photo.sent !== photo.history.revision) event.preventDefault();
+  if (photo?.hasUnsubmittedMask) event.preventDefault();
 });
 
-stage.onView = () => {
-  element("zoom-shown").textContent = `${Math.round(100 * stage.viewport.scale)} %`;
-  compare.update();
-};
+// --- Start --------------------------------------------------------------------------------------
 
-// --- Dark and light, the service, the beginning -------------------------------------------------
-
-const THEMES = ["auto", "dark", "light"];
-function setTheme(theme) {
-  if (theme === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
-  localStorage.setItem("dip-theme", theme);
-  element("theme").title = { auto: "As the system is: dark or light", dark: "Dark", light: "Light" }[theme];
-}
-element("theme").onclick = () => {
-  const next = THEMES[(THEMES.indexOf(localStorage.getItem("dip-theme") ?? "auto") + 1) % THEMES.length];
-  setTheme(next);
-  toast(element("theme").title);
-};
-setTheme(localStorage.getItem("dip-theme") ?? "auto");
-
-api.connection.addEventListener("gone", () => (element("offline").hidden = false));
-api.connection.addEventListener("back", () => {
-  element("offline").hidden = true;
-  say("The service is back");
-  list.wake();
-});
-api.connection.addEventListener("signed-out", () => (element("sign-in").hidden = false));
-api.connection.addEventListener("signed-in", () => (element("sign-in").hidden = true));
-element("token-form").onsubmit = async (event) => {
-  event.preventDefault(); // a form that was sent would have the token in it for the browser to remember
-  let link = null;
-  try {
-    link = await api.linkFor(element("token").value.trim());
-  } catch {
-    // not a token at all, or nobody answers
-  }
-  if (link) location.replace(link);
-  else element("token-refused").textContent = "It is not a token of this service.";
-};
-
-/** Who gets the photos: the machine that this page comes from, and those that work for it. */
-function whereabouts(host, cluster) {
-  const here = host === "localhost" || host === "[::1]" || /^127\.[\d.]+$/.test(host);
-  if (here) return cluster ? "Your photos go to the machines of a cluster." : "Nothing leaves this machine.";
-  return `Your photos go to ${host}${cluster ? ", and to the machines of its cluster" : ", and nowhere else"}.`;
-}
-
-const ORDER = ["fast", "balanced", "best", "paper"];
-
-function offerPresets(presets) {
-  const about = element("preset-about");
-  const choose = (name) => (about.textContent = `${presets[name][0].toUpperCase()}${presets[name].slice(1)}.`);
-  element("presets").replaceChildren(
-    ...Object.keys(presets).sort((a, b) => ORDER.indexOf(a) - ORDER.indexOf(b)).map((name) => {
-      const radio = make("input", { type: "radio", name: "preset", value: name, checked: name === "balanced" });
-      radio.onchange = () => choose(name);
-      return make("label", {}, radio, make("span", {}, name[0].toUpperCase() + name.slice(1)));
-    }),
-  );
-  choose("balanced");
-}
-
-listen(actions);
-resizeBrush();
-showTexture();
-if (location.pathname === "/launch") history.replaceState(null, "", "/"); // the code in it is spent
-const { presets, cluster } = await api.capabilities();
+startTheme();
+startOptions();
+startShortcuts(actions);
+startStatus({ onBack: () => list.wake() });
+updateButtons();
+if (location.pathname === "/launch") history.replaceState(null, "", "/"); // its code works only once
+const { presets, cluster } = await api.getCapabilities();
 offerPresets(presets);
-element("whereabouts").textContent = whereabouts(location.hostname, cluster);
+showWhereabouts(cluster);
 await list.refresh();
-list.keepUp();
-const asked = /^#job=([0-9a-f]{32})$/.exec(location.hash)?.[1];
-const running = list.jobs.findLast((job) => job.state === "running") ?? list.jobs.findLast((job) => job.state === "queued");
-if ((asked || running) && !photo) showJob(asked ?? running.id);
+list.poll();
+const asked = /^#job=([0-9a-f]{32})$/.exec(location.hash)?.[1] ?? list.active?.id;
+if (asked && !photo) showJob(asked);

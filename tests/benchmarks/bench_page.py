@@ -1,9 +1,9 @@
-"""Measure the page in a real Chromium: its first paint, brush strokes, previews on their way.
+"""Measure the page in a real Chromium, or take the README's screenshot of it.
 
-    python tests/benchmarks/bench_page.py paint|strokes|preview [--help]
+    python tests/benchmarks/bench_page.py paint|strokes|preview|screenshot [--help]
 
-Everything is real: `dip serve` as a process of its own, its worker, the browser's own clock and
-trace. Figures are printed as one JSON object; `strokes` also writes the trace that they come from.
+The service, its worker and the browser are real; times come from the browser's clock and trace.
+Figures are printed as one JSON object. `strokes` also writes its trace.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bench_server import running_service
 from playwright.sync_api import sync_playwright
 
 from dip.image_io import encode_photo
+from dip.sample_photo import astronaut, draw_damage
 
 SWITCHES = ["--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 FRAME_MS = 1000 / 60
@@ -62,7 +63,7 @@ def percentiles(values: list[float]) -> dict[str, float]:
 
 
 def measure_paint(args: argparse.Namespace) -> dict[str, Any]:
-    """First paint with nothing cached, and what comes over the wire before there is a photo."""
+    """Measure the first paint with an empty cache, and the bytes that the empty page transfers."""
     paints, sizes = [], []
     with running_service() as (_, client), running_browser() as browser:
         for _ in range(args.rounds):
@@ -83,7 +84,7 @@ def measure_paint(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_strokes(args: argparse.Namespace) -> dict[str, Any]:
-    """Brush strokes on a large photo: frames that were shown, and what each cost."""
+    """Measure brush strokes on a large photo: frames per second and the cost of a frame."""
     width, height = 6000, 4000
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     noise = np.random.default_rng(0).normal(0, 12, (height, width, 1))
@@ -101,7 +102,7 @@ def measure_strokes(args: argparse.Namespace) -> dict[str, Any]:
         page.set_input_files("#photo-file", path)
         page.wait_for_selector("body[data-mode=edit]")
         opened_s = time.monotonic() - began
-        time.sleep(3)  # the finest tiles
+        time.sleep(3)  # until the finest tiles are there
         page.evaluate(
             """size => { const slider = document.getElementById("brush-size");
               slider.value = size; slider.dispatchEvent(new Event("input")); }""",
@@ -140,7 +141,7 @@ def measure_strokes(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def stroke(page: Any, seconds: float) -> None:
-    """Draw loops over the photo, as fast as a mouse reports."""
+    """Draw loops over the photo, at the rate of a mouse."""
     began = time.monotonic()
     page.mouse.move(700, 400)
     page.mouse.down()
@@ -150,7 +151,7 @@ def stroke(page: Any, seconds: float) -> None:
 
 
 def cost_of_frames(trace: Path, frames: int) -> dict[str, float]:
-    """CPU time of the page's main thread, by its trace: for a frame on average, and for a task."""
+    """Read a trace: CPU time of the main thread per frame (mean), and of its longest task, ms."""
     events = json.loads(trace.read_text())["traceEvents"]
     mains = {
         (each["pid"], each["tid"])
@@ -167,7 +168,7 @@ def cost_of_frames(trace: Path, frames: int) -> dict[str, float]:
 
 
 def measure_preview(args: argparse.Namespace) -> dict[str, Any]:
-    """From the moment that the worker has written a preview to the frame that shows it."""
+    """Measure the delay of previews: from the worker's file to the frame that shows it."""
     rows, columns = np.mgrid[:600, :800]
     photo = np.stack([columns % 256, rows % 256, (rows + columns) % 256], -1).astype(np.uint8)
     mask = np.zeros((600, 800), dtype=np.uint8)
@@ -178,10 +179,10 @@ def measure_preview(args: argparse.Namespace) -> dict[str, Any]:
             encode_photo(photo, "png"), encode_photo(mask, "png"), iterations=100_000
         )["id"]
         folder = client._connection.data_dir / "blobs" / job_id
-        watching = threading.Event()
+        done = threading.Event()
 
         def watch() -> None:
-            while not watching.is_set():
+            while not done.is_set():
                 for path in folder.glob("preview.*"):
                     with suppress(FileNotFoundError):
                         written.setdefault(int(path.suffix[1:]), path.stat().st_mtime)
@@ -197,29 +198,54 @@ def measure_preview(args: argparse.Namespace) -> dict[str, Any]:
             """() => performance.getEntriesByName("preview")
               .map((each) => [each.detail.number, performance.timeOrigin + each.startTime])"""
         )
-        watching.set()
+        done.set()
         thread.join()
         client.delete(job_id)
-    # The first one may have been written before the page was there.
+    # The first preview may be older than the page.
     delays = [at - 1000 * written[number] for number, at in shown[1:] if number in written]
     return {"previews": len(delays), "worker_to_screen_ms": percentiles(delays)}
 
 
+def take_screenshot(args: argparse.Namespace) -> None:
+    """Restore a damaged portrait from scikit-image, and save the page that shows the result."""
+    damage = draw_damage(astronaut())
+    files = encode_photo(damage.photo, "png"), encode_photo(damage.mask, "png")
+    with running_service() as (_, client), running_browser() as browser:
+        job_id = client.submit(*files, preset=args.preset)["id"]
+        client.wait(job_id)
+        page = open_page(browser, client)
+        page.set_viewport_size({"width": 1200, "height": 750})
+        page.emulate_media(color_scheme="dark")
+        names = json.dumps({job_id: "portrait.png"})
+        page.evaluate("names => localStorage.setItem('dip-names', names)", names)
+        page.goto(f"{page.url.partition('#')[0]}#job={job_id}")
+        page.reload()
+        page.wait_for_selector(".divider")
+        page.wait_for_timeout(1000)  # until the finest tiles are drawn
+        page.screenshot(path=args.path, type="jpeg", quality=82)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    ways = parser.add_subparsers(dest="what", required=True)
-    paint = ways.add_parser("paint", help=measure_paint.__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    paint = commands.add_parser("paint", help=measure_paint.__doc__)
     paint.add_argument("--rounds", type=int, default=9)
-    strokes = ways.add_parser("strokes", help=measure_strokes.__doc__)
+    strokes = commands.add_parser("strokes", help=measure_strokes.__doc__)
     strokes.add_argument("--seconds", type=float, default=10)
     strokes.add_argument("--brush", type=int, default=75, help="the slider, 1 to 100")
-    strokes.add_argument("--zoomed", action="store_true", help="one to one instead of fitted")
-    strokes.add_argument("--trace", default="page_trace.json", help="to be opened in DevTools")
-    preview = ways.add_parser("preview", help=measure_preview.__doc__)
+    strokes.add_argument("--zoomed", action="store_true", help="at full size instead of fitted")
+    strokes.add_argument("--trace", default="page_trace.json", help="a file for DevTools")
+    preview = commands.add_parser("preview", help=measure_preview.__doc__)
     preview.add_argument("--rounds", type=int, default=30)
+    screenshot = commands.add_parser("screenshot", help=take_screenshot.__doc__)
+    screenshot.add_argument("path", type=Path, help="a JPEG file, such as tests/browser/page.jpg")
+    screenshot.add_argument("--preset", default="balanced")
     args = parser.parse_args()
+    if args.command == "screenshot":
+        take_screenshot(args)
+        return
     measures = {"paint": measure_paint, "strokes": measure_strokes, "preview": measure_preview}
-    print(json.dumps({"load": os.getloadavg()[0], **measures[args.what](args)}, indent=2))
+    print(json.dumps({"load": os.getloadavg()[0], **measures[args.command](args)}, indent=2))
 
 
 if __name__ == "__main__":

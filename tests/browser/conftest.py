@@ -1,4 +1,4 @@
-"""A real Chromium before a real `dip serve`, with its real worker."""
+"""A real Chromium, a real `dip serve` and its real worker."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from server.client import Client
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 PICTURES = HERE / "pictures"
-"""Screenshots, kept to be looked at; git ignores them."""
+"""Screenshots, to be looked at; git ignores them."""
 
 PATIENCE_MS = 300_000
-"""For whatever needs the worker: other tests may keep the machine busy."""
+"""Timeout for pages: other tests may keep the machine busy."""
 
 FAR = "gpu.test"
-"""By this name, too, the browser finds a service: it looks like another machine."""
+"""A second name of this machine, so that a service looks remote to the browser."""
 
 _SWITCHES = [
     "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -41,16 +41,16 @@ addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy violated: ${event.violatedDirective} ${event.blockedURI}`));
 """
 
-_TINY = """
-// Small fits on one thread, but where a test asks for one that takes its time.
-const fetchAsIs = window.fetch;
+_SHORT_JOBS = """
+// Short jobs on one thread; "best" is for tests that need a job which runs until it is stopped.
+const originalFetch = window.fetch;
 window.fetch = (path, options) => {
   const form = options?.body;
   if (path === "/v1/jobs" && form instanceof FormData) {
     form.append("threads", "1");
-    if (!["best", "paper"].includes(form.get("preset"))) form.append("iterations", "16");
+    form.append("iterations", form.get("preset") === "best" ? "100000" : "4");
   }
-  return fetchAsIs(path, options);
+  return originalFetch(path, options);
 };
 """
 
@@ -68,13 +68,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Served:
-    """`dip serve` as a process of its own, at a port that stays.
+    """`dip serve` as a process, at one port also after a restart.
 
     Parameters
     ----------
     folder : Path
     options : str
-        Of `dip serve`, besides folder and port.
+        Further options of `dip serve`.
     """
 
     def __init__(self, folder: Path, *options: str) -> None:
@@ -99,7 +99,7 @@ class Served:
         assert self.process.stdout.readline() == f"Serving at {self.url}\n"
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kill the process, as a power cut would."""
         self.process.kill()
         self._reap()
 
@@ -115,9 +115,9 @@ class Served:
     def client(self) -> Client:
         return Client.find(self.folder, retry_timeout_s=60)
 
-    def forget_everything(self) -> None:
+    def delete_all_jobs(self) -> None:
         with self.client() as client:
-            for _ in range(2):  # what runs is cancelled first
+            for _ in range(2):  # an active job is only cancelled by the first request
                 for job in client.jobs(limit=1000):
                     client.delete(job["id"])
 
@@ -131,14 +131,14 @@ def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]
 
 @pytest.fixture
 def service(shared_service: Served) -> Served:
-    """One service for all tests, without any jobs."""
-    shared_service.forget_everything()
+    """The service that all tests share, without jobs."""
+    shared_service.delete_all_jobs()
     return shared_service
 
 
 @pytest.fixture
 def serve_with(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Starts services with options of their own."""
+    """Start services with further options."""
     started: list[Served] = []
 
     def serve(*options: str) -> Served:
@@ -175,10 +175,11 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def new_context(chromium: Any, serve_with: Any) -> Iterator[Callable[..., Any]]:
-    """A browser of its own: cookies, storage. What it complains about fails the test.
+    """Make browser contexts with cookies and storage of their own.
 
-    `expected`, a list of the context, holds beginnings of complaints that belong to the test.
-    It is closed before the services of `serve_with` stop, which a page left open complains about.
+    An error or a warning in the console fails the test, unless it starts with a text in the
+    context's list `expected`. Contexts are closed before the services of `serve_with` stop, since
+    open pages would report errors.
     """
     contexts = []
 
@@ -186,12 +187,12 @@ def new_context(chromium: Any, serve_with: Any) -> Iterator[Callable[..., Any]]:
         context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, **options)
         context.set_default_timeout(PATIENCE_MS)
         context.add_init_script(_WATCH)
-        context.add_init_script(_TINY)
-        context.complaints, context.requests = [], []
-        # Of tests that read from the stage what it shows.
+        context.add_init_script(_SHORT_JOBS)
+        context.console_errors, context.requests = [], []
+        # Caused by tests that read pixels of the stage.
         context.expected = ["Canvas2D: Multiple readback operations"]
-        context.on("console", lambda said: _note(context, said))
-        context.on("weberror", lambda fault: context.complaints.append(str(fault.error)))
+        context.on("console", lambda message: _record_error(context, message))
+        context.on("weberror", lambda fault: context.console_errors.append(str(fault.error)))
         context.on("request", lambda request: context.requests.append(request.url))
         contexts.append(context)
         return context
@@ -202,26 +203,26 @@ def new_context(chromium: Any, serve_with: Any) -> Iterator[Callable[..., Any]]:
         elsewhere = [url for url in context.requests if not url.startswith(ours)]
         context.close()
         unexpected = [
-            each for each in context.complaints if not each.startswith(tuple(context.expected))
+            each for each in context.console_errors if not each.startswith(tuple(context.expected))
         ]
         assert unexpected == []
-        assert elsewhere == [], "something was asked of another host"
+        assert elsewhere == [], "the page sent requests to another host"
 
 
-def _note(context: Any, said: Any) -> None:
-    if said.type in ("error", "warning"):
-        context.complaints.append(said.text)
+def _record_error(context: Any, message: Any) -> None:
+    if message.type in ("error", "warning"):
+        context.console_errors.append(message.text)
 
 
 @pytest.fixture
 def open_page(service: Served, new_context: Callable[..., Any]) -> Callable[..., Any]:
-    """A page, signed in; in a context that is given, or in one of its own."""
+    """Open signed-in pages, in a given context or a new one."""
 
     def open_one(context: Any = None, **options: Any) -> Any:
         page = (context or new_context(**options)).new_page()
         with service.client() as client:
             page.goto(client.launch())
-        # It has heard from the service; a job that runs may hide them at once.
+        # The service has answered; a running job may hide the presets at once.
         page.wait_for_selector("#presets label", state="attached")
         return page
 
@@ -235,7 +236,7 @@ def page(open_page: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def serve_elsewhere() -> Iterator[Callable[[str], str]]:
-    """Serve HTML from another origin, which is of this machine too; returns its address."""
+    """Serve HTML from another origin on this machine; returns its address."""
     servers = []
 
     def serve(html: str) -> str:
@@ -246,7 +247,7 @@ def serve_elsewhere() -> Iterator[Callable[[str], str]]:
                 self.end_headers()
                 self.wfile.write(html.encode())
 
-            def log_message(self, *said: Any) -> None:
+            def log_message(self, *message: Any) -> None:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -260,7 +261,7 @@ def serve_elsewhere() -> Iterator[Callable[[str], str]]:
         server.server_close()
 
 
-# --- Photos, and what one does with them ---------------------------------------------------------
+# --- Photos, and how tests paint on them ---------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -276,7 +277,7 @@ def scratched() -> npt.NDArray[np.uint8]:
 
 @pytest.fixture
 def choose(tmp_path: Path) -> Callable[..., None]:
-    """Choose a photo on a page, and wait until it is there to be painted on."""
+    """Open a photo on a page, and wait until it can be painted on."""
 
     def open_photo(
         page: Any, pixels: npt.NDArray[Any], name: str = "photo.png", **about: Any
@@ -295,7 +296,7 @@ def choose(tmp_path: Path) -> Callable[..., None]:
 
 
 class Canvas:
-    """The photo on a page, in its own pixels.
+    """The photo on a page, in pixels of the photo.
 
     Parameters
     ----------
@@ -306,7 +307,7 @@ class Canvas:
         self.page, self.width, self.height = page, width, height
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point of the photo is in the window; the photo is fitted."""
+        """Convert a point of the photo to a position in the window; the photo is fitted."""
         box = self.page.locator("#stage").bounding_box()
         over = 68 if self.page.viewport_size["width"] > 940 else 20
         height = box["height"] - over - 60
@@ -316,7 +317,7 @@ class Canvas:
         return left + scale * x, top + scale * y
 
     def draw(self, *points: tuple[float, float]) -> None:
-        """Press at the first point, move over the others, let go."""
+        """Press at the first point, move over the others, release."""
         mouse = self.page.mouse
         mouse.move(*self.at(*points[0]))
         mouse.down()
@@ -325,12 +326,12 @@ class Canvas:
         mouse.up()
 
     def mask(self) -> npt.NDArray[np.uint8]:
-        """What a job would be given: (H, W) uint8."""
+        """The mask that a job would get: (H, W) uint8."""
         return read_mask(self.page)
 
 
 def read_mask(page: Any) -> npt.NDArray[np.uint8]:
-    """Press Restore while jobs are refused, and look at the mask that was sent."""
+    """Press Restore while jobs are refused, and read the mask that was sent."""
     from email.parser import BytesParser
 
     from dip.image_io import decode_mask
@@ -370,7 +371,7 @@ def canvas(page: Any, choose: Callable[..., None], scratched: Any) -> Canvas:
 
 @pytest.fixture
 def keep_picture() -> Callable[..., Path]:
-    """Keep a screenshot."""
+    """Save a screenshot."""
 
     def keep(page: Any, name: str, **options: Any) -> Path:
         PICTURES.mkdir(exist_ok=True)
@@ -385,12 +386,12 @@ def keep_picture() -> Callable[..., Path]:
 
 @pytest.fixture
 def until() -> Callable[..., Any]:
-    """Wait for something outside the browser to become true."""
+    """Wait for a condition outside the browser."""
 
     def wait(condition: Callable[[], Any], timeout_s: float = PATIENCE_MS / 1000) -> Any:
         ends = time.monotonic() + timeout_s
         while not (value := condition()):
-            assert time.monotonic() < ends, "it did not come true in time"
+            assert time.monotonic() < ends, "the condition did not become true in time"
             time.sleep(0.1)
         return value
 

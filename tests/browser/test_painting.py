@@ -1,4 +1,4 @@
-"""Marking the damage: what is painted is what a job is given, to the pixel."""
+"""Marking the damage: a job gets the painted mask, exact to the pixel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LINE = ((20, 40), (76, 40))
 
 
 def capsule(width: int, height: int, a: Any, b: Any, radius: float) -> np.ndarray:
-    """Distance to a line, in px: (H, W)."""
+    """Distance to a line with round ends, px: (H, W)."""
     y, x = np.mgrid[:height, :width] + 0.5
     (ax, ay), (bx, by) = a, b
     along = ((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / ((bx - ax) ** 2 + (by - ay) ** 2)
@@ -33,7 +33,7 @@ def test_a_brush_stroke_is_a_smooth_line(canvas: Any) -> None:
     beyond = capsule(96, 80, *LINE, brush_px(canvas.page))
     assert (mask[beyond < -1] == 255).all()
     assert (mask[beyond > 1] == 0).all()
-    assert 0 < np.count_nonzero((mask > 0) & (mask < 255)) < 300  # only the edge is between
+    assert 0 < np.count_nonzero((mask > 0) & (mask < 255)) < 300  # a smooth edge
 
 
 def test_undo_and_redo_bring_back_every_state(canvas: Any) -> None:
@@ -53,11 +53,11 @@ def test_undo_and_redo_bring_back_every_state(canvas: Any) -> None:
         assert np.array_equal(canvas.mask(), state)
     assert page.is_disabled("#redo")
     page.click("#undo")
-    canvas.draw((40, 10), (60, 10))  # something else is done instead
+    canvas.draw((40, 10), (60, 10))  # a new step ends the redo
     assert page.is_disabled("#redo")
 
 
-def test_the_eraser_takes_away_what_it_passes(canvas: Any) -> None:
+def test_the_eraser_unmarks_its_path(canvas: Any) -> None:
     canvas.draw(*LINE)
     before = canvas.mask()
     canvas.page.keyboard.press("e")
@@ -68,7 +68,7 @@ def test_the_eraser_takes_away_what_it_passes(canvas: Any) -> None:
     assert np.array_equal(after[beyond > 1], before[beyond > 1])
 
 
-def test_a_rectangle_is_filled_to_the_pixel_and_alt_takes_it_away(canvas: Any) -> None:
+def test_a_rectangle_fills_whole_pixels_and_alt_unmarks_them(canvas: Any) -> None:
     canvas.page.keyboard.press("r")
     canvas.draw((10, 20), (50, 60))
     canvas.page.keyboard.down("Alt")
@@ -80,7 +80,7 @@ def test_a_rectangle_is_filled_to_the_pixel_and_alt_takes_it_away(canvas: Any) -
     assert np.array_equal(canvas.mask(), expected)
 
 
-def test_a_lasso_fills_what_it_surrounds(canvas: Any) -> None:
+def test_a_lasso_fills_its_inside(canvas: Any) -> None:
     canvas.page.keyboard.press("l")
     canvas.draw((20, 20), (70, 20), (70, 60), (20, 60))
     mask = canvas.mask()
@@ -108,7 +108,7 @@ def test_grow_and_shrink_move_the_edge_by_a_pixel(canvas: Any) -> None:
     assert np.array_equal(canvas.mask(), grown)
 
 
-def test_clear_takes_all_away_and_can_be_undone(canvas: Any) -> None:
+def test_clear_unmarks_everything_and_can_be_undone(canvas: Any) -> None:
     canvas.draw(*LINE)
     before = canvas.mask()
     canvas.page.keyboard.press("Delete")
@@ -117,7 +117,7 @@ def test_clear_takes_all_away_and_can_be_undone(canvas: Any) -> None:
     assert np.array_equal(canvas.mask(), before)
 
 
-def test_a_mask_file_is_taken_as_the_engine_takes_it(canvas: Any, tmp_path: Path) -> None:
+def test_a_mask_file_is_read_as_the_engine_reads_it(canvas: Any, tmp_path: Path) -> None:
     mask = np.zeros((80, 96), dtype=np.uint16)
     mask[30:50, 20:60] = np.linspace(0, 65535, 40).astype(np.uint16)
     path = tmp_path / "mask.tif"
@@ -136,7 +136,7 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(canvas: Any, tmp_path
     assert "96 × 80 px" in said
 
 
-def test_everything_can_be_painted_with_the_keyboard(canvas: Any) -> None:
+def test_the_keyboard_can_paint(canvas: Any) -> None:
     page = canvas.page
     page.focus("#stage")
     page.keyboard.press("Enter")
@@ -151,7 +151,7 @@ def test_everything_can_be_painted_with_the_keyboard(canvas: Any) -> None:
     page.keyboard.press("Enter")
     for key in ("Shift+ArrowDown", "Shift+ArrowLeft"):
         page.keyboard.press(key)
-    page.keyboard.press("Escape")  # not this one
+    page.keyboard.press("Escape")  # cancels the rectangle
     page.keyboard.press("Enter")
     assert np.array_equal(canvas.mask(), mask)
 
@@ -202,7 +202,7 @@ def test_the_wand_finds_the_scratch_as_a_suggestion(canvas: Any) -> None:
     scratch = np.zeros((80, 96), dtype=bool)
     scratch[39:42, 20:76] = True
     assert found[scratch].mean() > 0.99
-    assert found.sum() < 2.2 * scratch.sum()  # it and the pixels around it
+    assert found.sum() < 2.2 * scratch.sum()  # with the pixels around it
     page.keyboard.press("Control+z")
     assert page.is_disabled("#restore")
     assert page.is_enabled("#wand-accept")
@@ -222,7 +222,7 @@ def test_a_suggestion_is_painted_over_and_erased_before_it_is_accepted(canvas: A
 
 
 @pytest.mark.parametrize(("kind", "light"), [("light", 250), ("dark", 5)])
-def test_the_wand_looks_for_what_it_is_told_to(
+def test_the_wand_finds_the_chosen_colour_of_damage(
     page: Any, choose: Any, canvas_of: Any, kind: str, light: int
 ) -> None:
     photo = np.full((80, 96, 3), 128, dtype=np.uint8)
@@ -270,7 +270,7 @@ def test_a_photo_can_be_dropped_and_pasted(page: Any, scratched: Any) -> None:
         )
 
 
-def test_what_is_no_picture_is_refused_in_words(page: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_no_picture_is_refused_with_a_reason(page: Any, tmp_path: Path) -> None:
     path = tmp_path / "letter.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"no picture")
     page.context.expected.append("Failed to load resource: the server responded with a status of 4")
@@ -279,13 +279,13 @@ def test_what_is_no_picture_is_refused_in_words(page: Any, tmp_path: Path) -> No
     assert page.get_attribute("body", "data-mode") == "empty"
 
 
-def test_undo_stays_within_its_memory(page: Any) -> None:
+def test_undo_stays_within_its_limit_of_memory(page: Any) -> None:
     kept = page.evaluate(
         """async () => {
-          const base = document.querySelector("script[type=module]").src.replace("app.js", "");
-          const {History} = await import(base + "history.js");
-          const {Mask} = await import(base + "mask.js");
-          const history = new History(2 ** 20), mask = new Mask(1024, 1024, [255, 0, 0]);
+          const app = document.querySelector("script[type=module]").src;
+          const {UndoHistory} = await import(new URL("painting/undo.js", app));
+          const {Mask} = await import(new URL("painting/mask.js", app));
+          const history = new UndoHistory(2 ** 20), mask = new Mask(1024, 1024, [255, 0, 0]);
           history.watch(mask);
           const all = {left: 0, top: 0, right: 1024, bottom: 1024};
           for (let step = 0; step < 20; step++) {
@@ -298,25 +298,27 @@ def test_undo_stays_within_its_memory(page: Any) -> None:
           return {bytes, steps};
         }"""
     )
-    assert kept["steps"] == 1  # noise does not pack: one step is all that fits, and it is kept
+    assert kept["steps"] == 1  # noise does not compress; the last step is always kept
     assert kept["bytes"] < 5 * 2**20
 
 
-@pytest.mark.parametrize("mark", ["none", "turned"])
-def test_what_says_which_way_is_up_is_shown_by_the_service(
-    page: Any, choose: Any, scratched: Any, tmp_path: Path, mark: str
+@pytest.mark.parametrize("orientation", ["none", "turned"])
+def test_a_photo_with_an_orientation_is_converted_by_the_service(
+    page: Any, choose: Any, scratched: Any, tmp_path: Path, orientation: str
 ) -> None:
-    """Not every browser obeys such a mark in a PNG; the engine does."""
+    """Not every browser obeys an orientation in a PNG; the engine does."""
     import io
 
     from PIL import Image
 
     exif = Image.Exif()
-    if mark == "turned":
+    if orientation == "turned":
         exif[0x0112] = 6
     path, data = tmp_path / "turned.png", io.BytesIO()
-    Image.fromarray(scratched).save(data, "png", **({"exif": exif} if mark == "turned" else {}))
+    Image.fromarray(scratched).save(
+        data, "png", **({"exif": exif} if orientation == "turned" else {})
+    )
     path.write_bytes(data.getvalue())
     page.set_input_files("#photo-file", path)
-    expected = "80 × 96" if mark == "turned" else "96 × 80"
+    expected = "80 × 96" if orientation == "turned" else "96 × 80"
     page.wait_for_selector(f"#about-photo:has-text('{expected}')")

@@ -1,4 +1,4 @@
-"""The browser's way in: a code that works once, then a cookie that scripts cannot read."""
+"""Signing a browser in: a code that works once, then a cookie that scripts cannot read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 UNAUTHORISED = "Failed to load resource: the server responded with a status of 401"
 
 
-def test_dip_serve_open_brings_a_browser_in(
+def test_dip_serve_open_signs_a_browser_in(
     service: Any, new_context: Callable[..., Any], tmp_path: Path
 ) -> None:
     browser = tmp_path / "browser"
@@ -32,14 +32,14 @@ def test_dip_serve_open_brings_a_browser_in(
     page = context.new_page()
     page.goto(link)
     page.wait_for_selector("#presets label")
-    assert page.url == f"{service.url}/"  # the code has not stayed
+    assert page.url == f"{service.url}/"  # without the code
     assert page.is_hidden("#sign-in")
     (cookie,) = context.cookies()
     assert cookie["name"] == f"dip_session_{service.port}"
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
     assert page.evaluate("document.cookie") == ""
 
-    # Whoever read the link afterwards comes too late.
+    # The link works only once.
     other = new_context()
     other.expected.append(UNAUTHORISED)
     late = other.new_page()
@@ -51,7 +51,7 @@ def test_dip_serve_open_brings_a_browser_in(
     assert other.cookies() == []
 
 
-def test_a_page_that_is_not_signed_in_goes_on_when_another_tab_is(
+def test_a_signed_out_page_continues_when_another_tab_signs_in(
     service: Any, new_context: Callable[..., Any], open_page: Callable[..., Any]
 ) -> None:
     context = new_context()
@@ -64,7 +64,7 @@ def test_a_page_that_is_not_signed_in_goes_on_when_another_tab_is(
     page.wait_for_selector("#sign-in", state="hidden")
 
 
-def test_a_token_opens_the_page_for_as_long_as_it_is_one(
+def test_a_token_signs_in_until_it_is_removed(
     service: Any, new_context: Callable[..., Any]
 ) -> None:
     def tokens(*words: str) -> str:
@@ -105,7 +105,7 @@ def test_the_page_says_where_photos_go(
     if cluster:
         pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
     served = serve_with("--allowed-host", far, *cluster)
-    said = {}
+    texts = {}
     for host in ("127.0.0.1", far):
         context = new_context()
         context.expected.append("The Cross-Origin-Opener-Policy header")  # for want of TLS
@@ -113,14 +113,14 @@ def test_the_page_says_where_photos_go(
         with served.client() as client:
             page.goto(client.launch().replace("127.0.0.1", host))
         page.wait_for_selector("#whereabouts:not(:empty)")
-        said[host] = page.inner_text("#empty")
-    for host, text in said.items():
+        texts[host] = page.inner_text("#empty")
+    for host, text in texts.items():
         assert ("Nothing leaves this machine." in text) == (host != far and not cluster), text
         assert (f"Your photos go to {far}" in text) == (host == far), text
         assert ("cluster" in text) == bool(cluster), text
 
 
-def test_the_cookie_is_not_sent_by_pages_of_other_sites(
+def test_pages_of_other_sites_cannot_use_the_cookie(
     service: Any, page: Any, serve_elsewhere: Callable[[str], str]
 ) -> None:
     """A form and a script of another origin, in a browser that is signed in."""
@@ -140,11 +140,11 @@ def test_the_cookie_is_not_sent_by_pages_of_other_sites(
     with other.expect_navigation() as navigation:
         other.click("button")
     assert navigation.value.status == 403
-    page.reload()  # our own page is still let in
+    page.reload()  # this service's own page still works
     page.wait_for_selector("#presets label")
 
 
-def test_nothing_before_the_photo_is_large_or_asked_for_twice(page: Any) -> None:
+def test_the_page_is_small_and_loads_each_file_once(page: Any) -> None:
     sizes = page.evaluate(
         """() => performance.getEntries().filter((each) => each.transferSize)
           .map((each) => [each.name, each.transferSize])"""
@@ -153,7 +153,7 @@ def test_nothing_before_the_photo_is_large_or_asked_for_twice(page: Any) -> None
     assert len(scripts) > 10
     assert len(set(scripts)) == len(scripts)
     assert sum(size for _, size in sizes) < 300_000
-    # The second time nothing but the page itself comes over the wire.
+    # The second time only the page itself is transferred.
     page.reload()
     page.wait_for_selector("#presets label")
     again = page.evaluate(

@@ -26,7 +26,7 @@ def index() -> Response:
     return Response(_assets().page, mimetype="text/html")
 
 
-@page.get("/static/<version>/<name>")
+@page.get("/static/<version>/<path:name>")
 def asset(version: str, name: str) -> Response:
     """A script, a style or a picture of the page; public too."""
     assets = _assets()

@@ -121,9 +121,11 @@ def test_every_route_but_the_public_ones_needs_the_token(service: Any) -> None:
             assert response.headers["WWW-Authenticate"].startswith("Bearer")
             asked += 1
     assert asked > 20
-    public = {"/", "/launch", "/v1/health", "/static/0123456789abcdef/app.js"}
+    files = {f"/static/0123456789abcdef/{name}" for name in ("app.js", "view/stage.js")}
+    public = {"/", "/launch", "/v1/health"} | files
     assert {each for each in public if PUBLIC.fullmatch(each)} == public
-    assert not PUBLIC.fullmatch("/openapi.json")
+    for secret in ("/openapi.json", "/static/0123456789abcdef/../app.py"):
+        assert not PUBLIC.fullmatch(secret)
 
 
 @pytest.mark.parametrize(
@@ -348,6 +350,9 @@ def test_neither_token_nor_launch_code_is_ever_logged(real: Any) -> None:
         "/static/../app.py",
         "/static/%2e%2e/app.py",
         "/static/..%2fapp.py",
+        "/static/0123456789abcdef/view/../../../app.py",
+        "/static/0123456789abcdef/view/%2e%2e/%2e%2e/%2e%2e/app.py",
+        "/static/0123456789abcdef/%2fetc%2fpasswd",
         "/static/%2fetc%2fpasswd",
         "//etc/passwd",
     ],

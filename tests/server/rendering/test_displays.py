@@ -287,6 +287,18 @@ def test_the_version_changes_with_any_byte(tmp_path: Path) -> None:
     assert dataclasses.replace(before).files["app.js"].data == b"1"
 
 
+def test_files_in_folders_are_served_by_their_path(tmp_path: Path, http: FlaskClient) -> None:
+    (tmp_path / "view").mkdir()
+    (tmp_path / "view" / "stage.js").write_text("1")
+    (tmp_path / "view" / "notes.txt").write_text("private")
+    (tmp_path / "index.html").write_text("")
+    assert list(Assets.read(tmp_path).files) == ["view/stage.js"]
+    folder = re.search(r'"(/static/[0-9a-f]{16})/app.js"', http.get("/").text)
+    assert folder is not None
+    assert http.get(f"{folder[1]}/view/stage.js").mimetype == "text/javascript"
+    assert http.get(f"{folder[1]}/view").status_code == 404
+
+
 def test_the_page_holds_no_script_and_no_style_of_its_own(http: FlaskClient) -> None:
     text = http.get("/").text
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", text)

@@ -1,0 +1,48 @@
+// The options of a restoration: quality, texture, and under Advanced the network and the seed.
+
+import { chosen, element, make } from "../page/elements.js";
+import { capitalised, presetName } from "./words.js";
+
+const QUALITIES = ["fast", "balanced", "best"];
+const DEFAULT = "balanced";
+
+export function startOptions() {
+  element("texture").oninput = showTexture;
+  element("new-seed").onclick = () => (element("seed").value = String(crypto.getRandomValues(new Uint32Array(1))[0]));
+  showTexture();
+}
+
+function showTexture() {
+  const slider = element("texture");
+  const share = `${slider.value} %`;
+  element("texture-shown").textContent = share;
+  slider.setAttribute("aria-valuetext", share);
+}
+
+/**
+ * Offer the presets of the service: those for photographers as Quality, the others under Advanced.
+ *
+ * @param presets description by name
+ */
+export function offerPresets(presets) {
+  const describe = (name) => (element("preset-about").textContent = `${capitalised(presets[name])}.`);
+  const choice = (name) => {
+    const radio = make("input", { type: "radio", name: "preset", value: name, checked: name === DEFAULT });
+    radio.onchange = () => describe(name);
+    return make("label", {}, radio, make("span", {}, presetName(name)));
+  };
+  element("presets").replaceChildren(...QUALITIES.map(choice));
+  const others = Object.keys(presets).filter((name) => !QUALITIES.includes(name));
+  element("other-presets").replaceChildren(...others.map(choice));
+  describe(DEFAULT);
+}
+
+/** The options as parameters of a job. */
+export function readOptions() {
+  return {
+    network: chosen("network"),
+    preset: chosen("preset"),
+    texture: String(element("texture").value / 100),
+    seed: element("seed").value || "0",
+  };
+}
