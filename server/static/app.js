@@ -39,7 +39,7 @@ let openCount = 0; // the latest request to open a photo or a job wins
 
 const stage = new Stage(element("stage"));
 const compare = new Compare(stage);
-const wand = new Wand(() => photo);
+const wand = new Wand({ photo: () => photo, onSuggestion: () => updateButtons() });
 const mode = () => document.body.dataset.mode;
 const canPaint = () => mode() === "edit" && photo && !photo.usesTransparency;
 const toolbox = new Toolbox(stage, { canPaint, wand });
@@ -79,10 +79,11 @@ function updateButtons() {
   element("load-mask").disabled = Boolean(photo?.usesTransparency);
   element("restore").disabled = !photo?.hasDamage;
   element("marked").textContent = describeMarked();
-  wand.update();
+  wand.updateButtons();
 }
 
 function describeMarked() {
+  if (!photo?.hasDamage && wand.pending) return "Accept the wand's suggestion first, or paint over the damage.";
   if (!photo?.hasDamage) return "Mark the damage first: paint over it, or let the wand find it.";
   if (photo.usesTransparency) return "The transparent pixels will be filled.";
   const percent = 100 * photo.mask.share;

@@ -91,30 +91,39 @@ def test_every_control_has_a_name_and_tab_reaches_it(
     assert set(expected) <= reached
 
 
-def test_screenshots_of_marking_the_damage(
-    open_page: Callable[..., Any], keep_picture: Callable[..., Path]
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        pytest.param("desktop", DESKTOP, marks=pytest.mark.exhaustive),
+        pytest.param("tablet", TABLET, marks=pytest.mark.exhaustive),
+        ("phone", PHONE),
+    ],
+)
+def test_nothing_is_cut_off_while_damage_is_marked(
+    open_page: Callable[..., Any],
+    keep_picture: Callable[..., Path],
+    name: str,
+    size: tuple[int, int],
 ) -> None:
-    for size_name, size in (("desktop", DESKTOP), ("tablet", TABLET), ("phone", PHONE)):
-        page = open_page(size=size, has_touch=size_name != "desktop")
+    page = open_page(size=size, has_touch=name != "desktop")
 
-        def keep(step: str, page: Any = page, size_name: str = size_name) -> None:
-            for scheme in SCHEMES:
-                page.emulate_media(color_scheme=scheme)
-                keep_picture(page, f"{step}-{size_name}-{scheme}.png")
-            nothing_is_cut_off(page)
+    def keep(step: str) -> None:
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            keep_picture(page, f"{step}-{name}-{scheme}.png")
+        nothing_is_cut_off(page)
 
-        keep("empty")
-        page.click("#example")
-        page.wait_for_selector("body[data-mode=edit]")
-        page.click("[data-tool=wand]")
-        page.wait_for_selector("#wand-accept:enabled")
-        keep("wand")
-        page.click("#wand-accept")
-        page.click("[data-tool=brush]")
-        keep("marked")
-        page.click("#advanced summary")
-        keep("advanced")
-        page.close()
+    keep("empty")
+    page.click("#example")
+    page.wait_for_selector("body[data-mode=edit]")
+    page.click("[data-tool=wand]")
+    page.wait_for_selector("#wand-accept:enabled")
+    keep("wand")
+    page.click("#wand-accept")
+    page.click("[data-tool=brush]")
+    keep("marked")
+    page.click("#advanced summary")
+    keep("advanced")
 
 
 def nothing_is_cut_off(page: Any) -> None:
@@ -132,6 +141,7 @@ def nothing_is_cut_off(page: Any) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.exhaustive
 def test_screenshots_of_a_job_and_of_its_result(
     open_page: Callable[..., Any], service: Any, keep_picture: Callable[..., Path]
 ) -> None:

@@ -3,7 +3,7 @@
 import { duration } from "../page/units.js";
 
 const NETWORKS = { unet: "U-Net", segnet: "SegNet", both: "Both networks" };
-const PRESETS = { fast: "Fast", balanced: "Balanced", best: "Best", paper: "Paper's recipe" };
+const PRESETS = { fast: "Fast", balanced: "Balanced", best: "Best", paper: "As published" };
 const STATES = { queued: "Waiting", running: "Restoring", done: "Restored", failed: "Not restored", cancelled: "Cancelled" };
 const MOST_NAMES = 300;
 

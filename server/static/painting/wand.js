@@ -12,9 +12,12 @@ const worker = new WorkerClient(new URL("./wand-worker.js", import.meta.url));
 export class Wand {
   #timer = null;
 
-  /** @param photo function that returns the open photo, or null */
-  constructor(photo) {
-    this.photo = photo;
+  /**
+   * @param photo function that returns the open photo, or null
+   * @param onSuggestion called when a suggestion is shown
+   */
+  constructor({ photo, onSuggestion }) {
+    Object.assign(this, { photo, onSuggestion });
     for (const name of CONTROLS) {
       for (const input of document.getElementsByName(`wand-${name}`)) input.oninput = () => this.#settingsChanged();
     }
@@ -24,7 +27,7 @@ export class Wand {
 
   /** Whether a suggestion waits for an answer. */
   get pending() {
-    return !this.photo()?.suggestion.empty;
+    return this.photo()?.suggestion.empty === false;
   }
 
   #settingsChanged() {
@@ -67,7 +70,7 @@ export class Wand {
     suggestion.clear();
     const whole = { left: 0, top: 0, right: picture.width, bottom: picture.height };
     suggestion.write(whole, factor === 1 ? values : enlarge(values, width, factor, picture));
-    this.update();
+    this.onSuggestion();
     announce(suggestion.empty ? "No damage was found" : "Damage was found. Enter accepts the suggestion, Escape discards it.");
   }
 
@@ -81,17 +84,16 @@ export class Wand {
       photo.mask.write(area, values, Math.max);
       photo.suggestion.clear();
     });
-    this.update();
   }
 
   discard() {
     const photo = this.photo();
     if (!this.pending) return;
     photo.history.step(() => photo.suggestion.clear());
-    this.update();
   }
 
-  update() {
+  /** Enable the buttons that answer a suggestion. */
+  updateButtons() {
     for (const name of ["wand-accept", "wand-discard"]) element(name).disabled = !this.pending;
   }
 }
