@@ -66,6 +66,16 @@ def colour_at(page: Any, x: float, y: float) -> list[int]:
     return colour
 
 
+def technical_words(page: Any) -> list[str]:
+    """Technical words in the panel, outside closed disclosures."""
+    text: str = page.evaluate(
+        """() => [...document.querySelectorAll("aside *")]
+          .filter((each) => !each.children.length && each.checkVisibility())
+          .map((each) => each.textContent).join(" ")"""
+    )
+    return re.findall(r"\b(?:dB|loss|iterations?|validation|seed|network|U-Net)\b", text, re.I)
+
+
 @pytest.mark.parametrize("samples", ["uint8", "uint16"])
 def test_a_restored_file_differs_from_its_original_in_marked_pixels_alone(
     page: Any, choose: Any, canvas_of: Any, scratched: Any, tmp_path: Path, samples: str
@@ -80,8 +90,10 @@ def test_a_restored_file_differs_from_its_original_in_marked_pixels_alone(
     canvas = canvas_of(page, 96, 80)
     paint_scratch(canvas)
     mask = canvas.mask()
+    assert technical_words(page) == []
     start_job(page)
     wait_for_result(page)
+    assert technical_words(page) == []
     path = download(page, tmp_path)
     assert path.name == f"photo_restored.{'tif' if deep else 'png'}"
     restored = read_photo(path)
@@ -316,6 +328,8 @@ def test_a_failed_job_shows_its_error(page: Any, canvas: Any) -> None:
 def test_the_details_show_curves_while_a_job_runs(page: Any, canvas: Any) -> None:
     paint_scratch(canvas)
     start_job(page, preset="best")
+    page.wait_for_selector("#stop:enabled")
+    assert technical_words(page) == []
     page.click("#job-details summary")
     page.wait_for_function("() => document.getElementById('curve-loss').textContent !== ''")
     page.wait_for_function(
@@ -329,4 +343,5 @@ def test_the_details_show_curves_while_a_job_runs(page: Any, canvas: Any) -> Non
           return colours.size > 1;
         }"""
     )
+    assert {"Loss", "Validation", "Network", "Iteration"} <= set(technical_words(page))
     page.click("#cancel")

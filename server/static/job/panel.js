@@ -11,9 +11,9 @@ const TOOLTIPS = {
   Network: "The kind of neural network that learned from this photo.",
   Iteration: "One iteration is one small correction of the network.",
   Iterations: "One iteration is one small correction of the network.",
-  Check:
+  "Typical error":
     "Some undamaged pixels are hidden from the network, which then has to predict them. " +
-    "This is its typical error there, as a share of full brightness. In brackets the same in decibels: higher is better.",
+    "This is its error there, as a share of full brightness. In brackets the same in decibels: higher is better.",
 };
 
 export class JobPanel {
@@ -85,5 +85,5 @@ function factsOfResult({ network, iterations, validation_psnr_db: psnr }) {
   const facts = [["Network", networkName(network)], ["Iterations", String(iterations)]];
   if (psnr == null) return facts;
   const error = 100 * 10 ** (-psnr / 20);
-  return [...facts, ["Check", `${error.toPrecision(2)} % off (${psnr.toFixed(1)} dB)`]];
+  return [...facts, ["Typical error", `${error.toPrecision(2)} % (${psnr.toFixed(1)} dB)`]];
 }
