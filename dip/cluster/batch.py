@@ -42,6 +42,17 @@ class Cluster:
     ----------
     settings : ClusterSettings
 
+    Attributes
+    ----------
+    requeued : deque of Item
+        Photos that were lost on the cluster, to be sent again.
+    times_lost, attempts : Counter
+        How often Dask gave a photo up, and how many attempts at it are in flight, by its path.
+    places : dict
+        The photo that is shown for each worker.
+    error : exception, optional
+        It ends the batch.
+
     Raises
     ------
     ClusterError

@@ -56,7 +56,7 @@ def test_sixty_photos_survive_lost_workers_and_a_lost_scheduler(
 
 
 def test_a_scheduler_that_is_cut_off_while_its_workers_stay(grid: Grid, archive: Archive) -> None:
-    """They notice, and come back by themselves where something starts them again."""
+    """Such workers end, and come back when their nanny or service manager starts them again."""
     archive.fill(12)
     grid.start_worker()
     batch = archive.start("out", "--cluster", grid.address)
@@ -125,22 +125,22 @@ def test_workers_do_not_go_on_for_a_batch_that_is_gone(
     assert worker.is_running()
 
 
-BLIND = (
+WITHOUT_DISK = (
     "import pathlib\n"
     "read = pathlib.Path.read_bytes\n"
-    "def blind(self):\n"
+    "def refuse(self):\n"
     "    if self.suffix == '.jpg': raise FileNotFoundError(2, 'not here', str(self))\n"
     "    return read(self)\n"
-    "pathlib.Path.read_bytes = blind\n"
+    "pathlib.Path.read_bytes = refuse\n"
 )
 
 
 def test_photos_travel_as_bytes_where_workers_cannot_read_them(
     grid: Grid, archive: Archive
 ) -> None:
-    """This worker has no eyes for the folder: it opens nothing that is called p*.jpg."""
+    """The worker cannot open files with the suffix .jpg."""
     archive.fill(4)
-    grid.start_worker(environment=archive.environment_with(BLIND))
+    grid.start_worker(environment=archive.environment_with(WITHOUT_DISK))
     status, said = archive.run("out", "--cluster", grid.address)
     assert status == 0, said
     assert "shared disk" not in said
@@ -156,12 +156,12 @@ def test_photos_travel_as_bytes_where_workers_cannot_read_them(
     assert hashes[0] == hashes[1]
 
 
-def test_a_blind_worker_that_comes_later_is_sent_bytes(grid: Grid, archive: Archive) -> None:
+def test_a_new_worker_without_the_disk_is_sent_bytes(grid: Grid, archive: Archive) -> None:
     archive.fill(10)
     seeing = grid.start_worker()
     batch = archive.start("out", "--cluster", grid.address)
     archive.wait_until("out", 2, batch)
-    grid.start_worker(environment=archive.environment_with(BLIND))
+    grid.start_worker(environment=archive.environment_with(WITHOUT_DISK))
     seeing.kill()
     status, said = archive.end(batch)
     assert status == 0, said
@@ -186,7 +186,7 @@ if "dip.batch.fit_worker" in sys.orig_argv:
 
 @pytest.mark.parametrize("limit_mb", [500, 100_000])
 def test_fits_on_one_machine_share_its_memory(grid: Grid, archive: Archive, limit_mb: int) -> None:
-    """Each takes about 350 MB: of workers that know nothing of each other, one waits, or none."""
+    """Each takes about 350 MB: of two workers, one waits for the other, or none does."""
     archive.fill(6)
     times = archive.folder / "times"
     timed = archive.environment_with(TIMED.format(path=str(times)))
