@@ -1,5 +1,5 @@
-"""The plug-in for GIMP 3, and what installs it.
+"""The plug-in for GIMP 3, and its installer.
 
-`dip_restore/` is what runs inside GIMP: with GIMP's own Python, and nothing else of this project
-but a copy of the client. The rest of this folder puts it there.
+The folder `dip_restore/` runs inside GIMP, with GIMP's own Python and copies of the service's
+client and of the rules about damage. The other files install it.
 """

@@ -1,7 +1,7 @@
-"""`dip gimp install|uninstall|zip`: the plug-in on the command line.
+"""`dip gimp install|uninstall|zip`: installs the plug-in from the command line.
 
-The command line of `dip` takes `COMMANDS` and `CHECKS` where this package is installed. Heavy
-imports stay out of here: `dip --help` loads this module.
+`dip.cli` adds `COMMANDS` and `CHECKS` to its own if this package is installed. `dip --help` imports
+this module, so heavy imports stay inside the functions.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from dip.errors import OutputError
 
 @dataclass(frozen=True)
 class Command:
-    """The one command, as the command line of `dip` takes it."""
+    """A command, as `dip.cli` expects it."""
 
     summary: str
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declare what it does, and its options."""
+        """Declare its actions and their options."""
         actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
         for name, text in (
-            ("install", "put the plug-in into every GIMP 3 of yours"),
-            ("uninstall", "take it out again"),
+            ("install", "install the plug-in into each GIMP 3 of this user"),
+            ("uninstall", "remove the plug-in"),
         ):
             action = actions.add_parser(name, help=text, description=text)
             action.add_argument(
@@ -34,23 +34,22 @@ class Command:
                 type=Path,
                 metavar="FOLDER",
                 help="the folder of one GIMP, as Edit > Preferences > Folders shows it, such as "
-                "~/.config/GIMP/3.0 (default: all that are found)",
+                "~/.config/GIMP/3.0 (default: each folder that is found)",
             )
-        text = "pack the plug-in for other machines: unpack it into GIMP's folder `plug-ins`"
+        text = "pack the plug-in for other machines; unpack the file in GIMP's folder `plug-ins`"
         zipping = actions.add_parser("zip", help=text, description=text)
         zipping.add_argument(
             "-o", "--output", type=Path, metavar="FILE", default=Path("dip_restore_gimp.zip")
         )
 
     def run(self, args: argparse.Namespace) -> int:
-        """Do it and return the exit status."""
-        return {"install": run_install, "uninstall": run_uninstall, "zip": run_zip}[args.action](
-            args
-        )
+        """Run the chosen action and return the exit status."""
+        actions = {"install": run_install, "uninstall": run_uninstall, "zip": run_zip}
+        return actions[args.action](args)
 
 
 def run_install(args: argparse.Namespace) -> int:
-    """Install; that there is no GIMP is said, and is no failure."""
+    """Install the plug-in; a machine without GIMP gets a note, and status 0."""
     from gimp_plugin import install
 
     notes: list[str] = []
@@ -65,7 +64,7 @@ def run_install(args: argparse.Namespace) -> int:
     if folders:
         say("Start GIMP again: Filters > Restore > Deep Image Prior.")
     elif not notes:
-        say("No GIMP 3 was found. Install it, start it once, then run `dip gimp install`;")
+        say("No GIMP 3 was found. Install GIMP 3, start it once, then run `dip gimp install`;")
         say("or name its folder: `dip gimp install --gimp-dir FOLDER`.")
     return 0
 
@@ -78,7 +77,7 @@ def run_uninstall(args: argparse.Namespace) -> int:
     for folder in removed:
         say(f"removed from {folder}")
     if not removed:
-        say("The plug-in is in no GIMP.")
+        say("The plug-in is installed in no GIMP.")
     return 0
 
 
@@ -101,13 +100,13 @@ def check_gimp() -> Finding:
     return check_gimp()
 
 
-COMMANDS = {"gimp": Command("put the plug-in into GIMP, or take it out")}
+COMMANDS = {"gimp": Command("install the plug-in into GIMP, or remove it")}
 
 CHECKS = {"gimp": check_gimp}
-"""What `dip doctor` asks of the plug-in."""
+"""The checks of `dip doctor`."""
 
 
 def _folder_of(given: Path) -> Path:
-    """The folder of a GIMP, also where its folder of plug-ins was named."""
+    """The folder of a GIMP; its subfolder `plug-ins` may be given as well."""
     folder = given.expanduser().absolute()
     return folder.parent if folder.name == "plug-ins" else folder

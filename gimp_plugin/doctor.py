@@ -1,6 +1,6 @@
-"""What `dip doctor` says of the plug-in: why there is no menu entry, and how to mend that.
+"""The check of the plug-in for `dip doctor`: finds why there is no menu entry, and the remedy.
 
-GIMP says nothing of a plug-in that it cannot use; so everything that it asks for is looked at here.
+GIMP silently ignores a plug-in that it cannot use, so each of its conditions is checked here.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dip import __version__
 from dip.commands.doctor import Finding
 from gimp_plugin.install import NAME, Gimp, config_folders, installed_gimps, roots
 
-AGAIN = "Run `dip gimp install`, then start GIMP again."
+REINSTALL = "Run `dip gimp install`, then start GIMP again."
 MENU = "Filters > Restore > Deep Image Prior"
 
 
 def check_gimp() -> Finding:
-    """Look at every GIMP here, and at the plug-in in each of them."""
+    """Check each GIMP on this machine, and the plug-in in each of them."""
     home = Path.home()
     folders, gimps = config_folders(home), installed_gimps()
     if not folders and not any(gimp.is_3 for gimp in gimps):
@@ -36,24 +36,26 @@ def check_gimp() -> Finding:
 
 
 def check_folder(config: Path) -> Finding:
-    """Look at the plug-in in the folder of one GIMP, such as ~/.config/GIMP/3.0."""
+    """Check the plug-in in the folder of one GIMP, such as ~/.config/GIMP/3.0."""
     plug_ins = config / "plug-ins"
     folder = plug_ins / NAME
     script = folder / f"{NAME}.py"
     if not script.is_file():
         return _misplaced(plug_ins)
     if not script.read_text(encoding="utf-8", errors="replace").startswith("#!"):
-        return Finding("warn", f"{script} has lost its first line: GIMP cannot start it", AGAIN)
+        return Finding(
+            "warn", f"{script} has lost its first line, so GIMP cannot start it", REINSTALL
+        )
     if os.name == "posix" and not os.access(script, os.X_OK):
         return Finding(
             "warn",
-            f"{script} is not executable, so GIMP does not see it",
+            f"{script} is not executable, so GIMP ignores it",
             f"chmod +x '{script}'",
         )
-    trouble = _imports(folder)
-    if trouble:
-        return Finding("warn", f"the plug-in in {folder} cannot be loaded: {trouble}", AGAIN)
-    return _settings(folder)
+    error = _import_error(folder)
+    if error:
+        return Finding("warn", f"the plug-in in {folder} cannot be loaded: {error}", REINSTALL)
+    return _check_settings(folder)
 
 
 def _none_found(gimps: list[Gimp]) -> Finding:
@@ -65,11 +67,11 @@ def _none_found(gimps: list[Gimp]) -> Finding:
             "Install GIMP 3 (as a package, a flatpak or from gimp.org), then run "
             "`dip gimp install`.",
         )
-    return Finding("ok", "no GIMP 3 was found; nothing else needs it")
+    return Finding("ok", "no GIMP 3 was found; only the plug-in needs it")
 
 
 def _missing(home: Path, folders: list[Path], gimps: list[Gimp]) -> Finding | None:
-    """A GIMP whose own folder is not there, while those of other versions are."""
+    """A finding about the first GIMP that has no folder of its own; None if all have one."""
     for gimp in gimps:
         if not gimp.is_3:
             continue
@@ -83,9 +85,11 @@ def _missing(home: Path, folders: list[Path], gimps: list[Gimp]) -> Finding | No
             return Finding(
                 "ok",
                 f"GIMP {gimp.version} ({gimp.kind}) was not started yet; it takes the plug-in over "
-                f"from {older[-1]} when it is",
+                f"from {older[-1]} at its first start",
             )
-        return Finding("warn", f"the plug-in is not in GIMP {gimp.version} ({gimp.kind})", AGAIN)
+        return Finding(
+            "warn", f"the plug-in is not in GIMP {gimp.version} ({gimp.kind})", REINSTALL
+        )
     return None
 
 
@@ -94,15 +98,15 @@ def _misplaced(plug_ins: Path) -> Finding:
     if found:
         return Finding(
             "warn",
-            f"the plug-in is at {found[0]}, where GIMP does not look: its folder must be "
+            f"the plug-in is at {found[0]}, where GIMP does not look; its folder must be "
             f"{plug_ins / NAME}",
             f"Remove it, and run `dip gimp install --gimp-dir '{plug_ins.parent}'`.",
         )
-    return Finding("warn", f"the plug-in is not in {plug_ins}", AGAIN)
+    return Finding("warn", f"the plug-in is not in {plug_ins}", REINSTALL)
 
 
-def _imports(folder: Path) -> str:
-    """Why the plug-in's own files cannot be loaded; GIMP's are not at hand here."""
+def _import_error(folder: Path) -> str:
+    """The error that importing the plug-in's files raises, if any; those without GIMP's modules."""
     python = shutil.which("python3") or shutil.which("python")
     if python is None:
         return "no python3 was found"
@@ -117,21 +121,19 @@ def _imports(folder: Path) -> str:
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
 
-def _settings(folder: Path) -> Finding:
+def _check_settings(folder: Path) -> Finding:
     try:
         settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return Finding("warn", f"{folder / 'settings.json'} cannot be read", AGAIN)
+        return Finding("warn", f"{folder / 'settings.json'} cannot be read", REINSTALL)
     command = settings.get("command") or []
     if not command or shutil.which(command[0]) is None:
-        where = command[0] if command else "an unknown place"
-        return Finding(
-            "warn", f"the plug-in in {folder} starts dip from {where}, which is not there", AGAIN
-        )
+        seen = f"starts {command[0]}, which is missing" if command else "does not know where dip is"
+        return Finding("warn", f"the plug-in in {folder} {seen}", REINSTALL)
     if settings.get("version") != __version__:
         return Finding(
             "warn",
             f"the plug-in in {folder} is version {settings.get('version')}, dip is {__version__}",
-            AGAIN,
+            REINSTALL,
         )
     return Finding("ok", f"{MENU} is in {folder}")

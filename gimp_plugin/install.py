@@ -1,7 +1,8 @@
-"""Puts the plug-in into the folders of GIMP, takes it out again, and packs it for others.
+"""Installs the plug-in into the folders of GIMP, uninstalls it, and packs it for other machines.
 
-What is installed is a folder that needs nothing around it: the plug-in, a copy of the client, the
-pure-Python packages that the client needs, and a note of where `dip` is.
+The installed folder is complete: the plug-in, a copy of the service's client with its pure-Python
+packages, a copy of the rules about damage, and `settings.json`, which holds the command that starts
+`dip` and the engine's ranges and defaults.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Any
 
 import server.client
 from dip import __version__
+from dip.config import RANGES, Settings
 from dip.errors import OutputError
+from dip.regions import rules
 
 NAME = "dip_restore"
 SOURCE = Path(__file__).resolve().parent / NAME
@@ -29,12 +33,12 @@ _COMPILED = {".so", ".pyd", ".dylib", ".pyc"}
 _VERSION = re.compile(r"(?<![\d.])(\d+)\.(\d+)(?:\.\d+)?")
 
 
-# --- Where ---------------------------------------------------------------------------------------
+# --- The folders of GIMP -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Gimp:
-    """A GIMP that is installed on this machine.
+    """A GIMP on this machine.
 
     Parameters
     ----------
@@ -53,7 +57,7 @@ class Gimp:
 
 
 def roots(home: Path, environment: Mapping[str, str] = os.environ) -> dict[str, list[Path]]:
-    """Where each kind of GIMP keeps a folder for each of its versions."""
+    """The folders in which each kind of GIMP has a folder for each of its versions."""
     if sys.platform == "win32":
         base = environment.get("APPDATA")
         return {"system": [(Path(base) if base else home / "AppData" / "Roaming") / "GIMP"]}
@@ -68,7 +72,7 @@ def roots(home: Path, environment: Mapping[str, str] = os.environ) -> dict[str, 
 
 
 def config_folders(home: Path, environment: Mapping[str, str] = os.environ) -> list[Path]:
-    """The folders of every GIMP 3 that was started here, and the one that a variable names."""
+    """The folders of each GIMP 3 that was ever started, and the one that GIMP3_DIRECTORY names."""
     found = []
     if environment.get("GIMP3_DIRECTORY"):
         found.append(Path(environment["GIMP3_DIRECTORY"]))
@@ -79,17 +83,17 @@ def config_folders(home: Path, environment: Mapping[str, str] = os.environ) -> l
 
 
 def installed_gimps() -> list[Gimp]:
-    """Every GIMP on this machine, asked for its version."""
-    asked = {
+    """Find each GIMP on this machine by asking for its version."""
+    commands_by_kind = {
         "system": (["gimp", "--version"], ["gimp-3.0", "--version"], ["gimp-3", "--version"]),
         "flatpak": (["flatpak", "info", "org.gimp.GIMP"],),
         "snap": (["snap", "list", "gimp"],),
     }
     if sys.platform == "darwin":
         program = "/Applications/GIMP.app/Contents/MacOS/gimp"
-        asked["system"] = (*asked["system"], [program, "--version"])
+        commands_by_kind["system"] = (*commands_by_kind["system"], [program, "--version"])
     found = []
-    for kind, commands in asked.items():
+    for kind, commands in commands_by_kind.items():
         for command in commands:
             version = _version_from(_output_of(command))
             if version is not None:
@@ -101,20 +105,18 @@ def installed_gimps() -> list[Gimp]:
 def choose_folders(
     home: Path, gimps: list[Gimp], environment: Mapping[str, str] = os.environ
 ) -> tuple[list[Path], list[str]]:
-    """Where the plug-in belongs, and what the user has to know about that.
+    """The folders that get the plug-in, and notes for the user.
 
-    A folder is made only for a GIMP that has none of any version: one that finds its folder made
-    does not take over the settings of an older version.
+    A new folder is named only for a GIMP without a folder of any version: if a GIMP finds its
+    folder at its first start, it does not take over the settings of an older version.
     """
     folders, notes = config_folders(home, environment), []
     for gimp in gimps:
         if not gimp.is_3:
-            notes.append(
-                f"GIMP {gimp.version} ({gimp.kind}) is too old for the plug-in: it needs GIMP 3."
-            )
+            notes.append(f"GIMP {gimp.version} ({gimp.kind}) is too old: the plug-in needs GIMP 3.")
             continue
         places = list(roots(home, environment).get(gimp.kind, []))
-        if gimp.kind == "flatpak":  # it takes the system's folder where there is one
+        if gimp.kind == "flatpak":  # it uses the system's folder if there is one
             places = [*roots(home, environment)["system"], *places]
         if any((place / gimp.version).is_dir() for place in places):
             continue
@@ -134,32 +136,37 @@ def choose_folders(
     return folders, notes
 
 
-# --- What ----------------------------------------------------------------------------------------
+# --- Installing ----------------------------------------------------------------------------------
 
 
 def install(config: Path, command: list[str] | None) -> Path:
-    """Put the plug-in into the folder of one GIMP; one that is there is replaced.
+    """Install the plug-in into the folder of one GIMP; an older copy is replaced.
 
     Parameters
     ----------
     config : Path
         The folder of a version, such as ~/.config/GIMP/3.0.
     command : list of str or None
-        What starts `dip`.
+        The command line that starts `dip`; the plug-in searches for it if None.
 
     Returns
     -------
     Path
         The plug-in's folder.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
     """
     target = config / "plug-ins" / NAME
-    beside = target.with_name(f".{NAME}.new")
+    new = target.with_name(f".{NAME}.new")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(beside, ignore_errors=True)
-        fill(beside, command)
+        shutil.rmtree(new, ignore_errors=True)
+        fill(new, command)
         shutil.rmtree(target, ignore_errors=True)
-        beside.replace(target)
+        new.replace(target)
     except OSError as error:
         raise OutputError(
             f"{target} cannot be written: {error.strerror}.",
@@ -170,20 +177,20 @@ def install(config: Path, command: list[str] | None) -> Path:
 
 
 def uninstall(config: Path) -> bool:
-    """Take the plug-in out; whether it was there."""
+    """Remove the plug-in from the folder of one GIMP; False if it was not installed."""
     target = config / "plug-ins" / NAME
-    there = target.is_dir()
+    installed = target.is_dir()
     shutil.rmtree(target, ignore_errors=True)
-    return there
+    return installed
 
 
 def fill(folder: Path, command: list[str] | None) -> None:
-    """Make a folder with everything that the plug-in needs."""
+    """Create a folder with everything that the plug-in needs."""
     vendor = folder / "vendor"
     vendor.mkdir(parents=True)
     for source in sorted(SOURCE.glob("*.py")):
         shutil.copyfile(source, folder / source.name)
-    (folder / f"{NAME}.py").chmod(0o755)  # else GIMP does not see it
+    (folder / f"{NAME}.py").chmod(0o755)  # GIMP ignores it otherwise
     client = vendor / "dip_client"
     client.mkdir()
     for source in sorted(Path(server.client.__file__).parent.glob("*.py")):
@@ -193,12 +200,20 @@ def fill(folder: Path, command: list[str] | None) -> None:
             destination = vendor / name
             destination.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, destination)
-    note = {"command": command, "version": __version__}
-    (folder / "settings.json").write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+    shutil.copyfile(rules.__file__, vendor / "dip_rules.py")
+    settings = {"command": command, "version": __version__, "engine": engine_options()}
+    (folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def engine_options() -> dict[str, dict[str, Any]]:
+    """The ranges and defaults of the engine's settings, which the plug-in's dialog offers."""
+    defaults = Settings()
+    names = ("network", "preset", "device", "texture")
+    return {"ranges": RANGES, "defaults": {name: getattr(defaults, name) for name in names}}
 
 
 def pack(output: Path) -> None:
-    """Write the folder as a zip that can be unpacked into any `plug-ins` folder."""
+    """Write the plug-in as a zip file that can be unpacked into any `plug-ins` folder."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -210,14 +225,17 @@ def pack(output: Path) -> None:
 
 
 def dip_command() -> list[str]:
-    """What starts the `dip` that is running now, from anywhere."""
+    """The command line that starts this `dip` from any folder."""
     name = "dip.exe" if sys.platform == "win32" else "dip"
     script = Path(sys.executable).with_name(name)
     return [str(script)] if script.exists() else [sys.executable, "-m", "dip"]
 
 
 def _files_of(package: str) -> Iterator[tuple[Path, str]]:
-    """The files of an installed package that run on any Python, and its licence."""
+    """The files of an installed package that run on any Python, and its licence.
+
+    Yields their paths and their names below the folder of packages.
+    """
     for file in distribution(package).files or []:
         name = file.as_posix()
         if name.startswith("..") or file.suffix in _COMPILED or "__pycache__" in file.parts:

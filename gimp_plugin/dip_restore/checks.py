@@ -1,4 +1,7 @@
-"""What stands in the way of a restoration: layers that cannot be worked on, or are gone."""
+"""Checks whether a restoration is possible, and says why not.
+
+A layer may be of a kind that has no pixels of its own, may be locked, or may be gone.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ NEW_LAYER, IN_PLACE = "new-layer", "in-place"
 
 
 class Refusal(Exception):
-    """What stands in the way, and what to do about it; for the user to read."""
+    """The reason why a restoration is impossible, and the remedy; shown to the user."""
 
 
 def photo_layer(image: Any, drawables: list[Any]) -> Any:
@@ -18,11 +21,12 @@ def photo_layer(image: Any, drawables: list[Any]) -> Any:
     Raises
     ------
     Refusal
+        It is not exactly one layer, or a layer without pixels of its own.
     """
     if len(drawables) != 1:
         raise Refusal(
             f"{len(drawables) or 'No'} layers are chosen. "
-            "Click the one with the photograph in the Layers dialog, then try again."
+            "Click the layer with the photograph in the Layers dialog, then try again."
         )
     drawable = drawables[0]
     if image.get_floating_sel() is not None:
@@ -46,35 +50,55 @@ def photo_layer(image: Any, drawables: list[Any]) -> Any:
     return drawable
 
 
-def check_output(image: Any, layer: Any, output: str, damage: str, convert: bool) -> None:
-    """Raise Refusal where a result could not be put in afterwards."""
+def check_output(image: Any, layer: Any, output: str, source: str, allow_rgb: bool) -> None:
+    """Check that a result can be inserted into the image.
+
+    Parameters
+    ----------
+    image, layer : Gimp.Image, Gimp.Layer
+    output : str
+        NEW_LAYER or IN_PLACE.
+    source : str
+        SELECTION, TRANSPARENCY or LAYER_MASK.
+    allow_rgb : bool
+        Whether an indexed image may be converted to RGB.
+
+    Raises
+    ------
+    Refusal
+    """
     if not (image.is_valid() and layer.is_valid()):
-        raise Refusal("The image was closed, or the layer deleted. Nothing was done.")
-    if layer.is_indexed() and not convert:
+        raise Refusal("The image was closed, or the layer was deleted. Nothing was changed.")
+    if layer.is_indexed() and not allow_rgb:
         raise Refusal(
-            "This image is indexed: it has no room for new colours. Tick “Convert an indexed image "
-            "to RGB”, or convert it yourself with Image > Mode > RGB."
+            "This image is indexed: its palette has no room for new colours. Tick “Convert an "
+            "indexed image to RGB”, or convert the image with Image > Mode > RGB."
         )
     if output != IN_PLACE:
         return
-    holder = layer
-    while holder is not None:
-        if holder.get_lock_content():
+    item = layer
+    while item is not None:
+        if item.get_lock_content():
             raise Refusal(
-                f"The pixels of “{holder.get_name()}” are locked. Unlock them in the Layers "
+                f"The pixels of “{item.get_name()}” are locked. Unlock them in the Layers "
                 "dialog, or choose “A new layer above” as the result."
             )
-        holder = holder.get_parent()
-    if layer.get_lock_alpha() and damage == TRANSPARENCY:
+        item = item.get_parent()
+    if layer.get_lock_alpha() and source == TRANSPARENCY:
         raise Refusal(
             f"The transparency of “{layer.get_name()}” is locked. Unlock it in the Layers dialog, "
             "or choose “A new layer above” as the result."
         )
 
 
-def check_there(image: Any, layer: Any) -> None:
-    """Raise Refusal where the photograph is gone."""
+def check_exists(image: Any, layer: Any) -> None:
+    """Check that the photograph is still open.
+
+    Raises
+    ------
+    Refusal
+    """
     if not image.is_valid():
-        raise Refusal("The image was closed meanwhile; the result has nowhere to go.")
+        raise Refusal("The image was closed meanwhile. The result was discarded.")
     if not layer.is_valid() or layer.get_image().get_id() != image.get_id():
-        raise Refusal("The layer was deleted meanwhile; the result has nowhere to go.")
+        raise Refusal("The layer was deleted meanwhile. The result was discarded.")

@@ -1,7 +1,12 @@
-"""Finds the damage in a layer: in the selection, its transparency or its layer mask."""
+"""Finds the damage of a layer: in the selection, in its transparency or in its layer mask.
+
+Each question reads GIMP's pixels once: which pixels are to be filled, and, for transparency and
+layer masks, which pixels around them are damaged as well.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,150 +14,164 @@ import gi
 import masks
 from buffers import read, select
 from checks import LAYER_MASK, SELECTION, TRANSPARENCY, Refusal
+from dip_rules import FEWEST_KNOWN, has_enough_context
 from masks import Rect
 
 gi.require_version("Gimp", "3.0")
 from gi.repository import Gimp  # noqa: E402  # the version must be named first
 
 _NO_DAMAGE = {
-    SELECTION: "Nothing is selected. Select the damage first, with any of the selection tools; "
-    "a little too much is better than too little.",
-    TRANSPARENCY: "Nothing in this layer is transparent. Erase the damage first, or select it.",
-    LAYER_MASK: "The layer mask hides nothing. Paint the damage black in it first.",
+    SELECTION: "Nothing is selected. Select the damage with any of the selection tools; "
+    "better a little too much than too little.",
+    TRANSPARENCY: "Nothing in this layer is transparent. Erase the damage, or select it.",
+    LAYER_MASK: "The layer mask hides nothing. Paint the damage black in the layer mask.",
 }
-
-
-def likely_damage(image: Any, layer: Any) -> str:
-    """Where the damage is, judging by what there is."""
-    if Gimp.Selection.is_empty(image):
-        for source in (TRANSPARENCY, LAYER_MASK):
-            try:
-                find_damage(image, layer, source, 0)
-            except Refusal:
-                continue
-            return source
-    return SELECTION
 
 
 @dataclass(frozen=True)
 class Damage:
-    """What is to be restored; one byte a pixel, 255 where all of it is damage.
+    """The damage of a layer with its surroundings, in pixels of the layer.
 
     Parameters
     ----------
-    part : Rect
-        What is sent: the damage with its surroundings.
     box : Rect
         The damage alone.
-    coverage : bytes
-        Of `part`: what is to be filled.
-    unknown : bytes
-        Of `part`: what is not to be learnt from; more, where only some of the damage is selected.
+    crop : Rect
+        The damage with the surroundings that the engine uses.
+    soft_mask : bytes
+        Of `crop`: the pixels to fill; 255 where the whole pixel is replaced.
+    mask : bytes
+        Of `crop`: the pixels that the network must not learn from. These are more than the pixels
+        to fill if only some of the damage is selected.
     """
 
-    part: Rect
     box: Rect
-    coverage: bytes
-    unknown: bytes
+    crop: Rect
+    soft_mask: bytes
+    mask: bytes
 
     @property
-    def in_words(self) -> str:
-        size = masks.damaged_pixels(self.coverage)
-        return f"{size:,} pixels, within {self.box.width} × {self.box.height}"
+    def description(self) -> str:
+        count = masks.damaged_pixels(self.soft_mask)
+        return f"{count:,} pixels in an area of {self.box.width} × {self.box.height}"
 
 
-def find_damage(image: Any, layer: Any, source: str, grow_px: int) -> Damage:
-    """Find what is to be restored, and as much around it as the engine will look at.
+def likely_source(image: Any, layer: Any, preferred: str) -> str:
+    """The first source that holds damage, the preferred one before the others."""
+    for source in (preferred, SELECTION, TRANSPARENCY, LAYER_MASK):
+        with suppress(Refusal):
+            find_damage(image, layer, source)
+            return source
+    return SELECTION
+
+
+def find_damage(image: Any, layer: Any, source: str, grow_px: int = 0) -> Damage:
+    """Find the pixels to fill, and the surroundings that the engine will use.
+
+    Parameters
+    ----------
+    image, layer : Gimp.Image, Gimp.Layer
+    source : str
+        SELECTION, TRANSPARENCY or LAYER_MASK.
+    grow_px : int
+        The damage is grown by this many pixels.
 
     Raises
     ------
     Refusal
-        There is none, or nothing but damage.
+        There is no damage, or there is nothing else.
     """
     whole = Rect(0, 0, layer.get_width(), layer.get_height())
-    box = _box_of(image, layer, source, whole).grown(grow_px, whole)
-    coverage, _ = _coverage(image, layer, source, box, grow_px)
-    inner = masks.bounds(coverage.translate(masks.CLEARLY), box.width)
-    if inner is None:
-        raise Refusal(_NO_DAMAGE[source])
-    tight = Rect(box.x + inner.x, box.y + inner.y, inner.width, inner.height)
-    margin = masks.context_px(coverage, box.width, tight.touches(whole))
+    area, soft_mask = _pixels_to_fill(image, layer, source, whole)
+    if grow_px:
+        grown = area.grown(grow_px, whole)
+        area, soft_mask = grown, _grow(masks.pad(soft_mask, area, grown), grown, grow_px)
+    box, soft_mask = _tighten(soft_mask, area, source)
+    margin_px = masks.context_px(soft_mask, box.width, box.touches(whole))
     while True:
-        part = tight.grown(margin, whole)
-        coverage, unknown = _coverage(image, layer, source, part, grow_px)
-        known = masks.known_pixels(unknown)
-        if part == whole or known >= part.area / 8:  # as the engine does
+        crop = box.grown(margin_px, whole)
+        padded = masks.pad(soft_mask, box, crop)
+        mask = padded if source == SELECTION else _all_damage(layer, source, crop, grow_px)
+        known = masks.known_pixels(mask)
+        if crop == whole or has_enough_context(known, crop.area):
             break
-        margin *= 2
-    if known < masks.FEWEST_KNOWN:
+        margin_px *= 2
+    if known < FEWEST_KNOWN:
         raise Refusal(
             "All of the layer is marked as damage. Leave some of the photograph around it: "
-            "that is what the damage is filled from."
+            "the damage is filled from the rest of the photograph."
         )
-    return Damage(part, tight, coverage, unknown)
+    return Damage(box, crop, padded, mask)
 
 
-def _box_of(image: Any, layer: Any, source: str, whole: Rect) -> Rect:
-    """A rectangle that holds all damage, as it is before it is grown."""
-    _, left, top = layer.get_offsets()
-    box = whole.cut(Rect(-left, -top, image.get_width(), image.get_height()))  # what one sees
-    if box.area == 0:
-        raise Refusal("The layer lies outside the image. Move it back, then try again.")
+def _pixels_to_fill(image: Any, layer: Any, source: str, whole: Rect) -> tuple[Rect, bytes]:
+    """The damage that is selected and visible, not grown: an area, and the soft mask of it."""
+    area = _searched_area(image, layer, source, whole)
+    selected = None
     if not Gimp.Selection.is_empty(image):
-        meet, *place = layer.mask_intersect()
-        if not meet:
-            raise Refusal("The selection lies outside the layer. Select damage inside it.")
-        box = Rect(*place)
-    elif source == SELECTION:
-        raise Refusal(_NO_DAMAGE[SELECTION])
+        _, left, top = layer.get_offsets()
+        selected = read(image.get_selection(), area.moved(left, top), "Y u8")
+    if source == SELECTION:
+        assert selected is not None
+        return area, selected
+    hidden = _hidden(layer, source, area)
+    if selected is not None:
+        hidden = masks.intersection(hidden, selected.translate(masks.TO_BINARY))
+    return _tighten(hidden, area, source)
+
+
+def _searched_area(image: Any, layer: Any, source: str, whole: Rect) -> Rect:
+    """A rectangle of the layer that contains all damage to be filled."""
+    _, left, top = layer.get_offsets()
+    visible = whole.cut(Rect(-left, -top, image.get_width(), image.get_height()))
+    if visible.area == 0:
+        raise Refusal("The layer lies outside the image. Move it back, then try again.")
     if source == TRANSPARENCY and not layer.has_alpha():
         raise Refusal(
             "This layer has no transparency: it has no alpha channel. Select the damage instead."
         )
     if source == LAYER_MASK and layer.get_mask() is None:
         raise Refusal("This layer has no layer mask. Add one and paint the damage black in it.")
-    if source == SELECTION:
-        return box
-    inner = masks.bounds(_hidden(layer, source, box).translate(masks.CLEARLY), box.width)
+    if Gimp.Selection.is_empty(image):
+        if source == SELECTION:
+            raise Refusal(_NO_DAMAGE[SELECTION])
+        return visible
+    meets, *rectangle = layer.mask_intersect()
+    if not meets:
+        raise Refusal("The selection lies outside the layer. Select damage inside the layer.")
+    return Rect(*rectangle)
+
+
+def _tighten(soft_mask: bytes, area: Rect, source: str) -> tuple[Rect, bytes]:
+    """Reduce a soft mask to the smallest box around its damage."""
+    inner = masks.bounds(soft_mask.translate(masks.TO_BINARY), area.width)
     if inner is None:
         raise Refusal(_NO_DAMAGE[source])
-    return Rect(box.x + inner.x, box.y + inner.y, inner.width, inner.height)
+    return inner.moved(area.x, area.y), masks.crop(soft_mask, area.width, inner)
 
 
-def _coverage(image: Any, layer: Any, source: str, part: Rect, grow_px: int) -> tuple[bytes, bytes]:
-    """Of a part of the layer: what is to be filled, and what is not to be learnt from."""
-    selected = None
-    if not Gimp.Selection.is_empty(image):
-        _, left, top = layer.get_offsets()
-        on_image = part._replace(x=part.x + left, y=part.y + top)
-        selected = read(image.get_selection(), on_image, "Y u8")
-    if source == SELECTION:
-        assert selected is not None
-        grown = _combined(selected, None, part, grow_px) if grow_px else selected
-        return grown, grown
-    # All or nothing: what is half transparent must not stay so.
-    hidden = _hidden(layer, source, part).translate(masks.CLEARLY)
-    unknown = _combined(hidden, None, part, grow_px) if grow_px else hidden
-    if selected is None:
-        return unknown, unknown
-    return _combined(hidden, selected.translate(masks.CLEARLY), part, grow_px), unknown
+def _all_damage(layer: Any, source: str, crop: Rect, grow_px: int) -> bytes:
+    """The damage of a rectangle, selected or not, grown."""
+    hidden = _hidden(layer, source, crop)
+    return _grow(hidden, crop, grow_px) if grow_px else hidden
 
 
-def _hidden(layer: Any, source: str, part: Rect) -> bytes:
+def _hidden(layer: Any, source: str, area: Rect) -> bytes:
+    """The hidden pixels as a binary mask: a half transparent pixel must not stay so."""
     if source == TRANSPARENCY:
-        return read(layer, part, "A u8").translate(masks.INVERTED)
-    return read(layer.get_mask(), part, "Y u8").translate(masks.INVERTED)
+        alpha = read(layer, area, "A u8")
+    else:
+        alpha = read(layer.get_mask(), area, "Y u8")
+    return alpha.translate(masks.INVERT).translate(masks.TO_BINARY)
 
 
-def _combined(damage: bytes, within: bytes | None, part: Rect, grow_px: int) -> bytes:
-    """Damage, where it is `within`, grown; worked out on an image that nobody sees."""
-    whole = Rect(0, 0, part.width, part.height)
-    scratch = Gimp.Image.new(part.width, part.height, Gimp.ImageBaseType.GRAY)
+def _grow(mask: bytes, area: Rect, grow_px: int) -> bytes:
+    """Grow the damage as Select > Grow does, in an image that is never shown."""
+    whole = Rect(0, 0, area.width, area.height)
+    scratch = Gimp.Image.new(area.width, area.height, Gimp.ImageBaseType.GRAY)
     try:
-        select(scratch, damage, whole)
-        if within is not None:
-            select(scratch, within, whole, Gimp.ChannelOps.INTERSECT)
-        if grow_px and not Gimp.Selection.is_empty(scratch):
+        select(scratch, mask, whole)
+        if not Gimp.Selection.is_empty(scratch):
             Gimp.Selection.grow(scratch, grow_px)
         return read(scratch.get_selection(), whole, "Y u8")
     finally:

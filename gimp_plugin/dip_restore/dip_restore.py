@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """Filters > Restore > Deep Image Prior: fills the damage in a photograph from the photograph.
 
-This page registers the plug-in and tells what a run does. `checks.py` says what stands in its way,
-`damage.py` finds the damage, `layers.py` moves the pixels (`buffers.py` as bytes), `session.py`
-runs the job at the restoration service, `service.py` finds or starts that, `dialog.py` is what one
-sees.
+This file registers the plug-in and runs a restoration. `checks.py` says why a restoration is
+impossible, `damage.py` finds the damage, `layers.py` moves the pixels (`buffers.py` as bytes),
+`session.py` runs the job at the restoration service, `service.py` finds or starts the service,
+`options_dialog.py` and `work_window.py` are the windows.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from pathlib import Path
@@ -21,69 +22,82 @@ from gi.repository import Gimp, GLib, GObject  # noqa: E402  # the version must 
 
 FOLDER = Path(__file__).resolve().parent
 PROCEDURE = "dip-restore"
+_MOST_INT = 2**31 - 1  # GIMP's integer arguments have 32 bits
 
 CHOICES = {
     "damage": (
         "_Damage",
-        "What is to be restored. Where something is selected, nothing outside is changed",
+        "Where the damage is marked. If there is a selection, nothing outside of it changes.",
         {
-            "selection": "What is selected",
-            "transparency": "What is transparent",
-            "layer-mask": "What the layer mask hides",
+            "selection": "The selection",
+            "transparency": "Transparent pixels",
+            "layer-mask": "Pixels hidden by the layer mask",
         },
-    ),
-    "network": (
-        "_Network",
-        "U-Net is usually better; SegNet is sharper at times. Both gives two layers to compare",
-        {"unet": "U-Net", "segnet": "SegNet", "both": "Both, to compare"},
     ),
     "preset": (
         "_Quality",
-        "Time for quality. Start with a first look, and take more where that is promising",
+        "Better quality takes longer. Begin with a quick look.",
         {
-            "fast": "A first look",
+            "fast": "Quick look",
             "balanced": "Balanced",
-            "best": "Best, in about five times the time",
-            "paper": "As published: takes hours",
+            "best": "Best (about five times slower)",
+            "paper": "As published (takes hours)",
         },
     ),
     "output": (
         "Res_ult",
-        "A new layer leaves the photograph as it is; both can be undone in one step",
-        {"new-layer": "A new layer above", "in-place": "Painted into this layer"},
+        "A new layer leaves the photograph unchanged. One Undo takes back either.",
+        {"new-layer": "A new layer above", "in-place": "Paint into this layer"},
+    ),
+    "network": (
+        "_Network",
+        "U-Net is usually better, SegNet is sometimes sharper. “Both” gives two layers to compare.",
+        {"unet": "U-Net", "segnet": "SegNet", "both": "Both, to compare"},
     ),
     "device": (
-        "Compute _with",
-        "Automatic takes a graphics card where there is one",
+        "Compute _on",
+        "“Automatic” uses a graphics card if there is one.",
         {"auto": "Automatic", "cpu": "Processor", "cuda": "NVIDIA or AMD card", "mps": "Apple GPU"},
     ),
 }
-DEFAULTS = {
-    "damage": "selection",
-    "network": "unet",
-    "preset": "balanced",
-    "output": "new-layer",
-    "device": "auto",
-}
+"""Arguments with a few values: label, tooltip, the text of each value."""
+
 NUMBERS = {
-    "grow": (
-        "_Grow the damage by (px)",
-        "Where a rim of the damage stays to be seen, take 2",
-        100,
+    "seed": (
+        "seed",
+        "S_eed",
+        "Another seed gives a slightly different result; the same seed gives the same result.",
     ),
-    "seed": ("S_eed", "Another number gives another result; the same one the same", 2**31 - 1),
-    "iterations": ("_Iterations (0: automatic)", "0: as many as the quality takes", 100_000),
-    "threads": ("Thre_ads (0: all)", "0: all of the processor", 256),
-    "max-memory": ("Most _memory in MB (0: automatic)", "0: most of what is free", 1_000_000),
+    "iterations": (
+        "iterations",
+        "_Iterations (0 = automatic)",
+        "The number of steps of the restoration. 0 lets “Quality” decide.",
+    ),
+    "threads": (
+        "threads",
+        "Thre_ads (0 = all)",
+        "The number of processor cores to use. 0 uses all of them.",
+    ),
+    "max-memory": (
+        "max_memory_mb",
+        "_Memory limit in MB (0 = automatic)",
+        "The most memory to use. 0 uses most of the free memory.",
+    ),
 }
-TEXTURE = (
-    "Texture of large h_oles",
-    "How much of the surroundings' detail large holes get; 0 is smooth",
+"""Arguments that are numbers of the engine: its name for the setting, label, tooltip."""
+
+GROW = (
+    "_Grow the damage by (pixels)",
+    "If a rim of the damage is still visible after a restoration, set this to 2.",
 )
-USUAL_TEXTURE = 0.7
+_MOST_GROWTH_PX = 100
+TEXTURE = (
+    "Texture in large h_oles",
+    "How much fine detail large holes get: 0 is smooth, 1 is as rich as the surroundings.",
+)
 ALLOW_RGB = (
     "Convert an inde_xed image to RGB",
-    "An indexed image has at most 256 colours, and no room for new ones",
+    "An indexed image has at most 256 colours. A restoration needs new ones.",
 )
 
 
@@ -99,38 +113,49 @@ class DipRestore(Gimp.PlugIn):
     def do_create_procedure(self, name: str) -> Any:
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, restore, None)
         procedure.set_image_types("RGB*, GRAY*, INDEXED*")
-        # With several layers or none it can be chosen too, and then says what is amiss.
-        several = Gimp.ProcedureSensitivityMask
-        procedure.set_sensitivity_mask(several.DRAWABLE | several.DRAWABLES | several.NO_DRAWABLES)
+        # With several layers or none the menu entry works too, and the plug-in says the reason.
+        layers = Gimp.ProcedureSensitivityMask
+        procedure.set_sensitivity_mask(layers.DRAWABLE | layers.DRAWABLES | layers.NO_DRAWABLES)
         procedure.set_menu_label("_Deep Image Prior…")
         procedure.add_menu_path("<Image>/Filters/Restore")
         procedure.set_documentation(
             "Restore the damaged part of a photograph from the rest of it",
-            "A small neural network is fitted to what is left of this one photograph, and its "
-            "structure fills in the rest. Nothing is pre-trained, nothing leaves this computer, "
-            "unless `dip connect` or `dip serve --cluster` was told to use others.",
+            "A small neural network is fitted to the undamaged part of this one photograph, and "
+            "its structure fills in the rest. Nothing is pre-trained. Nothing leaves this "
+            "computer, unless you use another one with `dip connect` or `dip serve --cluster`.",
             name,
         )
         procedure.set_attribution("the Deep Image Prior for GIMP authors", "MIT licence", "2026")
-        flags = GObject.ParamFlags.READWRITE
-        for argument, (label, says, options) in CHOICES.items():
-            choice = Gimp.Choice.new()
-            for number, (option, text) in enumerate(options.items()):
-                choice.add(option, number, text, "")
-            procedure.add_choice_argument(argument, label, says, choice, DEFAULTS[argument], flags)
-        for argument, (label, says, most) in NUMBERS.items():
-            procedure.add_int_argument(argument, label, says, 0, most, 0, flags)
-        procedure.add_double_argument("texture", *TEXTURE, 0.0, 1.0, USUAL_TEXTURE, flags)
-        procedure.add_boolean_argument("allow-rgb", *ALLOW_RGB, False, flags)
+        _add_arguments(procedure)
         return procedure
+
+
+def _add_arguments(procedure: Any) -> None:
+    """Declare the options; their ranges and defaults are the engine's."""
+    engine = json.loads((FOLDER / "settings.json").read_text(encoding="utf-8"))["engine"]
+    ranges, defaults = engine["ranges"], engine["defaults"]
+    defaults = {"damage": "selection", "output": "new-layer", **defaults}
+    flags = GObject.ParamFlags.READWRITE
+    for name, (label, tooltip, values) in CHOICES.items():
+        choice = Gimp.Choice.new()
+        for number, (value, text) in enumerate(values.items()):
+            choice.add(value, number, text, "")
+        procedure.add_choice_argument(name, label, tooltip, choice, defaults[name], flags)
+    procedure.add_int_argument("grow", *GROW, 0, _MOST_GROWTH_PX, 0, flags)
+    for name, (setting, label, tooltip) in NUMBERS.items():
+        most = min(ranges[setting][1], _MOST_INT)
+        procedure.add_int_argument(name, label, tooltip, 0, most, 0, flags)
+    low, high = ranges["texture"]
+    procedure.add_double_argument("texture", *TEXTURE, low, high, defaults["texture"], flags)
+    procedure.add_boolean_argument("allow-rgb", *ALLOW_RGB, False, flags)
 
 
 def restore(
     procedure: Any, run_mode: Any, image: Any, drawables: list[Any], config: Any, data: Any
 ) -> Any:
-    """One run, from the pixels of the image to a layer more."""
-    sys.path[:0] = [str(FOLDER / "vendor")]  # the client, and what it needs
-    # Here: what GIMP asks at each start must not wait for these.
+    """Run one restoration, from the pixels of the image to a new layer."""
+    sys.path[:0] = [str(FOLDER / "vendor")]  # the service's client, and its packages
+    # Imported here, because GIMP registers the plug-in faster without them.
     import checks
     import layers
     from dip_client import ClientError
@@ -138,48 +163,50 @@ def restore(
     from session import Cancelled, Session
 
     service = Service(Settings.beside(FOLDER))
+    interactive = run_mode == Gimp.RunMode.INTERACTIVE
     try:
         layer = checks.photo_layer(image, list(drawables))
-        if run_mode == Gimp.RunMode.INTERACTIVE:
-            import dialog
+        if interactive:
+            from options_dialog import ask
 
-            dialog.begin(PROCEDURE)
-            if not dialog.ask(procedure, config, image, layer, service):
-                return done(procedure, Gimp.PDBStatusType.CANCEL)
-        wanted = Options(config)
-        checks.check_output(image, layer, wanted.output, wanted.damage, wanted.allow_rgb)
-        cutting = layers.cut_out(
-            image, layer, wanted.damage, wanted.output, wanted.grow_px, wanted.parameters
+            if not ask(procedure, config, image, layer, service):
+                return _answer(procedure, Gimp.PDBStatusType.CANCEL)
+        options = Options(config)
+        checks.check_output(image, layer, options.output, options.source, options.allow_rgb)
+        crop = layers.crop_layer(
+            image, layer, options.source, options.output, options.grow_px, options.parameters
         )
-        session = Session(service, cutting.order)
-        if run_mode == Gimp.RunMode.INTERACTIVE:
-            results = dialog.watch(session, service, image, cutting)
+        session = Session(service, crop.request)
+        if interactive:
+            from work_window import watch
+
+            results = watch(session, service, image, crop)
         else:
-            results = follow(session)
-        layers.put_in(image, cutting, results)
+            results = _run_without_window(session)
+        layers.insert_results(image, crop, results)
     except Cancelled:
-        return done(procedure, Gimp.PDBStatusType.CANCEL)
+        return _answer(procedure, Gimp.PDBStatusType.CANCEL)
     except (checks.Refusal, ClientError) as error:
-        return done(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, str(error))
+        return _answer(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, str(error))
     except Exception as error:
-        # The edge of the process: GIMP shows nothing of what is raised beyond it.
+        # The edge of the process: GIMP shows nothing of an exception that leaves it.
         logging.exception("Deep Image Prior failed")
         text = f"A fault in the plug-in, please report it: {type(error).__name__}: {error}"
-        return done(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, text)
-    return done(procedure, Gimp.PDBStatusType.SUCCESS)
+        return _answer(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, text)
+    return _answer(procedure, Gimp.PDBStatusType.SUCCESS)
 
 
 class Options:
-    """What was asked for, in the words of the service."""
+    """The options of a run: those of the plug-in, and `parameters` for the service."""
 
     def __init__(self, config: Any) -> None:
         value = config.get_property
-        self.damage: str = value("damage")
+        self.source: str = value("damage")
         self.output: str = value("output")
         self.grow_px: int = value("grow")
         self.allow_rgb: bool = value("allow-rgb")
         if value("network") == "both":
-            self.output = "new-layer"  # two results cannot be in one place
+            self.output = "new-layer"  # two results cannot be painted into one layer
         self.parameters: dict[str, str | int | float | None] = {
             "network": value("network"),
             "preset": value("preset"),
@@ -192,23 +219,23 @@ class Options:
         }
 
 
-def follow(session: Any) -> list[Any]:
-    """Run a session with GIMP's own progress bar, whose Cancel ends this process."""
-    from session import Filled, Progress
+def _run_without_window(session: Any) -> list[Any]:
+    """Run a session with GIMP's own progress bar, whose Cancel button ends this process."""
+    from session import Progress, Result
 
     results = []
     Gimp.progress_init("Deep Image Prior")
-    for happening in session.run():
-        if isinstance(happening, Filled):
-            results.append(happening)
-        elif isinstance(happening, Progress):
-            Gimp.progress_set_text(happening.text)
-            Gimp.progress_update(happening.fraction or 0.0)
+    for event in session.run():
+        if isinstance(event, Result):
+            results.append(event)
+        elif isinstance(event, Progress):
+            Gimp.progress_set_text(event.text)
+            Gimp.progress_update(event.fraction or 0.0)
     Gimp.progress_end()
     return results
 
 
-def done(procedure: Any, status: Any, text: str = "") -> Any:
+def _answer(procedure: Any, status: Any, text: str = "") -> Any:
     """The answer to GIMP; a text is shown to the user."""
     error = GLib.Error.new_literal(Gimp.PlugIn.error_quark(), text, 0) if text else None
     return procedure.new_return_values(status, error)

@@ -1,4 +1,4 @@
-"""Moves pixels between GIMP and the service: what is cut out of a layer, and what is put back.
+"""Moves pixels between GIMP and the service: crops a layer, and inserts the results.
 
 Everything here, and in `buffers.py`, `checks.py` and `damage.py`, runs on GIMP's main thread.
 Geometry is GIMP's: x, y, in pixels of the layer.
@@ -14,11 +14,19 @@ from typing import Any
 
 import gi
 import masks
-from buffers import format_for, format_of, read, samples_of, select, write
-from checks import IN_PLACE, LAYER_MASK, NEW_LAYER, TRANSPARENCY, Refusal, check_output, check_there
+from buffers import in_own_space, pixel_format, read, sample_types, select, write
+from checks import (
+    IN_PLACE,
+    LAYER_MASK,
+    NEW_LAYER,
+    TRANSPARENCY,
+    Refusal,
+    check_exists,
+    check_output,
+)
 from damage import Damage, find_damage
 from masks import Rect
-from session import Filled, JobRequest
+from session import JobRequest, Result
 
 gi.require_version("Babl", "0.1")
 gi.require_version("Gegl", "0.4")
@@ -30,66 +38,74 @@ from gi.repository import Babl, Gegl, Gimp  # noqa: E402  # the versions must be
 
 @dataclass(frozen=True)
 class LayerCrop:
-    """What was cut out for the service, and what it was cut from.
+    """The part of a layer that is sent to the service.
 
     Parameters
     ----------
     layer : Gimp.Layer
     damage : Damage
-    order : JobRequest
-    source, output : str
+    request : JobRequest
+    source : str
+        SELECTION, TRANSPARENCY or LAYER_MASK.
+    output : str
+        NEW_LAYER or IN_PLACE.
     sample_type : str
-        For GEGL.
+        The GEGL sample type of both the request and the results.
     signature : tuple
-        Of the layer: with another one the pixels would not fit any more.
+        The layer's size and format: results do not fit a layer that has others.
     digest : bytes
-        Of the pixels.
+        SHA-256 of the pixels.
     """
 
     layer: Any
     damage: Damage
-    order: JobRequest
+    request: JobRequest
     source: str
     output: str
     sample_type: str
     signature: tuple[Any, ...]
     digest: bytes
 
+    @property
+    def pixel_format(self) -> str:
+        """The GEGL format of the request's pixels, in the layer's colour space of now."""
+        return pixel_format(self.layer, self.request.channels in (2, 4), self.sample_type)
 
-def cut_out(
+
+def crop_layer(
     image: Any, layer: Any, source: str, output: str, grow_px: int, parameters: dict[str, Any]
 ) -> LayerCrop:
-    """Read what the service needs.
+    """Read the pixels and masks that the service needs.
 
     Raises
     ------
     Refusal
+        There is no damage, or there is nothing else.
     """
     damage = find_damage(image, layer, source, grow_px)
-    samples, sample_type = samples_of(image)
-    # What is transparent has no colour worth knowing, and becomes opaque. Where all around is
-    # opaque there is nothing to learn of transparency.
+    samples, sample_type = sample_types(image)
+    # Transparent damage has no colour worth knowing, and becomes opaque. Where all known pixels
+    # are opaque, transparency need not be learnt.
     alpha = (
         layer.has_alpha()
         and source != TRANSPARENCY
-        and not masks.opaque_outside(read(layer, damage.part, "A u8"), damage.unknown)
+        and not masks.is_opaque_outside(read(layer, damage.crop, "A u8"), damage.mask)
     )
-    channels = (1 if layer.is_gray() else 3) + alpha
-    pixels = read(layer, damage.part, format_for(layer, alpha, sample_type))
-    order = JobRequest(
-        width=damage.part.width,
-        height=damage.part.height,
-        channels=channels,
+    pixels = read(layer, damage.crop, pixel_format(layer, alpha, sample_type))
+    request = JobRequest(
+        width=damage.crop.width,
+        height=damage.crop.height,
+        channels=(1 if layer.is_gray() else 3) + alpha,
         samples=samples,
         pixels=pixels,
-        damage=damage.unknown,
+        mask=damage.mask,
         result="fill" if output == NEW_LAYER else "image",
         parameters=parameters,
     )
     return LayerCrop(
         layer=layer,
         damage=damage,
-        order=order,
+        request=request,
         source=source,
         output=output,
         sample_type=sample_type,
@@ -98,142 +114,133 @@ def cut_out(
     )
 
 
-def picture(layer: Any, part: Rect, most_px: int) -> tuple[bytes, int, int]:
-    """A part of a layer for the screen: 8-bit RGB, its width and its height."""
+def render(layer: Any, part: Rect, most_px: int) -> tuple[bytes, int, int]:
+    """Render a part of a layer for the screen: 8-bit RGB, its width and its height.
+
+    The longer side has at most `most_px` pixels.
+    """
     scale = min(1.0, most_px / max(part.width, part.height))
     width, height = max(1, round(part.width * scale)), max(1, round(part.height * scale))
     rectangle = Gegl.Rectangle.new(
         round(part.x * scale), round(part.y * scale), width, height
     )  # in pixels of the reduced image
     data = layer.get_buffer().get(
-        rectangle, scale, format_of(layer, "R'G'B' u8"), Gegl.AbyssPolicy.CLAMP
+        rectangle, scale, in_own_space(layer, "R'G'B' u8"), Gegl.AbyssPolicy.CLAMP
     )
     return data, width, height
 
 
-# --- And back ------------------------------------------------------------------------------------
+# --- From the service ----------------------------------------------------------------------------
 
 
-def put_in(image: Any, cutting: LayerCrop, results: list[Filled]) -> None:
-    """Put results into the image: one step for Undo.
+def insert_results(image: Any, crop: LayerCrop, results: list[Result]) -> None:
+    """Insert results into the image, as one step for Undo.
 
     Raises
     ------
     Refusal
-        The image is not what it was; nothing is changed then.
+        The image is no longer as it was; nothing is changed then.
     """
-    layer = cutting.layer
-    check_there(image, layer)
-    if _signature(layer) != cutting.signature:
+    layer = crop.layer
+    check_exists(image, layer)
+    if _signature(layer) != crop.signature:
         raise Refusal(
-            "The size, mode or precision of the layer was changed meanwhile, so that the result "
-            "does not fit any more. Nothing was changed; try again."
+            "The size, mode or precision of the layer was changed meanwhile, so the result "
+            "does not fit. Nothing was changed; try again."
         )
-    if cutting.output == IN_PLACE:
-        check_output(image, layer, IN_PLACE, cutting.source, convert=True)
-        if _digest(cutting) != cutting.digest:
+    if crop.output == IN_PLACE:
+        check_output(image, layer, IN_PLACE, crop.source, allow_rgb=True)
+        pixels = read(layer, crop.damage.crop, crop.pixel_format)
+        if hashlib.sha256(pixels).digest() != crop.digest:
             raise Refusal(
-                "The photograph was painted on meanwhile. Nothing was changed, so that this is "
-                "not lost; try again, or choose “A new layer above” as the result."
+                "The photograph was painted on meanwhile. Nothing was changed, to keep your "
+                "work; try again, or choose “A new layer above” as the result."
             )
     with _one_undo_step(image):
         if layer.is_indexed():
             image.convert_rgb()
-        if cutting.output == IN_PLACE:
-            _paint(image, cutting, results[0])
+        if crop.output == IN_PLACE:
+            _paint(image, crop, results[0])
         else:
-            _lay_over(image, cutting, results)
+            _add_layers(image, crop, results)
     Gimp.displays_flush()
 
 
-def _lay_over(image: Any, cutting: LayerCrop, results: list[Filled]) -> None:
-    """New layers above, the first one on top, and it alone visible."""
-    layer = cutting.layer
+def _add_layers(image: Any, crop: LayerCrop, results: list[Result]) -> None:
+    """Add a layer for each result; the first is on top, and the only visible one."""
+    layer, damage = crop.layer, crop.damage
     chosen = image.get_selected_layers()
     kind = Gimp.ImageType.GRAYA_IMAGE if layer.is_gray() else Gimp.ImageType.RGBA_IMAGE
     _, left, top = layer.get_offsets()
     parent = layer.get_parent()
     for number, result in enumerate(results):
+        place = Rect(result.left, result.top, result.width, result.height)
         new = Gimp.Layer.new(
             image,
             f"{result.network} restoration of {layer.get_name()}",
-            result.width,
-            result.height,
+            place.width,
+            place.height,
             kind,
             100.0,
             Gimp.LayerMode.NORMAL,
         )
         image.insert_layer(new, parent, image.get_item_position(layer))
-        # Soft edges are mixed as the engine mixes them.
+        # Soft edges are blended as the engine blends them.
         new.set_composite_space(Gimp.LayerColorSpace.RGB_NON_LINEAR)
-        new.set_offsets(
-            left + cutting.damage.part.x + result.left, top + cutting.damage.part.y + result.top
-        )
-        whole = Rect(0, 0, result.width, result.height)
-        write(new.get_buffer(), whole, format_for(new, True, cutting.sample_type), result.pixels)
-        if cutting.damage.coverage != cutting.damage.unknown:
-            place = Rect(result.left, result.top, result.width, result.height)
-            _cut_to(new, masks.crop(cutting.damage.coverage, cutting.damage.part.width, place))
+        new.set_offsets(left + damage.crop.x + place.x, top + damage.crop.y + place.y)
+        whole = Rect(0, 0, place.width, place.height)
+        write(new.get_buffer(), whole, pixel_format(new, True, crop.sample_type), result.pixels)
+        if damage.soft_mask != damage.mask:
+            _cut_to(new, whole, masks.crop(damage.soft_mask, damage.crop.width, place))
         new.update(*whole)
         new.set_visible(number == 0)
     image.set_selected_layers(chosen)
 
 
-def _cut_to(layer: Any, coverage: bytes) -> None:
-    """Make everything else transparent."""
-    mask = layer.create_mask(Gimp.AddMaskType.BLACK)
-    layer.add_mask(mask)
-    write(mask.get_buffer(), Rect(0, 0, layer.get_width(), layer.get_height()), "Y u8", coverage)
+def _cut_to(layer: Any, whole: Rect, soft_mask: bytes) -> None:
+    """Make the pixels outside a soft mask transparent."""
+    layer_mask = layer.create_mask(Gimp.AddMaskType.BLACK)
+    layer.add_mask(layer_mask)
+    write(layer_mask.get_buffer(), whole, "Y u8", soft_mask)
     layer.remove_mask(Gimp.MaskApplyMode.APPLY)
 
 
-def _paint(image: Any, cutting: LayerCrop, result: Filled) -> None:
-    """Paint over the damage, through a selection that lets exactly the damage through.
+def _paint(image: Any, crop: LayerCrop, result: Result) -> None:
+    """Paint over the damage, through a binary selection of it.
 
-    Edges are blended already.
+    The engine has blended the edges.
     """
-    layer = cutting.layer
-    part = cutting.damage.part
-    where = Rect(part.x + result.left, part.y + result.top, result.width, result.height)
+    layer, damage = crop.layer, crop.damage
+    place = Rect(result.left, result.top, result.width, result.height)
+    place = place.moved(damage.crop.x, damage.crop.y)
     _, left, top = layer.get_offsets()
-    on_image = part._replace(x=part.x + left, y=part.y + top)
     chosen = image.get_selected_layers()
-    kept = None if Gimp.Selection.is_empty(image) else Gimp.Selection.save(image)
+    saved = None if Gimp.Selection.is_empty(image) else Gimp.Selection.save(image)
     try:
-        select(image, cutting.damage.coverage.translate(masks.CLEARLY), on_image)
-        alpha = cutting.order.channels in (2, 4)
-        _merge(layer, where, format_for(layer, alpha, cutting.sample_type), result.pixels)
-        if cutting.source == LAYER_MASK:  # what was hidden because it was damaged is shown again
-            mask = layer.get_mask()
-            _merge(mask, where, "Y u8", b"\xff" * where.area)
+        binary = damage.soft_mask.translate(masks.TO_BINARY)
+        select(image, binary, damage.crop.moved(left, top))
+        _merge(layer, place, crop.pixel_format, result.pixels)
+        if crop.source == LAYER_MASK:  # the mask hid the damage; the restoration is to be seen
+            _merge(layer.get_mask(), place, "Y u8", b"\xff" * place.area)
     finally:
-        if kept is None:
+        if saved is None:
             Gimp.Selection.none(image)
         else:
-            image.select_item(Gimp.ChannelOps.REPLACE, kept)
-            image.remove_channel(kept)
+            image.select_item(Gimp.ChannelOps.REPLACE, saved)
+            image.remove_channel(saved)
         image.set_selected_layers(chosen)
 
 
-def _merge(drawable: Any, where: Rect, format_name: str, pixels: bytes) -> None:
+def _merge(drawable: Any, place: Rect, format_name: str, pixels: bytes) -> None:
+    """Write pixels through the selection, so that Undo works."""
     shadow = drawable.get_shadow_buffer()
-    write(shadow, where, format_name, pixels)
+    write(shadow, place, format_name, pixels)
     drawable.merge_shadow(True)
-    drawable.update(*where)
-
-
-# --- Small things --------------------------------------------------------------------------------
+    drawable.update(*place)
 
 
 def _signature(layer: Any) -> tuple[Any, ...]:
     return layer.get_width(), layer.get_height(), Babl.get_name(layer.get_format())
-
-
-def _digest(cutting: LayerCrop) -> bytes:
-    layer = cutting.layer
-    alpha = cutting.order.channels in (2, 4)
-    pixels = read(layer, cutting.damage.part, format_for(layer, alpha, cutting.sample_type))
-    return hashlib.sha256(pixels).digest()
 
 
 @contextmanager

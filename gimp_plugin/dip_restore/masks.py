@@ -1,32 +1,26 @@
-"""Damage as plain bytes, one a pixel, row-first: 255 = restore this. No GIMP, no numpy.
+"""Masks as plain bytes: one byte per pixel, row by row, 255 = restore this. No GIMP, no numpy.
 
-Only what runs at the speed of `bytes` is used: a loop over the pixels of a photo takes minutes.
+Only operations that run at the speed of `bytes` are used: a Python loop over the pixels of a
+photograph takes minutes. A *soft mask* has values between 0 and 255 along its edges.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-FEWEST_KNOWN = 64
-"""A fit needs at least this many known pixels."""
+from dip_rules import BLOCK_PX, UNKNOWN_ABOVE, hole_context_px
 
-_THIN_CONTEXT_PX = 48
-_HOLE_CONTEXT = 4.5
-_BLOCK_PX = 16
-"""How far the engine looks around damage; see `dip.regions.region`. Less would cost quality."""
+_UNKNOWN_ABOVE = round(255 * UNKNOWN_ABOVE)
 
-_NOISE = 16
-"""Coverage up to this counts as none, see `dip.regions.mask`."""
+TO_BINARY = bytes(255 if value > _UNKNOWN_ABOVE else 0 for value in range(256))
+"""Table for `bytes.translate`: 255 for each value that the engine treats as damage, else 0."""
 
-CLEARLY = bytes(0 if value <= _NOISE else 255 for value in range(256))
-"""For `bytes.translate`: all or nothing."""
-
-INVERTED = bytes(range(255, -1, -1))
-"""For `bytes.translate`: transparent becomes damaged."""
+INVERT = bytes(range(255, -1, -1))
+"""Table for `bytes.translate`: transparent becomes damaged."""
 
 
 class Rect(NamedTuple):
-    """A rectangle, as GIMP counts: x to the right, y downwards."""
+    """A rectangle in GIMP's geometry: x to the right, y downwards, in pixels."""
 
     x: int
     y: int
@@ -34,7 +28,7 @@ class Rect(NamedTuple):
     height: int
 
     def grown(self, margin_px: int, limits: Rect) -> Rect:
-        """Larger by a margin on all sides, cut at `limits`."""
+        """The rectangle with a margin on all sides, cut at `limits`."""
         return Rect(
             self.x - margin_px,
             self.y - margin_px,
@@ -43,14 +37,18 @@ class Rect(NamedTuple):
         ).cut(limits)
 
     def cut(self, limits: Rect) -> Rect:
-        """What is inside `limits`; of zero width or height where that is nothing."""
+        """The part inside `limits`; its width or height is 0 if there is none."""
         x, y = max(self.x, limits.x), max(self.y, limits.y)
         right = min(self.x + self.width, limits.x + limits.width)
         bottom = min(self.y + self.height, limits.y + limits.height)
         return Rect(x, y, max(0, right - x), max(0, bottom - y))
 
+    def moved(self, x: int, y: int) -> Rect:
+        """The rectangle, moved to the right by `x` and down by `y`."""
+        return self._replace(x=self.x + x, y=self.y + y)
+
     def touches(self, limits: Rect) -> bool:
-        """Whether a side lies on one of `limits`, inside of which it is."""
+        """Whether a side lies on a side of `limits`, which contains the rectangle."""
         return (
             self.x == limits.x
             or self.y == limits.y
@@ -63,62 +61,79 @@ class Rect(NamedTuple):
         return self.width * self.height
 
 
-def bounds(damage: bytes, width: int) -> Rect | None:
-    """The smallest rectangle around what is not 0; None where all is."""
-    top = (len(damage) - len(damage.lstrip(b"\0"))) // width
-    end = len(damage.rstrip(b"\0"))
+def bounds(mask: bytes, width: int) -> Rect | None:
+    """The smallest rectangle around the values that are not 0; None if all are 0."""
+    top = (len(mask) - len(mask.lstrip(b"\0"))) // width
+    end = len(mask.rstrip(b"\0"))
     if end == 0:
         return None
     bottom = (end - 1) // width + 1
     left, right = width, 0
-    for row in _rows(damage, width, top, bottom):
+    for row in _rows(mask, width, top, bottom):
         left = min(left, width - len(row.lstrip(b"\0")))
         right = max(right, len(row.rstrip(b"\0")))
     return Rect(left, top, right - left, bottom - top)
 
 
-def known_pixels(damage: bytes) -> int:
-    """How many pixels are left for the network to learn from."""
-    return damage.translate(CLEARLY).count(0)
+def known_pixels(mask: bytes) -> int:
+    """The number of pixels that the network can learn from."""
+    return mask.translate(TO_BINARY).count(0)
 
 
-def damaged_pixels(damage: bytes) -> int:
-    return len(damage) - known_pixels(damage)
+def damaged_pixels(mask: bytes) -> int:
+    """The number of pixels that are to be restored."""
+    return len(mask) - known_pixels(mask)
 
 
-def context_px(damage: bytes, width: int, at_edge: bool) -> int:
-    """How far around the damage the engine will look, at most.
+def context_px(mask: bytes, width: int, at_edge: bool) -> int:
+    """The margin around the damage that the engine uses, at most.
 
-    A hole is filled from far around, 4.5 times its thickness. No disc fits into damage that is
-    wider than the longest run in any of its rows; but damage `at_edge` of the photo goes on beyond
-    it, for all that is known.
+    The engine measures the thickness of the damage; here is an upper bound of it: no disc fits
+    into damage that is wider than the longest run in any row. Damage `at_edge` of the photograph
+    counts twice, because it may continue beyond the edge.
     """
-    marked = damage.translate(CLEARLY)
-    box = bounds(marked, width)
+    binary = mask.translate(TO_BINARY)
+    box = bounds(binary, width)
     if box is None:
         return 0
     longest = max(
-        max(map(len, row.split(b"\0"))) for row in _rows(marked, width, box.y, box.y + box.height)
+        max(map(len, row.split(b"\0"))) for row in _rows(binary, width, box.y, box.y + box.height)
     )
     thickness = min(longest, box.width, box.height) + 1
     if at_edge:
         thickness *= 2
-    return max(_THIN_CONTEXT_PX, round(_HOLE_CONTEXT * thickness)) + 2 * _BLOCK_PX
+    return hole_context_px(thickness) + 2 * BLOCK_PX
 
 
-def opaque_outside(alpha: bytes, unknown: bytes) -> bool:
-    """Whether everything that can be learnt from is opaque."""
-    either = int.from_bytes(alpha, "big") | int.from_bytes(unknown.translate(CLEARLY), "big")
+def is_opaque_outside(alpha: bytes, mask: bytes) -> bool:
+    """Whether every known pixel is opaque."""
+    either = int.from_bytes(alpha, "big") | int.from_bytes(mask.translate(TO_BINARY), "big")
     return either == (1 << (8 * len(alpha))) - 1
 
 
-def crop(damage: bytes, width: int, part: Rect) -> bytes:
-    """The pixels of a rectangle."""
+def intersection(one: bytes, other: bytes) -> bytes:
+    """The damage that two binary masks share."""
+    both = int.from_bytes(one, "big") & int.from_bytes(other, "big")
+    return both.to_bytes(len(one), "big")
+
+
+def crop(mask: bytes, width: int, part: Rect) -> bytes:
+    """The values inside a rectangle."""
     return b"".join(
         row[part.x : part.x + part.width]
-        for row in _rows(damage, width, part.y, part.y + part.height)
+        for row in _rows(mask, width, part.y, part.y + part.height)
     )
 
 
-def _rows(damage: bytes, width: int, top: int, bottom: int) -> list[bytes]:
-    return [damage[start : start + width] for start in range(top * width, bottom * width, width)]
+def pad(mask: bytes, box: Rect, outer: Rect) -> bytes:
+    """Extend the mask of `box` with zeros to `outer`, which contains it."""
+    left = bytes(box.x - outer.x)
+    right = bytes(outer.width - box.width - len(left))
+    above = bytes(outer.width * (box.y - outer.y))
+    below = bytes(outer.area - len(above) - outer.width * box.height)
+    rows = _rows(mask, box.width, 0, box.height)
+    return b"".join((above, *(left + row + right for row in rows), below))
+
+
+def _rows(mask: bytes, width: int, top: int, bottom: int) -> list[bytes]:
+    return [mask[start : start + width] for start in range(top * width, bottom * width, width)]

@@ -1,8 +1,8 @@
 """Runs one job at the service, from pixels to pixels. No GIMP in here.
 
-A session is a stream: `Progress` and `Preview` as it goes, then one `Filled` for each network. It
-survives the service: one that is killed in the middle is started again, and the job goes on. The
-job is held by a lease: when this process dies, however it dies, the job ends soon after.
+A session is a stream of events: `Progress` and `Preview` while the job runs, then one `Result` for
+each network. If the service is killed meanwhile, it is started again and the job continues. The job
+has a lease: if this process dies, for any reason, the job ends soon after.
 """
 
 from __future__ import annotations
@@ -12,25 +12,24 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
 
 from dip_client import Client, ClientError, Event, JobFailed, Refused, Unreachable
+from service import Service
 
 LEASE_S = 15.0
-_GIVE_UP_AFTER_S = 120.0
-"""Without a sign of life from any service."""
+_UNREACHABLE_TIMEOUT_S = 120.0
+_RETRY_PAUSE_S = 0.5
+_DELETE_TIMEOUT_S = 5.0
+_WARM_UP_ITERATIONS = 8
+"""The first iterations take longer than the rest: no time is predicted from them."""
 
-_PAUSE_S = 0.5
-_GOODBYE_S = 5.0
-_TELLING_ITERATIONS = 8
-
-NAMES = {"unet": "U-Net", "segnet": "SegNet"}
+NETWORK_NAMES = {"unet": "U-Net", "segnet": "SegNet"}
 
 
 @dataclass(frozen=True)
 class JobRequest:
-    """What is asked of the service.
+    """A job as it is submitted to the service.
 
     Parameters
     ----------
@@ -39,12 +38,12 @@ class JobRequest:
         'uint8', 'uint16' or 'float32'.
     pixels : bytes
         Row-first, channels together, little-endian.
-    damage : bytes
-        One byte a pixel, 255 = restore this.
+    mask : bytes
+        One byte per pixel, 255 = restore this.
     result : str
-        'fill' for the filled pixels with coverage as alpha, 'image' for all, filled.
+        'fill' for the filled pixels with their soft mask as alpha, 'image' for all pixels.
     parameters : dict
-        `network`, `preset`, `seed` and whatever else the service takes; None is left out.
+        `network`, `preset`, `seed` and the other settings of a job; None values are left out.
     """
 
     width: int
@@ -52,42 +51,63 @@ class JobRequest:
     channels: int
     samples: str
     pixels: bytes
-    damage: bytes
+    mask: bytes
     result: str
     parameters: dict[str, str | int | float | None]
 
 
 @dataclass(frozen=True)
+class Details:
+    """The technical side of progress.
+
+    Parameters
+    ----------
+    network : str
+        Its name for a person.
+    iteration, iterations : int
+    loss : float, optional
+    validation_psnr_db : float, optional
+        Over held-out pixels: known pixels that the network was not shown.
+    """
+
+    network: str
+    iteration: int
+    iterations: int
+    loss: float | None
+    validation_psnr_db: float | None
+
+
+@dataclass(frozen=True)
 class Progress:
-    """How far it is.
+    """How far the job is.
 
     Parameters
     ----------
     text : str
-        What is going on, for a person.
+        The present activity, for a person.
     fraction : float, optional
-        0 to 1; None before the work begins.
+        0 to 1; None before the fit begins.
     remaining_s : float, optional
-    quality_db : float, optional
-        Of known pixels that the network was not shown.
+    details : Details, optional
+        None before the fit begins.
     """
 
     text: str
     fraction: float | None = None
     remaining_s: float | None = None
-    quality_db: float | None = None
+    details: Details | None = None
 
 
 @dataclass(frozen=True)
 class Preview:
-    """A part of the image as it looks now.
+    """The present look of a part of the image.
 
     Parameters
     ----------
     left, top, width, height : int
-        Where it belongs, in what was sent.
+        Its place in the pixels that were sent.
     jpeg : bytes
-        May be of smaller size.
+        May have fewer pixels than the place.
     """
 
     left: int
@@ -98,18 +118,18 @@ class Preview:
 
 
 @dataclass(frozen=True)
-class Filled:
-    """A result.
+class Result:
+    """The result of one network.
 
     Parameters
     ----------
     network : str
-        For a person.
+        Its name for a person.
     left, top, width, height : int
-        Where it belongs, in what was sent.
+        Its place in the pixels that were sent.
     pixels : bytes
-        As they were sent; of a 'fill' with one channel more if that had no alpha.
-    quality_db : float, optional
+        In the format of the request; a 'fill' has an alpha channel in addition, if the request
+        has none.
     """
 
     network: str
@@ -118,21 +138,10 @@ class Filled:
     width: int
     height: int
     pixels: bytes
-    quality_db: float | None
 
 
 class Cancelled(Exception):
-    """The user does not want it any more."""
-
-
-class Finder(Protocol):
-    """Where a service is had from; see `service.Service`."""
-
-    def connect(self) -> Client:
-        """A client of a service that works, started if need be."""
-
-    def running(self) -> Client:
-        """A client of one that runs already."""
+    """The user has cancelled the job."""
 
 
 class Session:
@@ -140,108 +149,104 @@ class Session:
 
     Parameters
     ----------
-    finder : Finder
-    order : JobRequest
+    service : Service
+    request : JobRequest
     """
 
-    def __init__(self, finder: Finder, order: JobRequest) -> None:
-        self._finder = finder
-        self._order = order
-        self._key = secrets.token_hex(16)  # however often it is submitted, it is one job
+    def __init__(self, service: Service, request: JobRequest) -> None:
+        self._service = service
+        self._request = request
+        self._key = secrets.token_hex(16)  # submitted again, it is still one job
         self._job_id: str | None = None
-        self._aside = ""
-        self._after = 0
-        self._stop = self._stop_was_told = self._cancel = False
-        self._goodbye: threading.Thread | None = None
+        self._last_event = 0
+        self._stop = self._stop_sent = self._cancel = False
+        self._deletion: threading.Thread | None = None
 
-    def run(self) -> Iterator[Progress | Preview | Filled]:
-        """Do it.
+    def run(self) -> Iterator[Progress | Preview | Result]:
+        """Submit the job and follow it to its end.
 
         Raises
         ------
         Cancelled
             `cancel` was called.
         ClientError
-            The message is for the user.
+            The job failed; the message is for the user.
         """
-        quiet_since = time.monotonic()
+        reached = time.monotonic()
         while True:
             client = None
             try:
-                client = self._finder.connect()
-                for happening in self._follow(client):
-                    quiet_since = time.monotonic()
-                    yield happening
+                client = self._service.connect()
+                for event in self._follow(client):
+                    reached = time.monotonic()
+                    yield event
                 return
             except Unreachable:
-                self._check_wanted()
-                if time.monotonic() - quiet_since > _GIVE_UP_AFTER_S:
+                self._check_cancelled()
+                if time.monotonic() - reached > _UNREACHABLE_TIMEOUT_S:
                     raise
-                yield Progress("The restoration service is gone; starting it again…")
-                time.sleep(_PAUSE_S)
+                yield Progress("The restoration service has stopped. Starting it again…")
+                time.sleep(_RETRY_PAUSE_S)
             finally:
                 if client is not None:
                     client.close()
 
     def stop(self) -> None:
-        """Finish now, with the best so far. Returns at once."""
+        """End the fit now and keep the best result so far. Returns at once."""
         self._stop = True
 
     def cancel(self) -> None:
-        """End it, and keep nothing. Returns at once."""
+        """End the job and keep nothing. Returns at once."""
         self._cancel = True
-        if self._goodbye is None and self._job_id is not None:
-            self._goodbye = threading.Thread(target=self._delete, args=[self._job_id], daemon=True)
-            self._goodbye.start()
+        if self._deletion is None and self._job_id is not None:
+            self._deletion = threading.Thread(target=self._delete, args=[self._job_id], daemon=True)
+            self._deletion.start()
 
     def close(self) -> None:
-        """Give what was told a moment to arrive."""
-        if self._goodbye is not None:
-            self._goodbye.join(_GOODBYE_S)
+        """Wait a moment until a cancelled job is deleted."""
+        if self._deletion is not None:
+            self._deletion.join(_DELETE_TIMEOUT_S)
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _follow(self, client: Client) -> Iterator[Progress | Preview | Filled]:
-        self._check_wanted()
+    def _follow(self, client: Client) -> Iterator[Progress | Preview | Result]:
+        self._check_cancelled()
         if self._job_id is None:
-            yield Progress("Handing the pixels over…")
-            job = self._submit(client)
-            self._job_id = str(job["id"])
-            if "texture" not in job["parameters"]:
-                self._aside = " (an older service, without texture)"
-            self._check_wanted()
-        for event in client.events(self._job_id, self._after):
-            self._check_wanted()
-            self._after = event.id
+            yield Progress("Sending the pixels…")
+            self._job_id = self._submit(client)
+            self._check_cancelled()
+        for event in client.events(self._job_id, self._last_event):
+            self._check_cancelled()
+            self._last_event = event.id
             if event.kind == "progress":
-                if self._stop and not self._stop_was_told and "iteration" in event.data:
-                    with suppress(Refused):  # it has just ended
+                if self._stop and not self._stop_sent and "iteration" in event.data:
+                    with suppress(Refused):  # the job has just ended
                         client.stop(self._job_id)
-                    self._stop_was_told = True
-                progress = _progress_from(event)
-                yield replace(progress, text=progress.text + self._aside)
+                    self._stop_sent = True
+                yield progress_from(event)
             elif event.kind == "preview":
-                yield from self._preview(client, event)
+                yield from self._preview(client)
         yield from self._results(client)
 
-    def _submit(self, client: Client) -> dict[str, Any]:
-        order = self._order
-        return client.submit(
-            order.pixels,
-            order.damage,
+    def _submit(self, client: Client) -> str:
+        request = self._request
+        job = client.submit(
+            request.pixels,
+            request.mask,
             key=self._key,
             lease_s=LEASE_S,
-            width=order.width,
-            height=order.height,
-            channels=order.channels,
-            samples=order.samples,
+            width=request.width,
+            height=request.height,
+            channels=request.channels,
+            samples=request.samples,
             mask_samples="uint8",
-            result=order.result,
+            result=request.result,
             format="raw",
-            **order.parameters,
+            **request.parameters,
         )
+        return str(job["id"])
 
-    def _preview(self, client: Client, event: Event) -> Iterator[Preview]:
+    def _preview(self, client: Client) -> Iterator[Preview]:
         assert self._job_id is not None
         try:
             picture = client.preview(self._job_id)
@@ -250,49 +255,55 @@ class Session:
         place = picture.about
         yield Preview(place["left"], place["top"], place["width"], place["height"], picture.data)
 
-    def _results(self, client: Client) -> Iterator[Filled]:
+    def _results(self, client: Client) -> Iterator[Result]:
         assert self._job_id is not None
         job = client.job(self._job_id)
-        self._check_wanted()
+        self._check_cancelled()
         if job["state"] != "done":
             raise JobFailed(**job["error"])
         for result in job["results"]:
             picture = client.result(self._job_id, result["network"])
-            yield Filled(
-                network=NAMES.get(result["network"], result["network"]),
+            yield Result(
+                network=NETWORK_NAMES.get(result["network"], result["network"]),
                 left=result["left"],
                 top=result["top"],
                 width=result["width"],
                 height=result["height"],
                 pixels=picture.data,
-                quality_db=result["validation_psnr_db"],
             )
-        with suppress(ClientError):  # it is here; there it would be pruned some day
+        with suppress(ClientError):  # the result is here; the service prunes its copy some day
             client.delete(self._job_id)
 
-    def _check_wanted(self) -> None:
+    def _check_cancelled(self) -> None:
         if self._cancel:
             if self._job_id is not None:
-                self.cancel()  # it may have been submitted just before
+                self.cancel()  # the job may have been submitted just before
             raise Cancelled
 
     def _delete(self, job_id: str) -> None:
-        # Where that fails the lease ends what should not go on.
-        with suppress(ClientError), self._finder.running() as client:
+        # If this fails, the lease ends the job.
+        with suppress(ClientError), self._service.running() as client:
             client.delete(job_id)
 
 
-def _progress_from(event: Event) -> Progress:
+def progress_from(event: Event) -> Progress:
+    """Progress as the service tells it, in words for a person."""
     data = event.data
     if "iteration" not in data:
-        return Progress("Waiting for its turn…")
-    where = ""
+        queued = data["state"] == "queued"
+        return Progress("Waiting in the queue…" if queued else "Getting ready…")
+    part = ""
     if data["regions"] > 1:
-        where = f", part {data['region'] + 1} of {data['regions']}"
+        part = f" part {data['region'] + 1} of {data['regions']}"
     return Progress(
-        text=f"{NAMES.get(data['network'], data['network'])}{where}",
+        text=f"Restoring{part}",
         fraction=data["fraction"],
-        # The first iterations take longer than those that follow.
-        remaining_s=data["remaining_s"] if data["iteration"] >= _TELLING_ITERATIONS else None,
-        quality_db=data["validation_psnr_db"],
+        remaining_s=data["remaining_s"] if data["iteration"] >= _WARM_UP_ITERATIONS else None,
+        details=Details(
+            network=NETWORK_NAMES.get(data["network"], data["network"]),
+            iteration=data["iteration"],
+            iterations=data["iterations"],
+            loss=data["loss"],
+            validation_psnr_db=data["validation_psnr_db"],
+        ),
     )

@@ -138,7 +138,7 @@ class Gimp:
         return [enter, str(self.root), str(self.folder), "env", *pairs, *command]
 
     def batch(self, case: str, timeout_s: float = BATCH_TIMEOUT_S, **given: Any) -> Any:
-        """Run a function of inside.py in a GIMP without windows, and return its value.
+        """Run a case of inside/ in a GIMP without windows, and return its value.
 
         The GIMP is the same for all of them: a start takes some seconds.
         """
@@ -155,7 +155,7 @@ class Gimp:
             console.close()
 
     def _share_scripts(self) -> None:
-        shutil.copyfile(HERE / "inside.py", self.folder / "inside.py")
+        shutil.copytree(HERE / "inside", self.folder / "inside", dirs_exist_ok=True)
 
     def _call(self, case: str, given: dict[str, Any], answer: Path) -> str:
         folder = str(self.folder)
@@ -176,7 +176,7 @@ class Gimp:
 
 
 class Console:
-    """A GIMP without windows that runs functions of inside.py."""
+    """A GIMP without windows that runs cases of inside/."""
 
     def __init__(self, gimp: Gimp, **variables: str) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="console", dir=gimp.folder))
@@ -281,7 +281,7 @@ class Screen:
         )  # fmt: skip
 
     def start_gimp(self, case: str = "window", **given: Any) -> None:
-        """Start GIMP with its windows, and a function of inside.py in it that tells its state."""
+        """Start GIMP with its windows, and a case of inside/ in it that tells its state."""
         self.gimp._share_scripts()
         self._state, self._stop = self.gimp.folder / "state.json", self.gimp.folder / "stop"
         self._state.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Without windows: what comes out, for every kind of image, and what is said where nothing can."""
+"""Without windows: results for each kind of image, and the messages of refusals."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def of(**given: Any) -> dict[str, Any]:
 
 
 def everything_with_everything(meeting: int) -> list[dict[str, Any]]:
-    """Fitted for a moment only: nothing but the damage may change.
+    """Cases with a fit of one iteration: only the damage may change.
 
-    Of the 150 combinations so many that any two, or three, values meet in one of them.
+    They are chosen from all 150 combinations so that any `meeting` values meet in one of them.
     """
     possible = [
         of(
@@ -57,7 +57,7 @@ def everything_with_everything(meeting: int) -> list[dict[str, Any]]:
 
 
 def fitted_for_longer() -> list[dict[str, Any]]:
-    """Long enough for the colours to be right: each value of each kind at least once."""
+    """Cases with a fit that is long enough for the right colours; each value at least once."""
     precision = [
         of(precision=precision, mode=mode, alpha=bool(number % 3), output=OUTPUTS[number % 2])
         for number, (precision, mode) in enumerate(itertools.product(PRECISIONS, ("rgb", "gray")))
@@ -100,16 +100,18 @@ def restore_each(gimp: Any, cases: list[dict[str, Any]]) -> None:
     assert found["done"] == len(cases)
 
 
-@pytest.mark.parametrize("case", ["offsets", "partly_outside", "only_some_of_the_damage"])
+@pytest.mark.parametrize(
+    "case", ["offsets", "partly_outside", "only_some_of_the_damage", "outside_the_canvas"]
+)
 def test_geometry(gimp: Any, case: str) -> None:
     assert gimp.batch(case) == []
 
 
-def test_the_damage_is_grown_and_the_selection_is_not(gimp: Any) -> None:
+def test_growing_the_damage_leaves_the_selection(gimp: Any) -> None:
     assert gimp.batch("growing") == [44, 18, [36, 26], True, 1]
 
 
-def test_both_networks_give_two_layers_of_which_one_shows(gimp: Any) -> None:
+def test_both_networks_give_two_layers_and_one_is_visible(gimp: Any) -> None:
     assert gimp.batch("both_networks") == [
         ["U-Net restoration of photo", True],
         ["SegNet restoration of photo", False],
@@ -121,7 +123,7 @@ def test_a_result_stays_in_its_layers_group(gimp: Any) -> None:
     assert gimp.batch("in_a_group") == ["U-Net restoration of photo", "photo"]
 
 
-def test_large_holes_get_as_much_texture_as_is_asked_for(gimp: Any) -> None:
+def test_texture_changes_large_holes(gimp: Any) -> None:
     assert gimp.batch("textures") == [True, False]
 
 
@@ -137,12 +139,12 @@ def test_a_locked_photograph_takes_a_new_layer(gimp: Any) -> None:
     assert gimp.batch("locked_photo_new_layer") == 2
 
 
-def test_an_indexed_image_is_converted_where_that_is_allowed(gimp: Any) -> None:
+def test_an_indexed_image_is_converted_if_allowed(gimp: Any) -> None:
     assert gimp.batch("indexed_allowed") == ["rgb", 1]
 
 
-SAID = {
-    "nothing selected": "Select the damage first",
+MESSAGES = {
+    "nothing selected": "Select the damage with any",
     "nothing transparent": "Nothing in this layer is transparent",
     "no alpha channel": "has no transparency",
     "no layer mask": "has no layer mask",
@@ -162,16 +164,16 @@ SAID = {
 }
 
 
-def test_what_cannot_be_done_is_said_and_changes_nothing(gimp: Any) -> None:
+def test_refusals_name_the_reason_and_change_nothing(gimp: Any) -> None:
     answers = gimp.batch("bad_situations")
-    assert set(answers) == set(SAID)
+    assert set(answers) == set(MESSAGES)
     for name, answer in answers.items():
-        assert not answer["fine"], name
+        assert not answer["succeeded"], name
         assert answer["same"], name
-        assert SAID[name] in answer["said"], f"{name}: {answer['said']}"
+        assert MESSAGES[name] in answer["message"], f"{name}: {answer['message']}"
 
 
-def test_what_changes_while_the_fit_runs_is_noticed(gimp: Any) -> None:
+def test_changes_during_the_fit_are_noticed(gimp: Any) -> None:
     plug_in = str(gimp.config / "plug-ins" / "dip_restore")
     answers = gimp.batch("changed_meanwhile", plug_in=plug_in)
     refused = {
@@ -181,21 +183,21 @@ def test_what_changes_while_the_fit_runs_is_noticed(gimp: Any) -> None:
         "gray": "was changed meanwhile",
     }
     for output in ("new-layer", "in-place"):
-        for change, said in refused.items():
+        for change, message in refused.items():
             answer = answers[f"{change} {output}"]
-            assert said in answer["said"], f"{change} {output}: {answer}"
+            assert message in answer["message"], f"{change} {output}: {answer}"
             assert answer["same"], change
-    assert "closed meanwhile" in answers["closed"]["said"]
+    assert "closed meanwhile" in answers["closed"]["message"]
     # Painting elsewhere, or locking, is no obstacle to a new layer; in place it would be lost.
-    assert "painted on meanwhile" in answers["paint in-place"]["said"]
+    assert "painted on meanwhile" in answers["paint in-place"]["message"]
     assert answers["paint in-place"]["same"]
-    assert "are locked" in answers["lock in-place"]["said"]
+    assert "are locked" in answers["lock in-place"]["message"]
     assert answers["lock in-place"]["same"]
     for change, at in (("paint", [39, 29]), ("lock", [39, 29]), ("nothing", [39, 29])):
         assert answers[f"{change} new-layer"] == {
-            "said": "", "same": False, "layers": 2, "at": at,
+            "message": "", "same": False, "layers": 2, "at": at,
         }  # fmt: skip
     # A layer that was moved takes its result along.
     assert answers["move new-layer"]["at"] == [46, 34]
-    assert answers["move in-place"]["said"] == ""
-    assert answers["nothing in-place"]["said"] == ""
+    assert answers["move in-place"]["message"] == ""
+    assert answers["nothing in-place"]["message"] == ""

@@ -1,4 +1,4 @@
-"""Everything but the fit, for a small selection in a 24-megapixel 16-bit layer of 144 MB.
+"""The cost of all but the fit, for a small selection in a 24-megapixel 16-bit layer of 144 MB.
 
 `pytest tests/gimp/test_overhead.py -s` prints the figures.
 """
@@ -24,22 +24,22 @@ if "dip_restore.py" in " ".join(sys.orig_argv):
             return count
     socket.socket = Counting
 """
-"""Before the plug-in: counts what it sends and receives, whatever else the machine is sending."""
+"""Python that runs before the plug-in, and notes the bytes that its sockets send and receive."""
 
 
 @pytest.mark.parametrize(
-    ("what", "selection", "most_mb"),
+    ("name", "selection", "most_mb"),
     [
         ("a spot of 60 × 20", (3000, 2000, 60, 20), 4),
         ("a spot in the corner", (0, 0, 40, 40), 4),
-        # Filled from far around: 4 megapixels are sent, and looked at by the engine.
+        # A hole is filled from far around: 4 megapixels are sent.
         pytest.param(
             "a hole of 200 × 200", (3000, 2000, 200, 200), 40, marks=pytest.mark.exhaustive
         ),
     ],
 )
 def test_a_small_selection_costs_little_in_a_large_photo(
-    gimp: Any, what: str, selection: tuple[int, int, int, int], most_mb: float
+    gimp: Any, name: str, selection: tuple[int, int, int, int], most_mb: float
 ) -> None:
     carried = gimp.folder / "carried"
     (gimp.folder / "sitecustomize.py").write_text(COUNTING.format(path=str(carried)))
@@ -47,7 +47,7 @@ def test_a_small_selection_costs_little_in_a_large_photo(
         "overhead", {"PYTHONPATH": str(gimp.folder)}, selection=selection, carried=str(carried)
     )
     print(
-        f"\nGIMP {gimp.version}, {what}: {found['seconds']:.2f} s, one iteration of the fit "
+        f"\nGIMP {gimp.version}, {name}: {found['seconds']:.2f} s, one iteration of the fit "
         f"included; {found['sent_mb']:.1f} MB sent; {found['gimp_mb']:.0f} MB more in GIMP, "
         f"{found['plug_in_mb']:.0f} MB plug-in"
     )

@@ -1,4 +1,4 @@
-"""With windows, on a screen that nobody sees. Every test leaves screenshots in pictures/."""
+"""With windows, on a virtual screen. Each test leaves screenshots in pictures/."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ ONE, TWO = ["photo"], ["U-Net restoration of photo", "photo"]
 
 @pytest.fixture(autouse=True)
 def forgotten(gimp: Any) -> None:
-    """What an earlier test chose last."""
+    """Forget the last values of an earlier test."""
     for path in (gimp.config / "plug-in-settings").glob("*.last"):
         path.unlink()
 
 
 def progress(jobs: Callable[[], list[dict[str, Any]]]) -> dict[str, Any]:
-    """Of the latest job; empty as long as there is none, as a window is there before its job."""
+    """The progress of the latest job; empty as long as there is no job."""
     return next((job["progress"] for job in jobs()), None) or {}
 
 
 def press_restore(screen: Any, dialog: str | None = None) -> str:
-    """From the menu, or the questions, to the window that shows the work."""
-    asking = dialog or screen.open_dialog()
+    """From the menu, or the dialog, to the window that shows the work."""
+    options = dialog or screen.open_dialog()
     screen.press(
-        asking, "alt+t", lambda: asking not in screen.windows(DIALOG), "the questions to be gone"
+        options, "alt+t", lambda: options not in screen.windows(DIALOG), "the dialog to be gone"
     )
     window: str = screen.wait_window(DIALOG)
     return window
@@ -49,7 +49,7 @@ def press_cancel(screen: Any, window: str) -> None:
 
 
 def wait_for_pictures(screen: Any, window: str, number: int = 2) -> None:
-    """Wait until the preview has changed this often; the progress below it does not count."""
+    """Wait until the picture, without the progress below it, has changed this often."""
     for _ in range(number):
         seen = screen.preview(window)
         screen.until(lambda seen=seen: screen.preview(window) != seen, "the preview to move")
@@ -72,19 +72,21 @@ def test_menu_dialog_work_result_and_undo(
     screen.picture("2-dialog")
     window = press_restore(screen, dialog)
     wait_for_pictures(screen, window)
-    # The first iterations tell neither how long it will take nor how good it is.
+    # The first iterations predict neither the time nor the quality.
     screen.until(lambda: progress(jobs).get("iteration", 0) > 12, "some work", 240)
+    time.sleep(0.5)
+    screen.keys(window, "alt+d")
     time.sleep(0.5)
     screen.picture("3-work")
     after = screen.preview(window)
-    screen.click(window, 250, 200)  # as it was before
-    screen.until(lambda: screen.preview(window) != after, "the photograph as it was")
+    screen.click(window, 250, 200)  # compare with the original
+    screen.until(lambda: screen.preview(window) != after, "the original photograph")
     screen.picture("4-before")
     before, shown = screen.preview(window), preview_number(jobs)
     screen.until(lambda: preview_number(jobs) > shown, "another preview")
     time.sleep(0.5)
-    assert screen.preview(window) == before  # which shows when it is asked for
-    screen.keys(window, "alt+b")
+    assert screen.preview(window) == before  # the original stays
+    screen.keys(window, "alt+o")
     screen.until(lambda: screen.preview(window) != before, "the preview again")
     assert screen.state["layers"] == ONE
     screen.press(window, "alt+s", lambda: screen.layers == TWO, "the new layer")
@@ -103,7 +105,7 @@ def test_menu_dialog_work_result_and_undo(
 def test_the_first_picture_comes_with_the_first_iterations(
     screen: Any, gimp: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """Once the service is up, which it is while a person reads the questions.
+    """Once the service runs; it starts while a person reads the dialog.
 
     `pytest -s` prints the seconds, about 1 on a machine that does nothing else.
     """
@@ -142,7 +144,7 @@ def test_cancel_leaves_nothing(screen: Any, jobs: Callable[[], list[dict[str, An
 def test_gimp_stays_usable_and_closing_the_image_is_noticed(
     screen: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """At once, not when the work for nothing has ended."""
+    """It is noticed at once, not at the end of a restoration for nothing."""
     screen.remember(**{**LONG, "iterations": 100_000})
     screen.start_gimp()
     window = press_restore(screen)
@@ -159,7 +161,7 @@ def test_gimp_stays_usable_and_closing_the_image_is_noticed(
     screen.until(lambda: jobs()[0]["state"] == "cancelled", "the job to be cancelled", 10)
 
 
-def test_what_was_painted_in_place_is_undone_in_one_step(screen: Any) -> None:
+def test_painting_in_place_is_undone_in_one_step(screen: Any) -> None:
     screen.remember(**QUICK, output="in-place")
     screen.start_gimp()
     press_restore(screen)
@@ -185,14 +187,12 @@ def test_repeating_with_the_last_values(screen: Any) -> None:
 
 
 @pytest.mark.newest_gimp
-def test_how_much_texture_is_asked_for_and_remembered(
-    screen: Any, jobs: Callable[[], list[dict[str, Any]]]
-) -> None:
+def test_texture_is_remembered(screen: Any, jobs: Callable[[], list[dict[str, Any]]]) -> None:
     screen.remember(**LONG, texture=0.5)
     screen.start_gimp()
     dialog = screen.open_dialog()
     time.sleep(0.5)
-    screen.click(dialog, 60, 318)  # Advanced
+    screen.click(dialog, 60, 246)  # Advanced
     time.sleep(0.5)
     screen.picture("13-advanced")
     window = press_restore(screen, dialog)
@@ -205,7 +205,7 @@ def test_how_much_texture_is_asked_for_and_remembered(
 def test_when_gimp_kills_the_plug_in_its_job_ends(
     screen: Any, gimp: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """The Cancel of GIMP's own progress bar does that."""
+    """The Cancel button of GIMP's own progress bar kills it."""
     screen.remember(**LONG)
     screen.start_gimp()
     press_restore(screen)
@@ -227,13 +227,13 @@ def test_when_gimp_kills_the_plug_in_its_job_ends(
     assert screen.layers == ONE
 
 
-def test_where_the_service_cannot_be_started_its_command_is_shown(screen: Any, gimp: Any) -> None:
+def test_the_command_is_shown_if_the_service_cannot_be_started(screen: Any, gimp: Any) -> None:
     gimp.dip("stop")
     screen.variables = {"FLATPAK_ID": "org.gimp.GIMP"}
     screen.remember(**QUICK)
     screen.start_gimp()
     window = press_restore(screen)
-    time.sleep(3)  # it looks for the service first
+    time.sleep(3)  # the plug-in looks for the service first
     screen.picture("9-command")
     assert screen.windows(DIALOG) == [window]
     serving = subprocess.Popen(
@@ -250,14 +250,14 @@ def test_where_the_service_cannot_be_started_its_command_is_shown(screen: Any, g
 
 
 @pytest.mark.newest_gimp
-def test_an_indexed_image_is_converted_where_that_is_allowed(screen: Any) -> None:
+def test_an_indexed_image_is_converted_if_allowed(screen: Any) -> None:
     screen.remember(**QUICK)
     screen.start_gimp(indexed=True)
     dialog = screen.open_dialog()
     time.sleep(0.5)
     screen.keys(dialog, "alt+t")
     screen.picture("10-indexed")
-    assert screen.windows(DIALOG) == [dialog]  # not before it is allowed
+    assert screen.windows(DIALOG) == [dialog]  # not allowed yet
     screen.keys(dialog, "alt+x")
     press_restore(screen, dialog)
     screen.until(lambda: screen.layers == TWO, "the new layer")
@@ -271,7 +271,7 @@ def test_an_indexed_image_is_converted_where_that_is_allowed(screen: Any) -> Non
 def test_a_real_photograph_as_the_readme_shows_it(
     screen: Any, gimp: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """The demonstration's photograph at work; pictures/in_gimp-*.jpg."""
+    """The photograph of `dip demo`; pictures/in_gimp-*.jpg is for gimp_plugin/in_gimp.jpg."""
     truth = demo.astronaut()
     damage = demo.draw_damage(truth)
     photo, mask = gimp.folder / "photo.png", gimp.folder / "mask.png"

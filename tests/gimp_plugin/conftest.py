@@ -1,4 +1,4 @@
-"""The plug-in's own modules, as GIMP's Python sees them: by their own names, beside the client."""
+"""Makes the plug-in's modules importable as GIMP's Python imports them: by their own names."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ import psutil
 import pytest
 
 import server.client
+from dip.regions import rules
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "gimp_plugin" / "dip_restore"))
 sys.modules["dip_client"] = server.client
-import service  # noqa: E402  # found by what is said just above
+sys.modules["dip_rules"] = rules
+import service  # noqa: E402  # found on the path above
 
 DIP = ("/usr/bin/env", f"PYTHONPATH={ROOT}", "OMP_WAIT_POLICY=PASSIVE", sys.executable, "-m", "dip")
-"""What starts `dip` in an environment without PYTHONPATH."""
+"""Starts `dip` in an environment without PYTHONPATH."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the tests of one service run in one process."""
     for item in items:
-        if "finder" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("finder"))
+        if "shared_service" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("shared_service"))
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def dip_command() -> tuple[str, ...]:
 
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for a service; the one that has it at the end is ended."""
+    """A data folder for a service; services that use it are ended after the test."""
     folder = tmp_path / "service"
     monkeypatch.setenv("DIP_DATA_DIR", str(folder))
     for name in ("FLATPAK_ID", "SNAP"):
@@ -47,7 +49,7 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def finder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.Service]:
+def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.Service]:
     """A service for all tests of a file, started as the plug-in starts it."""
     folder = tmp_path_factory.mktemp("session") / "service"
     with pytest.MonkeyPatch.context() as patch:
@@ -57,7 +59,7 @@ def finder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[service.Service
 
 
 def end_services(folder: Path) -> None:
-    """End every process that was told of a data folder."""
+    """End each process that has a data folder in its environment."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.pid != os.getpid() and process.environ().get("DIP_DATA_DIR") == str(folder):

@@ -1,4 +1,4 @@
-"""Why there is no menu entry: every cause is found, and its cure named."""
+"""The check finds each cause of a missing menu entry, and names the remedy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="bits of a file 
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a GIMP 3.0 with the plug-in in order."""
+    """The folder of a GIMP 3.0 with a working plug-in."""
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     for name in ("XDG_CONFIG_HOME", "GIMP3_DIRECTORY"):
@@ -35,7 +35,7 @@ def found(monkeypatch: pytest.MonkeyPatch, *gimps: Gimp) -> None:
     monkeypatch.setattr(doctor, "installed_gimps", lambda: list(gimps))
 
 
-def test_all_is_well(config: Path) -> None:
+def test_a_working_plug_in_is_ok(config: Path) -> None:
     finding = doctor.check_gimp()
     assert finding.status == "ok"
     assert "Filters > Restore > Deep Image Prior" in finding.seen
@@ -93,11 +93,11 @@ def lose_the_settings(folder: Path) -> None:
         (lay_loose, "where GIMP does not look", "Remove it"),
         (break_an_import, "urllib3", "dip gimp install"),
         (be_another_version, "is version 0.0.1", "dip gimp install"),
-        (lose_dip, "/gone/dip, which is not there", "dip gimp install"),
+        (lose_dip, "/gone/dip, which is missing", "dip gimp install"),
         (lose_the_settings, "cannot be read", "dip gimp install"),
     ],
 )
-def test_what_is_amiss_is_found(
+def test_each_fault_is_found(
     config: Path, harm: Callable[[Path], None], seen: str, advice: str
 ) -> None:
     harm(config / "plug-ins" / "dip_restore")
@@ -118,7 +118,7 @@ def test_a_gimp_of_another_version_that_was_started_has_its_own_folder(
     assert "3.2" in finding.seen
 
 
-def test_a_sandboxed_gimp_without_it_is_named(
+def test_a_sandboxed_gimp_without_the_plug_in_is_named(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found(monkeypatch, Gimp("3.2", "flatpak"))
@@ -128,7 +128,7 @@ def test_a_sandboxed_gimp_without_it_is_named(
 
 
 @pytest.mark.parametrize(("gimps", "status"), [((), "ok"), ((Gimp("2.10"),), "warn")])
-def test_without_gimp_3_that_is_said(
+def test_a_machine_without_gimp_3_is_named(
     config: Path, monkeypatch: pytest.MonkeyPatch, gimps: tuple[Gimp, ...], status: str
 ) -> None:
     shutil.rmtree(config.parent)
@@ -138,6 +138,6 @@ def test_without_gimp_3_that_is_said(
     assert "GIMP 3" in finding.seen
 
 
-def test_the_check_up_asks_for_it() -> None:
+def test_dip_doctor_includes_the_check() -> None:
     build_parser()
     assert "gimp" in checks.CHECKS

@@ -1,4 +1,4 @@
-"""Putting the plug-in where GIMP looks for it."""
+"""Installing the plug-in into the folders where GIMP looks for it."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ SYSTEM, FLATPAK, SNAP = (
         ([], [Gimp("3.2", "flatpak")], [f"{FLATPAK}/3.2"], None),
         ([], [Gimp("3.0", "snap")], [f"{SNAP}/3.0"], None),
         ([f"{SYSTEM}/3.2"], [Gimp("3.2", "flatpak")], [f"{SYSTEM}/3.2"], None),
-        # One that finds its folder made takes over nothing from an older version.
+        # A GIMP that finds its own folder takes over nothing from an older version.
         ([f"{SYSTEM}/3.0"], [Gimp("3.2")], [f"{SYSTEM}/3.0"], "takes the plug-in over from 3.0"),
         ([f"{SYSTEM}/2.10"], [Gimp("3.0")], [], "was never started"),
         ([], [Gimp("2.10")], [], "too old"),
     ],
 )
-def test_where_the_plug_in_belongs(
+def test_the_folders_for_the_plug_in(
     home: Path, there: list[str], gimps: list[Gimp], expected: list[str], note: str | None
 ) -> None:
     for name in there:
@@ -74,7 +74,7 @@ def test_where_the_plug_in_belongs(
         ("linux", {"XDG_CONFIG_HOME": "/xdg"}, "/xdg/GIMP"),
     ],
 )
-def test_every_system_has_a_place_of_its_own(
+def test_each_system_has_its_own_folder(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
     platform: str,
@@ -85,7 +85,7 @@ def test_every_system_has_a_place_of_its_own(
     assert install.roots(home, environment)["system"] == [home / expected]
 
 
-def test_a_folder_that_a_variable_names_is_taken(home: Path) -> None:
+def test_the_folder_in_gimp3_directory_is_used(home: Path) -> None:
     assert install.config_folders(home, {"GIMP3_DIRECTORY": "/mine"}) == [Path("/mine")]
 
 
@@ -97,20 +97,20 @@ def test_a_folder_that_a_variable_names_is_taken(home: Path) -> None:
         ("", None),
     ],
 )
-def test_versions_are_read_from_what_programs_say(said: str, expected: str | None) -> None:
+def test_versions_are_read_from_the_output_of_programs(said: str, expected: str | None) -> None:
     assert install._version_from(said) == expected
 
 
 @posix
-def test_what_is_installed_stands_alone(tmp_path: Path) -> None:
-    """With a Python that has nothing: no packages, no environment, another folder."""
+def test_the_installed_folder_is_complete(tmp_path: Path) -> None:
+    """It works with a Python that has no packages, in another folder."""
     folder = install.install(tmp_path / "3.0", ["/opt/dip"])
     assert folder == tmp_path / "3.0" / "plug-ins" / "dip_restore"
     script = folder / "dip_restore.py"
     assert os.access(script, os.X_OK)
     assert script.read_text().startswith("#!/usr/bin/env python3\n")
     assert not [path for path in folder.rglob("*") if path.suffix in (".so", ".pyd", ".pyc")]
-    assert list(folder.rglob("*dist-info*/**/LICENSE*"))  # they come along
+    assert list(folder.rglob("*dist-info*/**/LICENSE*"))  # the licences of the packages
     code = (
         "import sys; sys.path[:0] = ['vendor', '.']\n"
         "import masks, service, session, requests\n"
@@ -127,7 +127,7 @@ def test_what_is_installed_stands_alone(tmp_path: Path) -> None:
     assert "vendor" in done.stdout
 
 
-def test_installing_again_replaces_what_is_there(tmp_path: Path) -> None:
+def test_installing_again_replaces_the_folder(tmp_path: Path) -> None:
     folder = install.install(tmp_path, ["/old/dip"])
     (folder / "left_over.py").touch()
     install.install(tmp_path, ["/new/dip"])
@@ -136,7 +136,7 @@ def test_installing_again_replaces_what_is_there(tmp_path: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == ["dip_restore"]
 
 
-def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "plug-ins").touch()
     with pytest.raises(OutputError, match="cannot be written"):
         install.install(tmp_path, None)
@@ -169,7 +169,7 @@ def test_install_and_uninstall(home: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["gimp", "uninstall"]) == 0
     assert not folder.exists()
     assert main(["gimp", "uninstall"]) == 0
-    assert "in no GIMP" in capsys.readouterr().err
+    assert "installed in no GIMP" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("named", ["elsewhere/3.0", "elsewhere/3.0/plug-ins"])
@@ -180,7 +180,7 @@ def test_a_folder_can_be_named(home: Path, capsys: pytest.CaptureFixture[str], n
     assert not (home / "elsewhere/3.0/plug-ins/dip_restore").exists()
 
 
-def test_no_gimp_is_no_failure(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_gimp_is_no_failure(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["gimp", "install"]) == 0
     assert "No GIMP 3 was found" in capsys.readouterr().err
 
@@ -195,5 +195,5 @@ def test_packing_is_one_command(
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_what_starts_dip_is_an_absolute_path() -> None:
+def test_the_command_that_starts_dip_is_an_absolute_path() -> None:
     assert Path(install.dip_command()[0]).is_absolute()

@@ -1,4 +1,4 @@
-"""Damage as bytes, against numpy and against what the engine does with it."""
+"""Masks as bytes, compared with numpy and with the engine's regions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAMAGE = arrays(
 
 
 @given(DAMAGE)
-def test_bounds_are_those_of_what_is_not_zero(damage: np.ndarray) -> None:
+def test_bounds_enclose_the_values_that_are_not_zero(damage: np.ndarray) -> None:
     found = masks.bounds(damage.tobytes(), damage.shape[1])
     rows, columns = np.nonzero(damage)
     if rows.size == 0:
@@ -39,6 +39,23 @@ def test_a_crop_is_a_slice(damage: np.ndarray, data: st.DataObject) -> None:
     assert cut == damage[y : y + part.height, x : x + part.width].tobytes()
 
 
+@given(DAMAGE, st.data())
+def test_padding_a_crop_keeps_it_and_adds_zeros(damage: np.ndarray, data: st.DataObject) -> None:
+    height, width = damage.shape
+    above, left, below, right = (data.draw(st.integers(0, 3)) for _ in range(4))
+    box = Rect(5, 7, width, height)
+    outer = Rect(5 - left, 7 - above, left + width + right, above + height + below)
+    padded = np.pad(damage, ((above, below), (left, right)))
+    assert masks.pad(damage.tobytes(), box, outer) == padded.tobytes()
+
+
+@given(DAMAGE, st.data())
+def test_an_intersection_is_the_damage_of_both(damage: np.ndarray, data: st.DataObject) -> None:
+    one = np.where(damage > 16, 255, 0).astype(np.uint8)
+    other = np.roll(one, data.draw(st.integers(0, one.size)))
+    assert masks.intersection(one.tobytes(), other.tobytes()) == (one & other).tobytes()
+
+
 @given(DAMAGE)
 def test_faint_coverage_counts_as_known(damage: np.ndarray) -> None:
     assert masks.known_pixels(damage.tobytes()) == np.count_nonzero(damage <= 16)
@@ -46,12 +63,12 @@ def test_faint_coverage_counts_as_known(damage: np.ndarray) -> None:
 
 
 @given(DAMAGE, st.sampled_from((254, 255)))
-def test_opaque_is_what_can_be_learnt_from(damage: np.ndarray, alpha: int) -> None:
+def test_opaque_outside_means_that_known_pixels_are_opaque(damage: np.ndarray, alpha: int) -> None:
     around = np.full_like(damage, 255)
     around[damage > 16] = 0
     around[0, 0] = min(alpha, around[0, 0])
     expected = bool((around[damage <= 16] == 255).all())
-    assert masks.opaque_outside(around.tobytes(), damage.tobytes()) is expected
+    assert masks.is_opaque_outside(around.tobytes(), damage.tobytes()) is expected
 
 
 @pytest.mark.parametrize(
@@ -63,7 +80,7 @@ def test_a_rectangle_grows_up_to_its_limits(
     assert Rect(5, 5, 4, 4).grown(margin, Rect(0, 0, 20, 10)) == expected
 
 
-def test_what_lies_beside_the_limits_is_cut_to_nothing() -> None:
+def test_a_rectangle_outside_the_limits_is_cut_to_nothing() -> None:
     assert Rect(30, 0, 5, 5).cut(Rect(0, 0, 20, 10)).area == 0
 
 
@@ -84,8 +101,8 @@ def damages(draw: st.DrawFn) -> np.ndarray:
 
 @settings(max_examples=60, deadline=None)
 @given(damages())
-def test_what_is_sent_holds_all_that_the_engine_looks_at(damage: np.ndarray) -> None:
-    """As wide as the engine's own regions, so that a crop gives what the whole photo gives."""
+def test_the_crop_contains_the_regions_of_the_engine(damage: np.ndarray) -> None:
+    """So that a crop gives the same result as the whole photograph."""
     if damage.any():
         box = masks.bounds(damage.tobytes(), 500)
         assert box is not None

@@ -1,4 +1,4 @@
-"""Finding the service, starting it, and whom to trust; with real processes."""
+"""Finding the service, starting it, and trusting only this user's; with real processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import service
-from service import CannotStart, Service, Settings, where_photos_go
+from service import CannotStart, Service, Settings, destination
 
 from dip import __version__
 from server.client import ClientError, Unreachable
@@ -26,7 +26,7 @@ def pid_of(data_dir: Path) -> int:
 
 
 def wait_for_end(pid: int) -> None:
-    """Of a process whose parent we are: it stays as a zombie."""
+    """Wait for the end of a child process, which stays as a zombie."""
     ends = time.monotonic() + 300
     while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < ends
@@ -34,8 +34,8 @@ def wait_for_end(pid: int) -> None:
 
 
 @pytest.fixture
-def stranger() -> Iterator[int]:
-    """A server that is none of ours; its port."""
+def other_server() -> Iterator[int]:
+    """The port of a server of another program."""
     handler = type(
         "Handler",
         (http.server.BaseHTTPRequestHandler,),
@@ -49,19 +49,17 @@ def stranger() -> Iterator[int]:
         thread.join()
 
 
-def test_it_is_started_found_again_and_started_again_after_a_crash(
+def test_the_service_is_started_found_and_started_again_after_a_crash(
     data_dir: Path, dip_command: tuple[str, ...]
 ) -> None:
-    said: list[str] = []
     settings = Settings(command=dip_command, version=__version__)
-    with Service(settings, said.append).connect() as client:
+    with Service(settings).connect() as client:
         assert client.health()["version"] == __version__
-    assert said == ["Starting the restoration service…"]
     first = pid_of(data_dir)
     assert os.getsid(first) != os.getsid(0)  # it outlives GIMP
     with Service(settings).connect():
         assert pid_of(data_dir) == first
-    os.kill(first, signal.SIGKILL)  # what it announced stays behind
+    os.kill(first, signal.SIGKILL)  # its address file stays behind
     wait_for_end(first)
     with pytest.raises(Unreachable):
         Service(settings).running()
@@ -69,19 +67,19 @@ def test_it_is_started_found_again_and_started_again_after_a_crash(
         assert pid_of(data_dir) != first
 
 
-def test_a_stranger_at_the_announced_address_is_not_trusted(
-    data_dir: Path, dip_command: tuple[str, ...], stranger: int
+def test_another_server_at_the_announced_address_is_not_trusted(
+    data_dir: Path, dip_command: tuple[str, ...], other_server: int
 ) -> None:
     data_dir.mkdir(mode=0o700)
     (data_dir / "token").write_text("t" * 43)
     (data_dir / "token").chmod(0o600)
-    (data_dir / "server.json").write_text(json.dumps({"url": f"http://127.0.0.1:{stranger}"}))
+    (data_dir / "server.json").write_text(json.dumps({"url": f"http://127.0.0.1:{other_server}"}))
     with Service(Settings(command=dip_command)).connect() as client:
         assert client.health()["service"] == "dip-restore"
-        assert not client.url.endswith(str(stranger))
+        assert not client.url.endswith(str(other_server))
 
 
-def test_where_the_usual_port_is_taken_another_one_is(
+def test_another_port_is_used_if_the_usual_one_is_taken(
     data_dir: Path, dip_command: tuple[str, ...]
 ) -> None:
     with socket.socket() as taken:
@@ -90,7 +88,7 @@ def test_where_the_usual_port_is_taken_another_one_is(
             taken.bind(("127.0.0.1", 8777))
             taken.listen()
         except OSError:
-            pass  # somebody else has it: just as well
+            pass  # another program has the port: that serves as well
         with Service(Settings(command=dip_command)).connect() as client:
             assert not client.url.endswith(":8777")
 
@@ -124,7 +122,7 @@ def test_a_service_elsewhere_that_is_away_is_not_replaced_by_one_here(
 
 @pytest.mark.parametrize("elsewhere", [False, True])
 @pytest.mark.parametrize("cluster", [(), ("--cluster", "tcp://127.0.0.1:1")])
-def test_who_gets_the_photograph_is_said(
+def test_the_destination_of_the_photograph_is_named(
     data_dir: Path, dip_command: tuple[str, ...], cluster: tuple[str, ...], elsewhere: bool
 ) -> None:
     if cluster:
@@ -137,10 +135,10 @@ def test_who_gets_the_photograph_is_said(
         connection = {"url": url, "token": token, "fingerprint": None}
         (data_dir / "connection.json").write_text(json.dumps(connection))
     with finder.connect() as client:
-        said = where_photos_go(client)
-    assert ("Nothing leaves this computer" in said) == (not cluster and not elsewhere)
-    assert ("cluster" in said) == bool(cluster)
-    assert ("127.0.0.1" in said) == elsewhere
+        text = destination(client)
+    assert ("Nothing leaves this computer" in text) == (not cluster and not elsewhere)
+    assert ("cluster" in text) == bool(cluster)
+    assert ("127.0.0.1" in text) == elsewhere
 
 
 @pytest.mark.parametrize("variable", ["FLATPAK_ID", "SNAP"])
@@ -155,10 +153,14 @@ def test_in_a_sandbox_the_user_is_told_the_command(
 
 
 @pytest.mark.parametrize(
-    ("command", "why"), [((), "not known where"), (("/gone/dip",), "/gone/dip is not there")]
+    ("command", "reason"),
+    [
+        ((), "place of `dip` is unknown"),
+        (("/gone/dip",), "/gone/dip is missing"),
+    ],
 )
-def test_where_dip_is_gone_that_is_said(data_dir: Path, command: tuple[str, ...], why: str) -> None:
-    with pytest.raises(CannotStart, match=why):
+def test_a_missing_dip_is_named(data_dir: Path, command: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(CannotStart, match=reason):
         Service(Settings(command=command)).connect()
 
 
@@ -170,18 +172,18 @@ def test_a_service_that_ends_at_once_is_quoted(data_dir: Path, tmp_path: Path) -
         Service(Settings(command=(str(broken),))).connect()
 
 
-def test_one_that_never_gets_ready_is_ended(
+def test_a_service_that_never_gets_ready_is_ended(
     data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "START_TIMEOUT_S", 0.5)
     idle = tmp_path / "idle"
     idle.write_text("#!/bin/sh\nexec sleep 60\n")
     idle.chmod(0o755)
-    with pytest.raises(ClientError, match="did not get ready"):
+    with pytest.raises(ClientError, match="was not ready within"):
         Service(Settings(command=(str(idle),))).connect()
 
 
-def test_children_get_nothing_of_what_gimp_set_up_for_itself() -> None:
+def test_the_service_does_not_inherit_gimps_own_variables() -> None:
     kept = {"PATH": "/bin", "HOME": "/root", "DIP_DATA_DIR": "/data", "LANG": "C"}
     dropped = dict.fromkeys(
         (
@@ -202,7 +204,7 @@ def test_settings_are_read_beside_the_plug_in(
     assert Settings.beside(tmp_path) == Settings(command=("/a/dip",), version="1.2")
 
 
-def test_a_dip_on_the_search_path_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dip_on_the_search_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dip").write_text("#!/bin/sh\n")
     (tmp_path / "dip").chmod(0o755)
     (tmp_path / "settings.json").write_text('{"command": null, "version": "1.2"}')

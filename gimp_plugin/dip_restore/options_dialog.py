@@ -1,0 +1,100 @@
+"""The dialog before a restoration: its options, and the damage that was found."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import gi
+from checks import Refusal, check_output
+from damage import find_damage, likely_source
+from dip_client import ClientError
+from service import Service, destination
+from widgets import let_windows_close, wrapped_label
+
+gi.require_version("GimpUi", "3.0")
+gi.require_version("Gtk", "3.0")
+from gi.repository import GimpUi, GLib, Gtk  # noqa: E402  # the versions must be named first
+
+_WELCOME = "Fills the damage from the rest of this photograph. No other pictures are used."
+_OPTIONS = ("damage", "grow", "preset", "output")
+_ADVANCED = ("network", "seed", "texture", "iterations", "device", "threads", "max-memory")
+_AFFECT_DAMAGE = ("damage", "grow", "output", "allow-rgb")
+
+
+def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -> bool:
+    """Ask for the options, which are stored in `config`; False if the user cancels.
+
+    Without a screen this ends the process.
+    """
+    GimpUi.init(procedure.get_name())
+    dialog = GimpUi.ProcedureDialog.new(procedure, config, "Deep Image Prior")
+    dialog.set_ok_label("Res_tore")
+    if help_button := dialog.get_widget_for_response(Gtk.ResponseType.HELP):
+        help_button.hide()  # there is no help page; the tooltips explain the options
+    _fill(dialog, with_rgb=layer.is_indexed())
+    welcome, found = wrapped_label(_WELCOME), wrapped_label()
+    content = dialog.get_content_area()
+    for place, label in enumerate((welcome, found)):
+        content.pack_start(label, False, False, 6)
+        content.reorder_child(label, place)
+        label.show()
+
+    def show_destination(text: str) -> None:
+        welcome.set_text(f"{_WELCOME} {text}")
+
+    threading.Thread(target=_prepare, args=[service, show_destination], daemon=True).start()
+
+    def show_damage(*_: Any) -> bool:
+        """Show the damage, or the reason why there is none; return whether there is some."""
+        source, grow_px = config.get_property("damage"), config.get_property("grow")
+        output, allow_rgb = config.get_property("output"), config.get_property("allow-rgb")
+        try:
+            check_output(image, layer, output, source, allow_rgb)
+            damage = find_damage(image, layer, source, grow_px)
+        except Refusal as refusal:
+            found.set_markup(f"<b>{GLib.markup_escape_text(str(refusal))}</b>")
+        else:
+            found.set_text(f"Damage found: {damage.description}.")
+            dialog.set_response_sensitive(Gtk.ResponseType.OK, True)
+            return True
+        dialog.set_response_sensitive(Gtk.ResponseType.OK, False)
+        return False
+
+    handlers = [config.connect(f"notify::{name}", show_damage) for name in _AFFECT_DAMAGE]
+
+    def on_focus(*_: Any) -> None:
+        show_damage()  # GIMP stays usable: the selection may have changed
+
+    focus_handler = dialog.connect("focus-in-event", on_focus)
+    if not show_damage():
+        source = likely_source(image, layer, config.get_property("damage"))
+        config.set_property("damage", source)
+    accepted = bool(dialog.run())
+    for handler in handlers:
+        config.disconnect(handler)
+    dialog.disconnect(focus_handler)
+    dialog.destroy()
+    let_windows_close()
+    return accepted
+
+
+def _fill(dialog: Any, with_rgb: bool) -> None:
+    """Lay out the options; those for experts are in an expander that is closed at first."""
+    dialog.fill_box("options", [*_OPTIONS, *(["allow-rgb"] if with_rgb else [])])
+    dialog.get_scale_entry("texture", 1.0)  # a slider
+    dialog.fill_box("advanced-box", list(_ADVANCED))
+    dialog.get_label("advanced-title", "Advanced", False, False)
+    dialog.fill_expander("advanced", "advanced-title", False, "advanced-box")
+    dialog.fill(["options", "advanced"])
+
+
+def _prepare(service: Service, show_destination: Callable[[str], None]) -> None:
+    """Start the service while the user reads, and show where the photograph will be sent.
+
+    Runs in a thread of its own. A failure is reported when the service is needed.
+    """
+    with suppress(ClientError, OSError), service.connect() as client:
+        GLib.idle_add(show_destination, destination(client))

@@ -1,0 +1,82 @@
+"""Changes of the photograph while the fit runs."""
+
+import os
+import sys
+
+import gi
+
+gi.require_version("Gimp", "3.0")
+from gi.repository import Gimp  # noqa: E402
+
+from .photographs import digest, make_image, mark, spoil  # noqa: E402
+
+
+def changed_meanwhile(plug_in):
+    """Crop a layer, change the image, insert a result: the message, and whether it was inserted."""
+
+    sys.path[:0] = [plug_in, os.path.join(plug_in, "vendor")]
+    import layers
+    from session import Result
+
+    def delete_layer(image, layer):
+        image.insert_layer(layer.copy(), None, 0)
+        image.remove_layer(layer)
+
+    def scale(image, layer):
+        image.scale(60, 45)
+
+    def convert(image, layer):
+        image.convert_precision(Gimp.Precision.U16_NON_LINEAR)
+
+    def gray(image, layer):
+        image.convert_grayscale()
+
+    def paint(image, layer):
+        spoil(layer, (42, 22, 6, 6))
+
+    def lock(image, layer):
+        layer.set_lock_content(True)
+
+    def move(image, layer):
+        layer.set_offsets(7, 5)
+
+    def nothing(image, layer):
+        pass
+
+    answers = {}
+    for output in ("new-layer", "in-place"):
+        for change in (delete_layer, scale, convert, gray, paint, lock, move, nothing):
+            image, layer = make_image()
+            mark(image, layer, "selection", 0)
+            crop = layers.crop_layer(image, layer, "selection", output, 0, {})
+            request = crop.request
+            if output == "in-place":
+                place = 0, 0, request.width, request.height
+                pixels = request.pixels
+            else:
+                box, sent = crop.damage.box, crop.damage.crop
+                place = box.x - sent.x, box.y - sent.y, box.width, box.height
+                pixels = b"\x7f\x7f\x7f\xff" * box.area
+            change(image, layer)
+            before = [digest(each) for each in image.get_layers()]
+            try:
+                layers.insert_results(image, crop, [Result("U-Net", *place, pixels)])
+                message = ""
+            except layers.Refusal as refusal:
+                message = str(refusal)
+            after = [digest(each) for each in image.get_layers()]
+            found = {"message": message, "same": before == after, "layers": len(after)}
+            if output == "new-layer" and not message:
+                found["at"] = list(image.get_layers()[0].get_offsets()[1:])
+            answers[f"{change.__name__} {output}"] = found
+            image.delete()
+
+    image, layer = make_image()
+    mark(image, layer, "selection", 0)
+    crop = layers.crop_layer(image, layer, "selection", "new-layer", 0, {})
+    image.delete()
+    try:
+        layers.insert_results(image, crop, [])
+    except layers.Refusal as refusal:
+        answers["closed"] = {"message": str(refusal), "same": True}
+    return answers
