@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dip.commands.arguments import add_fit_arguments, add_preset_arguments, settings_from
+from dip.commands.progress import Progress
 from dip.config import NETWORKS, Settings
-from dip.console import Progress, format_duration, say
+from dip.console import format_duration, say
 from dip.errors import MaskSizeMismatch
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from dip.commands.arguments import (
     add_preset_arguments,
     settings_from,
 )
-from dip.console import Progress, format_duration, say
+from dip.commands.progress import Progress
+from dip.console import format_duration, say
 from dip.errors import OutputError
 from dip.sample_photo import DAMAGE_SEED, Damage, astronaut, draw_damage
 

@@ -16,8 +16,9 @@ from dip.commands.arguments import (
     add_preset_arguments,
     settings_from,
 )
+from dip.commands.progress import Progress
 from dip.commands.signals import stop_on_signals
-from dip.console import Progress, format_duration, say
+from dip.console import format_duration, say
 from dip.errors import OutputError
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from dip.commands.arguments import DEFAULTS, add_fit_arguments, add_preset_arguments
+from dip.commands.progress import Progress
 from dip.config import NETWORKS
-from dip.console import Progress, say
+from dip.console import say
 from dip.errors import DipError, InputError, OutputError
 from server.commands.arguments import add_data_dir_argument
 from server.errors import ServiceFailure
