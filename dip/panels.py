@@ -1,4 +1,4 @@
-"""Pictures beside pictures: captioned panels, enlarged details and curves, drawn with Pillow."""
+"""Figures drawn with Pillow: captioned panels, enlarged details and curves."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ TITLE_PX = 22
 TEXT_PX = 17
 LINE_SPACING = 1.35
 GAP_PX = 16
-SMOOTHING = 3  # curves are drawn this much larger, then reduced
+SMOOTHING = 3  # curves are drawn at this multiple of their size, then reduced
 
 
 @cache
 def font(size_px: int) -> Any:
-    """Return the font that Pillow carries, so every machine draws the same picture."""
+    """Return the font of the Pillow package, so that all machines draw the same picture."""
     return ImageFont.load_default(size=size_px)
 
 
@@ -71,20 +71,20 @@ class Window:
 
     @property
     def corners(self) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom: what Pillow calls a box."""
+        """The box in the form of Pillow: left, top, right, bottom."""
         return self.left, self.top, self.left + self.width, self.top + self.height
 
 
 def find_detail(unknown: npt.NDArray[np.bool_]) -> Window:
-    """Find the part of a picture that is worth enlarging, in the picture's own proportions.
+    """Find the detail of a picture to enlarge, in the picture's proportions.
 
-    It lies where the damage is densest, and is three times as wide as the damage is thick, but at
-    least a quarter of the picture and at most all of it.
+    It lies where the damage is densest. Its size is three times the thickness of the damage, but at
+    least a quarter of the picture and at most the whole picture.
     """
     from scipy.ndimage import distance_transform_edt, gaussian_filter
 
     height, width = unknown.shape
-    # A large picture is looked at in small: half a second instead of a minute at 24 megapixels.
+    # Reduced first: half a second instead of a minute for 24 megapixels.
     step = max(1, max(height, width) // 512)
     small = Image.fromarray(unknown).convert("L").reduce(step)
     dense = np.asarray(small, dtype=np.float32) / 255
@@ -92,7 +92,7 @@ def find_detail(unknown: npt.NDArray[np.bool_]) -> Window:
     share = min(1.0, max(0.25, 3 * thickness / min(height, width)))
     detail_height, detail_width = max(1, round(height * share)), max(1, round(width * share))
     density = gaussian_filter(dense, share * min(dense.shape) / 4, mode="constant")
-    # Between places of equal density the one nearer to the middle shows more of the picture.
+    # Of places with equal density, prefer the one nearer to the middle.
     rows, columns = (np.linspace(-1, 1, side) for side in density.shape)
     density *= 1 - 0.1 * (rows[:, None] ** 2 + columns**2)
     row, column = np.unravel_index(int(density.argmax()), density.shape)
@@ -102,12 +102,12 @@ def find_detail(unknown: npt.NDArray[np.bool_]) -> Window:
 
 
 def enlarge(image: Image.Image, window: Window, size: tuple[int, int]) -> Image.Image:
-    """Cut out the window and scale it to this width and height."""
+    """Crop the window and scale it to a size (width, height)."""
     return image.crop(window.corners).resize(size, Image.Resampling.LANCZOS)
 
 
 def outline(image: Image.Image, window: Window, scale: float) -> Image.Image:
-    """Draw the window's frame into a picture that was scaled by this much."""
+    """Draw the frame of the window into a picture that is scaled by a factor."""
     framed = image.copy()
     left, top, right, bottom = (round(corner * scale) for corner in window.corners)
     ImageDraw.Draw(framed).rectangle((left, top, right - 1, bottom - 1), outline=FRAME, width=2)
@@ -119,7 +119,7 @@ def outline(image: Image.Image, window: Window, scale: float) -> Image.Image:
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture with its title above and lines of figures below."""
+    """A picture with a title above and lines of text below."""
 
     image: Image.Image
     title: str
@@ -134,16 +134,16 @@ def draw_panels(
     detail: Window | None = None,
     titles: bool = True,
 ) -> Image.Image:
-    """Lay panels side by side: title, picture, enlarged detail, figures.
+    """Draw panels side by side: title, picture, enlarged detail, text.
 
     Parameters
     ----------
     panels : sequence of Panel
-        Their pictures are of one size.
+        Their pictures have the same size.
     width_px : int
         Width of each picture on the page.
     detail : Window, optional
-        The part that is enlarged below each picture, and framed in the first one.
+        The part to enlarge below each picture, and to frame in the first picture.
     """
     scale = width_px / panels[0].image.width
     size = width_px, max(1, round(panels[0].image.height * scale))
@@ -175,7 +175,7 @@ def draw_panels(
 
 
 def heading(text: str, width_px: int, size_px: int = TITLE_PX) -> Image.Image:
-    """Draw one line of text as a strip of a page."""
+    """Draw one line of text as a strip."""
     strip = Image.new("RGB", (width_px, round(size_px * 1.6)), PAPER)
     ImageDraw.Draw(strip).text((0, 2), text, font=font(size_px), fill=INK)
     return strip
@@ -184,7 +184,7 @@ def heading(text: str, width_px: int, size_px: int = TITLE_PX) -> Image.Image:
 def stack(
     strips: Sequence[Image.Image], *, gap_px: int = GAP_PX, margin_px: int = 24
 ) -> Image.Image:
-    """Lay pictures below each other, on a page with a margin."""
+    """Stack pictures vertically, on a page with a margin."""
     width_px = max(strip.width for strip in strips) + 2 * margin_px
     height_px = sum(strip.height for strip in strips) + gap_px * (len(strips) - 1) + 2 * margin_px
     page = Image.new("RGB", (width_px, height_px), PAPER)
@@ -196,7 +196,7 @@ def stack(
 
 
 def beside(strips: Sequence[Image.Image], gap_px: int = GAP_PX) -> Image.Image:
-    """Lay pictures next to each other."""
+    """Place pictures next to each other."""
     page = Image.new(
         "RGB",
         (sum(s.width for s in strips) + gap_px * (len(strips) - 1), max(s.height for s in strips)),
@@ -214,7 +214,7 @@ def beside(strips: Sequence[Image.Image], gap_px: int = GAP_PX) -> Image.Image:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points (x, y) in order of x, under one name."""
+    """A named curve: points (x, y) in order of x."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -231,7 +231,7 @@ def draw_curves(
     from_zero: bool = False,
     dots: bool = False,
 ) -> Image.Image:
-    """Draw curves over one pair of axes.
+    """Draw curves in one pair of axes.
 
     Parameters
     ----------
@@ -240,9 +240,9 @@ def draw_curves(
     size : (width, height)
         px
     from_zero : bool
-        Whether the axis begins at 0, so that what is flat looks flat.
+        Whether the y axis begins at 0, so that flat curves look flat.
     dots : bool
-        Whether each point is marked: where there are few, and the line between them is a guess.
+        Whether each point is marked, for curves with few points.
     """
     width, height = size
     page = Image.new("RGB", size, PAPER)
@@ -255,7 +255,7 @@ def draw_curves(
 
     drawn = [[(x, y) for x, y in curve.points if drawable(y)] for curve in curves]
     if not any(drawn):
-        draw.text((left, top + 20), "nothing was measured", font=font(TEXT_PX), fill=FAINT_INK)
+        draw.text((left, top + 20), "no measurements", font=font(TEXT_PX), fill=FAINT_INK)
         return page
     to_axis = math.log10 if logarithmic else float
     values = [to_axis(y) for points in drawn for _, y in points]
@@ -306,7 +306,7 @@ def draw_curves(
 
 
 def _ticks(low: float, high: float, logarithmic: bool) -> list[tuple[float, str]]:
-    """Return round values between two ends, with their text; for a logarithmic axis, of 10^x."""
+    """Return round values between two ends and their labels; for a logarithmic axis, of 10^x."""
     if logarithmic:
         steps: tuple[int, ...] = (1, 2, 5) if high - low < 2 else (1,)
         marks = [

@@ -1,4 +1,4 @@
-"""A photo that a dependency carries, and damage drawn onto it: for the demonstration and tests."""
+"""A sample photo from scikit-image, with drawn damage, for the demonstration and tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 DAMAGE_SEED = 10
 WRITING = "for Grandpa"
-FINER = 4  # damage is drawn this much larger, for soft edges
+FINER = 4  # damage is drawn at this multiple of the size, for soft edges
 VISIBLE = 1 / 255
 
 
@@ -26,13 +26,13 @@ def astronaut() -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Damage:
-    """A damaged photo, and where it is damaged.
+    """A damaged photo and its unknown pixels.
 
     Parameters
     ----------
     photo : (H, W, 3) uint8 array
     unknown : (H, W) bool array
-        Every pixel that the damage has touched, and one px around.
+        The damaged pixels, with a margin of one pixel.
     """
 
     photo: npt.NDArray[np.uint8]
@@ -40,24 +40,24 @@ class Damage:
 
     @property
     def mask(self) -> npt.NDArray[np.uint8]:
-        """White where the photo is to be restored."""
+        """The mask, white where the photo is to be restored."""
         import numpy as np
 
         return self.unknown.astype(np.uint8) * 255
 
     @property
     def share(self) -> float:
-        """Part of the pixels that is to be restored, in [0, 1]."""
+        """Fraction of unknown pixels, in [0, 1]."""
         return float(self.unknown.mean())
 
 
 def draw_damage(truth: npt.NDArray[np.uint8], seed: int = DAMAGE_SEED) -> Damage:
-    """Scratch, stain and write over a photo.
+    """Draw scratches, stains and writing onto a photo.
 
     Parameters
     ----------
     truth : (H, W, 3) uint8 array
-        128 px or more to a side.
+        128 px or more per side.
     seed : int
     """
     import numpy as np
@@ -82,7 +82,7 @@ def draw_damage(truth: npt.NDArray[np.uint8], seed: int = DAMAGE_SEED) -> Damage
 def draw_scratches(
     size: tuple[int, int], random: np.random.Generator, count: int = 9
 ) -> PilImage.Image:
-    """Draw thin curves of varying width, as opacity, `FINER` times the size."""
+    """Draw thin curves of varying width, as opacity at `FINER` times the size."""
     import numpy as np
     from PIL import Image, ImageDraw
 
@@ -107,7 +107,7 @@ def draw_scratches(
 def draw_stains(
     size: tuple[int, int], random: np.random.Generator, count: int = 4
 ) -> PilImage.Image:
-    """Draw a few blotches with uneven outlines, as opacity, `FINER` times the size."""
+    """Draw a few blotches with uneven outlines, as opacity at `FINER` times the size."""
     import numpy as np
     from PIL import Image, ImageDraw, ImageFilter
 
@@ -130,7 +130,7 @@ def draw_stains(
 
 
 def draw_writing(size: tuple[int, int], text: str, random: np.random.Generator) -> PilImage.Image:
-    """Write across the lower part, no two letters quite alike, `FINER` times the size."""
+    """Draw text with uneven letters across the lower part, at `FINER` times the size."""
     from PIL import Image, ImageDraw, ImageFont
 
     width, height = (FINER * side for side in size)

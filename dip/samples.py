@@ -1,4 +1,4 @@
-"""Samples of images, and floats in units of full scale."""
+"""Conversion between samples of images and floats in units of full scale."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Array = NDArray[Any]
 
 
 def full_scale(dtype: np.dtype[Any]) -> int:
-    """The sample that stands for 1: the largest integer of the type, 1 for floats and bool."""
+    """The sample that means 1: the largest integer of the type; 1 for floats and bool."""
     return int(np.iinfo(dtype).max) if np.issubdtype(dtype, np.integer) else 1
 
 
 def to_floats(samples: Array) -> NDArray[np.float32]:
-    """Samples of any type in units of full scale; of the same shape."""
+    """Convert samples of any type to units of full scale; the shape stays."""
     return samples.astype(np.float32) / np.float32(full_scale(samples.dtype))
 
 
@@ -32,13 +32,13 @@ PEAK = 255.0
 
 
 def to_8_bit(image: npt.ArrayLike) -> npt.NDArray[np.uint8]:
-    """Convert an image to the samples that an 8-bit picture file would hold.
+    """Convert an image to the samples of an 8-bit picture file.
 
     Parameters
     ----------
     image : array
-        uint8 in [0, 255], uint16 in [0, 65535], or floating point, nominally in [0, 1]; what lies
-        outside is clipped. bool counts as 0 and 1.
+        uint8 in [0, 255], uint16 in [0, 65535], or floating point, nominally in [0, 1]; values
+        outside are clipped. bool counts as 0 and 1.
 
     Returns
     -------

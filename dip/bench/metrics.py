@@ -1,8 +1,8 @@
-"""How close a restored image is to the truth: hole PSNR, SSIM around the hole, texture distance.
+"""Distance of a restored image from the truth: hole PSNR, SSIM around the hole, texture distance.
 
-Three figures, for no single one can be trusted: a smooth smear can win PSNR in a large hole and
-still look wrong. All of them compare what an 8-bit picture file would hold, so that figures from
-8-bit, 16-bit and floating-point results stand side by side.
+One figure is not enough: a smooth smear can have the best PSNR in a large hole and still look
+wrong. All figures compare 8-bit samples, so that 8-bit, 16-bit and floating-point results are
+comparable.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from dip.samples import PEAK, to_8_bit
 
 SSIM_SIGMA_PX = 1.5
-SSIM_RADIUS_PX = 5  # scikit-image cuts the Gaussian at 3.5 sigma: a window of 11 x 11
+SSIM_RADIUS_PX = 5  # scikit-image truncates the Gaussian at 3.5 sigma: a window of 11 x 11
 PATCH_PX = 7
 MAX_PATCHES = 2048
 PROJECTIONS = 64
@@ -27,9 +27,9 @@ def psnr_db(
     Parameters
     ----------
     image, truth : (H, W) or (H, W, C) array
-        As `to_8_bit` takes them. All channels count alike.
+        As for `to_8_bit`. All channels count equally.
     where : (H, W) bool array, optional
-        The pixels that count; with the unknown pixels this is the hole PSNR.
+        The pixels to compare; with the unknown pixels this is the hole PSNR.
 
     Returns
     -------
@@ -39,7 +39,7 @@ def psnr_db(
     Raises
     ------
     ValueError
-        The shapes differ, or no pixel counts.
+        The shapes differ, or there is no pixel to compare.
     """
     levels, true_levels = _levels(image, truth)
     if where is not None:
@@ -55,16 +55,15 @@ def psnr_db(
 
 
 def ssim_around(image: npt.ArrayLike, truth: npt.ArrayLike, unknown: npt.ArrayLike) -> float:
-    """Measure structural similarity at and right around the unknown pixels.
+    """Measure structural similarity at and around the unknown pixels.
 
-    The mean of the SSIM map over the pixels whose window (11 x 11, Gaussian with sigma 1.5) holds
-    an unknown pixel: everywhere else a composite equals the truth, and would only dilute the
-    figure.
+    The result is the mean of the SSIM map over the pixels whose window (11 x 11, Gaussian with
+    sigma 1.5) contains an unknown pixel. Elsewhere a composite equals the truth.
 
     Parameters
     ----------
     image, truth : (H, W) or (H, W, C) array
-        As `to_8_bit` takes them; at least 11 x 11. The map is the mean over the channels.
+        As for `to_8_bit`; at least 11 x 11. The map is the mean over the channels.
     unknown : (H, W) bool array
 
     Returns
@@ -82,7 +81,7 @@ def ssim_around(image: npt.ArrayLike, truth: npt.ArrayLike, unknown: npt.ArrayLi
 
     levels, true_levels = _levels(image, truth)
     unknown = np.asarray(unknown, dtype=bool)
-    # Twice the radius: once to be counted, once more for the windows of what is counted.
+    # Twice the radius: once for the counted pixels, once more for their windows.
     window = _window(unknown, 2 * SSIM_RADIUS_PX + 1, least_px=2 * SSIM_RADIUS_PX + 1)
     _, similarity = structural_similarity(
         levels[window].astype(np.float64),
@@ -106,34 +105,34 @@ def texture_distance(
     scales: int = 3,
     seed: int = 0,
 ) -> float:
-    """Measure how far the texture in the hole is from the texture that belongs there.
+    """Measure the distance between the texture in the hole and the texture of the truth.
 
-    The sliced Wasserstein distance between two sets of 7 x 7 patches, those of the image and those
-    of the truth, taken around the same unknown pixels. Patches are compared as sets: the right
-    texture in the wrong place costs little, a smear costs as much as the texture it lacks. The
-    patches are cut from the bands of a Laplacian pyramid, so brightness and colour do not count,
-    only structure of 1 to about 16 px.
+    This is the sliced Wasserstein distance between two sets of 7 x 7 patches around the unknown
+    pixels, those of the image and those of the truth. Patches are compared as sets: the right
+    texture in the wrong place costs little, and a smear costs as much as the texture that it lacks.
+    The patches come from the bands of a Laplacian pyramid, so only structure of 1 to about 16 px
+    counts, not brightness and colour.
 
     Parameters
     ----------
     image, truth : (H, W) or (H, W, C) array
-        As `to_8_bit` takes them.
+        As for `to_8_bit`.
     unknown : (H, W) bool array
     scales : int
-        Bands of the pyramid, each half as fine as the last; the distance is their mean.
+        Number of bands of the pyramid; the distance is their mean.
     seed : int
         Chooses the directions of projection, and the patches where there are more than 2048.
 
     Returns
     -------
     float
-        0 or more, in 8-bit levels; 0 where the sets are the same. Below 1 it is hard to see; a
-        smear in rich texture reaches 5 to 10.
+        0 or more, in 8-bit levels; 0 for equal sets. Distances below 1 are hard to see; a smear in
+        rich texture has 5 to 10.
 
     References
     ----------
     Karras, Aila, Laine, Lehtinen, Progressive growing of GANs, ICLR 2018, arXiv:1710.10196: patches
-    and pyramid. Unlike there, patches are not normalised: a lack of contrast is a fault here.
+    and pyramid. Unlike there, patches are not normalised: a lack of contrast is an error here.
     Rabin, Peyré, Delon, Bernot, Wasserstein barycenter and its application to texture mixing,
     SSVM 2011. DOI 10.1007/978-3-642-24785-9_37
     """
@@ -171,7 +170,7 @@ def _levels(
 
 
 def _window(unknown: npt.NDArray[np.bool_], margin_px: int, least_px: int) -> tuple[slice, slice]:
-    """Find the part of the image that holds all unknown pixels, with a margin."""
+    """Find the part of the image that contains all unknown pixels, with a margin."""
     rows, columns = np.nonzero(unknown.any(axis=1))[0], np.nonzero(unknown.any(axis=0))[0]
     if rows.size == 0:
         raise ValueError("no pixel is unknown")
@@ -187,7 +186,7 @@ def _window(unknown: npt.NDArray[np.bool_], margin_px: int, least_px: int) -> tu
 def _split_band(
     rest: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the finest band, and what is left of the image at half the size."""
+    """Return the finest band, and the rest of the image at half the size."""
     from scipy.ndimage import gaussian_filter
 
     smooth = gaussian_filter(rest, sigma=(1, 1, 0), mode="nearest")
@@ -195,7 +194,7 @@ def _split_band(
 
 
 def _halve(unknown: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Halve a mask; a pixel is unknown where any of its four was, so thin lines stay."""
+    """Halve a mask; a pixel is unknown if one of its four is, so thin lines stay."""
     height, width = unknown.shape
     even = np.pad(unknown, ((0, height % 2), (0, width % 2)))
     return even[::2, ::2] | even[1::2, ::2] | even[::2, 1::2] | even[1::2, 1::2]

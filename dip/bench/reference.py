@@ -1,7 +1,7 @@
-"""The classical methods that a restoration is measured against.
+"""The classical methods that restorations are compared with.
 
-OpenCV's two (marching a front into the hole) and scikit-image's biharmonic one (solving for the
-smoothest filling). OpenCV is no dependency of restoring: it comes with the extra `bench`.
+OpenCV has two methods (fast marching and Navier-Stokes), scikit-image the biharmonic method. OpenCV
+is no dependency of `dip restore`: the extra `bench` installs it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LARGEST_BIHARMONIC_HOLE_PX = 250_000
 
 
 class ReferenceUnavailable(DipError):
-    """A method that is not installed, or not made for holes of this size."""
+    """A method is not installed, or not suitable for holes of this size."""
 
     code = "reference_unavailable"
 
@@ -32,7 +32,7 @@ def telea(image: npt.NDArray[np.uint8], unknown: npt.NDArray[np.bool_]) -> npt.N
     Parameters
     ----------
     image : (H, W) or (H, W, 3) uint8 array
-        What it holds at the unknown pixels is not used.
+        Its unknown pixels are ignored.
     unknown : (H, W) bool array
 
     Returns
@@ -55,7 +55,7 @@ def telea(image: npt.NDArray[np.uint8], unknown: npt.NDArray[np.bool_]) -> npt.N
 def navier_stokes(
     image: npt.NDArray[np.uint8], unknown: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.uint8]:
-    """Fill the unknown pixels by carrying isophotes into them, radius 3. Otherwise as `telea`.
+    """Fill the unknown pixels by continuing isophotes, radius 3. Otherwise like `telea`.
 
     References
     ----------
@@ -68,9 +68,9 @@ def navier_stokes(
 def biharmonic(
     image: npt.NDArray[np.uint8], unknown: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.uint8]:
-    """Fill the unknown pixels with the smoothest surface that meets their rim.
+    """Fill the unknown pixels with the smoothest surface that matches their rim.
 
-    Parameters and result as for `telea`. Each channel is filled by itself.
+    Parameters and result as for `telea`. The channels are filled separately.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def biharmonic(
     if largest_px > LARGEST_BIHARMONIC_HOLE_PX:
         raise ReferenceUnavailable(
             f"One hole covers {largest_px} px, too many for the biharmonic method.",
-            f"It is run for holes of up to {LARGEST_BIHARMONIC_HOLE_PX} px.",
+            f"It runs for holes of up to {LARGEST_BIHARMONIC_HOLE_PX} px.",
         )
     channel_axis = -1 if image.ndim == 3 else None
     filled = inpaint_biharmonic(image / 255, unknown, channel_axis=channel_axis)
@@ -110,7 +110,7 @@ OPENCV_METHODS = ("telea", "ns")
 def run_all(
     image: npt.NDArray[np.uint8], unknown: npt.NDArray[np.bool_]
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8] | ReferenceUnavailable]]:
-    """Yield each method's name with its result, or with the reason why there is none."""
+    """Yield each method's name with its result, or with the reason why it is unavailable."""
     for name, method in METHODS.items():
         try:
             yield name, method(image, unknown)
@@ -128,7 +128,7 @@ def _opencv(
     except ImportError as error:
         raise ReferenceUnavailable(
             "OpenCV is not installed.",
-            "Install the extra it comes with: .venv/bin/pip install -e '.[bench]'",
+            "Install the extra `bench`: .venv/bin/pip install -e '.[bench]'",
         ) from error
     marked = unknown.astype(np.uint8) * 255
     filled = cv2.inpaint(

@@ -1,4 +1,4 @@
-"""What `dip bench` measured, to read and to look at: the table, the verdicts, the sheet."""
+"""The results of `dip bench`: the table, the verdicts and the sheet."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ COLUMNS = (
     ("peak MB", "peak_memory_mb", ".0f"),
 )
 LEGEND = """\
-hole dB: PSNR of the unknown pixels.  smooth: the same before large holes got texture, which looks
-better and costs PSNR.  full dB: of the whole picture.  raw dB: of the network's own output, known
-pixels not pasted back where it was fitted.  SSIM: at and around the unknown
-pixels.  texture: sliced Wasserstein distance, 0 is best.  seconds: of the whole process, start-up
-included.  1st s: until the first preview that is of use.  peak MB: of the whole process."""
+hole dB: PSNR of the unknown pixels.  smooth: the same before large holes get texture, which looks
+better but lowers PSNR.  full dB: PSNR of the whole picture.  raw dB: PSNR of the network's output,
+before known pixels are pasted back.  SSIM: at and around the unknown pixels.  texture: sliced
+Wasserstein distance, 0 is best.  seconds: of the whole process, including start-up.  1st s: until
+the first useful preview.  peak MB: of the whole process."""
 PANEL_PX = 340
 
 
@@ -56,9 +56,9 @@ def summarise(case: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     Returns
     -------
     dict
-        By network and preset: the median of every figure, `spread` (of every figure, its highest
-        less its lowest; empty for a single seed), `spread_db` (that of the hole PSNR, or None),
-        `typical_seed` (the one of the median), and `error` where a run has failed.
+        By network and preset: the median of each figure; `spread`, the difference between highest
+        and lowest for each figure (empty for one seed); `spread_db`, the spread of the hole PSNR or
+        None; `typical_seed`, the seed of the median; and `error` if a run failed.
     """
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in case["runs"]:
@@ -87,14 +87,14 @@ def _summarise_runs(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def judge(report: dict[str, Any], targets: Sequence[Target]) -> list[dict[str, Any]]:
-    """Judge every target that speaks of a run in this report.
+    """Judge each target whose run is in this report.
 
     Returns
     -------
     list of dict
-        The target's fields, the `bound` as a number, what was `reached` (None where the run
-        failed), its `spread` over the seeds (None for one), and `passed`. A target whose rival
-        was not measured is left out.
+        The target's fields, the `bound` as a number, the figure that was `reached` (None if the
+        run failed), its `spread` over the seeds (None for one seed), and `passed`. A target whose
+        rival was not measured is left out.
     """
     verdicts = []
     order = list(report["cases"])
@@ -126,7 +126,7 @@ def _passes(target: Target, reached: float | None, bound: float) -> bool:
 def _bound(
     target: Target, case: dict[str, Any], summaries: dict[tuple[str, str], dict[str, Any]]
 ) -> float | None:
-    """Return the number to reach; None where it is a rival's, who was not measured."""
+    """Return the number to reach; None if it is the figure of a rival that was not measured."""
     if target.at_most is not None:
         return target.at_most
     if not isinstance(target.at_least, str):
@@ -139,7 +139,7 @@ def _bound(
         rivals = [summaries.get((target.network, target.at_least), {})]
     metric = target.metric
     if metric == "smooth_psnr_db" and target.at_least not in PRESETS:
-        metric = "hole_psnr_db"  # a classical method has one fill only
+        metric = "hole_psnr_db"  # a classical method has only one fill
     figures = [rival[metric] for rival in rivals if rival.get(metric) is not None]
     return max(figures) if figures else None
 
@@ -165,7 +165,7 @@ def table(report: dict[str, Any]) -> str:
             cells = "".join(_cell(figures.get(figure), form) for _, figure, form in columns)
             lines.append(f"  {label:<21}{cells}  {verdict}".rstrip())
         if not case["truth"]:
-            lines.append("  What lies under the mask is not the right answer: look at the sheet.")
+            lines.append("  The pixels under the mask are no correct result: look at the sheet.")
     lines += ["", LEGEND]
     if report["targets"]:
         lines += ["", *_verdict_lines(report["targets"], report.get("not_judged", 0))]
@@ -193,7 +193,7 @@ def _is_shown(figure: str, report: dict[str, Any]) -> bool:
 def _rows(
     name: str, case: dict[str, Any], verdicts: Sequence[dict[str, Any]]
 ) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Yield label, figures and verdict: first our runs, then those they are measured against."""
+    """Yield label, figures and verdict, first of the runs, then of the other methods."""
     for (network, preset), summary in summarise(case).items():
         own = [
             verdict["passed"]
@@ -207,11 +207,11 @@ def _rows(
     published: dict[str, dict[str, float]] = {}
     for figure, by_name in case["published"].items():
         for source, value in by_name.items():
-            # The classical methods have just been measured; the file's figures are in the JSON.
+            # Classical methods were measured in this run; their published figures are in the JSON.
             if source.removesuffix("_pasted") not in METHODS:
                 published.setdefault(source, {})[figure] = value
     for source, figures in published.items():
-        if source == "dip_paper":  # it scores the raw output
+        if source == "dip_paper":  # which scores the raw output
             figures = {"full_raw_psnr_db": figures["full_psnr_db"]}
         yield NAMES.get(source, source), figures, ""
 
@@ -222,7 +222,7 @@ def _cell(value: float | None, form: str) -> str:
 
 def _verdict_lines(verdicts: Sequence[dict[str, Any]], not_judged: int) -> Iterator[str]:
     reached = sum(verdict["passed"] for verdict in verdicts)
-    others = f"; {not_judged} more speak of what was not measured here" if not_judged else ""
+    others = f"; {not_judged} more are for runs that were not measured here" if not_judged else ""
     yield f"Targets: {reached} of {len(verdicts)} reached{others}"
     for verdict in verdicts:
         mark = PASSED if verdict["passed"] else SHORT
@@ -243,7 +243,7 @@ def _verdict_lines(verdicts: Sequence[dict[str, Any]], not_judged: int) -> Itera
 
 
 def draw_row(measured: Measured) -> Image:
-    """Draw one case: damaged, the better of OpenCV's, ours, truth; each with its detail below."""
+    """Draw one case: damaged, the better OpenCV result, the runs, truth; with details below."""
     from dip.panels import (
         NETWORK_COLOURS,
         Panel,
@@ -284,7 +284,7 @@ def draw_row(measured: Measured) -> Image:
 
 
 def draw_sheet(rows: Sequence[Image]) -> Any:
-    """Lay the rows below each other.
+    """Stack the rows of all cases.
 
     Returns
     -------

@@ -1,7 +1,7 @@
-"""What `dip bench` must reach, as data: one `Target` for each promise.
+"""The targets of `dip bench`, as data.
 
-A target names a case, a run and one figure of it. Whoever raises a promise edits the table here;
-`dip bench --targets FILE` judges by a table of one's own.
+A target names a case, a run and a bound of one of its figures. `dip bench --targets FILE` uses the
+table of a file instead of the table here.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ METRICS = {
     "fit_seconds": "seconds of fitting",
     "peak_memory_mb": "peak MB",
 }
-"""The figures of a run that a target may bound, and what they are called on screen."""
+"""The figures of a run that a target can bound, and their names on screen."""
 
 RIVALS = ("opencv", "biharmonic", *PRESETS)
 
 BY_EYE = {
     "library": "it looks like shelves, not like smears",
-    "vase": "wall, door and table go on, and there is no ghost",
+    "vase": "wall, door and table continue, and there is no ghost",
 }
-"""What no figure can judge: whoever reads the report looks at the sheet."""
+"""Criteria that figures cannot judge; the reader judges them on the sheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """One promise about one case.
+    """A bound of one figure of one run.
 
     Parameters
     ----------
     case, network, preset : str
-        Which run it speaks of.
+        The run.
     metric : str
         A name in `METRICS`; with several seeds the median is judged.
     at_least : float or str, optional
         A number, or the name of a rival whose figure must be reached: 'opencv' (the better of its
-        two), 'biharmonic', or another preset of the same network, which must be surpassed.
+        two methods), 'biharmonic', or another preset of the same network, which must be exceeded.
     at_most : float, optional
     device : str, optional
-        'cpu', 'cuda' or 'mps' where the promise is about that device only.
+        'cpu', 'cuda' or 'mps', if the target is for that device only.
     """
 
     case: str
@@ -76,17 +76,17 @@ class Target:
             if getattr(self, name) not in choices:
                 named = ", ".join(str(choice) for choice in choices)
                 raise SettingError(
-                    f"A target's {name} is {getattr(self, name)!r}.", f"It must be one of {named}."
+                    f"A target's {name} is {getattr(self, name)!r}.", f"Use one of {named}."
                 )
         if (self.at_least is None) == (self.at_most is None):
             raise SettingError(
-                f"The target for {self.case} has no bound, or two.",
-                "Give one of at_least and at_most.",
+                f"The target for {self.case} has no bound, or two bounds.",
+                "Give either at_least or at_most.",
             )
         if isinstance(self.at_least, str) and self.at_least not in RIVALS:
             raise SettingError(
                 f"A target's at_least is {self.at_least!r}.",
-                f"It must be a number or one of {', '.join(RIVALS)}.",
+                f"Use a number or one of {', '.join(RIVALS)}.",
             )
 
 
@@ -96,7 +96,7 @@ def read_targets(path: Path) -> tuple[Target, ...]:
     Raises
     ------
     SettingError
-        The file is no such list; the message names what is wrong.
+        The file is not such a list; the message names the error.
     """
     try:
         entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
@@ -107,7 +107,7 @@ def read_targets(path: Path) -> tuple[Target, ...]:
             if unknown := sorted(set(entry) - names):
                 raise SettingError(
                     f"{path} has a target with {', '.join(unknown)}.",
-                    f"Known are {', '.join(sorted(names))}.",
+                    f"Use only {', '.join(sorted(names))}.",
                 )
         return tuple(Target(**entry) for entry in entries)
     except OSError as error:
@@ -117,7 +117,7 @@ def read_targets(path: Path) -> tuple[Target, ...]:
     except (ValueError, TypeError, AttributeError) as error:
         raise SettingError(
             f"{path} is not a list of targets: {error}.",
-            'Such as [{"case": "face_text", "network": "unet", "preset": "balanced", '
+            'Write, for example, [{"case": "face_text", "network": "unet", "preset": "balanced", '
             '"metric": "hole_psnr_db", "at_least": 36}].',
         ) from error
 
@@ -126,7 +126,7 @@ def read_targets(path: Path) -> tuple[Target, ...]:
 
 _HOLES = ("face_square", "face_text", "landscape_square", "landscape_text", "kate", "library")
 _LARGE_HOLES = ("face_square", "landscape_square", "library")
-"""These get texture, which costs PSNR: they are judged with it and as they were before it."""
+"""These get texture, which lowers PSNR, so they are judged with and without it."""
 _HALVES = ("barbara", "house", "peppers")
 
 _UNET_HOLE_PSNR_DB = {
@@ -174,7 +174,7 @@ def _table() -> tuple[Target, ...]:
         for case in _HALVES:
             table.append(target(case, "balanced", "seconds", network, at_most=300, device="cpu"))
     for case in _HOLES + _HALVES:
-        # Start-up included: before it there is nothing to see.
+        # Start-up included.
         table.append(target(case, "balanced", "first_preview_seconds", at_most=3))
         table.append(target(case, "fast", "seconds", at_most=15, device="cpu"))
         table.append(target(case, "fast", "hole_psnr_db", at_least="opencv"))

@@ -1,4 +1,4 @@
-"""`dip compare`: a damaged photo restored by both networks, side by side, with their curves."""
+"""`dip compare`: a damaged photo restored by both networks, side by side, with curves."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--truth",
         type=Path,
         metavar="FILE",
-        help="the undamaged original: shown beside, and both results are measured against it",
+        help="the undamaged original: shown as well, and compared with both results",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_preset_arguments(parser)
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         raise MaskSizeMismatch(
             f"The photo is {photo.shape[1]} × {photo.shape[0]} px, "
             f"the truth {truth.shape[1]} × {truth.shape[0]} px.",
-            "Give the original that the photo was made from, in the same size.",
+            "Give the undamaged original in the same size.",
         )
     check_writable(args.output)
 
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass
 class Attempt:
-    """What one network made of the photo, and how it got there."""
+    """The result of one network, with its curves."""
 
     network: str
     result: npt.NDArray[Any]
@@ -87,11 +87,11 @@ class Attempt:
 
     @property
     def title(self) -> str:
-        """The network's name as people write it."""
+        """The name of the network on screen."""
         return TITLES.get(self.network, self.network)
 
     def describe(self, unknown: npt.NDArray[np.bool_], truth: npt.NDArray[Any] | None) -> list[str]:
-        """Say how good the result is, by the truth or else by held-out pixels, and what it took."""
+        """Describe quality, by the truth or else by held-out pixels, iterations and time."""
         from dip.bench.metrics import psnr_db, ssim_around, texture_distance
 
         spent = f"{self.iterations} iterations in {format_duration(self.seconds)}"
@@ -111,7 +111,7 @@ class Attempt:
 def attempt(
     photo: npt.NDArray[Any], mask: npt.NDArray[Any] | None, settings: Settings, *, quiet: bool
 ) -> Attempt:
-    """Restore with one network, and keep its curves."""
+    """Restore with one network, and record its curves."""
     from dip.restore import Restoration
 
     say(f"dip: {TITLES.get(settings.network, settings.network)}")
@@ -134,7 +134,7 @@ def attempt(
 
 
 def find_unknown(photo: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> npt.NDArray[np.bool_]:
-    """Return which pixels are to be restored."""
+    """Return the pixels to restore."""
     from dip.regions.damaged_image import DamagedImage
 
     return DamagedImage(photo, mask).soft_mask.unknown
@@ -149,7 +149,7 @@ def draw(
     attempts: list[Attempt],
     truth: npt.NDArray[Any] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Draw damaged, results and original, each with the same detail below, then the curves.
+    """Draw damaged, results and original, with the same detail below each, then the curves.
 
     Returns
     -------
@@ -157,8 +157,16 @@ def draw(
     """
     import numpy as np
 
-    from dip.panels import GAP_PX, NETWORK_COLOURS, Panel, draw_panels, find_detail, mark, picture
-    from dip.panels import stack as lay_below
+    from dip.panels import (
+        GAP_PX,
+        NETWORK_COLOURS,
+        Panel,
+        draw_panels,
+        find_detail,
+        mark,
+        picture,
+        stack,
+    )
 
     height, width = unknown.shape
     about = f"{width} by {height} px, {unknown.mean():.1%} to restore"
@@ -171,11 +179,11 @@ def draw(
         panels.append(Panel(picture(truth), "original"))
     width_px = min(LARGEST_PANEL_PX, (PAGE_PX + GAP_PX) // len(panels) - GAP_PX)
     pictures = draw_panels(panels, width_px, detail=find_detail(unknown))
-    return np.asarray(lay_below([pictures, draw_all_curves(attempts, pictures.width)], gap_px=32))
+    return np.asarray(stack([pictures, draw_all_curves(attempts, pictures.width)], gap_px=32))
 
 
 def draw_all_curves(attempts: list[Attempt], width_px: int) -> Image:
-    """Draw the loss on the left, the validation PSNR on the right."""
+    """Draw the curves of the loss (left) and of the validation PSNR (right)."""
     from dip.panels import NETWORK_COLOURS, Curve, beside, draw_curves
 
     gap_px = 48
@@ -204,7 +212,7 @@ def draw_all_curves(attempts: list[Attempt], width_px: int) -> Image:
 
 
 def _comparable(pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    """Return 8-bit RGB without alpha, so that gray and colour, 8 and 16 bit can be compared."""
+    """Return 8-bit RGB without alpha, to compare gray and colour, 8 and 16 bit."""
     import numpy as np
 
     from dip.panels import picture

@@ -1,7 +1,7 @@
-"""`dip demo`: a photo is damaged, restored, and compared with what it was.
+"""`dip demo`: damage a sample photo, restore it, and compare the result with the original.
 
-The photo is scikit-image's astronaut (NASA, public domain), which comes with that package. The
-damage is drawn here: scratches, stains and writing, the same for the same seed.
+The photo is scikit-image's astronaut (NASA, public domain), which is part of that package. The
+damage is drawn: scratches, stains and writing, the same for the same seed.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Damage, restore, compare; write four pictures and say how good the result is."""
+    """Damage, restore and compare; write four pictures and print the quality."""
     settings = settings_from(args)
     try:
         args.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"The folder {args.output} cannot be made: {error.strerror}.", "Name another with -o."
+            f"The folder {args.output} cannot be made: {error.strerror}.",
+            "Name another with -o.",
         ) from error
 
     from dip.bench.metrics import psnr_db
@@ -86,17 +87,17 @@ def run(args: argparse.Namespace) -> int:
     spent = f"{reached_db:.1f} dB, in {format_duration(seconds)}"
     write_pixels(paths[3], draw_before_after(damage, result, truth, f"PSNR {spent}"))
     names = {"telea": "OpenCV Telea", "ns": "OpenCV Navier-Stokes", "biharmonic": "biharmonic"}
-    beside, missing = [], set()
+    others, missing = [], set()
     for name, other in run_all(damage.photo, damage.unknown):
         if isinstance(other, ReferenceUnavailable):
             missing.add(str(other))
         else:
-            beside.append(f"{names[name]} {psnr_db(other, truth, damage.unknown):.1f}")
+            others.append(f"{names[name]} {psnr_db(other, truth, damage.unknown):.1f}")
     for reason in missing:
-        say(f"dip: not all methods stand beside: {reason}")
+        say(f"dip: a method was left out of the comparison: {reason}")
     print(f"restored:         {paths[2]}")
     print(f"before and after: {paths[3]}")
-    print(f"PSNR of the restored pixels: {spent} (beside: {', '.join(beside)})")
+    print(f"PSNR of the restored pixels: {spent} (others: {', '.join(others)})")
     return 0
 
 
@@ -106,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
 def draw_before_after(
     damage: Damage, result: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], figures: str
 ) -> npt.NDArray[np.uint8]:
-    """Draw damaged, restored and original side by side, each with a detail below."""
+    """Draw damaged, restored and original side by side, with a detail below each."""
     import numpy as np
 
     from dip.panels import Panel, Window, draw_panels, picture, stack

@@ -1,7 +1,7 @@
-"""`dip doctor`: what this machine offers a fit, what is amiss, and what to do about it.
+"""`dip doctor`: checks of this machine and of the installation, with advice for each problem.
 
-Each check is a function that returns one `Finding`; `CHECKS` lists them in the order in which
-they are printed. A check that fails in a way nobody foresaw is a finding too.
+Each check is a function that returns one `Finding`; `CHECKS` lists them in printed order. An
+unexpected exception in a check is a finding too.
 """
 
 import argparse
@@ -27,16 +27,16 @@ FAULTS_WITHOUT_REUSE = 1000
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check saw.
+    """The result of one check.
 
     Parameters
     ----------
     status : {"ok", "warn", "fail"}
-        `warn`: it works, but slower or with less than it could. `fail`: restoring will not work.
+        `warn`: restoring works, but slower or with less than possible. `fail`: it will not work.
     seen : str
-        What was seen.
+        The observation.
     advice : str
-        What to do about it.
+        The remedy.
     """
 
     status: Literal["ok", "warn", "fail"]
@@ -45,11 +45,11 @@ class Finding:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare nothing: the check-up takes no options."""
+    """Declare no options."""
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line for each check. Return 1 where any of them failed, else 0."""
+    """Print one line for each check; return 1 if a check failed, else 0."""
     worst = 0
     for name, check in CHECKS.items():
         finding = examine(check)
@@ -61,13 +61,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine(check: Callable[[], Finding]) -> Finding:
-    """Run one check, and make a finding of whatever it raises."""
+    """Run one check, and turn an exception into a finding."""
     try:
         return check()
     except DipError as error:
         return Finding("fail", error.message, error.hint)
     except Exception as error:
-        # A check-up that dies at the first illness is of no use.
+        # The other checks still run.
         advice = "Run ./install.sh again; it repairs what it can."
         return Finding("fail", f"{type(error).__name__}: {error}", advice)
 
@@ -172,9 +172,9 @@ def check_memory() -> Finding:
 
 
 def check_allocator() -> Finding:
-    """Count page faults: buffers that are reused cost none."""
+    """Count page faults, which occur if freed buffers are not reused."""
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
-        return Finding("ok", "nothing to set up on this system")
+        return Finding("ok", "no set-up needed on this system")
     import resource
 
     import torch
@@ -183,7 +183,7 @@ def check_allocator() -> Finding:
         for _ in range(4):
             torch.ones(8 * 2**20).add_(1)  # 32 MiB
 
-    for _ in range(3):  # until the heap has grown as far as it will
+    for _ in range(3):  # until the heap stops growing
         touch_buffers()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     touch_buffers()
@@ -191,7 +191,7 @@ def check_allocator() -> Finding:
     if faults > FAULTS_WITHOUT_REUSE:
         return Finding(
             "warn",
-            f"large buffers are not reused ({faults} page faults): fits take half as long again",
+            f"large buffers are not reused ({faults} page faults): fits take 50 % longer",
             "Is MALLOC_MMAP_THRESHOLD_ or LD_PRELOAD set in this shell? Unset it.",
         )
     return Finding("ok", f"large buffers are reused ({faults} page faults)")

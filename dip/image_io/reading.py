@@ -1,4 +1,4 @@
-"""Reading photos: nothing is decoded before its header was looked at."""
+"""Reading photos; the header is checked before anything is decoded."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Where the arithmetic runs, and how: CPU, CUDA or MPS; precision; memory.
+"""The device of a fit and its precision: CPU, CUDA or MPS.
 
-torch is imported inside functions only, so that a process can prepare its environment first.
+torch is imported only inside functions, so that a process can prepare its environment first.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     import torch
 
 _ENVIRONMENT = {
-    # Each iteration frees and takes the same large buffers. By default glibc gives every one
-    # back to the system, and each new one costs a page fault per 4 KiB.
+    # Each iteration frees and allocates the same large buffers. By default glibc returns each one
+    # to the system, and a new one costs a page fault per 4 KiB.
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
-    # Fits side by side otherwise keep what they freed to themselves: 110 to 180 MB more.
+    # Otherwise each parallel fit keeps its own freed memory: 110 to 180 MB more.
     "MALLOC_ARENA_MAX": "1",
-    # A thread that is done with its part spins for its fellows before it sleeps. With another
-    # busy program on the machine the default spins away the time that they wait for: 22 times
-    # slower on two cores. This many turns cost 4 % alone, and keep it at 8 times.
+    # A thread that has finished its part spins before it sleeps. With another busy program on the
+    # machine, the default spins away the time of the other threads: 22 times slower on two cores.
+    # This number costs 4 % on a quiet machine, and limits the factor to 8.
     "GOMP_SPINCOUNT": "10000",
 }
 
 
 def environment_for_cpu() -> dict[str, str]:
-    """Variables that a process which fits on the CPU needs before it starts.
+    """Environment variables that a process needs before it starts, for fits on the CPU.
 
     Returns
     -------
     dict
-        What is missing from this process's environment; empty where all is set.
+        The variables that are missing from this process's environment.
     """
     return {name: value for name, value in _ENVIRONMENT.items() if name not in os.environ}
 
@@ -67,26 +67,26 @@ class Compute:
 
     @property
     def read_every(self) -> int:
-        """Iterations between two readings of the loss: on MPS, reading one waits for the GPU."""
+        """Iterations between two readings of the loss; on MPS a reading waits for the GPU."""
         return 10 if self.device.type == "mps" else 1
 
     @property
     def lag(self) -> int:
-        """AsyncMetrics that are on their way at a time: this many steps lie ahead of CUDA."""
+        """Number of steps that are queued on CUDA before their metrics are read."""
         return 2 if self.device.type == "cuda" else 0
 
     @property
     def records_steps(self) -> bool:
-        """Whether a step is recorded once and then replayed; see `dip.fitting.cuda_graphs`."""
+        """Whether a step is recorded once and replayed; see `dip.fitting.cuda_graphs`."""
         return self.device.type == "cuda"
 
     @property
     def is_slow(self) -> bool:
-        """Whether convolutions take three to six times as long as elsewhere: a CPU, in float32."""
+        """Whether convolutions take three to six times as long as elsewhere: CPU, float32."""
         return self.device.type == "cpu" and not self.low_precision
 
     def describe(self) -> str:
-        """Such as 'cpu, bfloat16'."""
+        """Device and precision, such as 'cpu, bfloat16'."""
         return f"{self.device}, {'bfloat16' if self.low_precision else 'float32'}"
 
 
@@ -101,7 +101,7 @@ def choose(name: str = "auto") -> Compute:
     Raises
     ------
     DeviceUnavailable
-        The named device is not on this machine, or this torch was not built for it.
+        This machine lacks the device, or this torch was not built for it.
     """
     import torch
 
@@ -119,8 +119,8 @@ def choose(name: str = "auto") -> Compute:
             "Use --device auto, or install a build of torch for it: "
             "./install.sh --torch-index URL.",
         )
-    # bfloat16 convolutions pay where the hardware has them: 4 to 6 times on a CPU with AMX, 2 to
-    # 2.5 times with AVX-512 BF16; without either, they are emulated and slower than float32.
+    # bfloat16 convolutions are faster in hardware: 4 to 6 times on a CPU with AMX, 2 to 2.5 times
+    # with AVX-512 BF16. Without either they are emulated, and slower than float32.
     low_precision = {
         "cuda": lambda: torch.cuda.is_bf16_supported(including_emulation=False),
         "mps": lambda: False,
@@ -132,14 +132,14 @@ def choose(name: str = "auto") -> Compute:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch raised this for want of memory; only CUDA's own allocator has a type for it."""
+    """Whether torch raised this for lack of memory; only CUDA's allocator has its own type."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    seen = str(error)
+    message = str(error)
     return any(
-        each in seen
+        each in message
         for each in ("out of memory", "ALLOC_FAILED", "DefaultCPUAllocator: can't allocate")
     )
 
@@ -160,16 +160,16 @@ def has_bfloat16() -> bool:
 
 
 def find_gpus() -> list[str]:
-    """Names of the CUDA devices, as CUDA_VISIBLE_DEVICES takes them, found without torch here."""
+    """Names of the CUDA devices for CUDA_VISIBLE_DEVICES; torch is loaded in a child process."""
     if sys.platform == "linux" and not any(
         Path(each).exists() for each in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
     ):
         return []
     if sys.platform == "darwin":
         return []
-    asked = "import torch; print(torch.cuda.device_count())"
+    code = "import torch; print(torch.cuda.device_count())"
     answer = subprocess.run(
-        [sys.executable, "-c", asked], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     count = int(answer.stdout) if answer.returncode == 0 else 0
     visible = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]

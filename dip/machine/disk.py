@@ -1,4 +1,4 @@
-"""Seeing to it that what was written outlives a power cut."""
+"""Flushing files to disk, so that they survive a power failure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def flush(path: Path) -> None:
-    """See a file, or the entries of a folder, on disk."""
+    """Flush a file, or the entries of a folder, to disk."""
     if path.is_dir() and os.name == "nt":
-        return  # Windows flushes no folders
+        return  # Windows cannot flush folders
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)

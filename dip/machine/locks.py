@@ -1,4 +1,4 @@
-"""A file that one process holds at a time; the system lets go of it when the process ends."""
+"""File locks, which the system releases when their process ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class LockFile:
     Parameters
     ----------
     path : Path
-        Made if it is not there; never deleted, since others may be waiting for it.
+        Created if missing, and never deleted, since other processes may wait for it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -22,7 +22,7 @@ class LockFile:
         self._file: IO[bytes] | None = None
 
     def acquire(self, timeout_s: float = 0.0) -> bool:
-        """Take the lock; False if somebody else holds it all that time."""
+        """Take the lock; False if another process holds it for the whole time."""
         file = self.path.open("ab")
         ends = time.monotonic() + timeout_s
         while not _try_lock(file):

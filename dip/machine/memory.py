@@ -1,4 +1,4 @@
-"""Free memory: of this machine, within the limits of its containers, and of a GPU."""
+"""Free memory of this machine, within the limits of its containers, and of a GPU."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from dip.machine.device import Compute
 
 USABLE_SHARE = 0.8
-"""Share of the free memory that fits may take."""
+"""Fraction of the free memory that fits may take."""
 
 
 def free_memory_mb(compute: Compute) -> float:
-    """Memory that a fit may take: free on the device, and not above the process's own limit."""
+    """Free memory for a fit on a device; main memory also within the limits of containers."""
     if compute.device.type == "cuda":
         import torch
 
@@ -25,12 +25,12 @@ def free_memory_mb(compute: Compute) -> float:
 
 
 def free_ram_mb(held_mb: float = 0.0) -> float:
-    """Main memory that this process may still take; found without torch.
+    """Free main memory for this process; found without torch.
 
     Parameters
     ----------
     held_mb : float
-        What other processes hold, to be counted as free.
+        Memory of other processes that counts as free.
     """
     import psutil
 
@@ -42,10 +42,10 @@ def free_ram_mb(held_mb: float = 0.0) -> float:
 
 
 def _cgroup_limit(root: Path = Path("/")) -> int | None:
-    """Bytes that the containers around this process grant; the system's own figure shows none.
+    """The memory limit of the containers around this process, in bytes; None without a limit.
 
-    A limit of any group on the way up to the root holds. Inside of a container the path may be
-    that of the outside, of which only the root is there.
+    The limits of all groups up to the root apply. Inside a container the path may be that of the
+    outside, where only the root exists.
 
     References
     ----------
@@ -70,17 +70,18 @@ def _cgroup_limit(root: Path = Path("/")) -> int | None:
                 text = (top / each / name).read_text().strip()
                 if text.isdigit():  # else "max"
                     limits.append(int(text))
-    # Version 1 says that there is no limit by the largest number of pages there is.
+    # Version 1 marks the absence of a limit by the largest possible number of pages.
     return min((limit for limit in limits if limit < 2**60), default=None)
 
 
 def release_freed_memory() -> None:
-    """Give back to the system what this process has freed, which glibc keeps as set up above.
+    """Return the freed memory of this process to the system.
 
-    To be called once what was as large as a photo is no longer needed, not in each iteration.
+    `dip.machine.device.environment_for_cpu` makes glibc keep freed memory. Call this after buffers
+    of a photo's size are freed, not in each iteration.
     """
     if sys.platform == "linux":
-        # Other C libraries lack the function, and keep no large buffers.
+        # Other C libraries lack this function, and keep no large buffers.
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)

@@ -1,4 +1,4 @@
-"""Work side by side on a CPU: a few cores for each piece, where all for one would be slower."""
+"""Threads that share the cores of a CPU, faster than all cores on one task after the other."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 
 @contextmanager
 def side_by_side(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that share this one's cores evenly, for as long as the context lasts.
+    """Threads that share the cores of this thread evenly, within a context.
 
     Parameters
     ----------
     count : int
-        Of threads, 1 or more.
+        Number of threads, 1 or more.
 
     Yields
     ------
@@ -25,8 +25,8 @@ def side_by_side(count: int) -> Iterator[ThreadPoolExecutor]:
     threads = torch.get_num_threads()
     share = max(1, threads // count)
     try:
-        # How many a thread uses is its own, but also what new threads begin with and, in MKL,
-        # what all use: so it is set again afterwards.
+        # set_num_threads also sets the default of new threads, and in MKL that of all threads, so
+        # the former number is restored afterwards.
         with ThreadPoolExecutor(count, "side", torch.set_num_threads, (share,)) as pool:
             yield pool
     finally:

@@ -1,11 +1,11 @@
-"""Measure how the cost of `dip restore` grows: with the photo, the damage, the number of damages.
+"""Measure how the cost of `dip restore` grows with the photo, the damage and its number of regions.
 
     python tests/benchmarks/bench_growth.py --json growth.json --plots DIR [--quick]
 
-Everything is real: files, `dip restore` as a process of its own, its peak memory as the system
-counts it. After every point the file is written; a run that was stopped goes on where it ended,
-as long as program, machine and settings are the same. The whole takes about half an hour on two
-quiet cores, and 2 GB of disk for the time being.
+Each point runs `dip restore` on real files in its own process, with the peak memory that the system
+reports. The file is written after each point. A stopped run continues where it ended, if program,
+machine and settings are the same. All series take about half an hour on two quiet cores, and 2 GB
+of temporary files.
 """
 
 from __future__ import annotations
@@ -17,40 +17,29 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from make_cases import Mask, photograph, writing
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from growth_photos import Painter, hole, photo, scratches, written_block
+from growth_report import MOST_MEMORY_MB, draw_all, findings, summary_line, table
 
 from dip.bench.circumstances import machine, versions
 from dip.commands.bench import write_json
 from dip.console import say
 from dip.image_io import write_photo
 from dip.machine.device import environment_for_cpu
-from dip.panels import Curve, draw_curves, stack
 
 FORMAT = 1
 WORKER = Path(__file__).with_name("growth_worker.py")
-MOST_MEMORY_MB = 4000
-SCRATCH_PX = (220, 190)  # width and height of the box that a scratch runs through
-TIME_COLOUR, MEMORY_COLOUR, OTHER_COLOUR = (31, 104, 178), (217, 112, 23), (120, 130, 140)
-
-
-class Painter(Protocol):
-    """Damages a photo of (width, height)."""
-
-    def __call__(self, size: tuple[int, int]) -> Mask: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One run: a photo of this size, damaged so.
+    """One run: a photo and its damage.
 
     Parameters
     ----------
@@ -68,17 +57,17 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """Points of which one thing grows.
+    """Points in which one figure grows.
 
     Parameters
     ----------
     title : str
     x : str
-        What grows: a figure of a point.
+        Name of the figure that grows.
     x_label : str
     points : sequence of Point
     promise : str
-        What is expected, in words.
+        The expectation, in words.
     """
 
     title: str
@@ -88,70 +77,14 @@ class Series:
     promise: str
 
 
-# --- Photos and damage --------------------------------------------------------------------------
-
-
-def photo(size: tuple[int, int], form: str) -> NDArray[Any]:
-    """The astronaut, mirrored and repeated, under noise that no file format can pack away."""
-    width, height = size
-    tile = photograph("astronaut")
-    tile = np.concatenate([tile, tile[:, ::-1]], axis=1)
-    tile = np.concatenate([tile, tile[::-1]], axis=0)
-    pixels = np.empty((height, width, 3), np.uint8 if form == "png" else np.uint16)
-    random = np.random.default_rng(0)
-    across = np.tile(tile, (1, -(-width // tile.shape[1]), 1))[:, :width]
-    for top in range(0, height, 512):  # in strips: the noise takes eight bytes a sample
-        rows = across[top % 1024 : top % 1024 + 512][: height - top]
-        noisy = np.clip(rows + random.normal(0, 2.5, rows.shape), 0, 255)
-        pixels[top : top + len(rows)] = np.rint(noisy * (1 if form == "png" else 257))
-    return pixels
-
-
-def scratches(size: tuple[int, int], *, count: int) -> Mask:
-    """Scratches far from each other, in a grid that fills the photo."""
-    across = -(-count // max(1, round(count**0.5 * 0.7)))
-    down = -(-count // across)
-    step = size[0] // across, size[1] // down
-
-    def draw(pen: ImageDraw.ImageDraw) -> None:
-        for number in range(count):
-            # The first one is at the same place in every photo: what is around it is the same.
-            left = 120 + number % across * step[0]
-            top = 120 + number // across * step[1]
-            pen.line((left, top, left + SCRATCH_PX[0], top + SCRATCH_PX[1]), fill=255, width=5)
-
-    return _drawn(size, draw)
-
-
-def hole(size: tuple[int, int], *, side_px: int) -> Mask:
-    """A square hole in the middle."""
-    left, top = (size[0] - side_px) // 2, (size[1] - side_px) // 2
-    corners = (left, top, left + side_px - 1, top + side_px - 1)
-    return _drawn(size, lambda pen: pen.rectangle(corners, fill=255))
-
-
-def written_block(size: tuple[int, int], *, side_px: int) -> Mask:
-    """A square block of writing in the middle."""
-    unknown = np.zeros((size[1], size[0]), dtype=bool)
-    left, top = (size[0] - side_px) // 2, (size[1] - side_px) // 2
-    unknown[top : top + side_px, left : left + side_px] = writing((side_px, side_px))
-    return unknown
-
-
-def _drawn(size: tuple[int, int], draw: Any) -> Mask:
-    layer = Image.new("L", size)
-    draw(ImageDraw.Draw(layer))
-    return np.asarray(layer) > 0
-
-
-# --- What is measured ---------------------------------------------------------------------------
+# --- Series -------------------------------------------------------------------------------------
 
 SIZES = {1: (1224, 816), 6: (3000, 2000), 24: (6000, 4000), 100: (12288, 8192)}
 """Width and height by megapixels."""
 
 
 def series(*, quick: bool) -> dict[str, Series]:
-    """Say what is measured; quick: the same with the smallest points only, in a minute."""
+    """Return the series; `quick`: only small points, in a minute."""
     sizes = [(640, 448), (1224, 816)] if quick else list(SIZES.values())
     middle, wide, largest = [sizes[-1]] * 3 if quick else sizes[1:]
     counts = (1, 2) if quick else (1, 5, 10, 25, 50)
@@ -207,7 +140,7 @@ def series(*, quick: bool) -> dict[str, Series]:
 
 
 def measure(point: Point, folder: Path, options: Sequence[str]) -> dict[str, Any]:
-    """Run `dip restore` once; raise where it fails."""
+    """Run `dip restore` once; raise if it fails."""
     width, height = point.size
     source, mask, result = (folder / f"{n}.{point.form}" for n in ("photo", "mask", "result"))
     mask = mask.with_suffix(".png")
@@ -239,7 +172,7 @@ def measure(point: Point, folder: Path, options: Sequence[str]) -> dict[str, Any
 
 
 def circumstances(options: Sequence[str], *, quick: bool) -> dict[str, Any]:
-    """Say what a figure depends on: only like figures stand in one file."""
+    """Return versions, machine and options; figures in one file share them."""
     return {
         "versions": versions(),
         "machine": machine(),
@@ -249,14 +182,14 @@ def circumstances(options: Sequence[str], *, quick: bool) -> dict[str, Any]:
 
 
 def begin(path: Path, now: dict[str, Any]) -> dict[str, Any]:
-    """Return what the file holds already where the circumstances are the same."""
+    """Return the report in a file if its circumstances are the same, else an empty report."""
     empty = {"format": FORMAT, **now, "series": {}}
     try:
         report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return empty
     if {key: report.get(key) for key in (*now, "format")} != {**now, "format": FORMAT}:
-        say(f"{path} was measured with another program, machine or settings: it starts anew")
+        say(f"{path} has another program, machine or settings: measuring starts again")
         return empty
     return report
 
@@ -264,7 +197,7 @@ def begin(path: Path, now: dict[str, Any]) -> dict[str, Any]:
 def run(
     path: Path, wanted: dict[str, Series], report: dict[str, Any], options: Sequence[str]
 ) -> None:
-    """Measure what is not in the report yet; write it after every point."""
+    """Measure the points that the report lacks, and write the report after each point."""
     for name, each in wanted.items():
         done = report["series"].setdefault(
             name, {"title": each.title, "x": each.x, "promise": each.promise, "points": []}
@@ -275,120 +208,19 @@ def run(
             say(f"{each.title}: {number + 1} of {len(each.points)}")
             with tempfile.TemporaryDirectory(prefix="dip-growth-") as folder:
                 done.append(measure(point, Path(folder), options))
-            say(f"    {in_short(done[-1])}")
+            say(f"    {summary_line(done[-1])}")
             write_json(path, report)
 
 
-# --- What came of it ----------------------------------------------------------------------------
-
-
-def in_short(point: dict[str, Any]) -> str:
-    """Say in one line what a run took."""
-    return (
-        f"{point['seconds']:.1f} s, {point['seconds_but_files']:.1f} without reading and writing "
-        f"(CPU {point['cpu_s']:.1f} s); {point['peak_memory_mb']:.0f} MB"
-    )
-
-
-FLAT = 1.25
-"""How many times as much still counts as the same."""
-
-
-def findings(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Judge what is promised of time and of memory, by the first point and the last.
-
-    Yields
-    ------
-    dict
-        'series', 'says' (a sentence with the figures) and 'passed'.
-    """
-    for name, each in report["series"].items():
-        points = each["points"]
-        if len(points) < 2:
-            continue
-
-        def found(says: str, passed: bool, name: str = name, each: Any = each) -> dict[str, Any]:
-            return {"series": name, "says": f"{each['title']}: {says}", "passed": passed}
-
-        if name == "limit":
-            peak = max(point["peak_memory_mb"] for point in points)
-            yield found(f"at most {peak:.0f} MB", peak < MOST_MEMORY_MB)
-            continue
-        first, last = points[0], points[-1]
-        more = last[each["x"]] / first[each["x"]]
-        longer = last["seconds_but_files"] / first["seconds_but_files"]
-        fuller = last["peak_memory_mb"] / first["peak_memory_mb"]
-        times = f"{more:.3g} times the {each['x'].replace('damaged_kpx', 'damaged pixels')}"
-        yield found(
-            f"{times} take {longer:.2f} times as long, reading and writing aside",
-            longer <= (FLAT if name == "image" else max(FLAT, 1.1 * more)),
-        )
-        yield found(
-            f"{times} take {fuller:.2f} times the memory",
-            fuller <= (FLAT if name in ("image", "regions") else max(FLAT, 1.1 * more)),
-        )
-
-
-def table(report: dict[str, Any]) -> str:
-    """Lay out every point as a Markdown table."""
-    lines = [
-        "| | megapixels | damaged, thousand px | regions | seconds | without files | of the CPU | "
-        "before the fit | peak MB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for each in report["series"].values():
-        for point in each["points"]:
-            lines.append(
-                f"| {each['title']} | {point['megapixels']:.3g} | {point['damaged_kpx']:.3g} | "
-                f"{point['regions']} | {point['seconds']:.1f} | "
-                f"{point['seconds_but_files']:.1f} | {point['cpu_s']:.1f} | "
-                f"{point['planning_s']:.2f} | "
-                f"{point['peak_memory_mb']:.0f} |"
-            )
-    return "\n".join(lines)
-
-
-def draw(each: dict[str, Any], x_label: str) -> Image.Image:
-    """Draw time above memory, over what grows."""
-
-    def curve(name: str, figure: str, colour: tuple[int, int, int]) -> Curve:
-        return Curve(name, [(point[each["x"]], point[figure]) for point in each["points"]], colour)
-
-    size = 760, 300
-    seconds = [
-        curve("with reading and writing", "seconds", OTHER_COLOUR),
-        curve("without", "seconds_but_files", TIME_COLOUR),
-    ]
-    memory = [curve("of the whole process", "peak_memory_mb", MEMORY_COLOUR)]
-    styles: dict[str, Any] = {"x_label": x_label, "from_zero": True, "dots": True}
-    return stack(
-        [
-            draw_curves(seconds, size, title=f"{each['title']}: seconds", **styles),
-            draw_curves(memory, size, title="Peak memory, MB", **styles),
-        ]
-    )
-
-
-def draw_all(report: dict[str, Any], wanted: dict[str, Series], folder: Path) -> list[Path]:
-    """Draw a picture for each series with more than one x; return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for name, each in report["series"].items():
-        if name != "limit" and each["points"]:
-            paths.append(folder / f"growth_{name}.png")
-            draw(each, wanted[name].x_label).save(paths[-1], optimize=True)
-    return paths
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the report's own command takes as well."""
+    """Declare the options of the fits."""
     parser.add_argument("--preset", default="balanced", help="default: %(default)s")
     parser.add_argument("--iterations", type=int, metavar="N", help="instead of the preset's")
-    parser.add_argument("--quick", action="store_true", help="tiny pictures, to try the machinery")
+    parser.add_argument("--quick", action="store_true", help="tiny pictures, to test the script")
 
 
 def fit_options(args: argparse.Namespace) -> list[str]:
-    """The options of `dip restore` that were asked for."""
+    """The options for `dip restore`."""
     iterations = [] if args.iterations is None else ["--iterations", str(args.iterations)]
     return ["--preset", args.preset, *iterations]
 

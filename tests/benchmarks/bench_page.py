@@ -65,7 +65,7 @@ def percentiles(values: list[float]) -> dict[str, float]:
 def measure_paint(args: argparse.Namespace) -> dict[str, Any]:
     """Measure the first paint with an empty cache, and the bytes that the empty page transfers."""
     paints, sizes = [], []
-    with running_service() as (_, client), running_browser() as browser:
+    with running_service() as (_, client, _), running_browser() as browser:
         for _ in range(args.rounds):
             page = open_page(browser, client)
             paints.append(
@@ -92,7 +92,7 @@ def measure_strokes(args: argparse.Namespace) -> dict[str, Any]:
     photo = np.clip(np.stack(planes, axis=-1) + noise, 0, 255).astype(np.uint8)
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_service() as (_, client),
+        running_service() as (_, client, _),
         running_browser() as browser,
     ):
         path = Path(folder) / "large.jpg"
@@ -174,11 +174,11 @@ def measure_preview(args: argparse.Namespace) -> dict[str, Any]:
     mask = np.zeros((600, 800), dtype=np.uint8)
     mask[290:310, 390:410] = 255
     written: dict[int, float] = {}
-    with running_service() as (_, client), running_browser() as browser:
+    with running_service() as (_, client, settings), running_browser() as browser:
         job_id = client.submit(
             encode_photo(photo, "png"), encode_photo(mask, "png"), iterations=100_000
         )["id"]
-        folder = client._connection.data_dir / "blobs" / job_id
+        folder = settings.files_dir / job_id
         done = threading.Event()
 
         def watch() -> None:
@@ -210,7 +210,7 @@ def take_screenshot(args: argparse.Namespace) -> None:
     """Restore a damaged portrait from scikit-image, and save the page that shows the result."""
     damage = draw_damage(astronaut()[:320, 96:416])
     files = encode_photo(damage.photo, "png"), encode_photo(damage.mask, "png")
-    with running_service() as (_, client), running_browser() as browser:
+    with running_service() as (_, client, _), running_browser() as browser:
         job_id = client.submit(*files, preset=args.preset)["id"]
         client.wait(job_id)
         page = open_page(browser, client)

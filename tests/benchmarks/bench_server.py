@@ -1,9 +1,8 @@
-"""Measure the service: under load, over many jobs, against `dip restore`, on large images.
+"""Measure the service: under load, over many jobs, against `dip restore`, with large images.
 
     python tests/benchmarks/bench_server.py load|memory|overhead|transfer [--help]
 
-Everything is real: `dip serve` as a process of its own, its worker, loopback. Figures are printed
-as one JSON object.
+It runs `dip serve` with its worker, over loopback. Prints the figures as one JSON object.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ import psutil
 from dip.config import Settings
 from dip.image_io import encode_photo
 from server.client import Client
+from server.client.address import ServiceAddress
 from server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,8 +39,8 @@ SERVE = (
 
 
 @contextmanager
-def running_service(**settings: Any) -> Iterator[tuple[psutil.Process, Client]]:
-    """A service on a folder of its own."""
+def running_service(**settings: Any) -> Iterator[tuple[psutil.Process, Client, ServerSettings]]:
+    """Run a service on a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder) / "data"
         chosen = ServerSettings(data_dir=data_dir, port=0, **settings)
@@ -55,7 +55,7 @@ def running_service(**settings: Any) -> Iterator[tuple[psutil.Process, Client]]:
             with Client.find(data_dir, retry_timeout_s=60) as client:
                 while client.health()["worker"] != "idle":
                     time.sleep(0.1)
-                yield psutil.Process(process.pid), client
+                yield psutil.Process(process.pid), client, chosen
         finally:
             process.terminate()
             process.wait()
@@ -80,16 +80,18 @@ class Crowd:
 
     Parameters
     ----------
-    client : Client
+    address : ServiceAddress
     job_ids : list of str
     every_s, arrive_s : float
-        Between two polls of one client; in how long a time they all arrive.
+        Time between two polls of one client; time in which all clients arrive.
     """
 
-    def __init__(self, client: Client, job_ids: list[str], every_s: float, arrive_s: float) -> None:
-        host, _, port = client.url.removeprefix("http://").partition(":")
+    def __init__(
+        self, address: ServiceAddress, job_ids: list[str], every_s: float, arrive_s: float
+    ) -> None:
+        host, _, port = address.url.removeprefix("http://").partition(":")
         self.address = host, int(port)
-        self.head = f"Host: {host}\r\nAuthorization: Bearer {client._token}\r\n"
+        self.head = f"Host: {host}\r\nAuthorization: Bearer {address.token}\r\n"
         self.job_ids = job_ids
         self.every_s = every_s
         self.arrive_s = arrive_s
@@ -145,14 +147,15 @@ class Crowd:
 def measure_load(args: argparse.Namespace) -> dict[str, Any]:
     photo, mask = photo_and_mask(256, 256)
     files = encode_photo(photo, "png"), encode_photo(mask, "png")
-    with running_service() as (process, client):
+    with running_service() as (process, client, settings):
         ids = []
-        for seed in range(args.spread):  # one is fitted, the others wait
+        for seed in range(args.spread):  # one job is fitted, the others wait
             job = client.submit(*files, preset="fast", iterations=10**6, seed=seed)
             ids.append(job["id"])
-        while not client.job(ids[0])["preview"]:
+        while not client.job(ids[0])["progress"]:
             time.sleep(0.1)
-        crowd = Crowd(client, ids, args.every, args.arrive)
+        address = ServiceAddress.look_up(settings.data_dir)
+        crowd = Crowd(address, ids, args.every, args.arrive)
         process.cpu_percent()
         before = client.job(ids[0])["progress"]
         began = time.monotonic()
@@ -184,7 +187,7 @@ def measure_memory(args: argparse.Namespace) -> dict[str, Any]:
     photo, mask = photo_and_mask(64, 64)
     files = encode_photo(photo, "png"), encode_photo(mask, "png")
     sizes: list[tuple[int, float, float]] = []
-    with running_service() as (process, client):
+    with running_service() as (process, client, _):
 
         def note(done: int) -> None:
             worker = process.children()[0]
@@ -216,7 +219,7 @@ def measure_memory(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_overhead(args: argparse.Namespace) -> dict[str, Any]:
-    """The worker's whole job against `dip restore`, in this very process, in turns."""
+    """Compare a worker's job with `dip restore`, alternately in this process."""
     from dip.image_io import read_mask, read_photo, write_photo
     from dip.restore import Restoration
     from server.jobs.files import JobFiles
@@ -275,11 +278,11 @@ def measure_overhead(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def measure_transfer(args: argparse.Namespace) -> dict[str, Any]:
-    """24 megapixels of 8-bit colour, raw, in and out again."""
+    """Measure the transfer of 24 megapixels of raw 8-bit colour, in both directions."""
     photo, mask = photo_and_mask(4000, 6000)
     shape = {"width": 6000, "height": 4000, "channels": 3, "samples": "uint8"}
     into, out = [], []
-    with running_service() as (process, client):
+    with running_service() as (process, client, _):
         for number in range(args.rounds):
             began = time.perf_counter()
             job = client.submit(
@@ -311,23 +314,23 @@ def measure_transfer(args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    what = parser.add_subparsers(required=True)
-    load = what.add_parser("load")
+    measurements = parser.add_subparsers(required=True)
+    load = measurements.add_parser("load")
     load.add_argument("--clients", type=int, default=200)
     load.add_argument("--seconds", type=float, default=30)
-    load.add_argument("--spread", type=int, default=1, help="jobs that they look at")
+    load.add_argument("--spread", type=int, default=1, help="jobs that the clients follow")
     load.add_argument("--every", type=float, default=1.0, help="seconds between polls of a client")
-    load.add_argument("--arrive", type=float, default=5.0, help="seconds in which they all come")
+    load.add_argument("--arrive", type=float, default=5.0, help="seconds until all clients arrive")
     load.set_defaults(measure=measure_load)
-    memory = what.add_parser("memory")
+    memory = measurements.add_parser("memory")
     memory.add_argument("--jobs", type=int, default=1000)
     memory.set_defaults(measure=measure_memory)
-    overhead = what.add_parser("overhead")
+    overhead = measurements.add_parser("overhead")
     overhead.add_argument("--rounds", type=int, default=7)
     overhead.add_argument("--iterations", type=int, default=40)
     overhead.add_argument("--side", type=int, default=256)
     overhead.set_defaults(measure=measure_overhead)
-    transfer = what.add_parser("transfer")
+    transfer = measurements.add_parser("transfer")
     transfer.add_argument("--rounds", type=int, default=5)
     transfer.set_defaults(measure=measure_transfer)
     args = parser.parse_args()

@@ -1,9 +1,9 @@
-"""`dip restore` in a process of its own, with a stopwatch on its parts.
+"""`dip restore` in its own process, with the time of its parts.
 
     python tests/benchmarks/growth_worker.py restore PHOTO --mask MASK -o RESULT ...
 
-It is the command itself that runs, with the same arguments. The last line of standard output is
-one JSON object: seconds of each part, regions, peak memory.
+It runs the command itself, with the same arguments. The last line of standard output is one JSON
+object: seconds of each part, regions, peak memory.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PARTS = {
 
 
 class Stopwatch:
-    """Adds up the seconds of the parts; a part within a part counts for the outer one alone."""
+    """Sums the seconds of the parts; a part within a part counts only for the outer part."""
 
     def __init__(self) -> None:
         self.spent_s: dict[str, float] = dict.fromkeys(PARTS.values(), 0.0)
@@ -32,7 +32,7 @@ class Stopwatch:
         self._running = False
 
     def watch(self, module: Any, name: str) -> None:
-        """Put a function or class of a module under the watch."""
+        """Measure the calls of a function or class of a module."""
         inner: Callable[..., Any] = getattr(module, name)
 
         @wraps(inner)
@@ -64,7 +64,7 @@ def main() -> int:
     planned: dict[str, Any] = {}
 
     class Restoration(dip.restore.Restoration):
-        """Leaves its plan behind; itself it would keep all its pixels in memory."""
+        """Records its plan; keeping the object would keep all pixels in memory."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
@@ -80,7 +80,7 @@ def main() -> int:
             **watch.spent_s,
             **planned,
             "peak_memory_mb": peak_memory_mb(),
-            # Of all threads, reading and writing aside: steadier where others work too.
+            # Of all threads, without reading and writing; steadier on a busy machine.
             "cpu_s": time.process_time() - watch.cpu_on_files_s,
         }
         print(json.dumps(figures))

@@ -3,9 +3,9 @@
     python tests/benchmarks/make_cases.py DIR [--classical]
     dip bench --cases DIR
 
-The photographs come with scikit-image, whose documentation says of each that it is in the public
-domain or under CC0. The damage is drawn here, the same for everybody: a hole, several
-holes, writing, scratches, half of the pixels, and one object to be removed. Nothing is downloaded.
+The photographs are part of scikit-image, whose documentation says that each is in the public domain
+or under CC0. The damage is drawn, and is the same on each machine: a hole, several holes, text,
+scratches, half of the pixels, and one object to remove. The script downloads no file.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ def round_holes(size: Size, *, circles: tuple[tuple[int, int, int], ...]) -> Mas
 
 
 def writing(size: Size, *, letters_px: int = 26) -> Mask:
-    """Lines of writing all over the picture, strokes of two to three px."""
+    """Lines of text over the whole picture, with strokes of two to three px."""
     height = size[1]
     font = ImageFont.load_default(size=letters_px)
     spacing = round(1.9 * letters_px)
 
     def draw(pen: ImageDraw.ImageDraw) -> None:
         for line, top in enumerate(range(spacing // 3, height - letters_px, spacing)):
-            # Every line begins elsewhere in the sentence, and runs out of the picture.
+            # Each line begins at another word, and continues beyond the picture.
             words = SENTENCE.split()
             start = (5 * line) % len(words)
             text = " ".join((words[start:] + words[:start]) * 2)
@@ -106,7 +106,7 @@ def _inclusive(corners: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class MadeCase:
-    """A photograph of scikit-image, and how it is damaged.
+    """A photograph of scikit-image and its damage.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class MadeCase:
     damage : callable
         (width, height) to a bool mask, (H, W), True = damaged.
     truth : bool
-        Whether the photo's own pixels are the right answer there.
+        Whether the photo's own pixels are the correct result there.
     """
 
     photo: str
@@ -176,7 +176,7 @@ def photograph(name: str) -> NDArray[np.uint8]:
 
 
 def make(folder: Path) -> None:
-    """Write `cases.json` and every picture and mask that it names."""
+    """Write `cases.json` and its pictures and masks."""
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
     entries: dict[str, dict[str, Any]] = {}
@@ -205,7 +205,7 @@ def write_list(folder: Path, contents: dict[str, Any]) -> None:
 
 
 def classical_psnr_db(folder: Path) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield each case that has a truth, with the hole PSNR of every classical method."""
+    """Yield each case with a truth, with the hole PSNR of each classical method."""
     from dip.bench.cases import read_case, read_cases
     from dip.bench.metrics import psnr_db
     from dip.bench.reference import ReferenceUnavailable, run_all
@@ -230,11 +230,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, metavar="DIR", help="made where it is not there")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="created if missing")
     parser.add_argument(
         "--classical",
         action="store_true",
-        help="put the classical methods' hole PSNR into cases.json too (a minute or two)",
+        help="add the classical methods' hole PSNR to cases.json (a minute or two)",
     )
     args = parser.parse_args()
     make(args.folder)

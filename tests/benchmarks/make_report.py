@@ -1,13 +1,13 @@
-"""Measure everything, and write the report from it.
+"""Run all measurements, and write the report.
 
     python tests/benchmarks/make_report.py [--cases DIR] [--work DIR] [--quick]
         [--so-far | --write-only]
 
-`dip bench` over this project's own cases and those of DIR, `bench_growth.py`, then `figures.json`,
-`REPORT.md` with its pictures, and the table of the README. What was measured is kept in the work
-folder, by case, preset and seed: a run that was stopped goes on where it ended, as long as the
-settings are the same; delete what is to be measured anew. Pictures of DIR's cases stay in the work
-folder, everything else that is written is meant to be committed.
+It runs `dip bench` over this project's own cases and those of DIR, and `bench_growth.py`. Then it
+writes `figures.json`, `REPORT.md` with its pictures, and the table of the README. The work folder
+keeps the measurements by case, preset and seed. A stopped run continues where it ended, if the
+settings are the same; delete files there to measure again. Pictures of DIR's cases stay in the work
+folder; all other output is meant to be committed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_growth
+import growth_report
 import make_cases
 import report_text
 from PIL import Image
@@ -54,12 +55,12 @@ class Plan:
     seed: int
 
     def file(self, name: str) -> str:
-        """Where the figures of a case are kept."""
+        """Name of the file with the figures of a case."""
         return f"{name}.{self.preset}.{self.network}.{self.seed}.json"
 
 
 def plans(seeds: Sequence[int]) -> list[Plan]:
-    """From every seed what takes seconds: a U-Net; SegNet and the preset `best` once."""
+    """The runs: U-Net with each seed; SegNet and the preset `best`, which are slow, with one."""
     first, *others = seeds
     return [
         Plan(preset="balanced", network="both", seed=first),
@@ -77,7 +78,7 @@ def plans(seeds: Sequence[int]) -> list[Plan]:
 
 
 def measure(cases: Path, names: Sequence[str], plan: Plan, place: Path, options: list[str]) -> None:
-    """Run `dip bench` on every case that was not measured so already."""
+    """Run `dip bench` on each case without a measurement of these options."""
     place.mkdir(parents=True, exist_ok=True)
     for name in names:
         path = place / plan.file(name)
@@ -93,7 +94,7 @@ def measure(cases: Path, names: Sequence[str], plan: Plan, place: Path, options:
         if plan.network == "both":
             command += ["--sheet", str(place / f"{name}.png")]
         status = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
-        if status not in (0, 1):  # 1: a restoration failed, and the report will say so
+        if status not in (0, 1):  # 1: a restoration failed; the report names it
             raise SystemExit(status)
         report = json.loads(unfinished.read_text(encoding="utf-8"))
         write_json(path, {"options": options, **report})
@@ -101,7 +102,7 @@ def measure(cases: Path, names: Sequence[str], plan: Plan, place: Path, options:
 
 
 def gather(place: Path, names: Sequence[str], wanted: Sequence[Plan]) -> dict[str, Any]:
-    """Put what there is of the runs together: cases as in the JSON of `dip bench`."""
+    """Combine the existing runs: cases as in the JSON of `dip bench`."""
     cases: dict[str, Any] = {}
     for name in names:
         for plan in wanted:
@@ -117,7 +118,7 @@ def gather(place: Path, names: Sequence[str], wanted: Sequence[Plan]) -> dict[st
 
 
 def condense(case: dict[str, Any]) -> dict[str, Any]:
-    """Keep of a case what is committed: medians and spread, no paths, no single runs."""
+    """Reduce a case to the committed figures: medians and spread, no paths, no single runs."""
     runs = {}
     for (network, preset), summary in summarise(case).items():
         runs[f"{network} {preset}"] = {
@@ -139,7 +140,7 @@ def _rounded(value: Any) -> Any:
 
 
 def draw_sheet(place: Path, names: Sequence[str], path: Path) -> None:
-    """Lay the sheets of single cases below each other, small enough to be committed."""
+    """Stack the reduced sheets of single cases in one picture."""
     rows = []
     for name in names:
         with Image.open(place / f"{name}.png") as row:
@@ -150,7 +151,7 @@ def draw_sheet(place: Path, names: Sequence[str], path: Path) -> None:
 
 
 def write(place: Path, readme: Path, figures: dict[str, Any]) -> Iterator[Path]:
-    """Write the report and the README's table; yield what was written."""
+    """Write the report and the README's table; yield the paths."""
     report = place / "REPORT.md"
     report.write_text(report_text.report(figures, PICTURES), encoding="utf-8")
     yield report
@@ -160,7 +161,7 @@ def write(place: Path, readme: Path, figures: dict[str, Any]) -> Iterator[Path]:
 
 
 def collect(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure what is missing and return all figures."""
+    """Run the missing measurements and return all figures."""
     options = [] if args.iterations is None else ["--iterations", str(args.iterations)]
     own = args.work / "own_cases"
     if not (own / "cases.json").exists():
@@ -176,7 +177,7 @@ def collect(args: argparse.Namespace) -> dict[str, Any]:
             measure(folder, names, plan, args.work / title, options)
         sets[title] = gather(args.work / title, names, wanted)
     growth_path = args.work / "growth.json"
-    # How cost grows does not depend on the preset, and this one takes a third of the time.
+    # The growth does not depend on the preset, and this preset takes a third of the time.
     growth = [sys.executable, str(HERE / "bench_growth.py"), "--json", str(growth_path)]
     growth += ["--preset", "fast"]
     if args.quick:
@@ -211,24 +212,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--work", type=Path, default=Path("report-work"), metavar="DIR", help="default: %(default)s"
     )
-    parser.add_argument("--out", type=Path, default=HERE, metavar="DIR", help="of the report")
+    parser.add_argument("--out", type=Path, default=HERE, metavar="DIR", help="for the report")
     parser.add_argument("--readme", type=Path, default=README, metavar="FILE")
-    parser.add_argument("--case", nargs="+", metavar="NAME", help="only these of our own cases")
+    parser.add_argument("--case", nargs="+", metavar="NAME", help="only these of the own cases")
     parser.add_argument(
         "--preset",
         nargs="+",
         choices=("balanced", "fast", "best"),
         default=["balanced", "fast", "best"],
-        help="beside balanced (default: all)",
+        help="in addition to balanced (default: all)",
     )
     parser.add_argument("--seed", nargs="+", type=int, default=[0, 1, 2], metavar="N")
-    parser.add_argument("--iterations", type=int, metavar="N", help="to try the machinery")
-    parser.add_argument("--quick", action="store_true", help="tiny pictures for how cost grows")
+    parser.add_argument("--iterations", type=int, metavar="N", help="to test the script")
+    parser.add_argument("--quick", action="store_true", help="tiny pictures for the growth")
     parser.add_argument(
-        "--so-far", action="store_true", help="measure nothing more: what the work folder holds"
+        "--so-far", action="store_true", help="no more measurements: use those in the work folder"
     )
     parser.add_argument(
-        "--write-only", action="store_true", help="measure nothing: text from figures.json"
+        "--write-only",
+        action="store_true",
+        help="no measurements: text from figures.json",
     )
     args = parser.parse_args(arguments)
     figures_path = args.out / "figures.json"
@@ -239,7 +242,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shown = [name for name in SHOWN if name in figures["sets"]["own"]]
         draw_sheet(args.work / "own", shown, args.out / PICTURES / "sheet.jpg")
         series = bench_growth.series(quick=args.quick)
-        bench_growth.draw_all(figures["growth"], series, args.out / PICTURES)
+        growth_report.draw_all(figures["growth"], series, args.out / PICTURES)
     figures = json.loads(figures_path.read_text(encoding="utf-8"))
     print(figures_path, *write(args.out, args.readme, figures), sep="\n")
     return 0

@@ -1,6 +1,6 @@
-"""The report and the README's table: `figures.json` in, Markdown out.
+"""The report and the README's table as Markdown, made from `figures.json`.
 
-What the README says of quality and time is this module's doing, and a test holds it to the file.
+This module writes the README's figures of quality and time; a test compares them with the file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DAMAGES = {
     "house": "half of all pixels, House",
     "peppers": "half of all pixels, Peppers",
 }
-"""How the README calls a case; others go by their name."""
+"""Names of cases in the README; other cases keep their own names."""
 
 HOW = """\
 Made by one command, which also brings the README's table up to date:
@@ -51,7 +51,7 @@ def _opencv_db(case: dict[str, Any]) -> float | None:
 
 
 def measured_on(figures: dict[str, Any]) -> str:
-    """Say in one sentence where the figures come from."""
+    """Describe machine and versions in one sentence."""
     machine, versions = figures["machine"], figures["versions"]
     return (
         f"{machine['cores']} cores of {machine['cpu']}, torch {versions['torch']}, "
@@ -70,7 +70,7 @@ def _of_seeds(figures: dict[str, Any]) -> str:
 
 
 def readme_table(figures: dict[str, Any]) -> str:
-    """What stands between the two marks in the README."""
+    """The text between the two marks in the README."""
     name = "research" if "research" in figures["sets"] else "own"
     whose = {"research": "Research images", "own": "The cases of `make_cases.py`"}[name]
     said = (
@@ -109,12 +109,12 @@ def _in_cell(run: dict[str, Any]) -> str:
 
 
 def put_into(readme: str, figures: dict[str, Any]) -> str:
-    """Return the README with its table brought up to date.
+    """Return the README with an updated table.
 
     Raises
     ------
     ValueError
-        The two marks are not there, each once and in this order.
+        The README lacks the two marks, each once and in this order.
     """
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -127,7 +127,7 @@ def put_into(readme: str, figures: dict[str, Any]) -> str:
 
 
 def report(figures: dict[str, Any], pictures: Path) -> str:
-    """Lay out the whole report.
+    """Format the whole report.
 
     Parameters
     ----------
@@ -225,14 +225,14 @@ def _cell(value: float | None, form: str) -> str:
 
 
 def _growth(growth: dict[str, Any], pictures: Path) -> Iterator[str]:
-    import bench_growth
+    import growth_report
 
-    for finding in bench_growth.findings(growth):
+    for finding in growth_report.findings(growth):
         yield f"- {'pass' if finding['passed'] else '**falls short**'}: {finding['says']}."
     yield ""
     for name in growth["series"]:
         if name != "limit":
             yield f"![{growth['series'][name]['title']}]({pictures}/growth_{name}.png)"
     yield ""
-    yield bench_growth.table(growth)
+    yield growth_report.table(growth)
     yield ""

@@ -1,11 +1,14 @@
-"""How cost grows: points, resuming, judgement, plots."""
+"""Growth of cost: points, resuming, findings, plots."""
 
 import json
 
 import bench_growth
+import growth_photos
 import numpy as np
 import pytest
-from bench_growth import SIZES, Point, Series, draw_all, findings, scratches, series, table
+from bench_growth import SIZES, Point, Series, series
+from growth_photos import scratches
+from growth_report import draw_all, findings, table
 from PIL import Image
 
 from dip.presets import PRESETS
@@ -37,14 +40,14 @@ def made_up_report(name, *points):
 
 
 @pytest.mark.parametrize(("count", "size"), [(1, SIZES[1]), (5, SIZES[6]), (50, SIZES[24])])
-def test_every_scratch_is_a_region_of_its_own(count, size):
+def test_each_scratch_is_a_separate_region(count, size):
     limits = PRESETS["balanced"].most_pixels
     assert len(plan_regions(scratches(size, count=count), max_pixels=limits)) == count
 
 
 def test_the_one_scratch_has_the_same_surroundings_in_every_photo():
     small, large = (
-        bench_growth.photo(size, "png")[:448, :640] for size in ((640, 448), (900, 700))
+        growth_photos.photo(size, "png")[:448, :640] for size in ((640, 448), (900, 700))
     )
     # The noise differs: it is drawn row by row.
     assert np.abs(small.astype(int) - large).mean() < 6
@@ -53,13 +56,13 @@ def test_the_one_scratch_has_the_same_surroundings_in_every_photo():
     assert masks[0].sum() == masks[1].sum()
 
 
-def test_sixteen_bits_are_real_ones():
-    pixels = bench_growth.photo((64, 48), "tif")
+def test_16_bit_photos_use_all_bits():
+    pixels = growth_photos.photo((64, 48), "tif")
     assert pixels.dtype == np.uint16
     assert len(np.unique(pixels % 257)) > 100
 
 
-def test_only_the_named_thing_grows():
+def test_only_the_named_figure_grows():
     for name, each in series(quick=False).items():
         if name != "image":
             assert len({point.size for point in each.points}) == 1
@@ -96,7 +99,7 @@ def test_a_point_is_measured_once_and_kept(tmp_path, monkeypatch):
     bench_growth.run(path, wanted, bench_growth.begin(path, now), options)
 
 
-def test_other_settings_start_anew(tmp_path, capsys):
+def test_other_settings_start_again(tmp_path, capsys):
     path = tmp_path / "growth.json"
     now = bench_growth.circumstances(["--preset", "fast"], quick=True)
     report = {**bench_growth.begin(path, now), "series": {"image": {"points": [1]}}}
@@ -104,7 +107,7 @@ def test_other_settings_start_anew(tmp_path, capsys):
     assert bench_growth.begin(path, now)["series"]
     other = bench_growth.circumstances(["--preset", "best"], quick=True)
     assert bench_growth.begin(path, other)["series"] == {}
-    assert "starts anew" in capsys.readouterr().err
+    assert "measuring starts again" in capsys.readouterr().err
 
 
 # --- Judgement ----------------------------------------------------------------------------------
@@ -137,11 +140,11 @@ def test_the_largest_photos_must_stay_below_the_limit_of_memory(peak_mb, passed)
     assert finding["passed"] is passed
 
 
-def test_one_point_promises_nothing():
+def test_one_point_gives_no_finding():
     assert not list(findings(made_up_report("image", made_up_point())))
 
 
-def test_every_point_has_a_row_and_every_series_a_plot(tmp_path):
+def test_each_point_has_a_row_and_each_series_a_plot(tmp_path):
     report = made_up_report("image", made_up_point(), made_up_point(megapixels=6.0))
     assert len(table(report).splitlines()) == 2 + 2
     (path,) = draw_all(report, series(quick=False), tmp_path)

@@ -1,4 +1,4 @@
-"""The report: what was measured is kept, and the README claims nothing that it does not hold."""
+"""The report: measurements are kept, and the README has the same figures."""
 
 import json
 import subprocess
@@ -91,13 +91,13 @@ def test_the_table_of_the_readme_holds_the_figures_of_the_file():
     assert not any("vase" in line for line in lines)
 
 
-def test_without_further_cases_the_readme_speaks_of_the_projects_own():
+def test_without_further_cases_the_readme_has_the_projects_own():
     figures = made_up_figures()
     del figures["sets"]["research"]
     assert "| grass, text | 30.1 (smooth 31.0), in 42 s |" in readme_table(figures)
 
 
-def test_only_what_stands_between_the_marks_is_replaced():
+def test_only_the_text_between_the_marks_is_replaced():
     before = f"# Title\n\n{BEGIN}\nold\n{END}\n\nmore\n"
     once = put_into(before, made_up_figures())
     assert once.startswith(f"# Title\n\n{BEGIN}\n")
@@ -107,13 +107,13 @@ def test_only_what_stands_between_the_marks_is_replaced():
 
 
 @pytest.mark.parametrize("readme", ["nothing", f"{END} {BEGIN}", BEGIN])
-def test_a_readme_without_marks_is_left_alone_and_said(readme):
+def test_a_readme_without_marks_is_refused(readme):
     with pytest.raises(ValueError, match="figures: begin"):
         put_into(readme, made_up_figures())
 
 
 @pytest.mark.skipif(not FIGURES.exists(), reason="the report has not been made yet")
-def test_the_readme_and_the_report_say_what_was_measured():
+def test_the_readme_and_the_report_have_the_measured_figures():
     figures = json.loads(FIGURES.read_text(encoding="utf-8"))
     readme = README.read_text(encoding="utf-8")
     assert put_into(readme, figures) == readme
@@ -129,7 +129,7 @@ def test_the_readme_has_its_marks():
 # --- The report ---------------------------------------------------------------------------------
 
 
-def test_the_report_names_every_target_with_its_mark():
+def test_the_report_names_each_target_with_its_mark():
     text = report_text.report(made_up_figures(), make_report.PICTURES)
     assert "| **falls short** | face_text | U-Net, balanced | hole PSNR | 30.10 | 0.96 |" in text
     assert "0 of 1 reached; 5 were not measured." in text
@@ -137,14 +137,14 @@ def test_the_report_names_every_target_with_its_mark():
     assert "Not the real thing" not in text
 
 
-def test_figures_of_a_trial_run_are_never_taken_for_real_ones():
+def test_the_report_marks_figures_of_a_trial_run():
     figures = made_up_figures(options=["--iterations", "3"])
     assert "**Not the real thing**: measured with `--iterations 3`" in report_text.report(
         figures, make_report.PICTURES
     )
 
 
-def test_a_run_that_failed_is_in_the_report():
+def test_a_failed_run_is_in_the_report():
     failed = {"network": "unet", "preset": "best", "seed": 0, "error": {"message": "No paint."}}
     figures = made_up_figures(sets={"own": {"grass_text": condense(made_up_case(failed))}})
     text = report_text.report(figures, make_report.PICTURES)
@@ -154,7 +154,7 @@ def test_a_run_that_failed_is_in_the_report():
 # --- Measuring ----------------------------------------------------------------------------------
 
 
-def test_what_was_measured_so_is_not_measured_again(tmp_path, monkeypatch):
+def test_a_measurement_is_not_repeated(tmp_path, monkeypatch):
     calls = []
 
     def bench(command, **_):
@@ -175,7 +175,7 @@ def test_what_was_measured_so_is_not_measured_again(tmp_path, monkeypatch):
     assert len(calls) == 4
 
 
-def test_all_but_the_slowest_is_measured_from_every_seed():
+def test_all_but_the_slowest_runs_are_measured_with_each_seed():
     every = plans([3, 5])
     assert len({plan.file("face") for plan in every}) == len(every) == 5
     seeds = {"fast": [3, 5], "balanced": [3, 5], "best": [3]}
@@ -184,7 +184,7 @@ def test_all_but_the_slowest_is_measured_from_every_seed():
     assert [plan.seed for plan in every if plan.network == "both"] == [3]
 
 
-def test_a_bench_that_was_stopped_stops_the_report(tmp_path, monkeypatch):
+def test_a_stopped_bench_stops_the_report(tmp_path, monkeypatch):
     monkeypatch.setattr(
         subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 130)
     )
@@ -194,7 +194,7 @@ def test_a_bench_that_was_stopped_stops_the_report(tmp_path, monkeypatch):
     assert stopped.value.code == 130
 
 
-def test_the_runs_of_all_presets_come_together(tmp_path):
+def test_the_runs_of_all_presets_are_combined(tmp_path):
     wanted = [Plan(preset=preset, network="unet", seed=0) for preset in ("balanced", "best")]
     for plan in wanted:
         case = made_up_case(made_up_run(preset=plan.preset))

@@ -1,4 +1,4 @@
-"""Pictures beside pictures."""
+"""Panels, details and curves."""
 
 import math
 
@@ -41,7 +41,7 @@ def test_a_detail_lies_inside_the_picture_and_holds_damage(height, width, seed):
     assert inside.any()
 
 
-def test_a_hole_is_shown_whole_with_its_surroundings():
+def test_a_detail_contains_a_whole_hole_and_its_surroundings():
     unknown = np.zeros((300, 400), dtype=bool)
     unknown[100:160, 250:320] = True
     detail = find_detail(unknown)
@@ -51,7 +51,7 @@ def test_a_hole_is_shown_whole_with_its_surroundings():
     assert detail.left + detail.width > 330
 
 
-def test_a_large_picture_is_searched_without_a_wait():
+def test_a_large_picture_is_searched_quickly():
     unknown = np.zeros((3000, 4000), dtype=bool)
     unknown[2000:2003, 1000:1900] = True
     detail = find_detail(unknown)
@@ -69,7 +69,7 @@ def test_a_large_picture_is_searched_without_a_wait():
     ],
     ids=["gray 16 bit", "gray", "gray with alpha", "colour", "colour with alpha"],
 )
-def test_samples_of_every_kind_become_a_picture(pixels):
+def test_samples_of_each_type_become_a_picture(pixels):
     shown = picture(pixels)
     assert (shown.mode, shown.size, shown.getpixel((0, 0))) == ("RGB", (6, 4), (255, 255, 255))
 
@@ -103,7 +103,7 @@ def colours_of(image):
     "values",
     [[1.0], [2.0, 2.0, 2.0], [5.0, math.nan, 0.1], [1e-4, 1.0], [300.0, 301.0]],
 )
-def test_curves_of_every_kind_are_drawn_in_their_colour(values, logarithmic):
+def test_all_kinds_of_curves_are_drawn_in_their_colour(values, logarithmic):
     curve = Curve("loss", [(float(i + 1), y) for i, y in enumerate(values)], BLUE)
     drawn = draw_curves(
         [curve], (400, 240), title="loss", x_label="iteration", logarithmic=logarithmic
@@ -112,7 +112,7 @@ def test_curves_of_every_kind_are_drawn_in_their_colour(values, logarithmic):
     assert BLUE in colours_of(drawn.crop((64, 40, 392, 190)))
 
 
-def test_what_is_flat_looks_flat_where_the_axis_begins_at_zero():
+def test_a_flat_curve_looks_flat_if_the_axis_begins_at_zero():
     def height_of(**style):
         curve = Curve("s", [(1.0, 100.0), (2.0, 101.0)], BLUE)
         drawn = np.asarray(draw_curves([curve], (400, 240), title="s", x_label="MP", **style))
@@ -125,6 +125,6 @@ def test_what_is_flat_looks_flat_where_the_axis_begins_at_zero():
 
 
 @pytest.mark.parametrize("points", [[], [(1.0, math.inf)]])
-def test_a_curve_without_points_says_so_instead_of_failing(points):
+def test_a_curve_without_points_is_drawn_with_a_message(points):
     drawn = draw_curves([Curve("x", points, BLUE)], (400, 240), title="loss", x_label="iteration")
     assert BLUE not in colours_of(drawn)

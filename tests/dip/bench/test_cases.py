@@ -1,4 +1,4 @@
-"""Cases: how they are listed, read and damaged."""
+"""Cases: listing, reading and blanking."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def test_cases_are_read_in_order_with_their_published_figures(folder):
     assert [case.name for case in read_cases(folder, ["object"])] == ["object"]
 
 
-def test_an_unknown_case_is_named_with_those_that_exist(folder):
+def test_an_unknown_case_is_refused_with_the_known_names(folder):
     with pytest.raises(SettingError, match=r"nobody.*ramp, object"):
         read_cases(folder, ["nobody"])
 
@@ -36,7 +36,7 @@ def pixels_of(path):
         return np.array(image)
 
 
-def test_what_lies_under_the_mask_never_reaches_a_fit(folder, tmp_path):
+def test_the_pixels_under_the_mask_never_reach_a_fit(folder, tmp_path):
     truth, unknown = read_case(read_cases(folder)[0])
     photo, mask = write_damaged(truth, unknown, tmp_path)
     written = pixels_of(photo)

@@ -1,4 +1,4 @@
-"""Figures of quality: what they must prefer, and the scale they are read on."""
+"""Figures of quality: their order of results, and their scale."""
 
 import math
 import time
@@ -42,7 +42,7 @@ def noisy(truth, hole, std=2.0):
     return np.where(hole[..., None], changed, truth).astype(np.uint8)
 
 
-def test_an_image_equals_itself_by_every_figure(truth, hole):
+def test_an_image_equals_itself_by_each_figure(truth, hole):
     assert psnr_db(truth, truth) == math.inf
     assert psnr_db(truth, truth, hole) == math.inf
     assert ssim_around(truth, truth, hole) == pytest.approx(1)
@@ -62,7 +62,7 @@ def test_hole_psnr_counts_unknown_pixels_only(truth, hole):
 
 
 @given(st.integers(0, 255))
-def test_every_8_bit_level_is_the_same_at_every_depth(level):
+def test_each_8_bit_level_is_the_same_at_each_depth(level):
     assert to_8_bit(np.uint16([level * 257])) == level
     assert to_8_bit(np.float32([level / 255])) == level
     assert to_8_bit(np.uint8([level])) == level
@@ -78,14 +78,14 @@ def test_differences_below_one_level_do_not_count():
 
 
 @pytest.mark.parametrize("damage", [blurred, noisy])
-def test_more_damage_is_worse_by_every_figure(truth, hole, damage):
+def test_more_damage_is_worse_by_each_figure(truth, hole, damage):
     little, much = damage(truth, hole, 1.0), damage(truth, hole, 4.0)
     assert psnr_db(little, truth, hole) > psnr_db(much, truth, hole)
     assert ssim_around(little, truth, hole) > ssim_around(much, truth, hole)
     assert texture_distance(little, truth, hole) < texture_distance(much, truth, hole)
 
 
-def test_blur_is_further_in_texture_than_tiny_noise(truth, hole):
+def test_blur_has_a_larger_texture_distance_than_tiny_noise(truth, hole):
     blur = texture_distance(blurred(truth, hole), truth, hole)
     noise = texture_distance(noisy(truth, hole), truth, hole)
     assert blur > 5 * noise
@@ -103,14 +103,14 @@ def test_a_change_of_brightness_is_no_change_of_texture(truth, hole):
     assert texture_distance(dark + 30, dark, np.ones_like(hole)) == pytest.approx(0, abs=1e-9)
 
 
-def test_ssim_does_not_depend_on_how_far_the_picture_goes_on(truth, hole):
+def test_ssim_does_not_depend_on_the_size_of_the_picture(truth, hole):
     damaged = blurred(truth, hole)
     near = (slice(15, 78), slice(25, 96))
     whole = ssim_around(damaged, truth, hole)
     assert ssim_around(damaged[near], truth[near], hole[near]) == pytest.approx(whole)
 
 
-def test_gray_images_are_measured_too(truth, hole):
+def test_gray_images_are_measured(truth, hole):
     gray, damaged = truth[..., 0], blurred(truth, hole)[..., 0]
     assert psnr_db(damaged, gray, hole) < 40
     assert ssim_around(damaged, gray, hole) < 0.95
@@ -135,7 +135,7 @@ def test_damage_in_a_corner_can_be_measured(truth, measure, corner):
     assert math.isfinite(measure(damaged, truth, unknown))
 
 
-def test_what_cannot_be_compared_is_refused(truth, hole):
+def test_incomparable_images_are_refused(truth, hole):
     nothing = np.zeros_like(hole)
     with pytest.raises(ValueError, match=r"\(96, 120, 3\)"):
         psnr_db(truth[..., :1], truth)

@@ -1,4 +1,4 @@
-"""The methods that restorations are measured against."""
+"""The classical methods that restorations are compared with."""
 
 import sys
 from importlib.util import find_spec
@@ -30,7 +30,7 @@ def scratch():
 @needs_opencv
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 @pytest.mark.parametrize("channels", [None, 3], ids=["gray", "colour"])
-def test_a_scratch_in_something_smooth_is_filled_well(smooth, scratch, method, channels):
+def test_a_scratch_in_a_smooth_picture_is_filled_well(smooth, scratch, method, channels):
     truth = smooth if channels else smooth[..., 0]
     damaged = truth.copy()
     damaged[scratch] = 255
@@ -43,13 +43,13 @@ def test_a_scratch_in_something_smooth_is_filled_well(smooth, scratch, method, c
 
 @needs_opencv
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
-def test_what_lies_under_the_mask_is_not_looked_at(smooth, scratch, method):
+def test_unknown_pixels_are_ignored(smooth, scratch, method):
     white, black = smooth.copy(), smooth.copy()
     white[scratch], black[scratch] = 255, 0
     assert np.array_equal(method(white, scratch), method(black, scratch))
 
 
-def test_biharmonic_continues_a_gradient_best_of_all(scratch):
+def test_biharmonic_continues_a_gradient_best(scratch):
     truth = np.tile(np.arange(48, dtype=np.uint8)[:, None] * 4, (1, 64))
     assert psnr_db(biharmonic(truth, scratch), truth, scratch) > 45
 
@@ -66,7 +66,7 @@ def test_a_hole_too_large_for_biharmonic_is_skipped_with_its_size(smooth, scratc
         biharmonic(smooth, scratch)
 
 
-def test_many_small_holes_are_not_taken_for_a_large_one(smooth, monkeypatch):
+def test_many_small_holes_do_not_count_as_a_large_one(smooth, monkeypatch):
     monkeypatch.setattr(reference, "LARGEST_BIHARMONIC_HOLE_PX", 100)
     dots = np.zeros((48, 64), dtype=bool)
     dots[2:-2:3, 2:-2:3] = True
@@ -74,7 +74,7 @@ def test_many_small_holes_are_not_taken_for_a_large_one(smooth, monkeypatch):
     assert psnr_db(biharmonic(smooth, dots), smooth, dots) > 35
 
 
-def test_one_method_that_cannot_run_does_not_stop_the_others(smooth, scratch, monkeypatch):
+def test_an_unavailable_method_does_not_stop_the_others(smooth, scratch, monkeypatch):
     monkeypatch.setitem(sys.modules, "cv2", None)
     results = dict(run_all(smooth, scratch))
     assert list(results) == ["telea", "ns", "biharmonic"]

@@ -1,4 +1,4 @@
-"""What was measured, to read and to look at: table, verdicts, sheet."""
+"""The report: table, verdicts, sheet."""
 
 import numpy as np
 import pytest
@@ -63,7 +63,7 @@ def verdict(report, **bound):
     return verdicts[0]["passed"] if verdicts else None
 
 
-def test_a_case_without_truth_has_no_figures_of_quality_and_says_so(folder):
+def test_the_table_marks_a_case_without_truth(folder):
     case = read_cases(folder)[1]
     truth, unknown = read_case(case)
     measured = Measured(case, {}, truth, unknown, {}, {})
@@ -71,10 +71,10 @@ def test_a_case_without_truth_has_no_figures_of_quality_and_says_so(folder):
     assert set(figures.values()) == {None}
     report = made_up_report({**made_up_run(), **figures})
     report["cases"]["face"]["truth"] = False
-    assert "not the right answer: look at the sheet" in table(report)
+    assert "no correct result: look at the sheet" in table(report)
 
 
-def test_every_case_has_a_row_of_the_sheet(folder):
+def test_each_case_has_a_row_of_the_sheet(folder):
     case = read_cases(folder)[1]
     truth, unknown = read_case(case)
     row = draw_row(
@@ -99,7 +99,7 @@ def test_every_case_has_a_row_of_the_sheet(folder):
         ({"case": "landscape", "at_least": 20}, None),
     ],
 )
-def test_a_bound_is_judged_where_it_was_measured_and_nowhere_else(bound, passed):
+def test_a_target_is_judged_only_for_its_own_run(bound, passed):
     assert verdict(made_up_report(), **bound) is passed
 
 
@@ -110,13 +110,13 @@ def test_one_preset_can_be_a_rival_of_another():
     assert verdict(report, at_least="best") is False
 
 
-def test_a_rival_preset_must_be_surpassed_and_opencv_only_reached():
+def test_a_rival_preset_must_be_exceeded_and_opencv_reached():
     report = made_up_report(made_up_run(), made_up_run(preset="best"))
     assert verdict(report, preset="best", at_least="balanced") is False
     assert verdict(made_up_report(made_up_run(hole_psnr_db=29.0)), at_least="opencv") is True
 
 
-def test_what_was_not_measured_is_counted_and_what_only_eyes_can_judge_is_asked():
+def test_the_table_counts_unmeasured_targets_and_asks_for_judgement_by_eye():
     report = made_up_report()
     report["targets"] = judge(
         report,
@@ -124,13 +124,13 @@ def test_what_was_not_measured_is_counted_and_what_only_eyes_can_judge_is_asked(
     )
     report["not_judged"] = 12
     text = table(report)
-    assert "1 of 1 reached; 12 more speak of what was not measured here" in text
+    assert "1 of 1 reached; 12 more are for runs that were not measured here" in text
     assert "by eye" not in text
     report["cases"]["vase"] = report["cases"].pop("face")
     assert "no ghost?" in table(report)
 
 
-def test_of_several_seeds_the_median_counts_and_the_spread_is_shown():
+def test_several_seeds_give_the_median_and_the_spread():
     runs = [made_up_run(seed=n, hole_psnr_db=p) for n, p in enumerate((30.4, 29.0, 30.1))]
     report = made_up_report(*runs)
     summary = summarise(report["cases"]["face"])["unet", "balanced"]
@@ -149,7 +149,7 @@ def test_of_several_seeds_the_median_counts_and_the_spread_is_shown():
     assert "1.40" in row
 
 
-def test_a_run_that_failed_reaches_no_target_and_shows_why():
+def test_a_failed_run_reaches_no_target_and_shows_its_error():
     failed = {"network": "unet", "preset": "balanced", "seed": 0}
     report = made_up_report({**failed, "error": {"code": "x", "message": "Out of paint."}})
     report["targets"] = judge(
@@ -162,7 +162,7 @@ def test_a_run_that_failed_reaches_no_target_and_shows_why():
     assert "Targets: 0 of 1 reached" in text
 
 
-def test_a_case_is_drawn_even_where_a_run_failed(folder):
+def test_a_case_with_a_failed_run_is_drawn(folder):
     case = Case(name="face", image=folder / "photo.png", mask=folder / "mask.png")
     truth, unknown = read_case(case)
     failed = {"network": "unet", "preset": "balanced", "seed": 0, "error": {"message": "No."}}

@@ -1,4 +1,4 @@
-"""The table of what must be reached, and tables of one's own."""
+"""The table of targets, and tables in files."""
 
 import json
 
@@ -16,7 +16,7 @@ GOOD = {
 }
 
 
-def test_every_target_of_the_table_is_there_once():
+def test_each_target_of_the_table_is_unique():
     keys = [(t.case, t.network, t.preset, t.metric, t.device) for t in TARGETS]
     assert len(set(keys)) == len(keys)
 
@@ -38,7 +38,7 @@ def test_the_default_preset_must_reach_these_within_a_minute(case, psnr_db):
     assert {t.at_most for t in own if t.metric == "seconds" and t.device == "cpu"} == {60}
 
 
-def test_every_case_is_seen_in_three_seconds_fast_in_fifteen_and_best_in_ten_minutes():
+def test_each_case_has_its_limits_of_time():
     cases = {target.case for target in TARGETS}
     assert len(cases) == 9
     for case in cases:
@@ -63,12 +63,12 @@ def test_every_case_is_seen_in_three_seconds_fast_in_fifteen_and_best_in_ten_min
         ({"at_most": 3}, "face"),
     ],
 )
-def test_a_target_that_makes_no_sense_is_refused_by_name(change, named):
+def test_an_invalid_target_is_refused_by_name(change, named):
     with pytest.raises(SettingError, match=named):
         Target(**{**GOOD, **change})
 
 
-def test_a_table_of_ones_own_is_read(tmp_path):
+def test_a_table_in_a_file_is_read(tmp_path):
     path = tmp_path / "targets.json"
     path.write_text(json.dumps([GOOD, {**GOOD, "at_least": "opencv"}]))
     assert read_targets(path) == (Target(**GOOD), Target(**{**GOOD, "at_least": "opencv"}))

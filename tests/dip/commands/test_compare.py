@@ -35,7 +35,7 @@ def compare(*arguments):
     return figure.run(parser.parse_args([str(word) for word in words]))
 
 
-def test_both_networks_are_drawn_and_measured_against_the_truth(photo, mask, tmp_path, capsys):
+def test_both_networks_are_drawn_and_compared_with_the_truth(photo, mask, tmp_path, capsys):
     drawn = tmp_path / "figure.png"
     assert compare(photo, "--mask", mask, "--truth", photo, "-o", drawn) == 0
     said = capsys.readouterr().out.splitlines()
@@ -47,7 +47,7 @@ def test_both_networks_are_drawn_and_measured_against_the_truth(photo, mask, tmp
         assert image.height > 800
 
 
-def test_without_a_truth_no_figure_claims_one(photo, mask, tmp_path, capsys):
+def test_without_a_truth_the_figures_are_of_held_out_pixels(photo, mask, tmp_path, capsys):
     assert compare(photo, "--mask", mask, "-o", tmp_path / "figure.png") == 0
     said = capsys.readouterr().out
     assert "hole PSNR" not in said

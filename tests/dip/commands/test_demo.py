@@ -1,4 +1,4 @@
-"""`dip demo`: the damage it draws, and what it leaves behind."""
+"""`dip demo`: its damage and its output."""
 
 import argparse
 import sys
@@ -20,14 +20,14 @@ def damage(truth):
     return demo.draw_damage(truth)
 
 
-def test_the_mask_covers_all_that_was_damaged(truth, damage):
+def test_the_mask_covers_all_damage(truth, damage):
     changed = (damage.photo != truth).any(axis=-1)
     assert changed.any()
     assert not (changed & ~damage.unknown).any()
     assert set(np.unique(damage.mask)) == {0, 255}
 
 
-def test_the_damage_is_plain_to_see_but_leaves_most_of_the_photo(damage):
+def test_the_damage_is_visible_but_leaves_most_of_the_photo(damage):
     assert 0.02 < damage.share < 0.12
 
 
@@ -45,9 +45,7 @@ def test_scratches_have_soft_edges(truth, damage):
     assert len(np.unique(full[part])) > 50
 
 
-def test_the_demo_writes_four_pictures_and_says_how_good_it_is(
-    truth, tmp_path, monkeypatch, capsys
-):
+def test_the_demo_writes_four_pictures_and_prints_the_quality(truth, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "astronaut", lambda: truth[40:200, 130:290].copy())
     parser = argparse.ArgumentParser()
     demo.add_arguments(parser)

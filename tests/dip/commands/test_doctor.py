@@ -1,4 +1,4 @@
-"""`dip doctor`: what it says of a machine that is well, and of one that is not."""
+"""`dip doctor`: its findings on sound and on faulty machines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def said(
     return doctor.run(argparse.Namespace()), capsys.readouterr().out.splitlines()
 
 
-def test_only_a_failure_is_a_failure(
+def test_only_a_failed_check_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     well, slow = Finding("ok", "well"), Finding("warn", "slow", "Be patient.")
@@ -36,7 +36,7 @@ def test_only_a_failure_is_a_failure(
     assert len(lines) == 3, "it goes on after a failure"
 
 
-def test_whatever_a_check_raises_is_a_finding() -> None:
+def test_an_exception_in_a_check_is_a_finding() -> None:
     def refuse() -> Finding:
         raise DeviceUnavailable("No such device.", "Take another.")
 
@@ -51,7 +51,7 @@ def test_whatever_a_check_raises_is_a_finding() -> None:
 
 
 @pytest.mark.parametrize("name", ["dip", "packages", "images", "torch", "devices", "processor"])
-def test_this_machine_has_what_it_takes(name: str) -> None:
+def test_this_machine_passes_each_check(name: str) -> None:
     finding = examine(doctor.CHECKS[name])
     assert finding.status in ("ok", "warn"), finding
     assert bool(finding.advice) == (finding.status == "warn")
@@ -63,14 +63,14 @@ def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (finding.status, finding.seen) == ("fail", "missing: no-such-package")
 
 
-def test_sixteen_bits_that_are_lost_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_of_16_bit_samples_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     write = image_io.write_photo
     monkeypatch.setattr(image_io, "write_photo", lambda path, levels: write(path, levels & 0xFF00))
     assert doctor.check_images().status == "fail"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU that works")
-def test_a_gpu_that_is_not_used_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unused_gpu_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(torch.version, "cuda", None)
     monkeypatch.setattr(torch.version, "hip", None)
@@ -81,8 +81,6 @@ def test_a_gpu_that_is_not_used_is_noticed(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(("free_mb", "status"), [(500.0, "warn"), (8000.0, "ok")])
-def test_little_memory_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, free_mb: float, status: str
-) -> None:
+def test_low_memory_is_found(monkeypatch: pytest.MonkeyPatch, free_mb: float, status: str) -> None:
     monkeypatch.setattr("dip.machine.memory.free_memory_mb", lambda compute: free_mb)
     assert doctor.check_memory().status == status

@@ -1,4 +1,4 @@
-"""Children find the packages, wherever this process was started."""
+"""Child processes find the packages from any folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_child_finds_dip_from_any_folder(tmp_path: Path, monkeypatch: pytest.M
     assert Path(asked.stdout.strip()).parent == CHECKOUT / "dip"
 
 
-def test_what_was_set_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "elsewhere")
     monkeypatch.setenv("DIP_TEST_WORD", "kept")
     environment = child_environment()

@@ -1,4 +1,4 @@
-"""Where it runs, and what it may take."""
+"""Devices, their precision, and the memory of fits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dip.machine import device
 from dip.presets import recipe
 
 
-def test_the_cpu_is_always_there() -> None:
+def test_the_cpu_is_always_available() -> None:
     compute = device.choose("cpu")
     assert compute.device.type == "cpu"
     assert compute.low_precision == device.has_bfloat16()
@@ -24,7 +24,7 @@ def test_the_cpu_is_always_there() -> None:
 @pytest.mark.parametrize(
     ("amx", "avx512_bf16"), [(False, False), (True, False), (False, True), (True, True)]
 )
-def test_bfloat16_is_used_where_the_cpu_has_it_in_hardware(
+def test_bfloat16_is_used_if_the_cpu_has_it_in_hardware(
     monkeypatch: pytest.MonkeyPatch, amx: bool, avx512_bf16: bool
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
@@ -33,7 +33,7 @@ def test_bfloat16_is_used_where_the_cpu_has_it_in_hardware(
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
-def test_a_device_that_is_not_there_is_named(name: str) -> None:
+def test_an_unavailable_device_is_refused_by_name(name: str) -> None:
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if present[name]:
         pytest.skip(f"{name} is there")
@@ -54,7 +54,7 @@ def test_the_best_device_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (chosen.device.type, chosen.low_precision, chosen.channels_last) == ("cuda", True, True)
 
 
-def test_the_environment_is_asked_for_only_where_it_is_missing(
+def test_only_missing_variables_are_returned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in device.environment_for_cpu():
@@ -64,7 +64,7 @@ def test_the_environment_is_asked_for_only_where_it_is_missing(
     assert list(device.environment_for_cpu()) == ["MALLOC_TRIM_THRESHOLD_"]
 
 
-def test_cores_are_those_this_process_may_use() -> None:
+def test_cores_are_those_available_to_this_process() -> None:
     assert 1 <= device.cores() <= (os.cpu_count() or 1)
 
 
@@ -79,7 +79,7 @@ def test_memory_grows_with_the_region_and_the_largest_region_fits(network: str) 
     assert memory.most_pixels(10, config, 3, compute) == 0
 
 
-def test_half_precision_takes_less() -> None:
+def test_half_precision_takes_less_memory() -> None:
     config = recipe("balanced", "unet", "thin")
     wide, narrow = (
         device.Compute(device=torch.device("cpu"), low_precision=low, channels_last=low)

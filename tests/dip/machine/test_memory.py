@@ -44,7 +44,7 @@ LIMITS: dict[str, tuple[str, dict[str, str], int | None]] = {
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
-def test_memory_that_was_freed_can_be_given_back() -> None:
+def test_freed_memory_is_returned_to_the_system() -> None:
     program = (
         "import numpy as np, psutil; from dip.machine.memory import release_freed_memory\n"
         "held = lambda: psutil.Process().memory_info().rss / 1e6\n"
@@ -61,7 +61,7 @@ def test_memory_that_was_freed_can_be_given_back() -> None:
     assert float(child.stdout) > 150
 
 
-def test_free_memory_is_some_of_this_machine() -> None:
+def test_free_memory_is_a_part_of_the_machines_memory() -> None:
     import psutil
 
     free_mb = memory.free_memory_mb(device.choose("cpu"))

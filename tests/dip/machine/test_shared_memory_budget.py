@@ -36,7 +36,7 @@ def memory(tmp_path: Path) -> SharedMemoryBudget:
 
 @pytest.fixture(autouse=True)
 def hundred_mb(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with so much memory for fits."""
+    """A machine with 100 MB for fits."""
     monkeypatch.setattr(shared_memory_budget, "free_ram_mb", lambda held_mb: 125)
     monkeypatch.setattr(shared_memory_budget, "POLL_S", 0.02)
 
@@ -45,7 +45,7 @@ def refuse() -> None:
     raise Unwanted
 
 
-def test_what_another_process_has_is_not_taken_and_free_when_that_is_killed(
+def test_a_reservation_of_another_process_lasts_until_it_is_killed(
     memory: SharedMemoryBudget, tmp_path: Path
 ) -> None:
     other = subprocess.Popen(
@@ -75,7 +75,7 @@ def test_a_fit_that_needs_more_than_the_budget_runs_alone(memory: SharedMemoryBu
         pass
 
 
-def test_a_lower_limit_is_obeyed(memory: SharedMemoryBudget) -> None:
+def test_a_lower_limit_applies(memory: SharedMemoryBudget) -> None:
     with memory.reserve(30, PID, on_wait=refuse, limit_mb=50):
         with pytest.raises(Unwanted), memory.reserve(30, PID, on_wait=refuse, limit_mb=50):
             pass
@@ -83,7 +83,7 @@ def test_a_lower_limit_is_obeyed(memory: SharedMemoryBudget) -> None:
             pass
 
 
-def test_the_first_to_come_is_the_first_served(memory: SharedMemoryBudget) -> None:
+def test_waiting_fits_are_served_in_order(memory: SharedMemoryBudget) -> None:
     order: list[str] = []
 
     def work(name: str, needs_mb: float) -> None:
@@ -111,7 +111,7 @@ def test_giving_up_the_wait_releases_the_queue_lock(memory: SharedMemoryBudget) 
             pass
 
 
-def test_what_a_fit_holds_by_now_counts_as_part_of_its_share(
+def test_memory_in_use_counts_as_part_of_its_reservation(
     memory: SharedMemoryBudget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is no longer free, and must not be counted twice."""
@@ -124,7 +124,7 @@ def test_what_a_fit_holds_by_now_counts_as_part_of_its_share(
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])
-def test_what_somebody_else_put_there_keeps_nobody_waiting(
+def test_a_folder_of_another_user_blocks_no_fit(
     memory: SharedMemoryBudget, tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
     if kind == "file":
