@@ -275,7 +275,7 @@ startStatus({ onBack: () => list.wake() });
 updateButtons();
 if (location.pathname === "/launch") history.replaceState(null, "", "/"); // its code works only once
 const { presets, cluster } = await api.getCapabilities();
-offerPresets(presets);
+offerPresets(Object.keys(presets));
 showWhereabouts(cluster);
 await list.refresh();
 list.poll();

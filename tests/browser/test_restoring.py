@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import ImageCms
 
-from dip.config import Settings
+from dip.config import PRESET_NAMES, Settings
 from dip.image_io import Metadata, Photo, read_photo
 
 SCRATCH = ((18, 40), (78, 40))
@@ -257,6 +257,15 @@ def test_both_networks_are_compared_with_the_same_line_and_zoom(
     for network in ("U-Net", "SegNet"):
         result = read_photo(download(page, tmp_path, f"Download {network}"))
         assert np.array_equal(result.pixels[mask == 0], scratched[mask == 0])
+
+
+def test_every_preset_is_offered_with_a_description(page: Any) -> None:
+    page.click("#advanced summary")
+    descriptions = set()
+    for preset in PRESET_NAMES:
+        page.click(f"label:has(input[name=preset][value={preset}])")
+        descriptions.add(page.text_content("#preset-about"))
+    assert len(descriptions) == len(PRESET_NAMES)
 
 
 def test_texture_is_chosen_with_the_keyboard_and_sent(page: Any, canvas: Any, service: Any) -> None:

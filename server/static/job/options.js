@@ -1,7 +1,7 @@
 // The options of a restoration: quality, texture, and under Advanced the network and the seed.
 
 import { chosen, element, make } from "../page/elements.js";
-import { capitalised, presetName } from "./words.js";
+import { presetDescription, presetName } from "./words.js";
 
 const QUALITIES = ["fast", "balanced", "best"];
 const DEFAULT = "balanced";
@@ -22,17 +22,17 @@ function showTexture() {
 /**
  * Offer the presets of the service: those for photographers as Quality, the others under Advanced.
  *
- * @param presets description by name
+ * @param presets their names
  */
 export function offerPresets(presets) {
-  const describe = (name) => (element("preset-about").textContent = `${capitalised(presets[name])}.`);
+  const describe = (name) => (element("preset-about").textContent = presetDescription(name));
   const choice = (name) => {
     const radio = make("input", { type: "radio", name: "preset", value: name, checked: name === DEFAULT });
     radio.onchange = () => describe(name);
     return make("label", {}, radio, make("span", {}, presetName(name)));
   };
   element("presets").replaceChildren(...QUALITIES.map(choice));
-  const others = Object.keys(presets).filter((name) => !QUALITIES.includes(name));
+  const others = presets.filter((name) => !QUALITIES.includes(name));
   element("other-presets").replaceChildren(...others.map(choice));
   describe(DEFAULT);
 }

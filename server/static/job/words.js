@@ -3,7 +3,12 @@
 import { duration } from "../page/units.js";
 
 const NETWORKS = { unet: "U-Net", segnet: "SegNet", both: "Both networks" };
-const PRESETS = { fast: "Fast", balanced: "Balanced", best: "Best", paper: "As published" };
+const PRESETS = {
+  fast: ["Fast", "A quick look. Details are a little softer."],
+  balanced: ["Balanced", "The right choice for most photos."],
+  best: ["Best", "The finest result. It takes several times as long."],
+  paper: ["As published", "The method of the scientific paper, unchanged. It takes hours."],
+};
 const STATES = { queued: "Waiting", running: "Restoring", done: "Restored", failed: "Not restored", cancelled: "Cancelled" };
 const MOST_NAMES = 300;
 
@@ -11,7 +16,8 @@ const MOST_NAMES = 300;
 const TECHNICAL = /\b(iterations?|loss|learning rate|rate|run|seed|network|held-out|CUDA|GPU|dB)\b/i;
 
 export const networkName = (network) => NETWORKS[network] ?? network;
-export const presetName = (preset) => PRESETS[preset] ?? preset;
+export const presetName = (preset) => PRESETS[preset][0];
+export const presetDescription = (preset) => PRESETS[preset][1];
 export const stateName = (state) => STATES[state];
 
 export const isActive = (job) => job.state === "queued" || job.state === "running";
