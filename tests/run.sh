@@ -47,6 +47,7 @@ if [[ $(cat "$NOTE" 2>/dev/null) != "$wanted" ]]; then
 fi
 
 echo "==> Tests"
+unset PYTHONDONTWRITEBYTECODE # hundreds of processes would each compile the same files
 # Many tests wait for a process or a window: four of them keep two cores busy.
 "$BIN/python" -m pytest --numprocesses "${DIP_TEST_PROCESSES:-4}" --dist loadgroup \
     --no-loadscope-reorder "${options[@]}"
