@@ -75,11 +75,11 @@ def test_the_result_does_not_depend_on_how_many_work(archive: Archive, run: Run)
     for number, name in enumerate(names):
         archive.put(name, np.roll(archive.photo, number, axis=1))
     results = []
-    for workers in (1, 2, 3):
+    for workers in (1, 3):
         assert run("--workers", workers).returncode == 0
         results.append([archive.result(name) for name in names])
         shutil.rmtree(archive.folder / "out")
-    assert results[0] == results[1] == results[2]
+    assert results[0] == results[1]
     single = archive.folder / "single.png"
     words = ["restore", archive.folder / "scans/1.png", "--mask", archive.folder / "masks/1.png"]
     assert cli.main([*map(str, words), "-o", str(single), *QUICK, "--threads", "1"]) == 0

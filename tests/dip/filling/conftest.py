@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def brick_joints() -> Callable[[int, int, int, int], NDArray[np.bool_]]:
     """Draw the joints of a wall; bricks are twice as wide as high, odd courses shifted by half."""
 
