@@ -1,6 +1,6 @@
-"""Deep Image Prior: restore one photograph with nothing but that photograph.
+"""Deep Image Prior: restoration of a photograph, learned from that photograph alone.
 
-Tensors and arrays in, arrays out. Nothing here knows of HTTP or of GIMP.
+This package knows nothing of HTTP or GIMP.
 """
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Everything that `dip` raises on purpose, and what each failure is called.
+"""The errors of `dip`, with their codes and exit statuses.
 
 ::
 
@@ -20,20 +20,20 @@
     ├── ClusterError             cluster_unavailable    9
     └── ReferenceUnavailable     reference_unavailable  1   (dip.bench.reference)
 
-The code is stable: scripts, the service and the plug-in rely on it. The message says what was
-seen; the hint says what to do about it.
+A code does not change: scripts, the service and the plug-in rely on it. The message describes the
+problem; the hint is advice for the user.
 """
 
 
 class DipError(Exception):
-    """A failure that the user can understand and act on.
+    """An error that the user can understand and act on.
 
     Parameters
     ----------
     message : str
-        What was seen, in one sentence.
+        The problem, in one sentence.
     hint : str
-        What to do about it, in one sentence.
+        The advice, in one sentence.
     """
 
     code = "error"
@@ -48,7 +48,7 @@ class DipError(Exception):
         return f"{self.message} {self.hint}".strip()
 
     def as_dict(self) -> dict[str, str]:
-        """The failure as JSON carries it."""
+        """Return the error as a mapping for JSON."""
         return {"code": self.code, "message": self.message, "hint": self.hint}
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -76,7 +76,7 @@ class ImageTooLarge(InputError):
 
 
 class ImageTooSmall(InputError):
-    """Too few pixels for a network to learn anything from."""
+    """Too few pixels for a network to learn from."""
 
     code = "image_too_small"
 
@@ -113,41 +113,41 @@ class TooFewKnownPixels(MaskError):
 
 
 class OutputError(DipError):
-    """A result that cannot be written where it was asked for."""
+    """A result that cannot be written to the requested place."""
 
     code = "output_unwritable"
     exit_status = 5
 
 
 class DeviceUnavailable(DipError):
-    """The requested compute device is not on this machine."""
+    """The requested compute device is not available on this machine."""
 
     code = "device_unavailable"
     exit_status = 6
 
 
 class NotEnoughMemory(DipError):
-    """The fit would not fit into memory, even in tiles."""
+    """A fit does not fit into memory, even in tiles."""
 
     code = "not_enough_memory"
     exit_status = 7
 
 
 class FitFailed(DipError):
-    """The fit diverged again and again and no usable result exists."""
+    """The fit diverged repeatedly, and there is no usable result."""
 
     code = "fit_failed"
     exit_status = 8
 
 
 class ProcessDied(FitFailed):
-    """The process that worked on a photo ended in the middle of it."""
+    """The process ended while it worked on a photo."""
 
     code = "process_died"
 
 
 class ClusterError(DipError):
-    """A cluster that cannot be reached, or that cannot be worked with."""
+    """A cluster that cannot be reached or used."""
 
     code = "cluster_unavailable"
     exit_status = 9

@@ -1,52 +1,51 @@
-"""What a restoration is going to do, worked out before it starts: its regions, within memory.
+"""The plan of a restoration: its regions, how each is fitted, and the predicted memory.
 
-The image is divided into regions that a preset, and the memory that there is, allow to be fitted;
-with them go the recipes, the iterations in all, the predicted peak, and what must be said aloud.
+Preset and free memory limit the size of a region.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dip.config import Damage, FitConfig, Settings
+from dip.config import DAMAGES, Damage, FitConfig, Settings
 from dip.errors import NotEnoughMemory
 from dip.filling.texture import TEXTURE_MB
 from dip.fitting import memory
 from dip.machine.device import Compute
 from dip.machine.memory import USABLE_SHARE, free_memory_mb
-from dip.presets import most_pixels, recipe
+from dip.presets import max_pixels, recipe
 from dip.regions.region import Region, plan_regions
 
 _SMALLEST_REGION_PX = 160 * 160
 _SMALL_PX = 100_000
-"""Up to here a step is too small for more threads to help it much."""
+"""Up to this size a step is too small for several threads to be much faster."""
 
-_FINISH_PLANES = 11
-"""Copies of a hole's box in float32 that its membrane and its kriging take at once; measured."""
+_RESIDUAL_FILL_PLANES = 11
+"""Measured memory of a hole's residual fill, in copies of its box in float32."""
 
-_DAMAGES: tuple[Damage, ...] = get_args(Damage)
+_SHARPEST_REDUCTION = 3
+"""A fill is no sharper than a third of the full size, so less reduction loses nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The regions of an image, and what they take.
+    """The regions of an image, and the work and memory that they need.
 
     Parameters
     ----------
     regions : tuple of Region
     recipes : mapping
-        How a region is fitted, for each kind of damage.
+        The configuration of a fit, for each kind of damage.
     at_once : mapping
-        How many runs of a region are fitted side by side.
+        Number of runs of a region that are fitted side by side.
     memory_mb : float
         Predicted peak of the process.
     notes : tuple of str
-        What had to give, to be said aloud.
+        Messages for the user about tiles and reduced sizes.
     """
 
     regions: tuple[Region, ...]
@@ -57,11 +56,11 @@ class Plan:
 
     @property
     def iterations(self) -> int:
-        """Over all regions."""
+        """Iterations of all regions."""
         return sum(self.recipe(region).total_iterations for region in self.regions)
 
     def recipe(self, region: Region) -> FitConfig:
-        """How a region is fitted."""
+        """The configuration of a region's fit."""
         return self.recipes[region.damage]
 
 
@@ -74,7 +73,7 @@ def plan(
     compute: Compute,
     threads: int,
 ) -> Plan:
-    """Divide an image into regions that fit into memory, and say what had to give.
+    """Divide an image into regions that fit into memory.
 
     Parameters
     ----------
@@ -82,26 +81,27 @@ def plan(
         (H, W), bool: the pixels to restore.
     settings : Settings
     channels : int
-        Of the image.
+        Channels of the image.
     image_bytes : int
         Size of the image in memory.
     compute : Compute
     threads : int
-        Of a fit.
+        CPU threads of a fit.
 
     Raises
     ------
     NotEnoughMemory
-        Not even the smallest region can be fitted.
+        Even the smallest region does not fit.
     """
-    lean, preset, network = compute.is_slow, settings.preset, settings.network
+    preset, network, low_compute = settings.preset, settings.network, compute.is_slow
     recipes = {
-        damage: recipe(preset, network, damage, settings.iterations, lean=lean)
-        for damage in _DAMAGES
+        damage: recipe(preset, network, damage, settings.iterations, low_compute=low_compute)
+        for damage in DAMAGES
     }
     budget_mb = settings.max_memory_mb or USABLE_SHARE * free_memory_mb(compute)
-    most = _most_pixels(budget_mb, recipes, channels, compute)
-    limits = {damage: min(most, most_pixels(preset, damage, lean=lean)) for damage in _DAMAGES}
+    affordable = _affordable_pixels(budget_mb, recipes, channels, compute)
+    wanted = max_pixels(preset, low_compute=low_compute)
+    limits = {damage: min(affordable, wanted[damage]) for damage in DAMAGES}
     regions = tuple(plan_regions(unknown, max_pixels=limits))
     at_once = {
         region: _at_once(region, recipes[region.damage], threads, budget_mb, channels, compute)
@@ -112,7 +112,7 @@ def plan(
     def work_mb(region: Region) -> float:
         config = recipes[region.damage]
         fit_mb = memory.fit_mb(region.fitted_pixels, config, channels, compute)
-        return at_once[region] * fit_mb + _finish_mb(region, config, settings, channels)
+        return at_once[region] * fit_mb + _residual_fill_mb(region, config, settings, channels)
 
     return Plan(
         regions=regions,
@@ -123,21 +123,24 @@ def plan(
     )
 
 
-def _most_pixels(
+def _affordable_pixels(
     budget_mb: float, recipes: Mapping[Damage, FitConfig], channels: int, compute: Compute
 ) -> int:
-    """How large a region may be, in pixels, for every recipe to fit it within memory."""
-    most = min(memory.most_pixels(budget_mb, each, channels, compute) for each in recipes.values())
-    if most < _SMALLEST_REGION_PX:
+    """The largest region, in pixels, that each recipe can fit within the budget."""
+    affordable = min(
+        memory.max_pixels(budget_mb, each, channels, compute) for each in recipes.values()
+    )
+    if affordable < _SMALLEST_REGION_PX:
         needed = max(
             memory.peak_mb(_SMALLEST_REGION_PX, each, channels, compute)
             for each in recipes.values()
         )
         raise NotEnoughMemory(
-            f"A fit may take {budget_mb:.0f} MB; the smallest takes about {needed:.0f} MB.",
+            f"A fit may take {budget_mb:.0f} MB of memory; the smallest takes about "
+            f"{needed:.0f} MB.",
             "Close other programs, raise the limit, or choose the preset 'fast'.",
         )
-    return most
+    return affordable
 
 
 def _at_once(
@@ -148,7 +151,7 @@ def _at_once(
     channels: int,
     compute: Compute,
 ) -> int:
-    """Runs to fit side by side: of small regions on a CPU, as many as there are threads."""
+    """Number of runs to fit side by side: small regions on a CPU get one for each thread."""
     if compute.device.type != "cpu" or region.fitted_pixels > _SMALL_PX:
         return 1
     room = (budget_mb - memory.BASE_MB) / memory.fit_mb(
@@ -157,11 +160,13 @@ def _at_once(
     return max(1, min(config.runs, threads, int(room)))
 
 
-def _finish_mb(region: Region, config: FitConfig, settings: Settings, channels: int) -> float:
-    """What a hole's finishing takes; it is done at full size."""
-    if not config.fills_holes:
+def _residual_fill_mb(
+    region: Region, config: FitConfig, settings: Settings, channels: int
+) -> float:
+    """Memory of a hole's residual fill and texture, which are made at full size."""
+    if not config.extrapolates_residual:
         return 0
-    planes_mb = _FINISH_PLANES * 4 * channels * region.box.area / 2**20
+    planes_mb = _RESIDUAL_FILL_PLANES * 4 * channels * region.box.area / 2**20
     return planes_mb + (TEXTURE_MB if settings.texture else 0)
 
 
@@ -175,7 +180,7 @@ def _notes(
             f"{limits['thin'] / 1e6:.2g} megapixels"
         )
     reduction = max(region.reduction for region in regions)
-    if reduction > 3:  # a fill is no sharper than a third of the size as it is
+    if reduction > _SHARPEST_REDUCTION:
         detail = "is copied from around it" if settings.texture else "is missing"
         yield (
             f"a hole is too large to be fitted at full size: it is filled at 1/{reduction} of "

@@ -1,119 +1,268 @@
-"""Named recipes, each with its reason. `recipe` turns a preset, a network and a damage into a fit.
+"""Presets: how long each of them works, and how each kind of damage is fitted.
 
-The figures that these choices rest on are in `tests/benchmarks/NOTES.md`.
+`PRESETS` is the table of work: runs, iterations, the largest region. `_TUNED` and `_PAPER` are the
+tables of methods: network, input code, learning rate, loss. `recipe` joins a row of each to a
+`FitConfig`. The measurements behind the numbers are in `tests/benchmarks/NOTES.md`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
-from dip.config import Damage, Finish, FitConfig, NetworkConfig
+from dip.config import DAMAGES, Damage, FitConfig, NetworkConfig, ResidualFill
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Fits of one region from different random starts, and the iterations of each."""
+
+    count: int
+    iterations: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """The work that a preset spends on one kind of damage.
+
+    Parameters
+    ----------
+    unet, segnet : Runs
+        An iteration of SegNet takes twice as long. In thin damage its runs differ more than those
+        of a U-Net, so several short runs and their mean are better than one long run.
+    max_pixels : int
+        A larger region is cut into tiles; a larger hole is fitted at reduced size.
+    residual_fill : str, optional
+        See `FitConfig.residual_fill`; the method's own when None.
+    membrane_part : float
+        See `FitConfig.membrane_part`.
+    """
+
+    unet: Runs
+    segnet: Runs
+    max_pixels: int
+    residual_fill: ResidualFill | None = None
+    membrane_part: float = 0.0
+
+    def runs(self, network: str) -> Runs:
+        """The runs of a network, by its name."""
+        return self.segnet if network == "segnet" else self.unet
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A named trade of time for quality.
+    """A named balance of time and quality.
 
     Parameters
     ----------
-    name : str
     description : str
         One line, for a user.
-    iterations : mapping
-        Iterations of each run, for each kind of damage.
-    runs : mapping
-        Fits of a region, each from a start of its own, for each kind of damage.
-    most_pixels : mapping
-        For each kind of damage: regions that would be larger are cut into tiles or, holes, fitted
-        at reduced size.
-    hole_finish : str
-        How holes are finished; see `FitConfig.finish`.
-    membrane_part : float
-        Of the output in thin damage; see `FitConfig.membrane_part`.
+    work : mapping
+        For each kind of damage.
+    low_compute_work : mapping
+        The same for a machine with slow arithmetic: to a user, a preset means a waiting time.
     published : bool
-        Whether the recipe is the published one instead of this project's.
+        Whether the method is the published one, `_PAPER`, instead of `_TUNED`.
     """
 
-    name: str
     description: str
-    iterations: Mapping[Damage, int]
-    runs: Mapping[Damage, int]
-    most_pixels: Mapping[Damage, int]
-    hole_finish: Finish = "mixture"
-    membrane_part: float = 0.0
+    work: Mapping[Damage, Work]
+    low_compute_work: Mapping[Damage, Work]
     published: bool = False
 
 
 _HOLE_PIXELS = 40_000
-"""Holes are fitted at a size at which few starts go astray; finer ones are no better."""
+"""At this size few runs fail on a hole; a finer fit is not better."""
+
+_PAPER_WORK: Mapping[Damage, Work] = {
+    "thin": Work(Runs(1, 6001), Runs(1, 6001), 100_000_000),
+    "hole": Work(Runs(1, 3001), Runs(1, 3001), 100_000_000),
+    "scattered": Work(Runs(1, 11000), Runs(1, 11000), 100_000_000),
+}
+
+# Runs(8, 80) is 8 runs of 80 iterations each.
+PRESETS: Mapping[str, Preset] = {
+    "fast": Preset(
+        description="a first look, in about a third of the time; a little softer",
+        work={
+            #             U-Net         SegNet        max_pixels
+            "thin": Work(Runs(1, 34), Runs(2, 19), 400_000, membrane_part=0.3),
+            "hole": Work(Runs(3, 80), Runs(2, 80), _HOLE_PIXELS, residual_fill="membrane"),
+            "scattered": Work(Runs(1, 17), Runs(1, 17), 400_000),
+        },
+        low_compute_work={
+            "thin": Work(Runs(1, 20), Runs(1, 14), 400_000, membrane_part=0.7),
+            "hole": Work(Runs(2, 80), Runs(2, 80), 22_000, residual_fill="membrane"),
+            "scattered": Work(Runs(1, 10), Runs(1, 10), 400_000),
+        },
+    ),
+    "balanced": Preset(
+        description="the default",
+        work={
+            "thin": Work(Runs(1, 172), Runs(2, 93), 700_000),
+            "hole": Work(Runs(8, 80), Runs(6, 80), _HOLE_PIXELS),
+            "scattered": Work(Runs(1, 400), Runs(1, 400), 700_000),
+        },
+        low_compute_work={
+            "thin": Work(Runs(1, 110), Runs(1, 77), 700_000),
+            "hole": Work(Runs(6, 80), Runs(4, 80), _HOLE_PIXELS),
+            "scattered": Work(Runs(1, 300), Runs(1, 300), 700_000),
+        },
+    ),
+    "best": Preset(
+        description="the highest quality, in about five times the time",
+        work={
+            "thin": Work(Runs(6, 172), Runs(12, 93), 2_000_000),
+            "hole": Work(Runs(20, 80), Runs(14, 80), _HOLE_PIXELS),
+            "scattered": Work(Runs(2, 400), Runs(2, 400), 2_000_000),
+        },
+        low_compute_work={
+            "thin": Work(Runs(6, 150), Runs(6, 105), 2_000_000),
+            "hole": Work(Runs(20, 80), Runs(14, 80), _HOLE_PIXELS),
+            "scattered": Work(Runs(2, 300), Runs(2, 300), 2_000_000),
+        },
+    ),
+    "paper": Preset(
+        description="the published recipe, to measure against; hours on a CPU",
+        work=_PAPER_WORK,
+        low_compute_work=_PAPER_WORK,
+        published=True,
+    ),
+}
 
 
-def _each(thin: int, hole: int, scattered: int) -> Mapping[Damage, int]:
-    return MappingProxyType({"thin": thin, "hole": hole, "scattered": scattered})
+@dataclass(frozen=True, kw_only=True)
+class _Method:
+    """How one kind of damage is fitted.
+
+    Parameters
+    ----------
+    networks : mapping
+        The shape of each network, by name.
+    low_compute_networks : mapping
+        Shapes that replace those of `networks` on a machine with slow arithmetic.
+    fit : callable
+        `FitConfig` with all that the preset does not decide.
+    residual_fill : str
+        See `FitConfig.residual_fill`.
+    """
+
+    networks: Mapping[str, NetworkConfig]
+    low_compute_networks: Mapping[str, NetworkConfig] = field(default_factory=dict)
+    fit: Callable[..., FitConfig]
+    residual_fill: ResidualFill
+
+    def network(self, name: str, low_compute: bool) -> NetworkConfig:
+        shape = self.low_compute_networks.get(name) if low_compute else None
+        return shape or self.networks[name]
 
 
-PRESETS: Mapping[str, Preset] = MappingProxyType(
-    {
-        preset.name: preset
-        for preset in (
-            Preset(
-                name="fast",
-                description="a first look, in about a third of the time; a little softer",
-                iterations=_each(thin=34, hole=80, scattered=17),
-                runs=_each(thin=1, hole=3, scattered=1),
-                most_pixels=_each(thin=400_000, hole=_HOLE_PIXELS, scattered=400_000),
-                hole_finish="membrane",
-                membrane_part=0.3,
-            ),
-            Preset(
-                name="balanced",
-                description="the default",
-                iterations=_each(thin=172, hole=80, scattered=400),
-                runs=_each(thin=1, hole=8, scattered=1),
-                most_pixels=_each(thin=700_000, hole=_HOLE_PIXELS, scattered=700_000),
-            ),
-            Preset(
-                name="best",
-                description="the highest quality, in about five times the time",
-                iterations=_each(thin=172, hole=80, scattered=400),
-                runs=_each(thin=6, hole=20, scattered=2),
-                most_pixels=_each(thin=2_000_000, hole=_HOLE_PIXELS, scattered=2_000_000),
-            ),
-            Preset(
-                name="paper",
-                description="the published recipe, to measure against; hours on a CPU",
-                iterations=_each(thin=6001, hole=3001, scattered=11000),
-                runs=_each(thin=1, hole=1, scattered=1),
-                most_pixels=_each(thin=100_000_000, hole=100_000_000, scattered=100_000_000),
-                published=True,
-            ),
-        )
-    }
+# Wider coarse scales, up to 128: every third run on a hole fails.
+_hole_shape = partial(NetworkConfig, channels=(16, 32, 64, 64, 64), reduce_first=True)
+
+# Interpolation of scattered damage is already near the truth; three scales suffice to correct it.
+_scattered_shape = partial(
+    NetworkConfig,
+    skip_channels=(16, 16, 16),
+    convolutions=(2, 2, 2),
+    reduce_first=True,
+    correction=True,
 )
 
+_TUNED: Mapping[Damage, _Method] = {
+    "thin": _Method(
+        networks={
+            # 32 channels at the finest scale: 1 dB more in fine detail than 16. The pixel shuffle
+            # halves the time of an iteration, at no loss.
+            "unet": NetworkConfig(
+                channels=(32, 64, 128, 128, 128), shuffle_channels=16, reduce_first=True
+            ),
+            "segnet": NetworkConfig(
+                name="segnet", channels=(16, 32, 64, 128, 128), reduce_first=True
+            ),
+        },
+        low_compute_networks={
+            # 0.56 of the time, for 0.0 to 0.6 dB.
+            "unet": NetworkConfig(
+                channels=(32, 48, 64, 64, 64),
+                shuffle_channels=16,
+                shuffle_kernel=1,
+                reduce_first=True,
+            ),
+        },
+        fit=partial(FitConfig, code="noise", learning_rate=0.1, holdout_fraction=0.1),
+        residual_fill="kriging",
+    ),
+    "hole": _Method(
+        networks={"unet": _hole_shape(), "segnet": _hole_shape(name="segnet")},
+        # Coordinates hold no detail that the network could copy into the hole. Half the rate keeps
+        # the fill smooth for longer. Without the penalty many runs end far off. From a gray start
+        # some gray stays deep in the hole: purple on a red table.
+        fit=partial(
+            FitConfig,
+            code="coordinates",
+            learning_rate=0.05,
+            membrane_penalty=(3.0, 0.8),
+            start_at_mean=True,
+        ),
+        residual_fill="stacked",
+    ),
+    "scattered": _Method(
+        networks={
+            "unet": _scattered_shape(channels=(32, 64, 128)),
+            "segnet": _scattered_shape(name="segnet", channels=(32, 64, 128)),
+        },
+        low_compute_networks={
+            "unet": _scattered_shape(channels=(32, 48, 64)),
+            "segnet": _scattered_shape(name="segnet", channels=(32, 48, 64)),
+        },
+        fit=partial(
+            FitConfig,
+            code="fill",
+            learning_rate=0.03,
+            loss="mse",
+            holdout_fraction=0.0,
+            averaging=0.0,
+        ),
+        residual_fill="none",
+    ),
+}
 
-LEAN: Mapping[str, Preset] = MappingProxyType(
-    {
-        **PRESETS,
-        "fast": replace(
-            PRESETS["fast"],
-            iterations=_each(thin=20, hole=80, scattered=10),
-            runs=_each(thin=1, hole=2, scattered=1),
-            most_pixels=_each(thin=400_000, hole=22_000, scattered=400_000),
-            membrane_part=0.7,
-        ),
-        "balanced": replace(
-            PRESETS["balanced"],
-            iterations=_each(thin=110, hole=80, scattered=300),
-            runs=_each(thin=1, hole=6, scattered=1),
-        ),
-        "best": replace(PRESETS["best"], iterations=_each(thin=150, hole=80, scattered=300)),
-    }
+_paper_shape = partial(NetworkConfig, upsampling="nearest", padding="reflect")
+_paper_fit = partial(
+    FitConfig,
+    code="noise",
+    optimizer="adam",
+    decay=False,
+    loss="mse",
+    averaging=0.0,
+    holdout_fraction=0.0,
 )
-"""The same where arithmetic is slow: what a preset means to a user is how long it takes."""
+_PAPER_UNET = _paper_shape(channels=(128,) * 5, skip_channels=(128,) * 5)
+_PAPER_HOLE_UNET = _paper_shape(
+    channels=(16, 32, 64, 128, 128, 128), skip_channels=(0,) * 6, kernel_down=5
+)
+_PAPER_SEGNET = NetworkConfig(name="segnet", channels=(64, 128, 256, 512, 512))
+
+# Source: arXiv:1711.10925, section 4, and the settings in the authors' code.
+_PAPER: Mapping[Damage, _Method] = {
+    "thin": _Method(
+        networks={"unet": _PAPER_UNET, "segnet": _PAPER_SEGNET},
+        fit=partial(_paper_fit, learning_rate=0.01, jitter_std=0.03),
+        residual_fill="none",
+    ),
+    "hole": _Method(
+        networks={"unet": _PAPER_HOLE_UNET, "segnet": _PAPER_SEGNET},
+        fit=partial(_paper_fit, learning_rate=0.01, jitter_std=0.0),
+        residual_fill="none",
+    ),
+    "scattered": _Method(
+        networks={"unet": _PAPER_UNET, "segnet": _PAPER_SEGNET},
+        fit=partial(_paper_fit, learning_rate=0.001, jitter_std=0.03),
+        residual_fill="none",
+    ),
+}
 
 
 def recipe(
@@ -122,9 +271,9 @@ def recipe(
     damage: Damage,
     iterations: int | None = None,
     *,
-    lean: bool = False,
+    low_compute: bool = False,
 ) -> FitConfig:
-    """Say how a region is fitted.
+    """Configure the fit of a region.
 
     Parameters
     ----------
@@ -135,125 +284,39 @@ def recipe(
     damage : str
         The region's kind of damage.
     iterations : int, optional
-        Instead of the preset's own; then a fit is not stopped early.
-    lean : bool
-        For a machine whose arithmetic is slow: a smaller network, and less of it.
+        Iterations of each run instead of the preset's own; such a fit is not stopped early.
+    low_compute : bool
+        For a machine with slow arithmetic: a smaller network and less work.
 
     Returns
     -------
     FitConfig
     """
-    chosen = _chosen(preset, lean)
-    config = _published(network, damage) if chosen.published else _tuned(network, damage, lean)
-    if damage == "hole" and not chosen.published:
-        config = replace(config, finish=chosen.hole_finish)
-    if damage == "thin" and iterations is None:
-        config = replace(config, membrane_part=chosen.membrane_part)
-    length, runs = chosen.iterations[damage], chosen.runs[damage]
-    if network == "segnet" and not chosen.published:  # its iterations take twice as long
-        if damage != "thin":
-            runs = math.ceil(2 * runs / 3)
-        elif iterations is None:  # runs differ more than a U-Net's, and their mean gains more
-            part, runs = (0.7, runs) if lean else (0.54, 2 * runs)
-            length = math.ceil(part * length)
-    stop_early = iterations is None and not chosen.published
-    return replace(config, iterations=iterations or length, runs=runs, stop_early=stop_early)
+    chosen, work = PRESETS[preset], _work(preset, low_compute)[damage]
+    method = (_PAPER if chosen.published else _TUNED)[damage]
+    runs = work.runs(network)
+    count, membrane_part = runs.count, work.membrane_part
+    if iterations is not None:
+        # Only SegNet's own short runs are more than a U-Net's, and only they need the membrane.
+        count, membrane_part = min(count, work.unet.count), 0.0
+    return method.fit(
+        network=method.network(network, low_compute),
+        iterations=iterations or runs.iterations,
+        runs=count,
+        stop_early=iterations is None and not chosen.published,
+        residual_fill=work.residual_fill or method.residual_fill,
+        membrane_part=membrane_part,
+    )
 
 
-def most_pixels(preset: str, damage: Damage, *, lean: bool = False) -> int:
-    """How large a region may be before it is tiled or, a hole, fitted at reduced size.
+def max_pixels(preset: str, *, low_compute: bool = False) -> dict[Damage, int]:
+    """The largest region of each kind of damage that is neither tiled nor reduced, in pixels.
 
     Parameters are those of `recipe`.
     """
-    return _chosen(preset, lean).most_pixels[damage]
+    work = _work(preset, low_compute)
+    return {damage: work[damage].max_pixels for damage in DAMAGES}
 
 
-def _chosen(preset: str, lean: bool) -> Preset:
-    return (LEAN if lean else PRESETS)[preset]
-
-
-def _tuned(network: str, damage: Damage, lean: bool) -> FitConfig:
-    shape = NetworkConfig(name=network, reduce_first=True)
-    if damage == "hole":
-        # Twice as wide at the coarse scales, every third start goes astray.
-        shape = replace(shape, channels=(16, 32, 64, 64, 64))
-        # Coordinates hold no detail that the network could copy into the hole, and half the rate
-        # leaves it smooth for longer. Without an anchor many starts end far off, and from gray
-        # some of it stays where nothing is known: purple on a red table.
-        return FitConfig(
-            network=shape,
-            iterations=1,
-            code="coordinates",
-            learning_rate=0.05,
-            anchor=(3.0, 0.8),
-            mean_first=True,
-        )
-    if damage == "thin":
-        if network == "unet":
-            # 32 channels at the finest scale: 1 dB more in fine detail than 16. The pixel shuffle
-            # halves the time per iteration, at no loss.
-            shape = replace(shape, channels=(32, 64, 128, 128, 128), shuffle_channels=16)
-            if lean:  # 0.56 of the time, for 0.0 to 0.6 dB
-                shape = replace(shape, channels=(32, 48, 64, 64, 64), shuffle_kernel=1)
-        return FitConfig(
-            network=shape,
-            iterations=1,
-            code="noise",
-            learning_rate=0.1,
-            holdout_fraction=0.1,
-            finish="kriging",
-        )
-    # Scattered: interpolation is near the truth already; three scales are enough to correct it.
-    shape = NetworkConfig(
-        name=network,
-        channels=(32, 48, 64) if lean else (32, 64, 128),
-        skip_channels=(16, 16, 16),
-        convolutions=(2, 2, 2),
-        reduce_first=True,
-        correction=True,
-    )
-    return FitConfig(
-        network=shape,
-        iterations=1,
-        code="fill",
-        learning_rate=0.03,
-        loss="mse",
-        holdout_fraction=0.0,
-        averaging=0.0,
-        finish="none",
-    )
-
-
-def _published(network: str, damage: Damage) -> FitConfig:
-    """The paper's inpainting recipes: arXiv:1711.10925, section 4 and the authors' settings."""
-    holes = damage == "hole"
-    if network == "segnet":
-        shape = NetworkConfig(name="segnet", channels=(64, 128, 256, 512, 512))
-    elif holes:
-        shape = NetworkConfig(
-            channels=(16, 32, 64, 128, 128, 128),
-            skip_channels=(0,) * 6,
-            kernel_down=5,
-            upsampling="nearest",
-            padding="reflect",
-        )
-    else:
-        shape = NetworkConfig(
-            channels=(128,) * 5,
-            skip_channels=(128,) * 5,
-            upsampling="nearest",
-            padding="reflect",
-        )
-    return FitConfig(
-        network=shape,
-        iterations=1,
-        optimizer="adam",
-        learning_rate=0.001 if damage == "scattered" else 0.01,
-        decay=False,
-        loss="mse",
-        code="noise",
-        jitter_std=0.0 if holes else 0.03,
-        averaging=0.0,
-        holdout_fraction=0.0,
-        finish="none",
-    )
+def _work(preset: str, low_compute: bool) -> Mapping[Damage, Work]:
+    return PRESETS[preset].low_compute_work if low_compute else PRESETS[preset].work

@@ -1,7 +1,6 @@
-"""A damaged image goes in, a restored one comes out.
+"""The restoration of an image: mask → regions → fit → residual fill → texture → composite.
 
-The story, top to bottom: mask → regions → fit → finish → composite. `Restoration` is one job:
-iterate to work, ask for the result at any time, stop iterating to cancel.
+`Restoration` is one job: iterate to work, read the result at any time, stop iterating to cancel.
 """
 
 from __future__ import annotations
@@ -20,9 +19,8 @@ from dip.filling.membrane import membrane
 from dip.filling.resample import enlarge, reduce
 from dip.filling.residual import extrapolate_residual
 from dip.filling.texture import add_texture
-from dip.fitting.correction import Correction
 from dip.fitting.ensemble import Ensemble
-from dip.fitting.fit import Fit, FitStep
+from dip.fitting.fit import Fit, FitStep, begin_fit
 from dip.machine import device
 from dip.machine.memory import release_freed_memory
 from dip.plan import plan
@@ -32,25 +30,25 @@ from dip.regions.region import Box, Region
 from dip.samples import full_scale, to_floats
 
 _RUN_SEEDS = 1_000_003
-"""Seeds of runs lie this far apart: those between belong to other regions."""
+"""Distance between the seeds of runs; the seeds between belong to other regions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What one iteration of a restoration did.
+    """The outcome of one iteration of a restoration.
 
     Parameters
     ----------
     iteration, iterations : int
-        1-based, and in all, over every region.
+        The number of the iteration, 1-based, and of all iterations, over all regions.
     region, regions : int
-        0-based, and how many.
+        The number of the region, 0-based, and of all regions.
     loss : float, optional
-        None where it was not read from the device.
+        None if it was not read from the device.
     validation_psnr_db : float, optional
-        Of held-out known pixels near the holes; None between measurements.
+        PSNR at held-out known pixels near the damage; None between measurements.
     note : str, optional
-        Something to say aloud.
+        A message for the user.
     """
 
     iteration: int
@@ -70,10 +68,10 @@ class Fill:
     ----------
     box : Box
     pixels : ndarray
-        (height, width, C), of the image's own sample type, not blended with the image;
-        meaningful where `soft_mask` is above 0.
+        (height, width, C), of the image's sample type, not blended with the image; valid where
+        `soft_mask` is above 0.
     soft_mask : ndarray
-        (height, width), float32 in [0, 1]: the opacity with which the pixels are laid over.
+        (height, width), float32 in [0, 1]: the opacity of the pixels over the image.
     """
 
     box: Box
@@ -82,7 +80,7 @@ class Fill:
 
 
 class Restoration:
-    """One image being restored.
+    """The restoration of one image.
 
     Parameters
     ----------
@@ -94,24 +92,23 @@ class Restoration:
         pixels as the damage and returns them opaque.
     settings : Settings
     keep_reconstruction : bool
-        Whether `reconstruction` and `smooth` will be asked for; each costs a copy of the image in
+        Whether `reconstruction` and `smooth` are available; each takes a copy of the image in
         float32.
 
     Attributes
     ----------
     regions : tuple of Region
     iterations : int
-        Planned, over all regions.
+        Planned number, over all regions.
     memory_mb : float
         Predicted peak of the process.
     notes : tuple of str
-        Things to say aloud before the start.
+        Messages for the user before the start.
 
     Raises
     ------
     DipError
-        Anything that is wrong with image, mask, settings or device is found here, before any
-        fitting; see `dip.errors`.
+        Image, mask, settings or device cannot be used; found before any fitting. See `dip.errors`.
     """
 
     def __init__(
@@ -139,8 +136,8 @@ class Restoration:
         )
         self.regions, self.notes = self._plan.regions, self._plan.notes
         self.iterations, self.memory_mb = self._plan.iterations, self._plan.memory_mb
-        parts = {region: damaged.crop(region.box) for region in self.regions}
-        self._given: tuple[Array, dict[Region, ImageCrop]] | None = damaged.samples, parts
+        crops = {region: damaged.crop(region.box) for region in self.regions}
+        self._input: tuple[Array, dict[Region, ImageCrop]] | None = damaged.samples, crops
         self._canvas = Canvas(self._image)
         self._reconstruction = to_floats(self._image) if keep_reconstruction else None
         self._smooth = to_floats(self._image) if keep_reconstruction else None
@@ -148,7 +145,7 @@ class Restoration:
         self._region = self.regions[0]
 
     def __iter__(self) -> Iterator[Step]:
-        release_freed_memory()  # the mask, and what reading and planning took
+        release_freed_memory()  # the memory of the mask, of reading and of planning
         done = 0
         for number, region in enumerate(self.regions):
             config = self._plan.recipe(region)
@@ -164,38 +161,37 @@ class Restoration:
                     note=step.note,
                 )
             done += config.total_iterations
-            self._finish_region()
+            self._store_fill()
 
     def result(self) -> Array:
-        """The whole image with all that is filled so far, in the shape and type of the input.
+        """Return the image with all fills so far, in the shape and type of the input.
 
-        Pixels outside the mask are bit for bit the input's.
+        Pixels outside the mask are bit for bit those of the input.
         """
         result = self._image.copy()
-        self._lay_fills(result)
+        self._write_fills(result)
         return result.reshape(self._shape)
 
-    def finish(self) -> Array:
-        """The same as `result`, in the array that was given: there is no second one in memory.
+    def result_in_place(self) -> Array:
+        """Write the result into the input array and return it, without a second one in memory.
 
-        It ends the restoration: afterwards nothing can be asked for but `reconstruction` and
-        `smooth`.
+        This ends the restoration: afterwards only `reconstruction` and `smooth` are available.
 
         Raises
         ------
         ValueError
-            The array is read-only, or the restoration has ended already.
+            The array is read-only, or the restoration has already ended.
         """
         result = self._image
-        self._lay_fills(result)
-        self._given = None
+        self._write_fills(result)
+        self._input = None
         return result.reshape(self._shape)
 
     def fills(self) -> list[Fill]:
-        """What is filled so far, one rectangle for each region that was begun."""
+        """Return the fills so far, one rectangle for each region that was begun."""
         return list(self._fills())
 
-    def _lay_fills(self, image: Array) -> None:
+    def _write_fills(self, image: Array) -> None:
         for fill in self._fills():
             index = fill.box.slices
             image[index] = composite(image[index], fill.pixels, fill.soft_mask)
@@ -210,36 +206,36 @@ class Restoration:
             self._canvas.write(self._region, fill * scale, provisional=True)
         for region in self.regions:
             within = region.core.within(region.box)
-            soft_mask = self._part(region).soft_mask[within]
+            soft_mask = self._crop(region).soft_mask[within]
             pixels, soft_mask = self._canvas.crop(region.core, soft_mask)
             if soft_mask.any():
                 yield Fill(box=region.core, pixels=pixels, soft_mask=soft_mask)
 
     def preview(self) -> Preview:
-        """The region being worked on as it looks now; cheap, and rougher at the rim.
+        """Return the present state of the region in work; cheap, with a visible rim.
 
-        Before the first step it is filled smoothly from its surroundings: that takes a moment,
-        where the beginning of a fit may take seconds.
+        Before the first step it is a smooth membrane, which takes a moment; a fit can take seconds
+        to begin.
         """
         region = self._region
         output = self._fit.output() if self._fit else membrane(*self._reduced(region))
-        return self._part(region).preview(self._at_full_size(output, region))
+        return self._crop(region).preview(self._at_full_size(output, region))
 
     def reconstruction(self) -> NDArray[np.float32]:
-        """The raw output of the networks where they were fitted, the input elsewhere.
+        """Return the raw output of the networks in their regions, and the input elsewhere.
 
         Returns
         -------
         ndarray
-            (H, W, C), float32, 1 for full scale. The known pixels are not pasted back: this is
-            what the paper scores.
+            (H, W, C), float32, 1 for full scale. Known pixels are the network's as well: the paper
+            scores this image.
         """
         if self._reconstruction is None:
-            raise ValueError("keep_reconstruction was not asked for")
+            raise ValueError("Restoration was made without keep_reconstruction=True.")
         return self._reconstruction
 
     def smooth(self) -> NDArray[np.float32]:
-        """The image as it would be without texture: what `Settings.texture` of 0 gives.
+        """Return the result without texture, as if `Settings.texture` were 0.
 
         Returns
         -------
@@ -247,25 +243,25 @@ class Restoration:
             (H, W, C), float32, 1 for full scale
         """
         if self._smooth is None:
-            raise ValueError("keep_reconstruction was not asked for")
+            raise ValueError("Restoration was made without keep_reconstruction=True.")
         return self._smooth
 
     @property
     def _image(self) -> Array:
-        return self._still_given()[0]
+        return self._input_and_crops()[0]
 
-    def _part(self, region: Region) -> ImageCrop:
-        return self._still_given()[1][region]
+    def _crop(self, region: Region) -> ImageCrop:
+        return self._input_and_crops()[1][region]
 
-    def _still_given(self) -> tuple[Array, dict[Region, ImageCrop]]:
-        if self._given is None:
-            raise ValueError("finish() has ended this restoration")
-        return self._given
+    def _input_and_crops(self) -> tuple[Array, dict[Region, ImageCrop]]:
+        if self._input is None:
+            raise ValueError("result_in_place() has ended this restoration.")
+        return self._input
 
     def _steps(self, region: Region, config: FitConfig, seed: int) -> Iterator[FitStep]:
-        """Fit a region; from its beginning on the CPU where a GPU runs out of memory."""
+        """Fit a region; if a GPU runs out of memory, fit it again on the CPU."""
         try:
-            self._fit = self._start(region, config, seed)
+            self._fit = self._begin_region(region, config, seed)
             yield from self._fit
             return
         except RuntimeError as error:
@@ -275,29 +271,28 @@ class Restoration:
             if self._compute.device.type == "cpu":
                 raise NotEnoughMemory(
                     f"Memory ran out in a fit of {region.fitted_pixels / 1e6:.2g} megapixels.",
-                    "Close other programs, or set a lower limit: it makes smaller regions.",
+                    "Close other programs, or set a lower memory limit: regions are then smaller.",
                 ) from error
-        # Out here the error is gone, and with it all that its traceback kept on the GPU.
+        # Here the error is deleted, and with it all tensors that its traceback kept on the GPU.
         note = (
             f"{self._compute.device.type} ran out of memory; this region and the rest use the CPU"
         )
         if self._compute.device.type == "cuda":
             torch.cuda.empty_cache()
         self._compute = device.choose("cpu")
-        self._fit = self._start(region, config, seed)
+        self._fit = self._begin_region(region, config, seed)
         for step in self._fit:
             yield replace(step, note=note if step.index == 1 else step.note)
 
     def _reduced(self, region: Region) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """What a fit gets: target, (h, w, C) in [0, 1], zero where it is unknown, and the known."""
-        return reduce(*self._part(region).target(), region.reduction)
+        """The target of a fit, (h, w, C) in [0, 1], zero at unknown pixels, and `known`."""
+        return reduce(*self._crop(region).target(), region.reduction)
 
-    def _start(self, region: Region, config: FitConfig, seed: int) -> Fit | Ensemble:
+    def _begin_region(self, region: Region, config: FitConfig, seed: int) -> Fit | Ensemble:
         target, known = self._reduced(region)
-        kind = Correction if config.code == "fill" else Fit
 
         def begin(run: int) -> Fit:
-            return kind(
+            return begin_fit(
                 target,
                 known,
                 config,
@@ -311,8 +306,8 @@ class Restoration:
         return Ensemble(begin, config.runs, ~known, at_once=self._plan.at_once[region])
 
     def _at_full_size(self, output: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
-        """A fit's output for the whole box, (height, width, C), in units of full scale."""
-        low, high = self._part(region).range()
+        """Enlarge a fit's output to the whole box, (height, width, C), in units of full scale."""
+        low, high = self._crop(region).range()
         box = region.box
         output = enlarge(output, box.height, box.width, region.reduction)
         return output * np.float32(high - low) + np.float32(low)
@@ -320,45 +315,51 @@ class Restoration:
     def _smooth_fill(
         self, region: Region, fit: Fit | Ensemble
     ) -> tuple[NDArray[np.float32], float]:
-        """A fit's fill of the whole box, seamless at the rim, in units of full scale.
+        """Fill a region without texture and without a seam at the rim.
 
-        And how regular the surroundings are.
+        Returns
+        -------
+        ndarray
+            (height, width, C) of the whole box, float32, 1 for full scale.
+        float
+            Regularity of the surroundings, in [0, 1].
         """
         output = self._at_full_size(fit.output(), region)
-        config, part = self._plan.recipe(region), self._part(region)
-        if config.finish == "none":
+        config, crop = self._plan.recipe(region), self._crop(region)
+        if config.residual_fill == "none":
             return output, 0.0
-        missed, known = part.floats() - output, part.known
-        if config.finish == "kriging":
-            return output + krige(missed, known), 0.0
-        mixed, seed = config.finish == "mixture", self.settings.seed
-        added, regularity = extrapolate_residual(missed, known, stacked=mixed, seed=seed)
-        return output + added, regularity
+        residual, known = crop.floats() - output, crop.known
+        if config.residual_fill == "kriging":
+            return output + krige(residual, known), 0.0
+        stacked, seed = config.residual_fill == "stacked", self.settings.seed
+        extrapolated, regularity = extrapolate_residual(residual, known, stacked=stacked, seed=seed)
+        return output + extrapolated, regularity
 
     def _textured(
         self, smooth: NDArray[np.float32], regularity: float, region: Region
     ) -> NDArray[np.float32]:
-        """A smooth fill with the detail of its surroundings, where it is a hole's."""
-        if not self._plan.recipe(region).fills_holes:
+        """Add the detail of the surroundings to the smooth fill of a hole."""
+        if not self._plan.recipe(region).extrapolates_residual:
             return smooth
-        part, settings = self._part(region), self.settings
+        crop, settings = self._crop(region), self.settings
         return add_texture(
             smooth,
-            part.floats(),
-            part.known,
+            crop.floats(),
+            crop.known,
             strength=settings.texture,
             regularity=regularity,
             seed=settings.seed,
         )
 
-    def _finish_region(self) -> None:
+    def _store_fill(self) -> None:
+        """Write the fill of a completely fitted region to the canvas."""
         region, fit = self._region, self._fit
         if fit is None:
             return
         fill, regularity = self._smooth_fill(region, fit)
         if self._reconstruction is not None and self._smooth is not None:
             self._reconstruction[region.box.slices] = self._at_full_size(fit.output(), region)
-            unknown = ~self._part(region).known
+            unknown = ~self._crop(region).known
             self._smooth[region.box.slices][unknown] = fill[unknown]
         self._fit = None
         textured = self._textured(fill, regularity, region)
@@ -366,7 +367,7 @@ class Restoration:
 
 
 def restore(image: Array, mask: Array | None, settings: Settings | None = None) -> Array:
-    """Restore an image: all of a `Restoration` at once.
+    """Restore an image.
 
     Parameters and errors are those of `Restoration`.
 

@@ -1,4 +1,4 @@
-"""Versions that decide the result of a restoration."""
+"""Versions that a result depends on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dip import __version__
 
 
 def versions() -> dict[str, str]:
-    """What decides about a result besides photo, mask and settings."""
+    """Return the versions that a result depends on, besides photo, mask and settings."""
     return {
         "dip": __version__,
         "torch": version("torch").partition("+")[0],

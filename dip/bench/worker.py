@@ -89,7 +89,7 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
             validation_psnr_db = step.validation_psnr_db
         if step.note:
             notes.append(step.note)
-    result = restoration.finish()
+    result = restoration.result_in_place()
     fit_seconds = time.perf_counter() - began
     write_photo(folder / RESULT, result, like=damaged)
     np.save(folder / RECONSTRUCTION, restoration.reconstruction())

@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
             if received:
                 break
         progress.close()
-        write_photo(output, restoration.finish(), like=photo)
+        write_photo(output, restoration.result_in_place(), like=photo)
 
     print(output)
     if not args.quiet:

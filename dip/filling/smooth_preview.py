@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dip.filling.membrane import membrane
-from dip.presets import PRESETS
+from dip.presets import max_pixels
 from dip.regions.damaged_image import Array, DamagedImage, Preview
 from dip.regions.region import plan_regions
 
@@ -14,6 +14,6 @@ def smooth_preview(image: Array, mask: Array | None) -> Preview:
     Parameters and errors are those of `DamagedImage`.
     """
     damaged = DamagedImage(image, mask)
-    regions = plan_regions(damaged.soft_mask.unknown, max_pixels=PRESETS["balanced"].most_pixels)
-    part = damaged.crop(regions[0].box)
-    return part.preview(membrane(part.floats(), part.known))
+    regions = plan_regions(damaged.soft_mask.unknown, max_pixels=max_pixels("balanced"))
+    crop = damaged.crop(regions[0].box)
+    return crop.preview(membrane(crop.floats(), crop.known))

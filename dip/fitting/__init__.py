@@ -1,1 +1,1 @@
-"""The network: one fit of one region, several of them, and how each is judged and stopped."""
+"""Fitting of a network to one region: single fits and ensembles, their validation and end."""

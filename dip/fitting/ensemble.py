@@ -1,10 +1,9 @@
-"""Several fits of one region from different random starts, and what most of them agree on.
+"""An ensemble: several fits of one region from different random starts, and their weighted mean.
 
-What differs between runs is error, and averaging takes some of it away, as the paper does
-(arXiv:1711.10925, section 4.1). But a large hole constrains a network so little that now and then
-a start ends in a fill that is far off, and sometimes half of them do. Fills that are right resemble
-each other, fills that are wrong are wrong in ways of their own: so each run counts by how near it
-is to others.
+The differences between runs are errors, and averaging reduces them, as in the paper
+(arXiv:1711.10925, section 4.1). But a large hole constrains a network so little that some runs,
+sometimes half of them, end far from the truth. Good fills resemble each other, bad fills differ
+from all others. So the weight of a run depends on its distance to the other runs.
 """
 
 from __future__ import annotations
@@ -18,25 +17,25 @@ from numpy.typing import NDArray
 from dip.fitting.fit import Fit, FitStep
 from dip.machine.threads import side_by_side
 
-_SAME = 1e-8
-"""Mean squared distance of outputs that are as good as equal."""
+_EQUAL = 1e-8
+"""Mean squared distance of outputs that are practically equal."""
 
 
 class Ensemble:
-    """Several fits; iterate and ask for the output as with `dip.fitting.fit.Fit`.
+    """Several fits with the interface of `dip.fitting.fit.Fit`: iterate, and read the output.
 
-    Where a step is small, two fits with one core each are done sooner than one after the other
-    with two. They go step by step together, so that nothing is computed while a step is looked at.
+    If steps are small, two fits with one core each, side by side, are faster than one after the
+    other with two cores. They take each step together, so that nothing is computed between steps.
 
     Parameters
     ----------
     begin : callable
-        Makes the fit of a run, 0-based.
+        Makes the fit of a run; its argument is the 0-based number of the run.
     runs : int
     unknown : ndarray
-        (H, W) bool, where they must agree.
+        (H, W) bool, where the outputs are compared.
     at_once : int
-        Runs that are fitted side by side, on a CPU; they share its threads.
+        Number of runs that are fitted side by side on a CPU; they share its threads.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class Ensemble:
         self._runs = range(runs)
         self._unknown = unknown
         self._at_once = at_once
-        self._agreed: NDArray[np.float32] | None = None
+        self._mean: NDArray[np.float32] | None = None
         self._fits = self._begin_from(0)
 
     def __iter__(self) -> Iterator[FitStep]:
@@ -65,29 +64,29 @@ class Ensemble:
                 if first and step.index == 1:
                     note = (
                         f"run {first + run + 1} of {len(self._runs)}; "
-                        "the result is what most of them agree on"
+                        "the result is a mean of the runs that agree"
                     )
                 yield replace(step, index=first * iterations + index, note=note)
             outputs += [fit.output() for fit in self._fits]
-            self._agreed = agreement(np.stack(outputs), self._unknown)
+            self._mean = weighted_mean(np.stack(outputs), self._unknown)
 
     def output(self) -> NDArray[np.float32]:
-        """What the runs that are done agree on, (H, W, C), float32 in [0, 1].
+        """Return the weighted mean of the completed runs, (H, W, C), float32 in [0, 1].
 
-        Until the first is done, what it has so far.
+        Before the first run is complete, return its output so far.
         """
-        return self._fits[0].output() if self._agreed is None else self._agreed
+        return self._fits[0].output() if self._mean is None else self._mean
 
     def _begin_from(self, first: int) -> list[Fit]:
         return [self._begin(run) for run in self._runs[first : first + self._at_once]]
 
     def _side_by_side(self) -> Iterator[tuple[int, int, FitStep]]:
-        """The fit, the 1-based index of the step among those of all, and the step."""
+        """Yield the number of the fit, the 1-based index over all fits, and the step."""
         fits = [iter(fit) for fit in self._fits]
         with side_by_side(self._at_once) as pool:
-            # One alone stays in this thread: a GPU's graph is recorded in the one that replays it.
-            spread = map if self._at_once == 1 else pool.map
-            while any(steps := list(spread(_next, fits))):
+            # A single fit stays in this thread: it must record and replay a GPU's graph in one.
+            apply = map if self._at_once == 1 else pool.map
+            while any(steps := list(apply(_next, fits))):
                 for run, step in enumerate(steps):
                     if step is not None:
                         yield run, (step.index - 1) * len(fits) + run + 1, step
@@ -97,11 +96,11 @@ def _next(steps: Iterator[FitStep]) -> FitStep | None:
     return next(steps, None)
 
 
-def agreement(outputs: NDArray[np.float32], unknown: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Average outputs, those that others resemble above all.
+def weighted_mean(outputs: NDArray[np.float32], unknown: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Average outputs, with more weight for outputs that resemble others.
 
-    An output weighs as the inverse square of its mean squared distance to the nearer half of the
-    others, over the unknown pixels.
+    The weight of an output is the inverse square of its mean squared distance to the nearer half of
+    the other outputs, over the unknown pixels.
 
     Parameters
     ----------
@@ -117,11 +116,11 @@ def agreement(outputs: NDArray[np.float32], unknown: NDArray[np.bool_]) -> NDArr
     """
     count = len(outputs)
     fills = outputs[:, unknown]
-    apart = np.array([[np.square(one - other).mean() for other in fills] for one in fills])
+    distances = np.array([[np.square(one - other).mean() for other in fills] for one in fills])
     # The first of a sorted row is an output's distance to itself.
-    nearer = np.sort(apart, axis=1)[:, 1 : 1 + max(1, (count - 1) // 2)]
+    nearer = np.sort(distances, axis=1)[:, 1 : 1 + max(1, (count - 1) // 2)]
     distance = nearer.mean(axis=1, dtype=np.float64) if count > 1 else np.zeros(1)
-    weights = (distance + _SAME) ** -2
+    weights = (distance + _EQUAL) ** -2
     weights /= weights.sum()
     mean: NDArray[np.float32] = np.tensordot(weights.astype(np.float32), outputs, axes=1)
     return mean

@@ -1,14 +1,13 @@
-"""One image, one network: a fit as an iterator of steps.
+"""One image, one network: a fit is an iterator of steps.
 
-Source: Ulyanov, Vedaldi, Lempitsky, *Deep Image Prior*, CVPR 2018, arXiv:1711.10925. To cancel is
-to stop iterating; `output` is valid at any moment. Nothing here prints, sleeps, saves or knows of
-files. The target carries no information under the mask: it is zero there before anything else.
+To cancel is to stop iterating; `output` is valid at any moment. Nothing here prints, sleeps, saves
+or knows of files.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,50 +15,50 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.func import functional_call
 
 from dip.config import Damage, FitConfig
 from dip.errors import FitFailed
-from dip.filling.kriging import ROUGH, krige
-from dip.filling.membrane import membrane
-from dip.fitting import networks
-from dip.fitting.cuda_graphs import AsyncMetrics, CudaGraphStep, Reading
-from dip.fitting.input_code import input_code
+from dip.fitting.correction import Correction
+from dip.fitting.cuda_graphs import AsyncMetrics, CudaGraphStep, Metrics
 from dip.fitting.loss import masked_loss
-from dip.fitting.optimizers import Number, optimizers_for
-from dip.fitting.schedule import anchor_weight, rate_factor
-from dip.fitting.validation import Validation, held_out
+from dip.fitting.model import Model, image_array
+from dip.fitting.objective import Objective
+from dip.fitting.optimizers import Scalar, optimizers_for
+from dip.fitting.reconstruction import Reconstruction
+from dip.fitting.schedule import penalty_weight, rate_factor
 from dip.machine.device import Compute
 
 _MEASUREMENTS = 8
-_MEASURED_AT_MOST, _MEASURED_AT_LEAST = 10, 50
-"""Every so many iterations: measuring takes time, and without it nothing new is shown."""
+"""Measurements of the held-out pixels in a fit."""
+
+_SHORTEST_INTERVAL, _LONGEST_INTERVAL = 10, 50
+"""Iterations between two measurements: measuring takes time, but previews need new images."""
 
 _EARLIEST_STOP = 0.6
-"""Of all iterations: before, at high rates, held-out pixels are spoiled for a while and recover."""
+"""Part of the iterations before which a fit does not stop: at high rates, held-out pixels get worse
+for a while and recover."""
 
-_CHECKPOINT_EVERY = 20
-_JUMP = 4.0
-_DOUBT_DB = 2.0
-"""Held-out pixels may be easier to interpolate than the damage: so much worse is no proof."""
+_CHECKPOINT_INTERVAL = 20
+_DIVERGED = 4.0
+"""A loss this many times as large as usual has diverged."""
 
 _MOST_ROLLBACKS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitStep:
-    """What one iteration did.
+    """The outcome of one iteration.
 
     Parameters
     ----------
     index : int
         1-based.
     loss : float, optional
-        None where it was not read from the device; of a few iterations ago where that is a GPU.
+        None if it was not read from the device; on a GPU, that of a few iterations ago.
     validation_psnr_db : float, optional
-        Of the averaged output at the held-out pixels; None between measurements.
+        PSNR at the held-out pixels; None between measurements.
     note : str, optional
-        Something to say aloud.
+        A message for the user.
     """
 
     index: int
@@ -73,24 +72,21 @@ class _Checkpoint:
     """All that a step changes, after an iteration."""
 
     index: int
-    count: int
+    optimizer_steps: int
     tensors: list[Tensor]
 
 
 class Fit:
-    """A network being fitted to the known pixels of one image.
+    """A network that is fitted to one image; iterate to work.
 
     Parameters
     ----------
-    target : ndarray
-        (H, W, C), float32 in [0, 1]; what is under the mask is ignored.
-    known : ndarray
-        (H, W) bool
+    objective : Objective
+        The learning task of the network.
     config : FitConfig
     compute : Compute
-    damage : str
-        Its kind; it decides what the held-out pixels look like.
-    seed : int
+    generator : torch.Generator
+        Source of the network's initial weights.
 
     References
     ----------
@@ -100,86 +96,60 @@ class Fit:
 
     def __init__(
         self,
-        target: NDArray[np.float32],
-        known: NDArray[np.bool_],
+        objective: Objective,
         config: FitConfig,
         *,
         compute: Compute,
-        damage: Damage = "thin",
-        seed: int = 0,
+        generator: torch.Generator,
     ) -> None:
         self.config = config
+        self.objective = objective
         self._compute = compute
-        generator = torch.Generator().manual_seed(seed)
-        clean = np.where(known[:, :, None], target, np.float32(0))
-        self._target = self._place(_planes(clean))
-        out = held_out(known, config.holdout_fraction, damage, seed)
-        self._out, self._trusted = out, known & ~out
-        self._known = self._place(_plane(known))
-        self._weight = self._place(_plane(self._trusted))
-        where = torch.from_numpy(out).to(compute.device)
-        self._validation = Validation(self._target, where) if out.any() else None
-        self._smooth_psnr_db = -math.inf
-        if self._validation and config.finish == "kriging":
-            self._smooth = self._place(_planes(membrane(clean, self._trusted)))
-            logarithm = self._measure_kriged(self._validation, self._smooth)
-            self._smooth_psnr_db = -10 * float(logarithm)
-        if any(config.anchor):
-            self._anchor = self._place(_planes(membrane(clean, known)))
-            self._unknown = 1 - self._known
-            # In units of the known pixels' own loss: a small hole is not held more strongly.
-            self._anchor_share = self._unknown.sum() / self._known.sum()
-        # Before the first step there is nothing better than the known pixels' mean.
-        mean = self._target.sum((2, 3), keepdim=True) / self._known.sum()
-        self._average = mean.expand_as(self._target).clone()
-        self._code = self._place(self._make_code(clean, known, generator))
-        network = networks.build(
+        self._model = Model(
             config.network,
-            in_channels=self._code.shape[1],
-            out_channels=target.shape[2],
+            in_channels=objective.code.shape[1],
+            out_channels=objective.target.shape[1],
+            compute=compute,
             generator=generator,
-            colour=mean.flatten().cpu() if config.mean_first else None,
+            colour=objective.initial_colour,
         )
-        self._network = self._place(network)
-        self._optimizers = optimizers_for(self._network, config)
+        self._optimizers = optimizers_for(self._model.network, config)
         self._parameters = [each for one in self._optimizers for each in one.parameters]
-        self._jitter = torch.Generator(compute.device).manual_seed(seed)
         self._rate = 1.0
         self._rollbacks = 0
-        self._count = 0  # steps that were not gone back over
+        self._optimizer_steps = 0  # without those that a rollback undid
         self._notes: list[str] = []
 
     def __iter__(self) -> Iterator[FitStep]:
         iterations = self.config.iterations
         step: Callable[..., Tensor] = self._step
-        if self._compute.records_steps:  # not kept by the object: each would hold the other
+        if self._compute.records_steps:  # a local variable: as an attribute it would be a cycle
             step = CudaGraphStep(step, self._compute.device, self._notes.append)
-        readings = AsyncMetrics(self._compute)
-        saved, fresh = self._checkpoint(0), None
-        typical: float | None = None
+        metrics = AsyncMetrics(self._compute)
+        safe, candidate = self._checkpoint(0), None
+        usual_loss: float | None = None
         for index in range(1, iterations + 1):
-            loss = step(*self._ask(), *self._numbers(index))
+            loss = step(*self.objective.sample(), *self._scalars(index))
             measured = self._measure_if_due(index)
-            last = index == iterations
-            if index % self._compute.read_every == 0 or last or measured:
-                kept = [each.detach().clone() for each in self._state()] if measured else None
-                readings.put(index, loss, *measured, along=kept)
+            is_last = index == iterations
+            if index % self._compute.read_every == 0 or is_last or measured:
+                metrics.put(index, loss, *measured, state=self._copy_state() if measured else None)
             value, psnr_db = None, None
-            for read in readings.arrived(everything=last):
-                value = read.figures[0]
-                if _diverged(value, typical):
-                    readings.forget()
-                    fresh = None
-                    self._roll_back(saved, read.index, value)
+            for arrived in metrics.arrived(everything=is_last):
+                value = arrived.values[0]
+                if _diverged(value, usual_loss):
+                    metrics.clear()
+                    candidate = None
+                    self._roll_back(safe, arrived.index, value)
                     break
-                typical = value if typical is None else 0.9 * typical + 0.1 * value
-                if fresh is not None and read.index > fresh.index:  # it led to nothing bad
-                    saved, fresh = fresh, None
-                psnr_db = self._hear(read) or psnr_db
-            if index % _CHECKPOINT_EVERY == 0 and fresh is None:
-                fresh = self._checkpoint(index)
-            stop = psnr_db is not None and self._is_to_stop(index)
-            if stop and not last:
+                usual_loss = value if usual_loss is None else 0.9 * usual_loss + 0.1 * value
+                if candidate is not None and arrived.index > candidate.index:  # no divergence
+                    safe, candidate = candidate, None
+                psnr_db = self._update_validation(arrived) or psnr_db
+            if index % _CHECKPOINT_INTERVAL == 0 and candidate is None:
+                candidate = self._checkpoint(index)
+            stops = psnr_db is not None and self._stops_early(index)
+            if stops and not is_last:
                 self._notes.append(
                     f"stopped at iteration {index} of {iterations}: held-out pixels were "
                     "predicted better before"
@@ -187,174 +157,137 @@ class Fit:
             note = "; ".join(self._notes) or None
             self._notes.clear()
             yield FitStep(index=index, loss=value, validation_psnr_db=psnr_db, note=note)
-            if stop:
+            if stops:
                 return
 
     def output(self) -> NDArray[np.float32]:
-        """The mean of the outputs measured so far, the better the more; the latest before that.
+        """Return the best estimate so far, (H, W, C), float32 in [0, 1]."""
+        return image_array(self.objective.image(self._model)).copy()
 
-        (H, W, C), float32 in [0, 1]. As long as a fit that will be kriged predicts held-out pixels
-        clearly worse than a membrane that is kriged, it is the membrane, and a part of it later
-        where the configuration says so.
-        """
-        validation, answer = self._validation, self._answer(self._estimate())
-        if validation and self.config.finish == "kriging":
-            in_doubt = validation.best_psnr_db < self._smooth_psnr_db - _DOUBT_DB
-            answer = answer.lerp(self._smooth, 1.0 if in_doubt else self.config.membrane_part)
-        image: NDArray[np.float32] = answer[0].permute(1, 2, 0).float().cpu().numpy().copy()
-        return image
-
-    # What a fit of another kind does in its own way: see `dip.fitting.correction`.
-
-    def _make_code(
-        self, target: NDArray[np.float32], known: NDArray[np.bool_], generator: torch.Generator
-    ) -> Tensor:
-        """(1, C_in, H, W)"""
-        height, width = known.shape
-        return input_code(self.config, height, width, generator)
-
-    def _ask(self) -> tuple[Tensor, Tensor, Tensor]:
-        """What the network is fed in this iteration, the target, and where its error counts."""
-        code = self._code
-        if self.config.jitter_std:
-            noise = torch.empty_like(code).normal_(generator=self._jitter)
-            code = code + self.config.jitter_std * noise
-        return code, self._target, self._weight
-
-    def _state(self) -> list[Tensor]:
-        """What the estimate of this moment can be made from again."""
-        return [self._average]
-
-    def _estimate(self) -> list[Tensor]:
-        """The state to answer from."""
-        measured = self._validation and self._validation.kept
-        return measured or self._state()
-
-    def _answer(self, state: Sequence[Tensor]) -> Tensor:
-        """The estimate of the moment of a state, (1, C, H, W)."""
-        return state[0]
-
-    def _measure(self, validation: Validation) -> Tensor:
-        """Measure held-out pixels as they will be in the result; see `Validation.measure`."""
-        if self.config.finish != "kriging":
-            return validation.measure(self._average)
-        return self._measure_kriged(validation, self._average)
-
-    def _measure_kriged(self, validation: Validation, output: Tensor) -> Tensor:
-        # On a GPU this waits for it, eight times in a fit.
-        missed = (self._target - output)[0].permute(1, 2, 0).float().cpu().numpy()
-        kriged = krige(missed, self._trusted, needed=self._out, window=ROUGH)
-        return validation.measure(output + self._place(_planes(kriged)))
-
-    def _numbers(self, index: int) -> tuple[float, float, tuple[tuple[float, ...], ...]]:
-        """What changes from step to step: hold of the anchor, share in the average, rates."""
+    def _scalars(self, index: int) -> tuple[float, float, tuple[tuple[float, ...], ...]]:
+        """Penalty weight, weight of the newest output in the average, scalars of optimizers."""
         config = self.config
         factor = rate_factor(index - 1, config.iterations) if config.decay else 1.0
-        self._count += 1
-        # A plain mean of the first few, then a running one.
+        self._optimizer_steps += 1
+        penalty = penalty_weight(index - 1, config.iterations, config.membrane_penalty)
+        # A plain mean of the first few outputs, then a running one.
         newest = max(1 - config.averaging, 1 / index)
-        hold = anchor_weight(index - 1, config.iterations, config.anchor)
-        rates = tuple(one.numbers(factor * self._rate, self._count) for one in self._optimizers)
-        return hold, newest, rates
+        scalars = tuple(
+            one.scalars(factor * self._rate, self._optimizer_steps) for one in self._optimizers
+        )
+        return penalty, newest, scalars
 
     def _step(
         self,
         code: Tensor,
         target: Tensor,
         weight: Tensor,
-        hold: Number,
-        newest: Number,
-        rates: tuple[Any, ...],
+        penalty_factor: Scalar,
+        newest: Scalar,
+        scalars: tuple[Any, ...],
     ) -> Tensor:
-        """One step; it is recorded where the device can do that, so it must not read a value."""
-        reconstruction = self._evaluate(code)
-        loss = masked_loss(reconstruction, target, weight, self.config.loss)
-        total = loss
-        if any(self.config.anchor):
-            away = masked_loss(reconstruction, self._anchor, self._unknown, "mse")
-            total = loss + self._anchor_share * hold * away
-        # Not backward(): the gradients would be kept, and belong to one stream.
+        """Do one step; it may be recorded as a CUDA graph, so it must not read a value."""
+        output = self._model(code)
+        loss = total = masked_loss(output, target, weight, self.config.loss)
+        penalty = self.objective.penalty(output, penalty_factor)
+        if penalty is not None:
+            total = loss + penalty
+        # Not backward(): its gradients would be kept, and belong to one stream.
         gradients = iter(torch.autograd.grad(total, self._parameters))
-        for one, numbers in zip(self._optimizers, rates, strict=True):
-            one.step([next(gradients) for _ in one.parameters], numbers)
-        self._average.lerp_(reconstruction.detach(), newest)
+        for one, each in zip(self._optimizers, scalars, strict=True):
+            one.step([next(gradients) for _ in one.parameters], each)
+        self.objective.update(output, newest)
         return loss.detach()
 
-    def _evaluate(self, code: Tensor, parameters: dict[str, Tensor] | None = None) -> Tensor:
-        """What the network makes of a code, (1, C, H, W); with other parameters where given."""
-        device, low_precision = self._compute.device.type, self._compute.low_precision
-        # No cache of converted weights: a step must not depend on the one before.
-        with torch.autocast(device, torch.bfloat16, enabled=low_precision, cache_enabled=False):
-            reconstruction: Tensor = (
-                functional_call(self._network, parameters, code)
-                if parameters
-                else self._network(code)
-            )
-        return reconstruction
-
     def _measure_if_due(self, index: int) -> list[Tensor]:
-        iterations = self.config.iterations
-        every = min(max(_MEASURED_AT_MOST, iterations // _MEASUREMENTS), _MEASURED_AT_LEAST)
-        if self._validation is None or (index % every and index != iterations):
+        iterations, validation = self.config.iterations, self.objective.validation
+        interval = min(max(_SHORTEST_INTERVAL, iterations // _MEASUREMENTS), _LONGEST_INTERVAL)
+        if validation is None or (index % interval and index != iterations):
             return []
-        return [self._measure(self._validation)]
+        return [self.objective.measure(self._model, validation)]
 
-    def _hear(self, read: Reading) -> float | None:
-        """PSNR of held-out pixels, dB, where it was measured in the iteration."""
-        if self._validation is None or len(read.figures) == 1:
+    def _copy_state(self) -> list[Tensor]:
+        return [each.detach().clone() for each in self.objective.state(self._model)]
+
+    def _update_validation(self, metrics: Metrics) -> float | None:
+        """PSNR at the held-out pixels, dB, if it was measured in the iteration."""
+        validation = self.objective.validation
+        if validation is None or len(metrics.values) == 1:
             return None
-        return self._validation.hear(read.figures[1], read.along)
+        return validation.update(metrics.values[1], metrics.state)
 
-    def _is_to_stop(self, index: int) -> bool:
-        """Whether what comes after an iteration would count for next to nothing."""
-        if not self.config.stop_early or self._validation is None:
+    def _stops_early(self, index: int) -> bool:
+        """Whether the outputs after an iteration would have almost no weight."""
+        validation = self.objective.validation
+        if not self.config.stop_early or validation is None:
             return False
-        return self._validation.spoiled and index >= _EARLIEST_STOP * self.config.iterations
+        return validation.is_worse and index >= _EARLIEST_STOP * self.config.iterations
 
     def _checkpoint(self, index: int) -> _Checkpoint:
-        tensors = [each.detach().clone() for each in self._lasting()]
-        return _Checkpoint(index=index, count=self._count, tensors=tensors)
+        tensors = [each.detach().clone() for each in self._changing()]
+        return _Checkpoint(index=index, optimizer_steps=self._optimizer_steps, tensors=tensors)
 
     @torch.no_grad()
-    def _roll_back(self, saved: _Checkpoint, index: int, loss: float) -> None:
+    def _roll_back(self, safe: _Checkpoint, index: int, loss: float) -> None:
         self._rollbacks += 1
         if self._rollbacks > _MOST_ROLLBACKS:
             raise FitFailed(
-                f"The fit diverged {self._rollbacks} times, the last at {self._rate:g} times the "
-                "learning rate.",
-                "Try another seed or preset, and please report this image's kind.",
+                f"The fit diverged {self._rollbacks} times, the last time at {self._rate:g} times "
+                "the learning rate.",
+                "Try another seed or preset, and please report the kind of image.",
             )
         self._rate /= 2
-        self._count = saved.count
-        torch._foreach_copy_(self._lasting(), saved.tensors)  # in place: a graph knows these
+        self._optimizer_steps = safe.optimizer_steps
+        torch._foreach_copy_(self._changing(), safe.tensors)  # in place: a graph uses these
         self._notes.append(
             f"diverged at iteration {index} (loss {loss:.3g}); went back and goes on at "
             f"{self._rate:g} times the rate"
         )
 
-    def _lasting(self) -> list[Tensor]:
-        """All that a step changes."""
-        remembered = [each for one in self._optimizers for each in one.state]
-        return [*self._parameters, *remembered, self._average]
-
-    def _place(self, what: Any) -> Any:
-        """Move a tensor or module to the device, in its memory format."""
-        if self._compute.channels_last:
-            return what.to(self._compute.device, memory_format=torch.channels_last)
-        return what.to(self._compute.device).contiguous() if isinstance(what, Tensor) else what.to(
-            self._compute.device
-        )  # fmt: skip
+    def _changing(self) -> list[Tensor]:
+        """All tensors that a step changes."""
+        optimizers = [each for one in self._optimizers for each in one.state]
+        return [*self._parameters, *optimizers, *self.objective.tensors]
 
 
-def _planes(image: NDArray[np.float32]) -> Tensor:
-    """(H, W, C) to (1, C, H, W)."""
-    return torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0)
+def begin_fit(
+    target: NDArray[np.float32],
+    known: NDArray[np.bool_],
+    config: FitConfig,
+    *,
+    compute: Compute,
+    damage: Damage = "thin",
+    seed: int = 0,
+) -> Fit:
+    """Prepare the fit of an image.
+
+    Parameters
+    ----------
+    target : ndarray
+        (H, W, C), float32 in [0, 1]; unknown pixels are ignored.
+    known : ndarray
+        (H, W) bool
+    config : FitConfig
+        `code` decides between the two objectives.
+    compute : Compute
+    damage : str
+        The kind of damage; held-out pixels imitate it.
+    seed : int
+
+    Returns
+    -------
+    Fit
+    """
+    generator = torch.Generator().manual_seed(seed)
+    objective: Objective
+    if config.code == "fill":
+        objective = Correction(target, known, config.iterations, compute=compute, seed=seed)
+    else:
+        objective = Reconstruction(
+            target, known, config, compute=compute, damage=damage, seed=seed, generator=generator
+        )
+    return Fit(objective, config, compute=compute, generator=generator)
 
 
-def _plane(pixels: NDArray[np.bool_]) -> Tensor:
-    """(H, W) bool to (1, 1, H, W) float."""
-    return torch.from_numpy(pixels).float()[None, None]
-
-
-def _diverged(loss: float, typical: float | None) -> bool:
-    return not math.isfinite(loss) or (typical is not None and loss > _JUMP * typical)
+def _diverged(loss: float, usual_loss: float | None) -> bool:
+    return not math.isfinite(loss) or (usual_loss is not None and loss > _DIVERGED * usual_loss)

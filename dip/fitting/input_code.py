@@ -1,4 +1,4 @@
-"""The input code z: what the network is fed, fixed for the whole fit."""
+"""The input code z: the network's input, the same for the whole fit."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dip.config import FitConfig
 
 
 def input_code(config: FitConfig, height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Make the input code of a region, where it is not a fill.
+    """Make an input code of coordinates, noise or both.
 
-    Coordinates carry no detail of their own, so that a network cannot copy noise into a large
-    hole; noise lets thin damage be filled with texture in fewer iterations.
+    Coordinates contain no detail, so the network cannot copy noise into a large hole. Noise fills
+    thin damage with texture in fewer iterations.
 
     Parameters
     ----------
     config : FitConfig
-        code and code_channels are used.
+        `code`, not 'fill', and `code_channels` are used.
     height, width : int
         px
     generator : torch.Generator

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 
+from dip.config import Loss
 
-def masked_loss(
-    reconstruction: Tensor, target: Tensor, weight: Tensor, kind: Literal["l1", "mse"]
-) -> Tensor:
-    """Mean error over the pixels that count.
+
+def masked_loss(reconstruction: Tensor, target: Tensor, weight: Tensor, kind: Loss) -> Tensor:
+    """Mean error over the pixels, by weight.
 
     Parameters
     ----------
     reconstruction, target : Tensor
         (1, C, H, W)
     weight : Tensor
-        (1, 1, H, W): 1 where a pixel counts, 0 where it is unknown or held out.
+        (1, 1, H, W), in [0, 1]: 0 for a pixel that is unknown or held out.
     kind : str
         'l1' or 'mse'
 

@@ -1,4 +1,4 @@
-"""Predicting the peak memory of a fit before it starts."""
+"""Prediction of the peak memory of a fit."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from dip.machine.device import Compute
 
 _PROBE_PX = 64
 _OVERHEAD = 1.6
-"""Measured peak over what autograd keeps: gradients, scratch space, what the allocator holds."""
+"""Measured peak, relative to the activations that autograd keeps: it includes gradients, scratch
+space and the allocator's reserve."""
 
 BASE_MB = 350.0 if torch.version.cuda is None else 650.0
-"""The process itself: the interpreter, torch and its libraries; a CUDA build brings more along."""
+"""The process without a fit: the interpreter, torch and its libraries, which CUDA has more of."""
 
 
 @cache
@@ -38,7 +39,7 @@ def _saved_samples_per_pixel(network: NetworkConfig, in_channels: int, channels:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         module(code)
     for parameter in module.parameters():
-        kept.pop(parameter.data_ptr(), None)  # the same for any size
+        kept.pop(parameter.data_ptr(), None)  # their size does not depend on the image
     return sum(kept.values()) / _PROBE_PX**2
 
 
@@ -57,30 +58,25 @@ def bytes_per_pixel(config: FitConfig, channels: int, compute: Compute) -> float
     float
         bytes
     """
-    in_channels = {
-        "coordinates": 2,
-        "noise": config.code_channels,
-        "both": 2 + config.code_channels,
-        "fill": channels + 1,
-    }[config.code]
+    in_channels = config.input_channels(channels)
     activations = _saved_samples_per_pixel(config.network, in_channels, channels)
-    planes = 4 * (in_channels + 8 * channels)  # target, averages, finishing: single precision
+    planes = 4 * (in_channels + 8 * channels)  # target, averages, kriging: single precision
     if config.code == "fill":
         planes += 4 * (FOLDS + 1) * (in_channels + 1)
     return _OVERHEAD * activations * compute.bytes_per_sample + planes
 
 
 def peak_mb(pixels: int, config: FitConfig, channels: int, compute: Compute) -> float:
-    """Predicted peak of a process that fits a region of so many pixels, MB."""
+    """Predict the peak memory of a process that fits a region of this size, MB."""
     return BASE_MB + fit_mb(pixels, config, channels, compute)
 
 
 def fit_mb(pixels: int, config: FitConfig, channels: int, compute: Compute) -> float:
-    """What a fit of so many pixels takes beside the process itself, MB."""
+    """Predict the memory of a fit of this size, without the process itself, MB."""
     return pixels * bytes_per_pixel(config, channels, compute) / 2**20
 
 
-def most_pixels(budget_mb: float, config: FitConfig, channels: int, compute: Compute) -> int:
-    """The largest region, in pixels, whose fit stays within a budget of memory; 0 for none."""
+def max_pixels(budget_mb: float, config: FitConfig, channels: int, compute: Compute) -> int:
+    """The largest region, in pixels, whose fit stays within a memory budget; 0 if none does."""
     room = (budget_mb - BASE_MB) * 2**20
     return max(0, int(room / bytes_per_pixel(config, channels, compute)))

@@ -1,13 +1,13 @@
-"""Muon, orthogonalised momentum for convolution kernels, and Adam for what is no kernel.
+"""Optimizers: Muon (orthogonalised momentum) for convolution kernels, Adam for other parameters.
 
 Source: Jordan et al., *Muon: an optimizer for hidden layers in neural networks*, 2024,
 https://kellerjordan.github.io/posts/muon/. `torch.optim.Muon` takes matrices only; a convolution
-kernel is flattened to out × (in · k · k) here. Known pixels are reached in about a tenth of
+kernel is flattened to out × (in · k · k) here. Muon fits the known pixels in about a tenth of
 Adam's iterations. Adam: Kingma, Ba, ICLR 2015, arXiv:1412.6980.
 
-Both keep to the device: a step reads nothing and decides nothing by values, so that it can be
-recorded (`dip.fitting.cuda_graphs`). Values that change from step to step are computed beforehand
-by `numbers`, in double precision. `torch.optim` is not used: it loads torch's compiler, which takes
+Both keep to the device: a step reads no value and does not branch on one, so that it can be
+recorded (`dip.fitting.cuda_graphs`). `scalars` computes the numbers that change from step to step
+beforehand, in double precision. `torch.optim` is not used: it loads torch's compiler, which takes
 over a second.
 """
 
@@ -23,17 +23,20 @@ from torch import Tensor, nn
 from dip.config import FitConfig
 
 _QUINTIC = (3.4445, -4.7750, 2.0315)
-_STEPS = 5
+"""Coefficients of Muon's polynomial."""
 
-Number: TypeAlias = float | Tensor
-"""A tensor with one element where the step is recorded: a number would be frozen in it."""
+_ITERATIONS = 5
+
+Scalar: TypeAlias = float | Tensor
+"""In a recorded step a tensor with one element: a number would be frozen in the recording."""
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Bring all singular values near 1 by Newton-Schulz iteration, without computing them.
+    """Bring all singular values near 1 by Newton-Schulz iteration.
 
-    All steps are powers of the Gram matrix, which has a ninth of a 3×3 kernel's size; so they are
-    multiplied with each other, and with the matrix once. That needs single precision.
+    Each iteration multiplies by a polynomial of the Gram matrix, which has a ninth of the size of a
+    3×3 kernel. So the polynomials are multiplied with each other first, and the matrix only once.
+    That needs single precision.
 
     Parameters
     ----------
@@ -50,7 +53,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     gram = x @ x.mT
     product = power = _polynomial(gram)
-    for _ in range(_STEPS - 1):
+    for _ in range(_ITERATIONS - 1):
         gram = power @ gram @ power
         power = _polynomial(gram)
         product = power @ product
@@ -59,7 +62,7 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 def _polynomial(gram: Tensor) -> Tensor:
-    """By what a step multiplies a matrix whose Gram matrix this is."""
+    """The factor of one iteration, from the Gram matrix."""
     a, b, c = _QUINTIC
     power = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
     power.diagonal(dim1=1, dim2=2).add_(a)
@@ -67,12 +70,12 @@ def _polynomial(gram: Tensor) -> Tensor:
 
 
 class Muon:
-    """Momentum, orthogonalised, for 4-D kernels; kernels of one shape are worked on together.
+    """Orthogonalised momentum for 4-D kernels; kernels of equal shape are stacked.
 
     Parameters
     ----------
     kernels : iterable of Tensor
-        Of convolutions, (out, in, k, k).
+        Convolution kernels, (out, in, k, k).
     rate : float
         Spectral length of a step for a wide kernel.
     momentum : float
@@ -81,37 +84,37 @@ class Muon:
     Attributes
     ----------
     parameters, state : list of Tensor
-        What is trained, and what is remembered from step to step.
+        The trained parameters, and the memory of the optimizer.
     """
 
     def __init__(self, kernels: Iterable[Tensor], rate: float, momentum: float = 0.9) -> None:
         self.parameters = list(kernels)
         self.state = [torch.zeros_like(kernel) for kernel in self.parameters]
         self._rate, self._momentum = rate, momentum
-        self._alike: dict[torch.Size, list[int]] = defaultdict(list)
+        self._same_shape: dict[torch.Size, list[int]] = defaultdict(list)
         for position, kernel in enumerate(self.parameters):
-            self._alike[kernel.shape].append(position)
+            self._same_shape[kernel.shape].append(position)
 
-    def numbers(self, factor: float, count: int) -> tuple[float]:
-        """The length of a step: factor times the rate."""
+    def scalars(self, factor: float, count: int) -> tuple[float]:
+        """The step length: factor times the rate."""
         return (self._rate * factor,)
 
     @torch.no_grad()
-    def step(self, gradients: list[Tensor], numbers: tuple[Number]) -> None:
-        """Move the kernels, by one gradient for each."""
-        for positions in self._alike.values():
-            kernels, buffers, alike = (
+    def step(self, gradients: list[Tensor], scalars: tuple[Scalar]) -> None:
+        """Update the kernels, with one gradient for each."""
+        for positions in self._same_shape.values():
+            kernels, buffers, own_gradients = (
                 [each[position] for position in positions]
                 for each in (self.parameters, self.state, gradients)
             )
-            self._step_alike(kernels, buffers, alike, *numbers)
+            self._step_stacked(kernels, buffers, own_gradients, *scalars)
 
-    def _step_alike(
+    def _step_stacked(
         self,
         kernels: list[Tensor],
         buffers: list[Tensor],
         gradients: list[Tensor],
-        rate: Number,
+        rate: Scalar,
     ) -> None:
         torch._foreach_mul_(buffers, self._momentum)
         torch._foreach_add_(buffers, gradients)
@@ -126,14 +129,14 @@ class Muon:
 
 
 class Adam:
-    """Adam, for parameters of any shape; interface and attributes are those of `Muon`.
+    """Adam for parameters of any shape; methods and attributes are those of `Muon`.
 
     Parameters
     ----------
     parameters : iterable of Tensor
     rate : float
     betas : tuple of two floats
-        Weight of the past in the means of the gradient and of its square.
+        Weight of the past in the running means of the gradient and of its square.
     epsilon : float
     """
 
@@ -150,37 +153,38 @@ class Adam:
         self.state = [*self._means, *self._squares]
         self._rate, self._betas, self._epsilon = rate, betas, epsilon
 
-    def numbers(self, factor: float, count: int) -> tuple[float, float]:
-        """The length of a step, and the scale of the spread, corrected for the means' start at 0.
+    def scalars(self, factor: float, count: int) -> tuple[float, float]:
+        """The step length and the scale of the deviation, corrected for the means' start at 0.
 
         Parameters
         ----------
         factor : float
-            Of the rate.
+            Multiplies the rate.
         count : int
-            Which step it is, 1-based.
+            Number of the step, 1-based.
         """
         first, second = (1 - beta**count for beta in self._betas)
         return self._rate * factor / first, second**0.5
 
     @torch.no_grad()
-    def step(self, gradients: list[Tensor], numbers: tuple[Number, Number]) -> None:
-        """Move the parameters, by one gradient for each."""
-        length, scale = numbers
+    def step(self, gradients: list[Tensor], scalars: tuple[Scalar, Scalar]) -> None:
+        """Update the parameters, with one gradient for each."""
+        length, scale = scalars
         first, second = self._betas
         torch._foreach_lerp_(self._means, gradients, 1 - first)
         torch._foreach_mul_(self._squares, second)
         torch._foreach_addcmul_(self._squares, gradients, gradients, 1 - second)
-        spread = torch._foreach_sqrt(self._squares)
-        torch._foreach_div_(spread, scale)
-        torch._foreach_add_(spread, self._epsilon)
-        torch._foreach_addcdiv_(self.parameters, torch._foreach_mul(self._means, -length), spread)
+        deviations = torch._foreach_sqrt(self._squares)
+        torch._foreach_div_(deviations, scale)
+        torch._foreach_add_(deviations, self._epsilon)
+        steps = torch._foreach_mul(self._means, -length)
+        torch._foreach_addcdiv_(self.parameters, steps, deviations)
 
 
 def optimizers_for(network: nn.Module, config: FitConfig) -> list[Muon | Adam]:
-    """The optimizers that together train every parameter of a network once.
+    """Make optimizers that together train each parameter of a network once.
 
-    With Muon, biases, norms and the output layer are left to Adam at a tenth of the rate.
+    With 'muon', Adam trains biases, norms and the output layer, at a tenth of the rate.
     """
     parameters = list(network.parameters())
     if config.optimizer == "adam":

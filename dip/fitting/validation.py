@@ -1,9 +1,9 @@
-"""Knowing how good a fit is without the truth, when to stop, and which of its outputs to trust.
+"""Validation: the quality of a fit without the truth, the weights of its outputs, and when to stop.
 
-A few per cent of the known pixels are kept from the loss. How well they are predicted is the
-question that a restoration asks, so their PSNR is the figure shown to the user, and outputs count
-by it: those of different moments are averaged, as the best of them by a few thousand pixels is
-often not the best. Where a fit goes on to spoil them, as it does in texture, it is stopped.
+A few per cent of the known pixels are held out of the loss. To predict them is the task of a
+restoration in small, so their PSNR is shown to the user and weights the outputs. Outputs of
+different iterations are averaged: the one that is best at a few thousand pixels is often not the
+best. A fit in texture can get worse again; then it is stopped.
 
 Source of the averaging: exponential weights; Leung, Barron, *Information theory and mixing
 least-squares regressions*, IEEE Trans. Inf. Theory 52(8), 2006, DOI 10.1109/TIT.2006.878172.
@@ -22,21 +22,26 @@ from torch import Tensor
 from dip.config import Damage
 
 _NEAR_PX = 24
+"""Pixels up to this distance from the damage can be held out."""
+
 _CELL_PX = 12
+"""Side of the squares in which thin damage is imitated."""
+
 _FEWEST = 32
+"""With fewer held-out pixels there is no validation."""
 
 _MANY = 4000
-_SPOILED_DB = 0.5
-"""A loss of that much is no chance with so many held-out pixels; fewer must lose more."""
+_WORSE_DB = 0.5
+"""With `_MANY` held-out pixels a loss of so much is significant; with fewer it must be larger."""
 
 _POWER = 8
-"""A moment counts by its squared error to the minus 8th: 1 dB worse, a sixth as much."""
+"""The weight of an output is its squared error to the power of -8: at 1 dB less, a sixth."""
 
 
 def held_out(
     known: NDArray[np.bool_], fraction: float, damage: Damage, seed: int
 ) -> NDArray[np.bool_]:
-    """Choose known pixels to be kept from the loss.
+    """Choose known pixels to hold out of the loss.
 
     Parameters
     ----------
@@ -45,14 +50,15 @@ def held_out(
     fraction : float
         Part of the known pixels within 24 px of an unknown one.
     damage : str
-        Thin damage is imitated by pieces of itself, mirrored and moved; where that hits too
-        little, and for holes, by 3×3 blocks near it; scattered damage by single pixels near it.
+        Thin damage is imitated by mirrored and moved pieces of itself. Holes, and thin damage whose
+        pieces hold too few known pixels, are imitated by 3×3 blocks near the damage; scattered
+        damage by single pixels near it.
     seed : int
 
     Returns
     -------
     ndarray
-        (H, W) bool, a subset of `known`; empty where there would be too few to say anything.
+        (H, W) bool, a subset of `known`; empty if too few pixels can be held out.
     """
     near = known & (ndimage.distance_transform_edt(known) <= _NEAR_PX)
     rng = np.random.default_rng(seed)
@@ -67,7 +73,7 @@ def held_out(
 
 
 def _pieces(known: NDArray[np.bool_], wanted: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """About so many pixels that the damage would hit elsewhere, in squares drawn at random."""
+    """About `wanted` known pixels in the shape of the damage, in squares drawn at random."""
     shift = tuple(rng.integers(0, known.shape))
     moved = np.roll(~known[::-1, ::-1], shift, (0, 1)) & known
     rows, columns = (np.arange(side) // _CELL_PX for side in known.shape)
@@ -76,7 +82,7 @@ def _pieces(known: NDArray[np.bool_], wanted: int, rng: np.random.Generator) -> 
 
 
 class Validation:
-    """The PSNR of held-out pixels over a fit, and what its estimate is made from.
+    """The PSNR of held-out pixels during a fit, and the best state of the fit.
 
     Parameters
     ----------
@@ -85,34 +91,51 @@ class Validation:
     where : Tensor
         (H, W) bool, the held-out pixels.
     averages : bool
-        Whether all moments are to count, the better the more, or the best alone.
+        Whether measured states are averaged by weight; otherwise the best one is kept.
 
     Attributes
     ----------
     kept : list of Tensor or None
-        The states of the moments that were measured, averaged, or that of the best.
+        The average of the measured states, or the best one; None before the first measurement.
+    best_psnr_db, latest_psnr_db : float
     """
 
     def __init__(self, target: Tensor, where: Tensor, *, averages: bool = True) -> None:
         self._target = target
         self._averages = averages
-        self._where = where.nonzero(as_tuple=True)  # now: counting them waits for a GPU
+        self._where = where.nonzero(as_tuple=True)  # here, because counting them waits for a GPU
         count = len(self._where[0])
-        self._spoiled_db = _SPOILED_DB * max(1.0, math.sqrt(_MANY / max(1, count)))
+        self._worse_db = _WORSE_DB * max(1.0, math.sqrt(_MANY / max(1, count)))
         self._weight = 0.0
         self.kept: list[Tensor] | None = None
         self.best_psnr_db = self.latest_psnr_db = -math.inf
 
     def measure(self, output: Tensor) -> Tensor:
-        """Logarithm of the mean squared error of an output (1, C, H, W); nothing waits for it."""
+        """Logarithm (base 10) of an output's mean squared error; it does not wait for a GPU.
+
+        Parameters
+        ----------
+        output : Tensor
+            (1, C, H, W)
+        """
         rows, columns = self._where
         error = (output - self._target)[..., rows, columns]
         return torch.log10(error.square().mean() + 1e-10)
 
-    def hear(self, logarithm: float, state: list[Tensor]) -> float:
-        """PSNR, dB, peak 1, of what was measured; the state of that moment is taken into `kept`.
+    def update(self, logarithm: float, state: list[Tensor]) -> float:
+        """Take a measured state into `kept`.
 
-        The state must be a copy: it may be changed.
+        Parameters
+        ----------
+        logarithm : float
+            The result of `measure`.
+        state : list of Tensor
+            A copy, which may be changed.
+
+        Returns
+        -------
+        float
+            PSNR, dB, for a peak of 1.
         """
         self.latest_psnr_db = -10 * logarithm
         if self.kept is None or (not self._averages and self.latest_psnr_db > self.best_psnr_db):
@@ -125,6 +148,6 @@ class Validation:
         return self.latest_psnr_db
 
     @property
-    def spoiled(self) -> bool:
-        """Whether the fit has gone on to something clearly worse than its best output."""
-        return self.latest_psnr_db < self.best_psnr_db - self._spoiled_db
+    def is_worse(self) -> bool:
+        """Whether the latest output is clearly worse than the best one."""
+        return self.latest_psnr_db < self.best_psnr_db - self._worse_db

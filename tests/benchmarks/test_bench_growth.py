@@ -11,7 +11,7 @@ from growth_photos import scratches
 from growth_report import draw_all, findings, table
 from PIL import Image
 
-from dip.presets import PRESETS
+from dip.presets import max_pixels
 from dip.regions.region import plan_regions
 
 
@@ -41,8 +41,8 @@ def made_up_report(name, *points):
 
 @pytest.mark.parametrize(("count", "size"), [(1, SIZES[1]), (5, SIZES[6]), (50, SIZES[24])])
 def test_each_scratch_is_a_separate_region(count, size):
-    limits = PRESETS["balanced"].most_pixels
-    assert len(plan_regions(scratches(size, count=count), max_pixels=limits)) == count
+    regions = plan_regions(scratches(size, count=count), max_pixels=max_pixels("balanced"))
+    assert len(regions) == count
 
 
 def test_the_one_scratch_has_the_same_surroundings_in_every_photo():

@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 
-from dip.config import NETWORKS, Damage, FitConfig, NetworkConfig, Settings
+from dip.config import DAMAGES, NETWORKS, PRESET_NAMES, FitConfig, NetworkConfig, Settings
 from dip.errors import SettingError
-from dip.presets import PRESETS, most_pixels, recipe
-
-DAMAGES: tuple[Damage, ...] = ("thin", "hole", "scattered")
+from dip.presets import PRESETS, max_pixels, recipe
 
 
 @pytest.mark.parametrize(
@@ -36,7 +34,7 @@ def test_a_wrong_setting_is_named_with_its_value(name: str, value: Any) -> None:
 
 
 def test_unknown_keys_are_refused_by_name() -> None:
-    with pytest.raises(SettingError, match="iteration_count"):
+    with pytest.raises(SettingError, match=r"no setting iteration_count\. Use network"):
         Settings.from_mapping({"iteration_count": 3})
 
 
@@ -77,8 +75,8 @@ def test_an_impossible_network_is_refused(wrong: dict[str, Any]) -> None:
         {"loss": "l3"},
         {"jitter_std": -1},
         {"runs": 0},
-        {"anchor": (1.0, -1.0)},
-        {"finish": "poisson"},
+        {"membrane_penalty": (1.0, -1.0)},
+        {"residual_fill": "poisson"},
         {"membrane_part": 1.5},
         {"code": "fill"},
     ],
@@ -90,19 +88,23 @@ def test_an_impossible_fit_is_refused(wrong: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("damage", ["thin", "hole", "scattered"])
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_every_preset_has_a_recipe_for_every_network_and_damage(
     preset: str, network: str, damage: Any
 ) -> None:
     own = recipe(preset, network, damage)
     assert own.network.name == network
-    chosen = PRESETS[preset]
-    if network == "unet" or damage == "scattered" or chosen.published:
-        assert (own.iterations, own.runs) == (chosen.iterations[damage], chosen.runs[damage])
+    work = PRESETS[preset].work[damage]
+    runs = work.runs(network)
+    assert (own.iterations, own.runs) == (runs.iterations, runs.count)
+    assert own.stop_early is not PRESETS[preset].published
     asked = recipe(preset, network, damage, 7)
-    assert asked.iterations == 7
+    assert (asked.iterations, asked.runs) == (7, min(runs.count, work.unet.count))
     assert not asked.stop_early
-    assert own.stop_early is not chosen.published
+
+
+def test_the_presets_are_those_that_a_user_can_choose() -> None:
+    assert tuple(PRESETS) == PRESET_NAMES
 
 
 def test_a_better_preset_fits_for_longer() -> None:
@@ -116,13 +118,13 @@ def test_a_better_preset_fits_for_longer() -> None:
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_slow_arithmetic_gets_less_to_do_by_default(network: str, damage: Any) -> None:
-    def work(preset: str, lean: bool) -> int:
-        iterations = recipe(preset, network, damage, lean=lean).total_iterations
-        return iterations * most_pixels(preset, damage, lean=lean)
+    def work(preset: str, low_compute: bool) -> int:
+        iterations = recipe(preset, network, damage, low_compute=low_compute).total_iterations
+        return iterations * max_pixels(preset, low_compute=low_compute)[damage]
 
     for preset in ("fast", "balanced"):
-        assert work(preset, lean=True) < work(preset, lean=False)
-    published = [recipe("paper", network, damage, lean=each) for each in (True, False)]
+        assert work(preset, low_compute=True) < work(preset, low_compute=False)
+    published = [recipe("paper", network, damage, low_compute=each) for each in (True, False)]
     assert published[0] == published[1]
 
 
@@ -143,7 +145,7 @@ def test_runs_multiply_the_iterations() -> None:
 
 def test_only_a_network_that_corrects_is_fed_with_a_fill() -> None:
     FitConfig(network=NetworkConfig(correction=True), iterations=10, code="fill")
-    with pytest.raises(SettingError, match="corrects"):
+    with pytest.raises(SettingError, match="is a correction"):
         FitConfig(network=NetworkConfig(correction=True), iterations=10)
 
 
@@ -152,7 +154,7 @@ def test_the_published_recipe_is_the_papers() -> None:
     assert (thin.optimizer, thin.loss, thin.learning_rate) == ("adam", "mse", 0.01)
     assert thin.network.channels == (128,) * 5
     assert thin.network.padding == "reflect"
-    assert (thin.averaging, thin.finish, thin.holdout_fraction) == (0, "none", 0)
+    assert (thin.averaging, thin.residual_fill, thin.holdout_fraction) == (0, "none", 0)
     assert thin.code == "noise"
     assert thin.jitter_std == 0.03
     assert recipe("paper", "unet", "hole").network.skip_channels == (0,) * 6

@@ -1,4 +1,4 @@
-"""What a restoration is going to do: regions within memory."""
+"""The plan of a restoration: regions within memory."""
 
 from __future__ import annotations
 

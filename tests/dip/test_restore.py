@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from dip import presets
 from dip import restore as story
 from dip.bench.metrics import psnr_db
 from dip.config import NETWORKS, Settings
@@ -31,7 +30,7 @@ from dip.errors import (
     SamplesNotFinite,
     TooFewKnownPixels,
 )
-from dip.fitting.fit import Fit, FitStep
+from dip.fitting.fit import FitStep, begin_fit
 from dip.fitting.memory import BASE_MB
 from dip.machine import device
 from dip.machine.device import Compute, choose, environment_for_cpu
@@ -87,7 +86,7 @@ def test_a_short_fit_is_better_than_the_mean(photo: Any, mask: Any, network: str
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_what_is_under_the_mask_makes_no_difference(photo: Any, mask: Any, network: str) -> None:
+def test_pixels_under_the_mask_make_no_difference(photo: Any, mask: Any, network: str) -> None:
     other = photo.copy()
     other[mask] = np.random.default_rng(1).integers(0, 255, other[mask].shape)
     settings = Settings(network=network, iterations=5)
@@ -181,7 +180,7 @@ def test_fills_are_what_the_result_is_made_of(photo: Any, mask: Any) -> None:
 
 @pytest.mark.parametrize("iterations", [1, 2])
 @pytest.mark.parametrize("channels", [None, 4])
-def test_to_finish_is_to_have_the_result_without_a_second_image(
+def test_the_result_in_place_needs_no_second_image(
     photo: Any, mask: Any, channels: int | None, iterations: int
 ) -> None:
     given = photo[:, :, 0].copy() if channels is None else as_samples(photo, "uint8", channels)
@@ -193,21 +192,21 @@ def test_to_finish_is_to_have_the_result_without_a_second_image(
         if step.iteration == iterations:  # of 2: while it is fitted, and when it has ended
             break
     before, expected = given.copy(), restoration.result()
-    result = restoration.finish()
+    result = restoration.result_in_place()
     np.testing.assert_array_equal(result, expected)
     np.testing.assert_array_equal(result[~mask], before[~mask])
     assert np.shares_memory(result, given)
     assert result.shape == given.shape
 
 
-def test_nothing_can_be_asked_of_what_is_finished_but_the_reconstruction(
+def test_after_the_result_in_place_only_the_reconstruction_is_available(
     photo: Any, mask: Any
 ) -> None:
     restoration = Restoration(photo, mask, QUICK, keep_reconstruction=True)
     steps = iter(restoration)
     next(steps)
-    restoration.finish()
-    for asked in (restoration.result, restoration.finish, restoration.preview):
+    restoration.result_in_place()
+    for asked in (restoration.result, restoration.result_in_place, restoration.preview):
         with pytest.raises(ValueError, match="ended this restoration"):
             asked()
     with pytest.raises(ValueError, match="ended this restoration"):
@@ -215,13 +214,13 @@ def test_nothing_can_be_asked_of_what_is_finished_but_the_reconstruction(
     assert restoration.reconstruction().shape == photo.shape
 
 
-def test_what_is_read_only_cannot_be_finished_and_stays_as_it_is(photo: Any, mask: Any) -> None:
+def test_a_read_only_image_is_not_written_to(photo: Any, mask: Any) -> None:
     photo.flags.writeable = False
     before = photo.copy()
     restoration = Restoration(photo, mask, QUICK)
     list(restoration)
     with pytest.raises(ValueError, match="read-only"):
-        restoration.finish()
+        restoration.result_in_place()
     np.testing.assert_array_equal(photo, before)
     assert not np.array_equal(restoration.result(), photo)
 
@@ -239,7 +238,7 @@ def test_a_preview_shows_the_region_being_worked_on(photo: Any, mask: Any) -> No
 
 
 def without_torch(image: Array, mask: Array, folder: Path) -> Preview:
-    """The first look, in a process that fails where torch is imported."""
+    """The smooth preview of a process that fails if it imports torch."""
     np.savez(folder / "given.npz", image=image, mask=mask)
     script = """
 import pickle, sys
@@ -310,12 +309,8 @@ def test_a_large_photo_with_a_scratch_costs_what_the_scratch_costs() -> None:
 
 @pytest.fixture
 def small_regions(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = replace(
-        presets.PRESETS["balanced"],
-        most_pixels={"thin": 18_000, "hole": 6_000, "scattered": 18_000},
-    )
-    for table in ("PRESETS", "LEAN"):  # whichever this machine's arithmetic calls for
-        monkeypatch.setattr(presets, table, {**presets.PRESETS, "balanced": small})
+    limits = {"thin": 18_000, "hole": 6_000, "scattered": 18_000}
+    monkeypatch.setattr("dip.plan.max_pixels", lambda preset, low_compute: limits)
 
 
 @pytest.mark.usefixtures("small_regions")
@@ -373,8 +368,8 @@ def test_a_gpu_that_runs_out_of_memory_hands_over_to_the_cpu(
     monkeypatch.setattr(device, "choose", lambda name: gpu if name == "auto" else choose(name))
     monkeypatch.setattr("dip.plan.free_memory_mb", lambda compute: 8000.0)
     monkeypatch.setattr(
-        story, "Fit", lambda *a, compute, **k: FullGpu(error) if compute is gpu
-        else Fit(*a, compute=compute, **k),
+        story, "begin_fit", lambda *a, compute, **k: FullGpu(error) if compute is gpu
+        else begin_fit(*a, compute=compute, **k),
     )  # fmt: skip
     restoration = Restoration(photo, mask, QUICK)
     notes = [step.note for step in restoration if step.note]
@@ -386,7 +381,7 @@ def test_running_out_of_memory_on_the_cpu_says_what_helps(
     photo: Any, mask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 GB")
-    monkeypatch.setattr(story, "Fit", lambda *a, **k: FullGpu(error))
+    monkeypatch.setattr(story, "begin_fit", lambda *a, **k: FullGpu(error))
     with pytest.raises(NotEnoughMemory, match=r"Memory ran out in a fit of .* megapixels"):
         restore(photo, mask, replace(QUICK, device="cpu"))
 
@@ -394,7 +389,7 @@ def test_running_out_of_memory_on_the_cpu_says_what_helps(
 def test_other_faults_of_a_fit_are_not_taken_for_want_of_memory(
     photo: Any, mask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(story, "Fit", lambda *a, **k: FullGpu(RuntimeError("a fault")))
+    monkeypatch.setattr(story, "begin_fit", lambda *a, **k: FullGpu(RuntimeError("a fault")))
     with pytest.raises(RuntimeError, match="a fault"):
         restore(photo, mask, QUICK)
 

@@ -1,4 +1,4 @@
-"""The networks, and the one place that turns a `NetworkConfig` into a module."""
+"""The networks, and `build`, which turns a `NetworkConfig` into a module."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def build(
     generator: torch.Generator,
     colour: Tensor | None = None,
 ) -> nn.Module:
-    """Build a network with random weights that depend on the generator alone.
+    """Build a network with random weights.
 
     Parameters
     ----------
@@ -30,18 +30,18 @@ def build(
     out_channels : int
         Channels of the image.
     generator : torch.Generator
-        Source of every random number; the global generator is left alone.
+        Source of all random numbers; the global generator is not used.
     colour : Tensor, optional
-        (out_channels,), in [0, 1]: what the output is about before the first step; gray where it
-        is not given. A correction begins with none.
+        (out_channels,), in [0, 1]: the initial output is near it; gray when None. Unused in a
+        correction, which starts at zero.
 
     Returns
     -------
     nn.Module
-        (1, in_channels, H, W) to (1, out_channels, H, W), for any H, W of 16 or more; in [0, 1]
-        unless it is a correction.
+        Maps (1, in_channels, H, W) to (1, out_channels, H, W), for H and W of 16 or more. The
+        output is in [0, 1] unless it is a correction.
     """
-    with torch.device("meta"):  # no draw from the global generator
+    with torch.device("meta"):  # so that the global generator is not used
         network = _CLASSES[config.name](config, in_channels, out_channels)
     for module in network.modules():
         # Not to_empty(): it imports half a second of torch's compiler.
@@ -56,7 +56,7 @@ def build(
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
-    if config.correction:  # to begin with, nothing is corrected
+    if config.correction:  # the initial correction is zero
         for parameter in network.head.parameters():
             nn.init.zeros_(parameter)
     elif colour is not None:

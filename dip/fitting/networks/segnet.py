@@ -2,10 +2,9 @@
 
 Paper: Badrinarayanan, Kendall, Cipolla, *SegNet*, TPAMI 2017, arXiv:1511.00561.
 
-What differs: narrow scales and LeakyReLU, an image instead of class scores at the end, and the
-window at an odd border is pooled as well, so that any image size comes back as it was. As in the
-paper there is no concatenation: the decoder's only knowledge of the encoder is where each maximum
-was.
+Differences: narrow scales and LeakyReLU; an image at the end instead of class scores; pooling also
+covers the incomplete window at an odd border, so that any image size works. As in the paper there
+is no concatenation: the decoder gets only the positions of the maxima from the encoder.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from dip.fitting.networks.blocks import ConvNormAct, Head
 
 
 def unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
-    """Put each value back where the maximum was, zero elsewhere.
+    """Put each value at the position of its maximum, zero elsewhere.
 
     Parameters
     ----------
     x : Tensor
         (1, C, h, w)
     indices : Tensor
-        (1, C, h, w), of `max_pool2d`: flat positions in an image of `size`.
+        (1, C, h, w), from `max_pool2d`: flat positions in an image of `size`.
     size : tuple of int
         (H, W) before pooling.
 
@@ -38,17 +37,19 @@ def unpool(x: Tensor, indices: Tensor, size: tuple[int, int]) -> Tensor:
     """
     height, width = size
     flat = x.new_zeros(*x.shape[:2], height * width)
-    # Not max_unpool2d: it takes no bfloat16 on a CPU.
+    # Not max_unpool2d: it does not support bfloat16 on a CPU.
     return flat.scatter(2, indices.flatten(2), x.flatten(2)).unflatten(2, (height, width))
 
 
 class SegNet(nn.Module):
-    """(1, in_channels, H, W) to (1, out_channels, H, W), in [0, 1] unless a correction.
+    """SegNet from (1, in_channels, H, W) to (1, out_channels, H, W).
+
+    The output is in [0, 1] unless it is a correction.
 
     Parameters
     ----------
     config : NetworkConfig
-        channels, convolutions, kernel_down, kernel_up, correction and padding are used.
+        `channels`, `convolutions`, `kernel_down`, `kernel_up`, `correction`, `padding` are used.
     in_channels, out_channels : int
     """
 

@@ -3,12 +3,12 @@
 Papers: Ronneberger, Fischer, Brox, *U-Net*, MICCAI 2015, arXiv:1505.04597; the shape is that of
 Ulyanov, Vedaldi, Lempitsky, *Deep Image Prior*, CVPR 2018, arXiv:1711.10925.
 
-What differs from the first: strided convolutions instead of max-pooling, BatchNorm, LeakyReLU,
-zero padding, narrow skips through a 1×1 convolution (or none: a skip carries the code's noise
-past the bottleneck into large holes). From the second: the size is restored by interpolating to
-the encoder's own size, so that any image size works without cropping. Two ways to do less at the
-largest sizes are choices: a decoder may narrow its features before it enlarges them, and the
-finest may enlarge by pixel shuffle (Shi et al., CVPR 2016, arXiv:1609.05158).
+Differences from the first: strided convolutions instead of max-pooling, BatchNorm, LeakyReLU, zero
+padding, narrow skips through a 1×1 convolution (or no skips: they let the noise of the code pass
+the bottleneck into large holes). Difference from the second: decoders interpolate to the size in
+the encoder, so that any image size works without cropping. Two options save time at the finest
+scales: a decoder can reduce its channels before upsampling, and the finest decoder can upsample by
+pixel shuffle (Shi et al., CVPR 2016, arXiv:1609.05158).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dip.fitting.networks.blocks import BatchNorm, ConvNormAct, Head, interpolat
 
 
 class _Scale(nn.Module):
-    """One scale: halve the size on the way down, restore it and join the skip on the way up."""
+    """One scale: halves the size in the encoder; restores it and joins the skip in the decoder."""
 
     def __init__(self, config: NetworkConfig, index: int, in_channels: int) -> None:
         super().__init__()
@@ -56,15 +56,15 @@ class _Scale(nn.Module):
             ConvNormAct(width, width, 1),
         )
 
-    def join(self, below: Tensor, entered: Tensor) -> Tensor:
-        """(1, C_below, h, w) and what entered this scale, (1, C_in, H, W), to (1, width, H, W)."""
-        x = self._enlarge(self.before(below), entered.shape[-2:])
+    def decode(self, below: Tensor, entered: Tensor) -> Tensor:
+        """Map (1, C_below, h, w) and the scale's input (1, C_in, H, W) to (1, width, H, W)."""
+        x = self._upsample(self.before(below), entered.shape[-2:])
         if self.skip is not None:
             x = torch.cat([self.skip(entered), x], dim=1)  # (1, C_skip + C, H, W)
         up: Tensor = self.up(x)
         return up
 
-    def _enlarge(self, x: Tensor, size: torch.Size) -> Tensor:
+    def _upsample(self, x: Tensor, size: torch.Size) -> Tensor:
         if self.upsampling == "shuffle":
             return F.pixel_shuffle(x, 2)[..., : size[0], : size[1]]
         if self.upsampling == "bilinear":
@@ -73,12 +73,14 @@ class _Scale(nn.Module):
 
 
 class UNet(nn.Module):
-    """(1, in_channels, H, W) to (1, out_channels, H, W), in [0, 1] unless a correction.
+    """U-Net from (1, in_channels, H, W) to (1, out_channels, H, W).
+
+    The output is in [0, 1] unless it is a correction.
 
     Parameters
     ----------
     config : NetworkConfig
-        All but convolutions are used.
+        All fields but `convolutions` are used.
     in_channels, out_channels : int
     """
 
@@ -98,6 +100,6 @@ class UNet(nn.Module):
             entered.append(x)
             x = scale.down(x)
         for scale, before in zip(reversed(scales), reversed(entered), strict=True):
-            x = scale.join(x, before)
+            x = scale.decode(x, before)
         image: Tensor = self.head(x, code)
         return image

@@ -217,7 +217,7 @@ def test_a_second_ctrl_c_quits_at_once_and_writes_nothing(files: Path) -> None:
     endless_result = (
         "import sys, time\n"
         "from dip import cli, restore\n"
-        "restore.Restoration.finish = lambda self: time.sleep(1000)\n"
+        "restore.Restoration.result_in_place = lambda self: time.sleep(1000)\n"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
     words = [str(word) for word in task(files, *ENDLESS, "-o", files / "restored.png")]

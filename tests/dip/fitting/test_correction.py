@@ -1,4 +1,4 @@
-"""A kriged fill is corrected by what hidden known pixels teach."""
+"""A network learns to correct a kriged fill from hidden known pixels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 from dip.config import NETWORKS, FitConfig, NetworkConfig
 from dip.filling.kriging import krige_image
 from dip.fitting.correction import FOLDS, Correction
+from dip.fitting.fit import Fit, begin_fit
 from dip.machine import device
 
 Array = npt.NDArray[np.float32]
@@ -35,7 +36,7 @@ def target() -> Array:
     return ((x // 8 + y // 8) % 2)[:, :, None].astype(np.float32)
 
 
-def begin(target: Array, known: Any, network: str = "unet", **changes: Any) -> Correction:
+def begin(target: Array, known: Any, network: str = "unet", **changes: Any) -> Fit:
     given: dict[str, Any] = {
         "iterations": 6,
         "code": "fill",
@@ -46,7 +47,12 @@ def begin(target: Array, known: Any, network: str = "unet", **changes: Any) -> C
         **changes,
     }
     config = FitConfig(network=SHAPES[network], **given)
-    return Correction(target, known, config, compute=device.choose("cpu"), seed=0)
+    return begin_fit(target, known, config, compute=device.choose("cpu"), damage="scattered")
+
+
+def objective_of(fit: Fit) -> Correction:
+    assert isinstance(fit.objective, Correction)
+    return fit.objective
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -58,7 +64,7 @@ def test_before_the_first_step_it_is_the_kriged_fill(
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_it_learns_what_the_fill_gets_wrong(
+def test_it_learns_the_error_of_the_fill(
     network: str, target: Array, known: npt.NDArray[np.bool_]
 ) -> None:
     fit = begin(target, known, network, iterations=80)
@@ -67,7 +73,7 @@ def test_it_learns_what_the_fill_gets_wrong(
     assert np.square(fit.output() - target)[~known].mean() < 0.7 * before
 
 
-def test_what_is_missing_has_no_say(target: Array, known: npt.NDArray[np.bool_]) -> None:
+def test_unknown_pixels_have_no_influence(target: Array, known: npt.NDArray[np.bool_]) -> None:
     other = target.copy()
     other[~known] = np.nan
     outputs = []
@@ -94,10 +100,10 @@ def test_a_seed_decides_everything_and_the_global_generator_is_left_alone(
 def test_hidden_pixels_are_known_ones_that_the_code_does_not_hold(
     target: Array, known: npt.NDArray[np.bool_]
 ) -> None:
-    fit = begin(target, known)
+    correction = objective_of(begin(target, known))
     seen = np.zeros(known.shape, dtype=int)
     for number in range(3):
-        code, hidden = fit._fold(number)
+        code, hidden = correction._fold(number)
         where = hidden[0, 0].bool().numpy()
         assert not (where & ~known).any()
         assert (code[0, -1].numpy()[where] == -0.5).all()
@@ -105,16 +111,17 @@ def test_hidden_pixels_are_known_ones_that_the_code_does_not_hold(
     assert seen.max() == 1  # the folds do not overlap
 
 
-def folds_shown(fit: Correction, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Which folds a fit will have asked for, one for each step."""
+def folds_shown(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Record the folds that a fit uses, one for each step."""
     shown: list[int] = []
-    make = fit._fold
+    correction = objective_of(fit)
+    make = correction._fold
 
     def fold(number: int) -> Any:
         shown.append(number)
         return make(number)
 
-    monkeypatch.setattr(fit, "_fold", fold)
+    monkeypatch.setattr(correction, "_fold", fold)
     return shown
 
 
@@ -138,15 +145,15 @@ def test_quality_is_measured_on_pixels_that_are_never_shown(
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_spoiled_correction_gives_its_answer_of_the_best_moment(
+def test_a_correction_that_gets_worse_keeps_its_best_parameters(
     network: str, target: Array, known: npt.NDArray[np.bool_]
 ) -> None:
     fit = begin(target, known, network, iterations=60)
     outputs = [fit.output() for _ in zip(range(15), fit, strict=False)]
-    assert fit._validation is not None
-    fit._validation.hear(0.0, [])  # as if iteration 16 had ruined it
+    assert fit.objective.validation is not None
+    fit.objective.validation.update(0.0, [])  # as if iteration 16 had ruined it
     best = fit.output()
-    # Of all the known pixels, and in [0, 1]: not what the hidden ones were measured with.
+    # Made from all known pixels, and in [0, 1]; not the output that was measured.
     np.testing.assert_array_equal(best, outputs[9])
     assert 0 <= best.min() <= best.max() <= 1
     assert not np.array_equal(best, outputs[14])

@@ -1,4 +1,4 @@
-"""Steps that are recorded once and replayed, and figures that are read when they are there."""
+"""Steps that are recorded once and replayed, and metrics that arrive later."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dip.fitting import fit as fit_module
 from dip.fitting.correction import Correction
 from dip.fitting.cuda_graphs import AsyncMetrics, CudaGraphStep
 from dip.fitting.ensemble import Ensemble
-from dip.fitting.fit import Fit
+from dip.fitting.fit import Fit, begin_fit
 from dip.fitting.loss import masked_loss
 from dip.machine import device
 
@@ -44,7 +44,7 @@ def a_config(network: str, kind: str, iterations: int = 30) -> FitConfig:
             code="noise", jitter_std=0.03, averaging=0.0, holdout_fraction=0.0,
         )  # fmt: skip
     if kind == "hole":
-        return FitConfig(network=shape, iterations=iterations, anchor=(3.0, 0.3))
+        return FitConfig(network=shape, iterations=iterations, membrane_penalty=(3.0, 0.3))
     shape = replace(shape, reduce_first=True, shuffle_channels=4)
     return FitConfig(network=shape, iterations=iterations, code="noise")
 
@@ -63,7 +63,7 @@ def begin(photo: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> Callable
         compute = device.choose(name)
         if exact:
             compute = replace(compute, low_precision=False)
-        return (Correction if kind == "scattered" else Fit)(target, known, config, compute=compute)
+        return begin_fit(target, known, config, compute=compute)
 
     return begin
 
@@ -102,7 +102,7 @@ def as_on_cuda(monkeypatch: pytest.MonkeyPatch) -> Graph:
 
 
 class NothingWaits(TorchDispatchMode):
-    """Fails on what a GPU would have to be waited for, or what comes from the host."""
+    """Fails on operations that wait for a GPU or copy from the host."""
 
     WAITING = (
         "_local_scalar_dense", "item", "is_nonzero", "nonzero", "masked_select", "equal",
@@ -120,7 +120,7 @@ class NothingWaits(TorchDispatchMode):
         return func(*args, **options)
 
 
-def test_what_waits_is_noticed() -> None:
+def test_an_operation_that_waits_is_noticed() -> None:
     x = torch.ones(3)
     waits = (
         lambda: x.sum().item(),
@@ -140,18 +140,17 @@ def test_nothing_in_a_step_waits_for_the_device(
     begin: Callable[..., Fit], network: str, kind: str
 ) -> None:
     fit = begin(network, kind)
-    hold, newest, rates = fit._numbers(1)
-    numbers = torch.tensor(hold), torch.tensor(newest)
-    lengths = tuple(tuple(map(torch.tensor, each)) for each in rates)
-    given = fit._ask()
-    before = [each.detach().clone() for each in fit._lasting()]
+    penalty, newest, scalars = fit._scalars(1)
+    tensors = tuple(tuple(map(torch.tensor, each)) for each in scalars)
+    arguments = *fit.objective.sample(), torch.tensor(penalty), torch.tensor(newest), tensors
+    before = [each.detach().clone() for each in fit._changing()]
     with NothingWaits():
-        fit._step(*given, *numbers, lengths)
+        fit._step(*arguments)
         fit._measure_if_due(10)
-    assert not all(torch.equal(*pair) for pair in zip(before, fit._lasting(), strict=True))
-    places = [each.data_ptr() for each in fit._lasting()]
-    fit._step(*given, *numbers, lengths)
-    assert [each.data_ptr() for each in fit._lasting()] == places
+    assert not all(torch.equal(*pair) for pair in zip(before, fit._changing(), strict=True))
+    places = [each.data_ptr() for each in fit._changing()]
+    fit._step(*arguments)
+    assert [each.data_ptr() for each in fit._changing()] == places
 
 
 # --- Recording and replaying --------------------------------------------------------------------
@@ -175,7 +174,7 @@ def test_a_recorded_step_finds_what_is_new_in_its_buffers() -> None:
     assert len(set(seen)) == 1
 
 
-def test_where_recording_fails_the_step_goes_on_and_it_is_said_once() -> None:
+def test_a_failed_recording_is_noted_once_and_the_steps_go_on() -> None:
     said: list[str] = []
     run = CudaGraphStep(lambda image, factor: image.sum() * factor, CPU, said.append, fail)
     values = [float(run(torch.full((2,), float(index)), 0.5)) for index in range(6)]
@@ -219,19 +218,19 @@ def test_a_replayed_fit_that_diverges_goes_back_to_what_was_good(
 
     monkeypatch.setattr(fit_module, "masked_loss", broken_once)
     fit = begin("unet", "thin", iterations=60)
-    places = [each.data_ptr() for each in fit._lasting()]
+    places = [each.data_ptr() for each in fit._changing()]
     steps = list(fit)
     notes = {step.index: step.note for step in steps if step.note}
     assert list(notes) == [23]  # of 21, and 22 is lost with it
     assert "diverged at iteration 21" in notes[23]
-    assert [each.data_ptr() for each in fit._lasting()] == places
+    assert [each.data_ptr() for each in fit._changing()] == places
     assert np.isfinite(fit.output()).all()
     assert steps[-1].loss is not None
     assert steps[2].loss is not None
     assert steps[-1].loss < steps[2].loss
 
 
-def test_a_fit_says_where_its_steps_are_not_recorded(
+def test_a_fit_notes_a_failed_recording(
     begin: Callable[..., Fit], as_on_cuda: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graphs, "record_cuda_graph", fail)
@@ -240,19 +239,19 @@ def test_a_fit_says_where_its_steps_are_not_recorded(
     assert "launched one by one" in notes[3]
 
 
-def test_readings_come_out_a_fixed_number_of_puts_later(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_arrive_a_fixed_number_of_puts_later(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device.Compute, "lag", 2)
-    readings = AsyncMetrics(device.choose("cpu"))
+    metrics = AsyncMetrics(device.choose("cpu"))
     came = []
     for index in range(5):
-        readings.put(index, torch.tensor(index / 2), along=f"with {index}")
-        came.append([(each.index, each.figures, each.along) for each in readings.arrived()])
+        metrics.put(index, torch.tensor(index / 2), state=f"with {index}")
+        came.append([(each.index, each.values, each.state) for each in metrics.arrived()])
     assert came[:2] == [[], []]
     assert came[2:] == [[(index, [index / 2], f"with {index}")] for index in range(3)]
-    assert [each.index for each in readings.arrived(everything=True)] == [3, 4]
-    readings.put(5, torch.tensor(0.0))
-    readings.forget()
-    assert not list(readings.arrived(everything=True))
+    assert [each.index for each in metrics.arrived(everything=True)] == [3, 4]
+    metrics.put(5, torch.tensor(0.0))
+    metrics.clear()
+    assert not list(metrics.arrived(everything=True))
 
 
 # --- On a GPU -----------------------------------------------------------------------------------
@@ -295,9 +294,9 @@ def test_nothing_in_the_loop_waits_for_the_gpu(
     begin: Callable[..., Fit], waiting_fails: Callable[[], None], kind: str
 ) -> None:
     fit = begin("unet", kind, "cuda", 60)
-    if isinstance(fit, Correction):
+    if isinstance(fit.objective, Correction):
         for number in range(8):  # each is made on the CPU once, and copied
-            fit._fold(number)
+            fit.objective._fold(number)
     for step in fit:
         if step.index == 3:  # it is recorded now
             waiting_fails()

@@ -1,4 +1,4 @@
-"""Several fits, and what most of them agree on."""
+"""Several fits and their weighted mean."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from dip.config import FitConfig, NetworkConfig
-from dip.fitting.ensemble import Ensemble, agreement
-from dip.fitting.fit import Fit
+from dip.fitting.ensemble import Ensemble, weighted_mean
+from dip.fitting.fit import Fit, begin_fit
 from dip.machine import device
 
 SMALL = NetworkConfig(channels=(8, 16), skip_channels=(0, 0))
@@ -24,12 +24,12 @@ def begin(photo: Any, mask: Any) -> Any:
     def begin(run: int) -> Fit:
         config = FitConfig(network=SMALL, iterations=4)
         target = photo.astype(np.float32) / 255
-        return Fit(target, ~mask, config, compute=device.choose("cpu"), seed=run)
+        return begin_fit(target, ~mask, config, compute=device.choose("cpu"), seed=run)
 
     return begin
 
 
-def test_what_all_runs_agree_on_is_the_result(begin: Any, mask: Any) -> None:
+def test_the_result_is_the_weighted_mean_of_all_runs(begin: Any, mask: Any) -> None:
     ensemble = Ensemble(begin, 3, mask)
     steps = list(ensemble)
     outputs = []
@@ -37,15 +37,15 @@ def test_what_all_runs_agree_on_is_the_result(begin: Any, mask: Any) -> None:
         fit = begin(run)
         list(fit)
         outputs.append(fit.output())
-    np.testing.assert_array_equal(ensemble.output(), agreement(np.stack(outputs), mask))
+    np.testing.assert_array_equal(ensemble.output(), weighted_mean(np.stack(outputs), mask))
     assert [step.index for step in steps] == list(range(1, 13))
 
 
-def test_it_is_said_that_another_run_begins(begin: Any, mask: Any) -> None:
+def test_a_note_says_that_another_run_begins(begin: Any, mask: Any) -> None:
     notes = [step.note for step in Ensemble(begin, 3, mask) if step.note]
     assert notes == [
-        "run 2 of 3; the result is what most of them agree on",
-        "run 3 of 3; the result is what most of them agree on",
+        "run 2 of 3; the result is a mean of the runs that agree",
+        "run 3 of 3; the result is a mean of the runs that agree",
     ]
 
 
@@ -85,7 +85,7 @@ def test_side_by_side_nothing_goes_on_behind_a_step(begin: Any, mask: Any) -> No
     assert threading.active_count() == threads
 
 
-def test_what_fails_side_by_side_is_told(begin: Any, mask: Any) -> None:
+def test_a_failure_side_by_side_is_raised(begin: Any, mask: Any) -> None:
     def begin_badly(run: int) -> Any:
         fit = begin(run)
         if run == 1:
@@ -118,26 +118,26 @@ def test_runs_that_are_far_off_each_in_its_own_way_have_no_weight(runs: int, ast
     outputs = truth + rng.normal(0, 0.02, (runs, *truth.shape)).astype(np.float32)
     for run in range(astray):
         outputs[run] = truth + rng.choice([-0.3, 0.3], (1, 1, 3)) * (1 + run / 2)
-    error = np.abs(agreement(outputs, np.ones(truth.shape[:2], dtype=bool)) - truth)
+    error = np.abs(weighted_mean(outputs, np.ones(truth.shape[:2], dtype=bool)) - truth)
     assert error.mean() < 0.02
 
 
-def test_only_unknown_pixels_tell_how_far_runs_are_apart() -> None:
+def test_distances_of_runs_are_measured_at_unknown_pixels_alone() -> None:
     unknown = np.zeros((6, 6), dtype=bool)
     unknown[2:4, 2:4] = True
     outputs = np.random.default_rng(0).normal(0.5, 0.01, (4, 6, 6, 1)).astype(np.float32)
     outputs[0][~unknown] = 0.9
-    weighed = agreement(outputs, unknown)
+    weighed = weighted_mean(outputs, unknown)
     assert 0.55 < weighed[~unknown].mean() < 0.85
 
 
 @pytest.mark.parametrize(("values", "mean"), [([2], 2), ([1, 2], 1.5), ([1, 2, 9], 1.5)])
 def test_few_runs(values: list[float], mean: float) -> None:
     outputs = np.array(values, dtype=np.float32).reshape(-1, 1, 1, 1)
-    found = agreement(outputs, np.ones((1, 1), dtype=bool)).item()
+    found = weighted_mean(outputs, np.ones((1, 1), dtype=bool)).item()
     assert found == pytest.approx(mean, abs=0.01)
 
 
 def test_runs_that_are_equal_are_not_divided_by_nothing() -> None:
     outputs = np.ones((4, 2, 2, 1), dtype=np.float32)
-    np.testing.assert_allclose(agreement(outputs, np.ones((2, 2), dtype=bool)), 1)
+    np.testing.assert_allclose(weighted_mean(outputs, np.ones((2, 2), dtype=bool)), 1)

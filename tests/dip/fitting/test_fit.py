@@ -17,10 +17,11 @@ from dip.errors import FitFailed
 from dip.filling.kriging import ROUGH, krige
 from dip.filling.membrane import membrane
 from dip.fitting import fit as fit_module
-from dip.fitting.fit import Fit
+from dip.fitting.fit import Fit, begin_fit
 from dip.fitting.input_code import input_code
 from dip.fitting.loss import masked_loss
-from dip.fitting.schedule import anchor_weight, rate_factor
+from dip.fitting.reconstruction import Reconstruction
+from dip.fitting.schedule import penalty_weight, rate_factor
 from dip.fitting.validation import Validation, held_out
 from dip.machine import device
 
@@ -36,7 +37,17 @@ def config(network: str = "unet", iterations: int = 25, **changes: Any) -> FitCo
 
 
 def begin(target: Array, known: npt.NDArray[np.bool_], wanted: FitConfig, seed: int = 0) -> Fit:
-    return Fit(target, known, wanted, compute=device.choose("cpu"), seed=seed)
+    return begin_fit(target, known, wanted, compute=device.choose("cpu"), seed=seed)
+
+
+def objective_of(fit: Fit) -> Reconstruction:
+    assert isinstance(fit.objective, Reconstruction)
+    return fit.objective
+
+
+def average_of(fit: Fit) -> Array:
+    """A copy of the running average, (H, W, C)."""
+    return objective_of(fit).average[0].permute(1, 2, 0).numpy().copy()
 
 
 @pytest.fixture
@@ -46,7 +57,7 @@ def target(photo: npt.NDArray[np.uint8]) -> Array:
 
 @pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize("code", ["coordinates", "noise", "both"])
-def test_what_is_under_the_mask_has_no_say(
+def test_unknown_pixels_have_no_influence(
     target: Array, mask: npt.NDArray[np.bool_], network: str, code: str
 ) -> None:
     other = target.copy()
@@ -100,11 +111,11 @@ def test_the_output_is_there_at_any_moment(target: Array, mask: npt.NDArray[np.b
     assert not np.array_equal(fit.output(), before)
 
 
-@pytest.mark.parametrize("finish", ["membrane", "kriging"])
-def test_held_out_pixels_have_no_say(
-    target: Array, mask: npt.NDArray[np.bool_], finish: Any
+@pytest.mark.parametrize("residual_fill", ["membrane", "kriging"])
+def test_held_out_pixels_have_no_influence(
+    target: Array, mask: npt.NDArray[np.bool_], residual_fill: Any
 ) -> None:
-    wanted = config(iterations=24, holdout_fraction=0.2, finish=finish)
+    wanted = config(iterations=24, holdout_fraction=0.2, residual_fill=residual_fill)
     out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
     assert out.any()
     other = target.copy()
@@ -117,13 +128,13 @@ def test_held_out_pixels_have_no_say(
 
 
 def test_quality_is_that_of_the_kriged_result(target: Array, mask: npt.NDArray[np.bool_]) -> None:
-    wanted = config(iterations=20, holdout_fraction=0.2, finish="kriging")
+    wanted = config(iterations=20, holdout_fraction=0.2, residual_fill="kriging")
     fit = begin(target, ~mask, wanted)
     steps = list(fit)
     out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
-    output = fit._average[0].permute(1, 2, 0).numpy()
-    finished = output + krige(target - output, ~mask & ~out, window=ROUGH)
-    psnr_db = -10 * np.log10(np.square(finished - target)[out].mean())
+    output = average_of(fit)
+    result = output + krige(target - output, ~mask & ~out, window=ROUGH)
+    psnr_db = -10 * np.log10(np.square(result - target)[out].mean())
     assert steps[-1].validation_psnr_db == pytest.approx(psnr_db, abs=0.01)
 
 
@@ -131,12 +142,12 @@ def test_a_fit_is_stopped_when_it_gets_worse(
     target: Array, mask: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit = begin(target, ~mask, config(iterations=80, stop_early=True))
-    # Of the squared error: 10 dB for 1. What is lost early, here after 30, may come back.
+    # Logarithms of the squared error: 1 is 10 dB. An early loss, here after 30, may come back.
     logarithms = iter([-2.0, -3.0, -1.0, -2.9, -1.0])
-    monkeypatch.setattr(fit, "_measure", lambda validation: torch.tensor(next(logarithms)))
+    monkeypatch.setattr(fit.objective, "measure", lambda *_: torch.tensor(next(logarithms)))
     averages, notes = {}, []
     for step in fit:
-        averages[step.index] = fit._average[0].permute(1, 2, 0).numpy().copy()
+        averages[step.index] = average_of(fit)
         notes.append(step.note)
     assert list(averages)[-1] == 50
     assert notes[-1] == (
@@ -147,13 +158,13 @@ def test_a_fit_is_stopped_when_it_gets_worse(
     np.testing.assert_allclose(fit.output(), wanted, atol=1e-6)
 
 
-def test_in_a_fit_that_may_not_stop_spoiled_outputs_count_for_nothing(
+def test_in_a_fit_that_does_not_stop_worse_outputs_have_no_weight(
     target: Array, mask: npt.NDArray[np.bool_], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit = begin(target, ~mask, config(iterations=40))
     logarithms = iter([-2.0, -3.0, -1.0, -1.0])
-    monkeypatch.setattr(fit, "_measure", lambda validation: torch.tensor(next(logarithms)))
-    averages = [fit._average[0].permute(1, 2, 0).numpy().copy() for _ in fit]
+    monkeypatch.setattr(fit.objective, "measure", lambda *_: torch.tensor(next(logarithms)))
+    averages = [average_of(fit) for _ in fit]
     assert len(averages) == 40
     np.testing.assert_allclose(fit.output(), averages[19], atol=1e-6)
 
@@ -161,26 +172,26 @@ def test_in_a_fit_that_may_not_stop_spoiled_outputs_count_for_nothing(
 def test_until_the_network_is_better_the_output_is_a_membrane(
     target: Array, mask: npt.NDArray[np.bool_]
 ) -> None:
-    wanted = config(iterations=60, code="noise", holdout_fraction=0.1, finish="kriging")
+    wanted = config(iterations=60, code="noise", holdout_fraction=0.1, residual_fill="kriging")
     fit = begin(target, ~mask, wanted)
     out = held_out(~mask, wanted.holdout_fraction, "thin", 0)
     smooth = membrane(target, ~mask & ~out)
     np.testing.assert_allclose(fit.output(), smooth, atol=1e-6)
     next(iter(fit))
     np.testing.assert_allclose(fit.output(), smooth, atol=1e-6)
-    fit._smooth_psnr_db = 0.0  # as if it were bad
+    objective_of(fit)._membrane_psnr_db = 0.0  # as if it were bad
     list(fit)
     assert not np.allclose(fit.output(), smooth, atol=0.01)
 
 
-def test_a_part_of_the_output_is_the_membrane_where_that_is_wanted(
+def test_the_membrane_part_is_mixed_into_the_output(
     target: Array, mask: npt.NDArray[np.bool_]
 ) -> None:
-    wanted = config(iterations=20, code="noise", holdout_fraction=0.1, finish="kriging")
+    wanted = config(iterations=20, code="noise", holdout_fraction=0.1, residual_fill="kriging")
     outputs = []
     for part in (0.0, 0.25, 1.0):
         fit = begin(target, ~mask, replace(wanted, membrane_part=part))
-        fit._smooth_psnr_db = 0.0  # so that it is not all of it
+        objective_of(fit)._membrane_psnr_db = 0.0  # so that it is not all of it
         list(fit)
         outputs.append(fit.output())
     fitted, mixed, smooth = outputs
@@ -190,7 +201,7 @@ def test_a_part_of_the_output_is_the_membrane_where_that_is_wanted(
     np.testing.assert_allclose(mixed, 0.75 * fitted + 0.25 * smooth, atol=1e-5)
 
 
-def test_validation_is_measured_where_nothing_was_seen(
+def test_validation_is_measured_at_pixels_out_of_the_loss(
     target: Array, mask: npt.NDArray[np.bool_]
 ) -> None:
     steps = list(begin(target, ~mask, config(iterations=60)))
@@ -239,13 +250,14 @@ def test_an_absurd_rate_does_no_lasting_harm(target: Array, mask: npt.NDArray[np
     assert np.isfinite(fit.output()).all()
 
 
-def test_an_anchor_keeps_the_fill_near_the_membrane(target: Array) -> None:
+def test_the_membrane_penalty_keeps_the_fill_near_the_membrane(target: Array) -> None:
     known = np.ones(target.shape[:2], dtype=bool)
     known[14:34, 20:44] = False
     smooth = membrane(target, known)
     distances = []
-    for anchor in ((0.0, 0.0), (0.0, 100.0)):
-        fit = begin(target, known, config(iterations=30, learning_rate=0.05, anchor=anchor))
+    for penalty in ((0.0, 0.0), (0.0, 100.0)):
+        wanted = config(iterations=30, learning_rate=0.05, membrane_penalty=penalty)
+        fit = begin(target, known, wanted)
         list(fit)
         distances.append(np.square(fit.output() - smooth)[~known].mean())
     assert distances[1] < 0.5 * distances[0]
@@ -271,7 +283,7 @@ def test_coordinates_are_square_and_row_first() -> None:
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("l1", 0.5), ("mse", 0.25)])
-def test_the_loss_is_the_mean_over_the_pixels_that_count(kind: Any, expected: float) -> None:
+def test_the_loss_is_a_weighted_mean(kind: Any, expected: float) -> None:
     image, target = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.5)
     weight = torch.zeros(1, 1, 4, 4)
     weight[..., :2] = 1
@@ -286,12 +298,12 @@ def test_the_rate_falls_to_a_twentieth() -> None:
     assert factors == sorted(factors, reverse=True)
 
 
-def test_the_anchor_lets_go_over_half_of_the_iterations() -> None:
-    weights = [anchor_weight(index, 100, (3.0, 0.5)) for index in range(100)]
+def test_the_penalty_falls_over_half_of_the_iterations() -> None:
+    weights = [penalty_weight(index, 100, (3.0, 0.5)) for index in range(100)]
     assert weights[0] == 3
     assert weights[25] == pytest.approx(1.75)
     assert weights[50:] == [0.5] * 50
-    assert anchor_weight(0, 10, (0.0, 0.0)) == 0
+    assert penalty_weight(0, 10, (0.0, 0.0)) == 0
 
 
 @pytest.mark.parametrize("damage", ["thin", "hole", "scattered"])
@@ -325,15 +337,15 @@ def test_thin_damage_is_imitated_by_pieces_of_itself() -> None:
     assert not np.array_equal(out, held_out(known, 0.05, "thin", seed=2))
 
 
-def test_few_held_out_pixels_must_lose_more() -> None:
+def test_with_few_held_out_pixels_the_loss_must_be_larger() -> None:
     target = torch.zeros(1, 1, 100, 100)
     many, few = torch.ones(100, 100, dtype=torch.bool), torch.zeros(100, 100, dtype=torch.bool)
     few[:10, :10] = True
-    for where, spoiled in ((many, True), (few, False)):
+    for where, is_worse in ((many, True), (few, False)):
         validation = Validation(target, where)
-        validation.hear(-3.0, [target])
-        validation.hear(-2.94, [target])  # 0.6 dB less
-        assert validation.spoiled is spoiled
+        validation.update(-3.0, [target])
+        validation.update(-2.94, [target])  # 0.6 dB less
+        assert validation.is_worse is is_worse
 
 
 def test_too_few_pixels_to_hold_out_are_left_alone() -> None:
@@ -342,38 +354,40 @@ def test_too_few_pixels_to_hold_out_are_left_alone() -> None:
     assert not held_out(known, 0.03, "thin", seed=0).any()
 
 
-def test_the_best_state_is_remembered_when_the_fit_spoils_it() -> None:
+def test_the_best_state_is_kept_when_the_fit_gets_worse() -> None:
     target = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     validation = Validation(target, torch.ones(8, 8, dtype=torch.bool), averages=False)
     good, bad = target + 0.01, target + 0.2
-    assert validation.hear(float(validation.measure(good)), [good]) == pytest.approx(40, abs=0.1)
-    assert not validation.spoiled
-    validation.hear(float(validation.measure(bad)), [bad])
-    assert validation.spoiled
+    assert validation.update(float(validation.measure(good)), [good]) == pytest.approx(40, abs=0.1)
+    assert not validation.is_worse
+    validation.update(float(validation.measure(bad)), [bad])
+    assert validation.is_worse
     assert validation.kept == [good]
 
 
 @pytest.mark.parametrize("logarithms", [(-3.0, -3.1, -2.9), (-2.9, -3.1, -3.0), (-10.0, -9.0, 0.0)])
-def test_moments_count_by_how_well_they_predict(logarithms: tuple[float, ...]) -> None:
+def test_states_are_weighted_by_their_accuracy(logarithms: tuple[float, ...]) -> None:
     validation = Validation(torch.zeros(1, 1, 8, 8), torch.ones(8, 8, dtype=torch.bool))
     states = [torch.full((2,), float(number)) for number in range(3)]
     for logarithm, state in zip(logarithms, states, strict=True):
-        validation.hear(logarithm, [state.clone()])
+        validation.update(logarithm, [state.clone()])
     weights = np.array([10.0**each for each in logarithms]) ** -8
     wanted = np.average([0, 1, 2], weights=weights)
     assert validation.kept is not None
     np.testing.assert_allclose(validation.kept[0], wanted, rtol=1e-5, atol=1e-6)
 
 
-def test_between_measurements_a_fit_gives_the_mean_of_what_was_measured(
+def test_between_measurements_the_output_is_the_mean_of_the_measured_outputs(
     target: Array, mask: npt.NDArray[np.bool_]
 ) -> None:
     fit = begin(target, ~mask, config(iterations=60))
     outputs = [fit.output() for _ in zip(range(25), fit, strict=False)]
-    assert fit._validation is not None
+    validation = fit.objective.validation
+    assert validation is not None
     assert not np.array_equal(outputs[8], outputs[7])  # nothing is measured yet
     np.testing.assert_array_equal(outputs[18], outputs[9])
     assert not np.array_equal(outputs[19], outputs[9])
     np.testing.assert_array_equal(outputs[24], outputs[19])
-    fit._validation.hear(0.0, [torch.ones_like(fit._average)])  # as if iteration 26 had ruined it
+    # As if iteration 26 had ruined it.
+    validation.update(0.0, [torch.ones_like(objective_of(fit).average)])
     np.testing.assert_allclose(fit.output(), outputs[19], atol=1e-6)
