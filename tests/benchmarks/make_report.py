@@ -4,10 +4,10 @@
         [--so-far | --write-only]
 
 It runs `dip bench` over this project's own cases and those of DIR, and `bench_growth.py`. Then it
-writes `figures.json`, `REPORT.md` with its pictures, and the table of the README. The work folder
-keeps the measurements by case, preset and seed. A stopped run continues where it ended, if the
-settings are the same; delete files there to measure again. Pictures of DIR's cases stay in the work
-folder; all other output is meant to be committed.
+writes `figures.json`, `REPORT.md` with its pictures, and the table of `dip/README.md`. The work
+folder keeps the measurements by case, preset and seed. A stopped run continues where it ended, if
+the settings are the same; delete files there to measure again. Pictures of DIR's cases stay in the
+work folder; all other output is meant to be committed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from dip.console import say
 from dip.panels import stack
 
 HERE = Path(__file__).parent
-README = HERE.parents[1] / "README.md"
+README = HERE.parents[1] / "dip" / "README.md"
 PICTURES = Path("pictures")  # beside the report
 SHOWN = (
     "astronaut_hole", "astronaut_text", "coffee_scratches", "coffee_object",
@@ -151,7 +151,7 @@ def draw_sheet(place: Path, names: Sequence[str], path: Path) -> None:
 
 
 def write(place: Path, readme: Path, figures: dict[str, Any]) -> Iterator[Path]:
-    """Write the report and the README's table; yield the paths."""
+    """Write the report and the table of `dip/README.md`; yield the paths."""
     report = place / "REPORT.md"
     report.write_text(report_text.report(figures, PICTURES), encoding="utf-8")
     yield report

@@ -1,6 +1,6 @@
-"""The report and the README's table as Markdown, made from `figures.json`.
+"""The report and the table of `dip/README.md` as Markdown, made from `figures.json`.
 
-This module writes the README's figures of quality and time; a test compares them with the file.
+This module writes the quality and times in `dip/README.md`; a test compares them with the file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DAMAGES = {
 """Names of cases in the README; other cases keep their own names."""
 
 HOW = """\
-Made by one command, which also brings the README's table up to date:
+Made by one command, which also brings the table of `dip/README.md` up to date:
 
     .venv/bin/python tests/benchmarks/make_report.py --cases DIR
 

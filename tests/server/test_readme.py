@@ -1,10 +1,11 @@
-"""What the README says of the service, taken from it and run as it stands."""
+"""The examples of server/README.md, run as they stand."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from dip.image_io import encode_photo, read_photo
 from server.commands import COMMANDS
 from server.settings import DEFAULT_PORT
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+README = (Path(__file__).resolve().parents[2] / "server/README.md").read_text()
 SECTION = README.split("## Over HTTP\n")[1].split("\n## ")[0]
 
 
@@ -77,3 +78,11 @@ def test_every_command_and_path_that_is_named_exists(http: Any) -> None:
     assert len(asked) == 5
     for method, path in asked:
         assert method.lower() in paths[path.replace("ID", "{job_id}")]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="there is no openssl")
+def test_the_openssl_line_makes_a_certificate_that_is_accepted(tmp_path: Path) -> None:
+    (line,) = re.findall(r"^    (openssl .*\\\n.*)$", README, re.MULTILINE)
+    subprocess.run(["sh", "-c", line], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "gpu.pem", tmp_path / "gpu.key")
