@@ -6,6 +6,7 @@ import subprocess
 import make_report
 import pytest
 import report_text
+from made_up_cases import made_up_case
 from make_report import HERE, README, Plan, condense, gather, plans
 from report_text import BEGIN, END, put_into, readme_table
 
@@ -31,23 +32,6 @@ def made_up_run(network="unet", preset="balanced", seed=0, psnr_db=30.04):
         "seconds_per_iteration": 0.2,
         "iterations": 225,
         "peak_memory_mb": 900.0,
-    }
-
-
-def made_up_case(*runs, truth=True):
-    return {
-        "kind": "text",
-        "truth": truth,
-        "height": 480,
-        "width": 720,
-        "unknown_px": 16000,
-        "published": {"hole_psnr_db": {}, "full_psnr_db": {}},
-        "references": {
-            "telea": {"hole_psnr_db": 28.0, "seconds": 0.1},
-            "ns": {"hole_psnr_db": 29.06, "seconds": 0.1},
-            "biharmonic": {"skipped": "Too large."},
-        },
-        "runs": list(runs),
     }
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import struct
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from image_headers import png_claiming
 
 from dip.image_io import encode_photo, write_photo
 
@@ -23,19 +22,6 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def task(files: Path, *more: object) -> list[object]:
     """The words that restore the photo of the folder."""
     return ["restore", files / "photo.png", "--mask", files / "mask.png", *QUICK, *more]
-
-
-def claiming(width: int, height: int) -> bytes:
-    """A small PNG file that claims to be a large picture."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 def tiff_with(sample: float) -> bytes:
@@ -50,7 +36,7 @@ BAD_PHOTOS = {
     "of another kind": (b"GIF89a" + bytes(50), "This is a GIF file.", "PNG, TIFF, JPEG and WebP"),
     "text": (b"Dear photograph, ...", "This is not a picture", "PNG, TIFF, JPEG and WebP"),
     "truncated": (GOOD[: len(GOOD) // 2], "cannot be decoded", "save it again"),
-    "hostile": (claiming(60_000, 60_000), "60000×60000 px, 3600 megapixels", "Cut out"),
+    "hostile": (png_claiming(60_000, 60_000), "60000×60000 px, 3600 megapixels", "Cut out"),
     "too small": (encode_photo(np.ones((8, 64), np.uint8), "png"), "64×8 px", "16 px or more"),
     "NaN": (tiff_with(np.nan), "3, column 4", "Add them to the mask"),
     "infinite": (tiff_with(np.inf), "3, column 4", "Add them to the mask"),

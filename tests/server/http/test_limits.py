@@ -6,7 +6,6 @@ import re
 import socket
 import struct
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import requests
+from image_headers import png_claiming
 
 import server
 
@@ -38,17 +38,7 @@ def post(path: str, body_headers: bytes, body: bytes = b"", more: bytes = CREDEN
 # --- Bombs ---------------------------------------------------------------------------------------
 
 
-def png_bomb() -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
-    pixels = zlib.compress(bytes(10**7))
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
-    )
+PNG_BOMB = png_claiming(40_000, 40_000, data=bytes(10**7))
 
 
 def tiff_of_a_billion_pixels() -> bytes:
@@ -57,7 +47,7 @@ def tiff_of_a_billion_pixels() -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
 
 
-@pytest.mark.parametrize("data", [png_bomb(), tiff_of_a_billion_pixels()], ids=["png", "tiff"])
+@pytest.mark.parametrize("data", [PNG_BOMB, tiff_of_a_billion_pixels()], ids=["png", "tiff"])
 def test_a_bomb_costs_one_job_and_no_memory(real: Any, until: Any, data: bytes) -> None:
     until(lambda: real.workers())
     worker = real.workers()[0]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import struct
-import zlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from image_headers import png_claiming
 
 from dip.config import Settings
 from dip.errors import ImageTooLarge
@@ -214,18 +213,6 @@ def test_a_layer_of_an_image_with_alpha(channels: int, has_mask: bool) -> None:
 # --- Ends of jobs -------------------------------------------------------------------------------
 
 
-def bomb() -> bytes:
-    """A PNG of a few bytes that claims 50 000 × 50 000 pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checksum = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + checksum
-
-    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 6, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
-    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -234,7 +221,7 @@ def bomb() -> bytes:
         ({"mask": np.full((64, 64), 255, np.uint8)}, "too_few_known_pixels"),
         ({"mask": np.full((32, 64), 255, np.uint8)}, "mask_size_mismatch"),
         ({"image": b"\x89PNG\r\n\x1a\n" + bytes(50)}, "image_unreadable"),
-        ({"image": bomb()}, "image_too_large"),
+        ({"image": png_claiming(50_000, 50_000)}, "image_too_large"),
         ({"format": "webp", "image": np.zeros((64, 64, 3), np.uint16)}, "output_unwritable"),
         ({"device": "mps"}, "device_unavailable"),
         ({"max_memory_mb": 64}, "not_enough_memory"),
