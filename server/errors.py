@@ -1,17 +1,20 @@
-"""Everything that the service refuses or fails with, and what that is called over HTTP.
+"""The errors of the service: codes, HTTP statuses and hints.
 
-One table maps a code to its status and to what to do about it; one body carries it everywhere::
+`MEANINGS` maps each code to its status and its usual hint. Every error response and every failed
+job has the same body::
 
     {"error": {"code": "queue_full", "message": "...", "hint": "..."}}
 
+The message says what was seen; the code that raises the error writes it. The hint says what to do.
+
 ::
 
-    ServiceError(code, message, hint)    what a request or a job ends with; caught at the edges
+    ServiceError(code, message, hint)    the end of a request or of a job
     DipError
-    └── ServiceFailure                   what the command line stops with, exit status 9
-        └── AlreadyRunning               10
+    └── ServiceFailure                   stops a command of the command line; exit status 9
+        └── AlreadyRunning               exit status 10
 
-Codes are stable: clients rely on them. Those of `dip.errors` are used as they are.
+Clients rely on the codes: they never change. The codes of `dip.errors` are used as they are.
 """
 
 from __future__ import annotations
@@ -27,50 +30,69 @@ from dip.errors import DipError
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a code stands for: the HTTP status, and what to do unless something better is known."""
+    """The meaning of a code.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    hint : str
+        What to do, unless the code that raises the error gives a better hint.
+    retry_after_s : int, optional
+        When to send the request again.
+    """
 
     status: int
     hint: str
+    retry_after_s: int | None = None
 
 
-_OWN = {
+_SERVICE_ERRORS = {
+    # 400 to 405: the request as such
     "bad_request": Meaning(400, "Send the request as /openapi.json describes it."),
     "token_required": Meaning(
         401, "Send 'Authorization: Bearer TOKEN'; `dip serve` prints where the token file is."
     ),
-    "launch_code_spent": Meaning(401, "Ask for another with `dip serve --open`."),
+    "launch_code_spent": Meaning(401, "Get a new link with `dip serve --open`."),
     "host_refused": Meaning(
         403, "Use 127.0.0.1 or localhost, or start the service with --allowed-host NAME."
     ),
-    "origin_refused": Meaning(403, "Pages of other sites may not talk to this service."),
-    "not_found": Meaning(404, "/openapi.json lists what there is."),
+    "origin_refused": Meaning(403, "Use this service's own page: other sites have no access."),
+    "not_found": Meaning(404, "Use one of the paths in /openapi.json."),
     "job_unknown": Meaning(
-        404, "It was never accepted here, was deleted, or was pruned; GET /v1/jobs lists the jobs."
+        404,
+        "Check the id with GET /v1/jobs. Deleted and pruned jobs are not listed: submit such a "
+        "job again.",
     ),
     "preview_missing": Meaning(404, "Wait for the first 'preview' event."),
-    "method_not_allowed": Meaning(405, "/openapi.json lists the methods of each path."),
-    "result_not_ready": Meaning(409, "Wait for the 'done' event, then ask again."),
-    "no_result": Meaning(409, "GET the job: its error says why there is no result."),
-    "not_running": Meaning(409, "Only a job that is being worked on can be stopped."),
-    "cancelled": Meaning(409, "Submit it again if it was not meant."),
-    "lease_expired": Meaning(409, "Renew the lease in time, or submit without one."),
+    "method_not_allowed": Meaning(405, "Use one of the methods in /openapi.json."),
+    # 409: the job's state does not allow it
+    "result_not_ready": Meaning(409, "Wait for the 'done' event, then send the request again.", 1),
+    "no_result": Meaning(409, "GET the job: its error explains why there is no result."),
+    "not_running": Meaning(409, "Stop a job only while it is running."),
+    "cancelled": Meaning(409, "Submit the job again if you still need it."),
+    "lease_expired": Meaning(409, "Renew the lease in time, or submit the job without a lease."),
     "key_reused": Meaning(409, "Use a new Idempotency-Key for every new submission."),
-    "body_too_large": Meaning(413, "GET /v1/capabilities says what is accepted."),
+    # 413 to 422: the form and its files
+    "body_too_large": Meaning(413, "GET /v1/capabilities for the limits."),
     "too_many_parts": Meaning(413, "Send each parameter once, as its own form field."),
     "image_unreadable": Meaning(415, "Send PNG, TIFF, JPEG or WebP, or declare raw samples."),
     "content_type_refused": Meaning(415, "Send multipart/form-data, as curl -F does."),
-    "range_refused": Meaning(416, "Ask for bytes that are there, or for all of them."),
-    "parameter_invalid": Meaning(422, "GET /v1/capabilities says what is accepted."),
-    "queue_full": Meaning(429, "Wait for a job to end, then send it again."),
+    "range_refused": Meaning(416, "Request a range inside the file, or the whole file."),
+    "parameter_invalid": Meaning(422, "GET /v1/capabilities for the accepted values."),
+    # 429 to 507: the service's own state
+    "queue_full": Meaning(429, "Wait until a job ends, then send the request again.", 5),
     "headers_too_large": Meaning(431, "Send fewer or shorter headers."),
-    "internal": Meaning(500, "This is a fault in the service: its log says more."),
+    "internal": Meaning(500, "This is a fault of the service: see the log in its data folder."),
     "worker_died": Meaning(
         500, "Memory may have run out: try the preset 'fast', or set max_memory_mb."
     ),
-    "not_implemented": Meaning(501, "Send the body plainly or in chunks."),
-    "too_many_streams": Meaning(503, "Close a stream, or poll GET /v1/jobs/ID."),
-    "shutting_down": Meaning(503, "Ask again when it is back; accepted jobs are kept."),
-    "disk_full": Meaning(507, "Free some space, or delete finished jobs."),
+    "not_implemented": Meaning(501, "Send the body without a transfer coding, or in chunks."),
+    "too_many_streams": Meaning(503, "Close a stream, or poll GET /v1/jobs/ID.", 5),
+    "shutting_down": Meaning(
+        503, "Send the request again after the restart; accepted jobs are kept."
+    ),
+    "disk_full": Meaning(507, "Free some disk space, or delete finished jobs."),
 }
 
 
@@ -83,14 +105,15 @@ def _dip_errors(root: type[DipError] = DipError) -> Iterator[type[DipError]]:
 
 MEANINGS: Mapping[str, Meaning] = MappingProxyType(
     {
-        # What `dip` refuses is a matter of what was sent.
+        # `dip` refuses an image, a mask or a parameter: the fault of the submission.
         **{
-            error.code: Meaning(422, "GET the job: its error says more.") for error in _dip_errors()
+            error.code: Meaning(422, "GET the job: its error has the details.")
+            for error in _dip_errors()
         },
-        **_OWN,
+        **_SERVICE_ERRORS,
     }
 )
-"""Every code that a response or a job may carry."""
+"""Every code of a response or of a job."""
 
 CODE_OF_STATUS = {
     400: "bad_request",
@@ -105,11 +128,11 @@ CODE_OF_STATUS = {
     431: "headers_too_large",
     501: "not_implemented",
 }
-"""For errors that a library raised, which know a status only."""
+"""Codes for the errors of libraries, which have a status only."""
 
 
 class ServiceError(Exception):
-    """An answer to a request, or the end of a job, that is not a success.
+    """The failure of a request or of a job.
 
     Parameters
     ----------
@@ -118,28 +141,24 @@ class ServiceError(Exception):
     message : str
         What was seen, in one sentence.
     hint : str, optional
-        What to do about it, where more is known than the table says.
-    retry_after_s : int, optional
-        When to try again.
+        What to do; the hint of `MEANINGS` by default.
     """
 
-    def __init__(
-        self, code: str, message: str, hint: str | None = None, retry_after_s: int | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         meaning = MEANINGS[code]
         self.code = code
         self.status = meaning.status
         self.message = message
         self.hint = meaning.hint if hint is None else hint
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = meaning.retry_after_s
 
     def body(self) -> dict[str, Any]:
-        """The one error body."""
+        """The body of the response."""
         return {"error": {"code": self.code, "message": self.message, "hint": self.hint}}
 
     def headers(self) -> dict[str, str]:
-        """Response headers that belong to it."""
+        """The response headers of this error."""
         headers = {}
         if self.retry_after_s is not None:
             headers["Retry-After"] = str(self.retry_after_s)
@@ -149,14 +168,14 @@ class ServiceError(Exception):
 
 
 class ServiceFailure(DipError):
-    """The service cannot be reached, cannot start, or refused what the command line asked."""
+    """The service cannot be reached, cannot start, or refused the command."""
 
     code = "service_failed"
     exit_status = 9
 
 
 class AlreadyRunning(ServiceFailure):
-    """Another service holds the data folder."""
+    """Another service uses the data folder."""
 
     code = "already_running"
     exit_status = 10

@@ -146,6 +146,11 @@ class ServerSettings:
         return (*self.allowed_hosts, host)
 
     @property
+    def max_request_bytes(self) -> int:
+        """The size of a request: the files, and the form around them."""
+        return self.max_body_bytes + 64 * 1024
+
+    @property
     def store_file(self) -> Path:
         return self.data_dir / "jobs.sqlite"
 

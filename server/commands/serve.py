@@ -86,6 +86,8 @@ def serve(settings: ServerSettings, *, open_page: bool = False) -> None:
 
 
 def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> None:
+    from waitress import wasyncore
+
     from server.http.app import create_app
     from server.http.context import Service
     from server.http.waitress_server import make_server
@@ -120,7 +122,7 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
             if open_page:
                 _open(f"{url}/launch?code={service.authenticator.launch_code()}")
             with suppress(SystemExit, KeyboardInterrupt):
-                server.asyncore.loop(timeout=1, map=server._map, use_poll=True)
+                wasyncore.loop(timeout=1, map=server.sockets, use_poll=True)
             _log.info("told to end: %s", ", ".join(signals))
     finally:
         _log.info("ending")

@@ -1,4 +1,4 @@
-"""The application: wiring only."""
+"""The WSGI application: it connects routes, authentication and errors."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from server.http.routes.meta import meta
 from server.http.routes.page import page
 from server.http.static_files import KEPT
 from server.http.uploads import UploadRequest, discard_uploads
-from server.http.waitress_server import cookie_value
+from server.http.waitress_server import USER_KEY, cookie_value
 from server.jobs.job import OWNER
-from server.jobs.store import JOB_UNKNOWN
+from server.jobs.transitions import JOB_UNKNOWN
 
 _log = logging.getLogger(__name__)
 _EVERYWHERE = (
@@ -34,7 +34,7 @@ _EVERYWHERE = (
 
 
 def create_app(parts: Service) -> APIFlask:
-    """The WSGI application of a service."""
+    """Create the application of a service."""
     app = APIFlask(
         __name__,
         title="Deep Image Prior restoration",
@@ -44,17 +44,17 @@ def create_app(parts: Service) -> APIFlask:
     )
     app.request_class = UploadRequest
     app.config.update(
-        MAX_CONTENT_LENGTH=parts.settings.max_body_bytes + 64 * 1024,
+        MAX_CONTENT_LENGTH=parts.settings.max_request_bytes,
         AUTO_404_RESPONSE=False,
         AUTO_SERVERS=False,
     )
     app.security_schemes = {"bearer": {"type": "http", "scheme": "bearer"}}
-    app.url_map.merge_slashes = False  # a path is what it is: no redirects
+    app.url_map.merge_slashes = False  # no redirects
     app.extensions[EXTENSION] = parts
-    app.before_request(_let_in)
-    app.after_request(_finish_response)
+    app.before_request(_authenticate)
+    app.after_request(_complete_response)
     app.teardown_request(lambda error: discard_uploads())
-    app.error_processor(_answer_library)  # first: it takes over those of HTTPException
+    app.error_processor(_answer_library)  # first: APIFlask also registers HTTPException here
     app.register_error_handler(ServiceError, _answer)
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(Exception, _answer_fault)
@@ -64,37 +64,41 @@ def create_app(parts: Service) -> APIFlask:
     return app
 
 
-def _let_in() -> None:
+def _authenticate() -> None:
     g.began = time.monotonic()
-    headers, here = request.headers, service()
-    g.user = here.authenticator.check(
-        RequestCredentials(
-            method=request.method,
-            path=request.path,
-            host=request.environ.get("HTTP_HOST"),
-            origin=headers.get("Origin"),
-            fetch_site=headers.get("Sec-Fetch-Site"),
-            authorization=headers.get("Authorization"),
-            cookie=cookie_value(headers.get("Cookie"), here.port),
-            has_body=bool(request.content_length),
-        )
-    )
+    here = service()
+    user = request.environ.get(USER_KEY)  # the HTTP server authenticates requests with a body
+    g.user = here.authenticator.check(_credentials(here)) if user is None else user
     job_id = (request.view_args or {}).get("job_id")
     if g.user != OWNER and job_id is not None and here.store.get(job_id).owner != g.user:
-        raise ServiceError("job_unknown", JOB_UNKNOWN)  # as if there were none
+        raise ServiceError("job_unknown", JOB_UNKNOWN)  # the same answer as for no job
 
 
-def _finish_response(response: Response) -> Response:
-    kept = response.headers.get("Cache-Control") == KEPT
+def _credentials(here: Service) -> RequestCredentials:
+    headers = request.headers
+    return RequestCredentials(
+        method=request.method,
+        path=request.path,
+        host=request.environ.get("HTTP_HOST"),
+        origin=headers.get("Origin"),
+        fetch_site=headers.get("Sec-Fetch-Site"),
+        authorization=headers.get("Authorization"),
+        cookie=cookie_value(headers.get("Cookie"), here.port),
+        has_body=bool(request.content_length),
+    )
+
+
+def _complete_response(response: Response) -> Response:
+    cached = response.headers.get("Cache-Control") == KEPT
     response.headers.update(RESPONSE_HEADERS)
-    if kept:
+    if cached:
         response.headers["Cache-Control"] = KEPT
-    worth_telling = request.method not in ("GET", "HEAD") or response.status_code >= 400
+    important = request.method not in ("GET", "HEAD") or response.status_code >= 400
     _log.log(
-        logging.INFO if worth_telling else logging.DEBUG,
+        logging.INFO if important else logging.DEBUG,
         "%s %s %d in %.1f ms",
         request.method,
-        request.path,  # without the query: a launch code is in one
+        request.path,  # without the query, which may contain a launch code
         response.status_code,
         1000 * (time.monotonic() - g.get("began", time.monotonic())),
         extra={"job": (request.view_args or {}).get("job_id")},
@@ -110,7 +114,7 @@ def _answer_http(error: HTTPException) -> Any:
     status = error.code or 500
     if status == 413 and (request.content_length or 0) < (request.max_content_length or 0):
         return _answer(
-            ServiceError("too_many_parts", "The form has too many parts, or too long a field.")
+            ServiceError("too_many_parts", "The form has too many fields, or a field is too long.")
         )
     if 300 <= status < 400:
         return error.get_response()
@@ -124,24 +128,24 @@ def _answer_http(error: HTTPException) -> Any:
 
 
 def _answer_library(error: HTTPError) -> Any:
-    """APIFlask's own errors: of validation, in the first place."""
-    said = []
+    """Answer with an error of APIFlask, mostly from validation."""
+    problems = []
     for fields in (error.detail or {}).values():
         for name, messages in fields.items() if isinstance(fields, dict) else ():
             texts = messages if isinstance(messages, list) else [str(messages)]
-            said.append(f"{name}: {' '.join(str(text) for text in texts)}")
+            problems.append(f"{name}: {' '.join(str(text) for text in texts)}")
     code = CODE_OF_STATUS.get(error.status_code, "bad_request")
-    return _answer(ServiceError(code, "; ".join(said) or str(error.message)))
+    return _answer(ServiceError(code, "; ".join(problems) or str(error.message)))
 
 
 def _answer_fault(error: Exception) -> Any:
-    # The edge of the process: the one place that catches everything.
+    # The outermost handler: it catches and logs every other exception.
     _log.error("a request failed: %s %s", request.method, request.path, exc_info=error)
-    return _answer(ServiceError("internal", f"Something went wrong: {type(error).__name__}."))
+    return _answer(ServiceError("internal", f"The request failed: {type(error).__name__}."))
 
 
 def _complete_spec(spec: Any) -> Any:
-    """Add what holds for every path."""
+    """Add the errors and the security of every path."""
     spec["security"] = [{"bearer": []}]
     error = {"$ref": "#/components/schemas/ErrorOut"}
     for path, operations in spec["paths"].items():

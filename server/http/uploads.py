@@ -1,4 +1,4 @@
-"""From a form to an accepted job: checked, on disk, in the queue."""
+"""From an uploaded form to an accepted job: checked, on disk, in the queue."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 import secrets
-import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -18,22 +17,22 @@ from dip.errors import ImageTooLarge
 from dip.file_signatures import SIGNATURE_BYTES, identify
 from server.errors import ServiceError
 from server.http.context import Service, service, user
-from server.jobs.files import disk_full_is_an_error
-from server.jobs.job import Job, State
+from server.jobs.files import check_free_space, disk_full_is_an_error
+from server.jobs.job import Job
 from server.jobs.parameters import SAMPLE_BYTES, JobParameters, parameters_from
 
 _log = logging.getLogger(__name__)
 
-_MOST_PARTS = 40
-_MOST_FIELD_BYTES = 256 * 1024
-"""More than werkzeug reads at once (64 KiB): what is left of one read must fit beside the next."""
+_MAX_PARTS = 40
+_MAX_FIELD_BYTES = 256 * 1024
+"""More than two of werkzeug's reads of 64 KiB: a rest of one read is kept beside the next."""
 
 
 class UploadRequest(Request):
-    """A request whose files go straight to the disk that they will stay on."""
+    """A request whose files are received on the disk with the jobs, so that no copy is needed."""
 
-    max_form_parts = _MOST_PARTS
-    max_form_memory_size = _MOST_FIELD_BYTES
+    max_form_parts = _MAX_PARTS
+    max_form_memory_size = _MAX_FIELD_BYTES
 
     def _get_file_stream(
         self,
@@ -48,7 +47,7 @@ class UploadRequest(Request):
 
 
 class Upload:
-    """A file that is being received; its digest is taken on the way.
+    """A file that is being received; its SHA-256 is computed meanwhile.
 
     Parameters
     ----------
@@ -58,30 +57,30 @@ class Upload:
     def __init__(self, folder: Path) -> None:
         self.path = folder / secrets.token_hex(16)
         self.size = 0
-        self.start = b""
+        self.first_bytes = b""
         self._digest = hashlib.sha256()
         self._file = self.path.open("wb")
 
     def write(self, data: bytes) -> int:
-        if len(self.start) < SIGNATURE_BYTES:
-            self.start += bytes(data[:SIGNATURE_BYTES])
+        if len(self.first_bytes) < SIGNATURE_BYTES:
+            self.first_bytes += bytes(data[:SIGNATURE_BYTES])
         self.size += len(data)
         self._digest.update(data)
         with disk_full_is_an_error():
             return self._file.write(data)
 
-    def finish(self) -> str:
-        """Close the file and return its digest."""
+    def complete(self) -> str:
+        """Close the file and return its SHA-256."""
         with disk_full_is_an_error():
             self._file.close()
         return self._digest.hexdigest()
 
     def discard(self) -> None:
         with suppress(OSError, ServiceError):
-            self.finish()
+            self.complete()
         self.path.unlink(missing_ok=True)
 
-    # What werkzeug does with a stream that is not read here.
+    # werkzeug rewinds and closes its streams; this one is only written.
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return 0
 
@@ -90,18 +89,18 @@ class Upload:
 
     @property
     def looks_like_an_image(self) -> bool:
-        """Whether the first bytes are those of a format that is read; nothing is decoded."""
-        return identify(self.start) is not None
+        """Whether the first bytes are those of a supported format; nothing is decoded."""
+        return identify(self.first_bytes) is not None
 
 
 def discard_uploads() -> None:
-    """Remove what a request brought and no job took."""
+    """Delete the files of a request that did not become a job's files."""
     for upload in g.pop("uploads", []):
         upload.discard()
 
 
 def accept(form: dict[str, Any], key: str | None = None) -> Job:
-    """Accept a job; it is on disk, with its pixels, when this returns.
+    """Accept a job; its record and its files are on disk when this returns.
 
     Parameters
     ----------
@@ -121,19 +120,15 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
     parameters = parameters_from(form, has_mask="mask" in uploads)
     _check_pixels(parameters, uploads, here)
     lease_s = _lease(form.get("lease_s"), here)
-    digests = [f"{name} {upload.finish()}" for name, upload in uploads.items()]
+    digests = [f"{name} {upload.complete()}" for name, upload in uploads.items()]
     fingerprint = None
     if key is not None:
         text = "\n".join([parameters.as_json(), *digests])
         fingerprint = hashlib.sha256(text.encode()).hexdigest()
-        known = here.store.known(key, fingerprint, user())
-        if known is not None:
-            return known
-    if here.store.count(State.QUEUED) >= here.settings.max_queued:  # before anything is moved
-        raise ServiceError(
-            "queue_full", f"{here.settings.max_queued} jobs are waiting.", retry_after_s=5
-        )
-    _check_space(here)
+        earlier = here.store.find_by_key(key, fingerprint, user())
+        if earlier is not None:
+            return earlier
+    check_free_space(here.settings.data_dir, here.settings.reserve_bytes)
     job_id = secrets.token_hex(16)
     try:
         here.files.adopt(job_id, {name: upload.path for name, upload in uploads.items()})
@@ -144,16 +139,17 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
             key=key,
             fingerprint=fingerprint,
             lease_s=lease_s,
-            most_queued=here.settings.max_queued,
+            max_queued=here.settings.max_queued,
             owner=user(),
-            most_queued_each=here.settings.max_queued_each,
+            max_queued_each=here.settings.max_queued_each,
         )
     except BaseException as error:
         here.files.remove(job_id)
         if isinstance(error, ServiceError) and error.code == "key_reused" and key and fingerprint:
-            known = here.store.known(key, fingerprint, user())  # the same request won the race
-            if known is not None:
-                return known
+            # The same submission arrived twice at once, and the other request was first.
+            earlier = here.store.find_by_key(key, fingerprint, user())
+            if earlier is not None:
+                return earlier
         raise
     _log.info("accepted: %s", parameters.public(), extra={"job": job.id})
     here.dispatcher.wake()
@@ -161,7 +157,7 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
 
 
 def take_upload(file: FileStorage) -> Upload:
-    """The file that a field of the form has become."""
+    """The uploaded file of a form field."""
     upload = file.stream
     assert isinstance(upload, Upload)
     return upload
@@ -173,43 +169,37 @@ def _check_pixels(parameters: JobParameters, uploads: dict[str, Upload], here: S
         if raw.width * raw.height > here.settings.max_pixels:
             raise ServiceError(
                 ImageTooLarge.code,
-                f"{raw.width}×{raw.height} px are declared; the limit is "
+                f"The image has {raw.width}×{raw.height} px; the limit is "
                 f"{here.settings.max_pixels / 1e6:.0f} megapixels.",
                 "Cut out the part around the damage.",
             )
         _check_size("image", uploads["image"], raw.bytes)
     elif not uploads["image"].looks_like_an_image:
-        raise ServiceError("image_unreadable", "The image is of no format that is read here.")
+        raise ServiceError("image_unreadable", "The image is in no supported format.")
     if "mask" not in uploads:
         return
     if parameters.mask_samples is not None and raw is not None:
         samples = SAMPLE_BYTES[parameters.mask_samples]
         _check_size("mask", uploads["mask"], raw.width * raw.height * samples)
     elif not uploads["mask"].looks_like_an_image:
-        raise ServiceError("image_unreadable", "The mask is of no format that is read here.")
+        raise ServiceError("image_unreadable", "The mask is in no supported format.")
 
 
 def _check_size(name: str, upload: Upload, expected: int) -> None:
     if upload.size != expected:
         raise ServiceError(
             "parameter_invalid",
-            f"The {name} has {upload.size} bytes; what is declared has {expected}.",
-            "Send width × height × channels samples, row-first, with nothing between the rows.",
+            f"The {name} has {upload.size} bytes; its declared size needs {expected}.",
+            "Send width × height × channels samples, row-first, without padding between the rows.",
         )
 
 
-def _lease(wanted: float | None, here: Service) -> float | None:
-    if wanted is None:
+def _lease(lease_s: float | None, here: Service) -> float | None:
+    if lease_s is None:
         return None
     low, high = here.settings.lease_min_s, here.settings.lease_max_s
-    if not low <= wanted <= high:
+    if not low <= lease_s <= high:
         raise ServiceError(
-            "parameter_invalid", f"lease_s is {wanted:g}.", f"It must be from {low:g} to {high:g}."
+            "parameter_invalid", f"lease_s is {lease_s:g}.", f"It must be from {low:g} to {high:g}."
         )
-    return wanted
-
-
-def _check_space(here: Service) -> None:
-    free = shutil.disk_usage(here.settings.data_dir).free
-    if free < here.settings.reserve_bytes:
-        raise ServiceError("disk_full", f"{free / 1e6:.0f} MB are free on the disk with the jobs.")
+    return lease_s

@@ -1,17 +1,16 @@
-"""The HTTP server: waitress, with the patience of a doorman, behind TLS where that is asked for.
+"""The HTTP server: waitress with early authentication and limits on slow clients.
 
-waitress takes a whole request in before it calls the application. Here the gate is asked as soon
-as the headers are there: the body of a request that is refused is thrown away as it comes, so
-that a stranger fills neither memory nor disk. Headers and bodies that trickle in, and answers
-that nobody reads, end with the connection; threads are made when they are needed; errors of the
-server itself have the one error body too.
+waitress receives a whole request before it calls the application. Here a request with a body is
+authenticated as soon as its headers are complete. The body of a refused request is discarded while
+it arrives, so an unknown client fills neither memory nor disk. Connections whose headers or body
+arrive too slowly, or whose client does not read the response, are closed. Threads are created on
+demand. Errors of the server itself have the common error body.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import shutil
 import socket
 import threading
 import time
@@ -23,24 +22,27 @@ from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from server.errors import CODE_OF_STATUS, ServiceError
 from server.http.auth import RESPONSE_HEADERS, Authenticator, RequestCredentials
 from server.http.tls_proxy import Relay
-from server.jobs.files import disk_full_is_an_error
+from server.jobs.files import check_free_space, disk_full_is_an_error
 from server.settings import ServerSettings
 
 SPARE_THREADS = 16
-"""For short requests, beside those that hold a thread each."""
+"""For short requests, besides one thread for each event stream."""
 
-_MOST_CONNECTIONS = 2000
+USER_KEY = "dip.user"
+"""In the WSGI environment: the user of a request that was authenticated before its body."""
+
+_MAX_CONNECTIONS = 2000
 _HEADER_BYTES = 32 * 1024
 _RECEIVE_BYTES = 256 * 1024
 
 
 class Refusal:
-    """A ServiceError as waitress's own errors look."""
+    """A ServiceError with the interface of waitress's own errors."""
 
     def __init__(self, error: ServiceError) -> None:
         self.error = error
@@ -65,7 +67,7 @@ class _JsonErrorTask(ErrorTask):
 
 
 class _Discard:
-    """Takes a body in and keeps nothing of it."""
+    """Receives a body and discards it."""
 
     def __init__(self, receiver: Any) -> None:
         self._receiver = receiver
@@ -95,18 +97,19 @@ class _Discard:
         return int(self._receiver.received(data))
 
 
-def _parser_class(check: Callable[[RequestCredentials, int], None]) -> type[HTTPRequestParser]:
+def _parser_class(check: Callable[[RequestCredentials, int], str]) -> type[HTTPRequestParser]:
     class Parser(HTTPRequestParser):
-        """Asks at the gate once the headers are there."""
+        """Authenticates a request with a body once its headers are complete."""
 
         refusal: Refusal | None = None
+        user: str | None = None
         body_rcv: Any
         expect_continue: bool
 
         def parse_header(self, header_plus: bytes) -> None:
             super().parse_header(header_plus)
             if self.body_rcv is None or self.content_length >= self.adj.max_request_body_size:
-                return  # nothing will be kept; the application, or waitress, says what is wrong
+                return  # no body, or waitress refuses it for its size
             get = self.headers.get
             credentials = RequestCredentials(
                 method=self.command,
@@ -119,7 +122,7 @@ def _parser_class(check: Callable[[RequestCredentials, int], None]) -> type[HTTP
                 has_body=True,
             )
             try:
-                check(credentials, self.content_length)
+                self.user = check(credentials, self.content_length)
             except ServiceError as error:
                 self._refuse(error)
 
@@ -132,21 +135,31 @@ def _parser_class(check: Callable[[RequestCredentials, int], None]) -> type[HTTP
                 self.completed = True
                 return len(data)
             if self.refusal is not None and self.expect_continue:
-                self.completed, self.expect_continue = True, False  # it has not begun to send
+                # The client waits for permission to send the body: end the request now.
+                self.completed, self.expect_continue = True, False
             if self.completed and self.refusal is not None:
                 self.error = self.refusal
             return consumed
 
         def _refuse(self, error: ServiceError) -> None:
-            # Read to its end, where that is not far: a client that is still sending would see a
-            # broken connection instead of the reason.
+            # The body is still received: a client that is sending would see a broken connection
+            # instead of the error.
             self.refusal = Refusal(error)
             self.body_rcv = _Discard(self.body_rcv)
 
     return Parser
 
 
+class _Task(WSGITask):
+    def get_environment(self) -> dict[str, Any]:
+        environment: dict[str, Any] = super().get_environment()
+        if self.request.user is not None:
+            environment[USER_KEY] = self.request.user
+        return environment
+
+
 class _Channel(HTTPChannel):
+    task_class = _Task
     error_task_class = _JsonErrorTask
     request_since = 0.0
 
@@ -156,7 +169,7 @@ class _Channel(HTTPChannel):
         return bool(super().received(data))
 
     def is_too_slow(self, now: float, settings: ServerSettings) -> bool:
-        """Whether this client sends or reads more slowly than anybody does in earnest."""
+        """Whether this client sends or reads more slowly than the settings allow."""
         if self.total_outbufs_len and now - self.last_activity > settings.output_stall_s:
             return True
         request, waited_s = self.request, now - self.request_since
@@ -168,26 +181,26 @@ class _Channel(HTTPChannel):
         return waited_s > granted_s
 
     def drop(self) -> None:
-        """End the connection now, whatever is on its way."""
+        """Close the connection now, even with data in transit."""
         self.will_close = True
-        with suppress(OSError):  # it may have gone by itself
+        with suppress(OSError):  # the client may have closed it
             self.socket.shutdown(socket.SHUT_RDWR)
 
 
-class _Dispatcher(ThreadedTaskDispatcher):
-    """Makes a thread when there is none to spare, up to a limit."""
+class _ThreadPool(ThreadedTaskDispatcher):
+    """Creates a thread when all others are busy, up to a limit."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_threads: int) -> None:
         super().__init__()
-        self._most = most
+        self._max_threads = max_threads
         self._growing = threading.Lock()
 
     def add_task(self, task: Any) -> None:
-        with self._growing:  # two that grow at once would shrink it
+        with self._growing:  # two threads that grow it at once would shrink it
             with self.lock:
                 wanted = self.active_count + len(self.queue) + 1
                 running = len(self.threads) - self.stop_count
-            if running < wanted <= self._most:
+            if running < wanted <= self._max_threads:
                 self.set_thread_count(wanted)
         super().add_task(task)
 
@@ -195,6 +208,7 @@ class _Dispatcher(ThreadedTaskDispatcher):
 class _Server(TcpWSGIServer):
     settings: ServerSettings
     relay: Relay | None
+    sockets: dict[int, Any]
 
     def accept(self) -> Any:
         accepted = super().accept()
@@ -204,7 +218,7 @@ class _Server(TcpWSGIServer):
         return self.relay.take(connection), address
 
     def set_socket_options(self, conn: socket.socket) -> None:
-        if self.relay is None:  # else it is no TCP connection
+        if self.relay is None:  # the relay's connections are no TCP connections
             super().set_socket_options(conn)
 
     def maintenance(self, now: float) -> None:
@@ -215,12 +229,12 @@ class _Server(TcpWSGIServer):
 
 
 def cookie_name(port: int) -> str:
-    """Cookies are shared between the ports of a host; names keep two services apart."""
+    """The session cookie's name. All ports of a host share cookies, so the port is part of it."""
     return f"dip_session_{port}"
 
 
 def cookie_value(header: str | None, port: int) -> str | None:
-    """The session in a Cookie header."""
+    """The value of the session cookie in a Cookie header, or None."""
     for pair in (header or "").split(";"):
         name, _, value = pair.strip().partition("=")
         if name == cookie_name(port):
@@ -235,7 +249,7 @@ def make_server(
     sock: socket.socket,
     relay: Relay | None = None,
 ) -> Any:
-    """A server that is ready to `run`.
+    """Create a server; `wasyncore.loop(map=server.sockets)` runs it.
 
     Parameters
     ----------
@@ -245,28 +259,25 @@ def make_server(
     sock : socket
         Bound, not yet listening.
     relay : Relay, optional
-        Every connection goes through it first.
+        Decrypts every connection.
     """
 
-    def check(credentials: RequestCredentials, size: int) -> None:
-        authenticator.check(credentials)
-        free = shutil.disk_usage(settings.data_dir).free
-        if size + settings.reserve_bytes > free:
-            raise ServiceError(
-                "disk_full", f"{free / 1e6:.0f} MB are free on the disk with the jobs: too little."
-            )
+    def check(credentials: RequestCredentials, body_bytes: int) -> str:
+        user = authenticator.check(credentials)
+        check_free_space(settings.data_dir, settings.reserve_bytes + body_bytes)
+        return user
 
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     adjustments = Adjustments(
         sockets=[sock],
         ident="dip",
         threads=1,
-        connection_limit=_MOST_CONNECTIONS,
+        connection_limit=_MAX_CONNECTIONS,
         cleanup_interval=1,
         channel_timeout=settings.idle_connection_s,
-        channel_request_lookahead=1,  # else a client that goes away is not noticed
+        channel_request_lookahead=1,  # to notice a client that disconnects
         max_request_header_size=_HEADER_BYTES,
-        max_request_body_size=settings.max_body_bytes + 64 * 1024,  # and what surrounds the pixels
+        max_request_body_size=settings.max_request_bytes,
         recv_bytes=_RECEIVE_BYTES,
         asyncore_use_poll=True,
         log_socket_errors=False,
@@ -275,17 +286,18 @@ def make_server(
     )
     adjustments.port = sock.getsockname()[1]
     channel = type("Channel", (_Channel,), {"parser_class": _parser_class(check)})
-    own = {"channel_class": channel, "settings": settings, "relay": relay}
+    sockets: dict[int, Any] = {}
+    own = {"channel_class": channel, "settings": settings, "relay": relay, "sockets": sockets}
     server_class = type("Server", (_Server,), own)
-    dispatcher = _Dispatcher(settings.max_streams + SPARE_THREADS)
-    dispatcher.set_thread_count(4)
+    threads = _ThreadPool(settings.max_streams + SPARE_THREADS)
+    threads.set_thread_count(4)
     sockinfo = (sock.family, sock.type, sock.proto, sock.getsockname())
     return server_class(
         application,
-        {},
+        sockets,
         True,
         sock,
-        dispatcher=dispatcher,
+        dispatcher=threads,
         adj=adjustments,
         bind_socket=False,
         sockinfo=sockinfo,

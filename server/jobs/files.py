@@ -1,7 +1,7 @@
-"""The pixels of jobs, as files: a folder for each job, every file complete or not there.
+"""The files of jobs: a folder for each job; every file is complete or absent.
 
-A file is written beside its place, flushed, and renamed; a folder too. Deleting a job's files
-twice, or half of them, harms nothing: the store says what exists.
+A file is written under another name, flushed, and renamed. Deleting a job's files twice, or only
+some of them, does no harm: the store is the record of which jobs exist.
 """
 
 from __future__ import annotations
@@ -22,9 +22,24 @@ Buffer = bytes | bytearray | memoryview
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
+def free_space_problem(folder: Path, needed_bytes: int) -> str | None:
+    """A message where the disk of a folder has less free space than this, else None."""
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes >= needed_bytes:
+        return None
+    return f"The disk with the jobs has only {free_bytes / 1e6:.0f} MB of free space."
+
+
+def check_free_space(folder: Path, needed_bytes: int) -> None:
+    """Raise ServiceError `disk_full` where the disk of a folder has less free space than this."""
+    problem = free_space_problem(folder, needed_bytes)
+    if problem is not None:
+        raise ServiceError("disk_full", problem)
+
+
 @contextmanager
 def disk_full_is_an_error() -> Iterator[None]:
-    """Turn the system's 'no space left' into ServiceError `disk_full`."""
+    """Turn the system error 'no space left' into ServiceError `disk_full`."""
     try:
         yield
     except OSError as error:
@@ -34,12 +49,12 @@ def disk_full_is_an_error() -> Iterator[None]:
 
 
 class JobFiles:
-    """Files of jobs below one folder.
+    """The files of jobs, below one folder.
 
     Parameters
     ----------
     folder : Path
-        With one folder for each job; made if it is not there.
+        Contains one folder for each job; created if it is missing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,7 +65,7 @@ class JobFiles:
         return self.folder / job_id / name
 
     def adopt(self, job_id: str, files: dict[str, Path]) -> None:
-        """Move files that lie on the same disk into a job's new folder; they are on disk then."""
+        """Move files of the same disk into a job's new folder, and flush them."""
         folder = self.folder / job_id
         with disk_full_is_an_error():
             folder.mkdir(mode=0o700)
@@ -61,7 +76,7 @@ class JobFiles:
             flush(self.folder)
 
     def write(self, job_id: str, name: str, data: Buffer, *, durable: bool = True) -> None:
-        """Write one file of a job, at once or not at all."""
+        """Write one file of a job, completely or not at all."""
         path = self.path(job_id, name)
         beside = path.with_name(f".{secrets.token_hex(6)}.part")
         with disk_full_is_an_error():
@@ -84,21 +99,21 @@ class JobFiles:
         return self.path(job_id, name).open("rb")
 
     def remove(self, job_id: str, name: str | None = None) -> None:
-        """Remove one file, or all of a job's."""
+        """Remove one file of a job, or all of them."""
         if name is None:
             shutil.rmtree(self.folder / job_id, ignore_errors=True)
         else:
             self.path(job_id, name).unlink(missing_ok=True)
 
     def remove_unknown(self, known: set[str]) -> list[str]:
-        """Remove the folders of jobs that the store does not know."""
-        strangers = [path.name for path in self.folder.iterdir() if path.name not in known]
-        for name in strangers:
+        """Remove the folders of jobs that are not in the store; return their names."""
+        unknown = [path.name for path in self.folder.iterdir() if path.name not in known]
+        for name in unknown:
             self.remove(name)
-        return strangers
+        return unknown
 
     def remove_old_attempts(self, job_id: str, keep: set[str]) -> None:
-        """Remove results and previews that were begun but do not count."""
+        """Remove the results and previews of earlier attempts."""
         folder = self.folder / job_id
         if folder.is_dir():
             for path in folder.iterdir():

@@ -1,4 +1,4 @@
-"""Jobs: their states, which transitions there are, and what one looks like.
+"""Jobs: their states, the allowed transitions, and their form in the API.
 
 ::
 
@@ -8,7 +8,7 @@
       ├──────────────────→ failed
       └──────────────────→ cancelled
 
-A running job whose worker died is queued again; one that has ended never changes.
+A running job whose worker died is queued again. A job that has ended never changes.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from typing import Any
 from server.jobs.parameters import JobParameters
 
 OWNER = ""
-"""The name of who started the service, whose token opens everything."""
+"""The name of the user who started the service. The owner's token gives access to every job."""
 
 
 class State(str, Enum):
-    """Where a job stands."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -48,15 +48,15 @@ ALLOWED: dict[State, frozenset[State]] = {
     State.CANCELLED: frozenset(),
 }
 
-MOST_DEATHS = 2
-"""A job that kills its worker this often is failed."""
+MAX_DEATHS = 2
+"""A job fails after this many deaths of its worker."""
 
-MOST_ATTEMPTS = 25
-"""A job that was begun this often without an end is failed: it may take the machine down."""
+MAX_ATTEMPTS = 25
+"""A job fails after this many attempts without an end: it may crash the whole machine."""
 
 
 class IllegalTransition(Exception):
-    """A state was to change in a way that `ALLOWED` does not list."""
+    """`ALLOWED` does not list this change of state."""
 
 
 def check_transition(old: State, new: State) -> None:
@@ -66,43 +66,15 @@ def check_transition(old: State, new: State) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
-    """Something that happened to a job.
-
-    Parameters
-    ----------
-    seq : int
-        1 for a job's first event, then one more each time.
-    kind : str
-        'progress', 'preview', 'done' or 'error'.
-    data : str
-        JSON, on one line.
-    """
-
-    seq: int
-    kind: str
-    data: str
-
-    @property
-    def final(self) -> bool:
-        """Whether nothing can follow."""
-        return self.kind in ("done", "error")
-
-    def as_sse(self) -> bytes:
-        """In the format of Server-Sent Events."""
-        return f"id: {self.seq}\nevent: {self.kind}\ndata: {self.data}\n\n".encode()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """What whoever works on a job has to know of it.
+    """One attempt at a job: the part of a job that a worker needs.
 
     Parameters
     ----------
     id : str
-        32 hexadecimal digits, of no meaning.
+        32 random hexadecimal digits.
     attempt : int
-        How often it was begun. A worker's word counts only for the attempt it works on.
+        1 for the first attempt. A worker's reports count only for the latest attempt.
     parameters : JobParameters
     """
 
@@ -123,23 +95,23 @@ class Job(Attempt):
     owner : str
         The user who submitted it; '' for the owner of the service.
     created, started, ended : float
-        Seconds since the epoch; None for what has not happened.
+        Seconds since the epoch; None before that moment.
     deaths : int
-        How many workers died of it.
+        How many workers died during this job.
     stop_at : int, optional
-        Somebody asked to stop: finish with the best so far once this many steps are done.
+        Set by a request to stop: end with the best result so far after this many steps.
     steps : int
-        Iterations done, over all networks, when progress was last noted.
+        Iterations done, over all networks, at the latest report.
     progress, preview : dict, optional
         The latest event of each kind.
     results : list of dict
-        One for each network, when done.
+        One for each network, in state done.
     error : dict, optional
-        Code, message and hint, when failed or cancelled.
+        Code, message and hint, in state failed or cancelled.
     lease_s, lease_until : float, optional
-        The client promised to come back this often, and must by then.
+        The client renews the lease within this time, at the latest by this moment.
     notes : list of str
-        What the engine said aloud.
+        Messages of the engine for the user.
     last_event : int
     bytes : int
         On disk.
@@ -192,14 +164,14 @@ class Job(Attempt):
         )
 
     def public(self, ahead: int | None = None) -> dict[str, Any]:
-        """As the API shows it.
+        """The job as the API shows it.
 
         Parameters
         ----------
         ahead : int, optional
-            Jobs that will be taken before this one.
+            The number of jobs before this one.
         """
-        path = f"/v1/jobs/{self.id}"
+        path = job_url(self.id)
         return {
             "id": self.id,
             "state": self.state.value,
@@ -212,10 +184,9 @@ class Job(Attempt):
             "ahead": ahead,
             "stopping": self.stop_at is not None and not self.state.final,
             "progress": self.progress,
-            "preview": self.preview and {**self.preview, "url": f"{path}/preview"},
+            "preview": self.preview and {**self.preview, "url": preview_url(self.id)},
             "results": [
-                {**result, "url": f"{path}/result?network={result['network']}"}
-                for result in self.results
+                {**result, "url": result_url(self.id, result["network"])} for result in self.results
             ],
             "error": self.error,
             "lease_s": self.lease_s,
@@ -225,6 +196,21 @@ class Job(Attempt):
             "url": path,
             "events_url": f"{path}/events",
         }
+
+
+def job_url(job_id: str) -> str:
+    """The path of a job in the API."""
+    return f"/v1/jobs/{job_id}"
+
+
+def preview_url(job_id: str) -> str:
+    """The path of a job's latest preview."""
+    return f"{job_url(job_id)}/preview"
+
+
+def result_url(job_id: str, network: str) -> str:
+    """The path of the result of one network."""
+    return f"{job_url(job_id)}/result?network={network}"
 
 
 def _timestamp(seconds: float | None) -> str | None:

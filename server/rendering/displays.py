@@ -116,7 +116,7 @@ def make_display(
 def _place() -> Iterator[None]:
     """Each takes a core and the memory of a photo: a few at a time."""
     if not _places.acquire(timeout=_PATIENCE_S):
-        raise ServiceError("too_many_streams", "Too many pictures are wanted.", retry_after_s=5)
+        raise ServiceError("too_many_streams", "Too many pictures are wanted.")
     try:
         yield
     finally:

@@ -153,7 +153,7 @@ def test_a_full_disk_is_reported_before_the_fit(
     )
     full = ServerSettings(data_dir=data_dir, port=0, reserve_bytes=10**18).as_json()
     command = (*dip_command[: dip_command.index(sys.executable)], sys.executable, "-c", line, full)
-    with pytest.raises(ClientError, match="MB are free on the disk"):
+    with pytest.raises(ClientError, match="MB of free space"):
         list(Session(Service(Settings(command=command)), request_for()).run())
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import psutil
 import pytest
 from flask.testing import FlaskClient
+from waitress import wasyncore
 
 from dip.image_io import encode_photo
 from server.client import Client
@@ -178,7 +179,7 @@ def serve(make_service: Callable[..., Service]) -> Iterator[Callable[..., Served
 
     def loop(server: Any, sock: socket.socket) -> None:
         while sock not in ended:
-            server.asyncore.loop(timeout=0.05, map=server._map, use_poll=True, count=1)
+            wasyncore.loop(timeout=0.05, map=server.sockets, use_poll=True, count=1)
 
     before = tempfile.tempdir
     yield start
@@ -188,7 +189,7 @@ def serve(make_service: Callable[..., Service]) -> Iterator[Callable[..., Served
         server.task_dispatcher.shutdown()
         ended.add(sock)
         thread.join()
-        server.asyncore.close_all(server._map)
+        wasyncore.close_all(server.sockets)
         sock.close()
 
 

@@ -1,4 +1,4 @@
-"""Pictures for a browser, which shows neither TIFF nor every PNG: 8 bits, sRGB, upright."""
+"""Pictures that every browser can show: 8 bits, sRGB, upright; JPEG or PNG."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def show_file(form: dict[str, Any]) -> Response:
     """Show a photo or a mask that is no job yet; nothing of it is kept."""
     here = service()
     upload = take_upload(form["image"])
-    upload.finish()
+    upload.complete()
     if not upload.looks_like_an_image:
-        raise ServiceError("image_unreadable", "The picture is of no format that is read here.")
+        raise ServiceError("image_unreadable", "The picture is in no supported format.")
     return _respond(_make(here, form["kind"], upload.path, form.get("side")))
 
 
@@ -132,9 +132,7 @@ def _file_of(job: Job, of: str, network: str | None) -> str:
             return "image"
     else:
         if not job.state.final:
-            raise ServiceError(
-                "result_not_ready", f"The job is {job.state.value}.", retry_after_s=1
-            )
+            raise ServiceError("result_not_ready", f"The job is {job.state.value}.")
         result = next((each for each in job.results if network in (None, each["network"])), None)
         if result is None:
             raise ServiceError("no_result", f"There is no such result: it is {job.state.value}.")

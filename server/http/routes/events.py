@@ -41,7 +41,7 @@ def stream_events(job_id: str) -> Response:
     if job.state.final and after >= job.last_event:
         return Response(status=204)
     if not here.streams.acquire(blocking=False):
-        raise ServiceError("too_many_streams", "Too many streams are open.", retry_after_s=5)
+        raise ServiceError("too_many_streams", "Too many streams are open.")
     gone = request.environ.get("waitress.client_disconnected", lambda: False)
     response = Response(_follow(here, job, after, gone, user()), mimetype="text/event-stream")
     response.call_on_close(here.streams.release)

@@ -196,7 +196,7 @@ def restore(form: dict[str, Any]) -> Response:
 @contextmanager
 def _place_to_wait(here: Service) -> Iterator[None]:
     if not here.streams.acquire(blocking=False):
-        raise ServiceError("too_many_streams", "Too many clients wait already.", retry_after_s=5)
+        raise ServiceError("too_many_streams", "Too many clients wait already.")
     try:
         yield
     finally:
@@ -229,7 +229,7 @@ def _cancel(job: Job, here: Service, message: str = "The job was cancelled.") ->
 
 def _result(job: Job, network: str | None) -> Response:
     if not job.state.final:
-        raise ServiceError("result_not_ready", f"The job is {job.state.value}.", retry_after_s=1)
+        raise ServiceError("result_not_ready", f"The job is {job.state.value}.")
     result = next((each for each in job.results if network in (None, each["network"])), None)
     if result is None:
         what = f"{network} was not fitted" if job.results else f"the job is {job.state.value}"

@@ -113,7 +113,7 @@ def leave_jobs(service: Any) -> list[str]:
     }  # fmt: skip
     left = []
     for ends in (True, False):
-        job_id = service.store.add(secrets.token_hex(16), PARAMETERS, most_queued=1000).id
+        job_id = service.store.add(secrets.token_hex(16), PARAMETERS, max_queued=1000).id
         left.append(job_id)
         while (job := service.store.claim()) is not None and job.id != job_id:
             pass
@@ -122,7 +122,7 @@ def leave_jobs(service: Any) -> list[str]:
         service.store.note_preview(job, {**place, "number": 1, "iteration": 1})
         if ends:
             service.store.finish(job, [{**place, **figures}], stopped=False, notes=[])
-    waiting = service.store.add(secrets.token_hex(16), PARAMETERS, lease_s=60.0, most_queued=1000)
+    waiting = service.store.add(secrets.token_hex(16), PARAMETERS, lease_s=60.0, max_queued=1000)
     return [*left, waiting.id]
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from dip.config import Settings
 from server.errors import MEANINGS, ServiceError
-from server.jobs.job import ALLOWED, Event, IllegalTransition, State, check_transition
+from server.jobs.events import Event
+from server.jobs.job import ALLOWED, IllegalTransition, State, check_transition
 from server.jobs.parameters import JobParameters, RawImage, parameters_from
 
 

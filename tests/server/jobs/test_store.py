@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from dip.config import Settings
 from server.errors import ServiceError, ServiceFailure
-from server.jobs.job import MOST_ATTEMPTS, Job, State
+from server.jobs.job import MAX_ATTEMPTS, Job, State
 from server.jobs.parameters import JobParameters
 from server.jobs.store import Store
 
@@ -71,22 +71,22 @@ def test_events_count_from_one_and_end_once(store: Store) -> None:
 
 
 def test_a_full_queue_takes_no_more(store: Store) -> None:
-    add(store, "a", most_queued=1)
+    add(store, "a", max_queued=1)
     with pytest.raises(ServiceError, match="1 jobs are waiting") as caught:
-        add(store, "b", most_queued=1)
+        add(store, "b", max_queued=1)
     assert (caught.value.code, caught.value.retry_after_s) == ("queue_full", 5)
     claimed(store)
-    add(store, "b", most_queued=1)
+    add(store, "b", max_queued=1)
 
 
 def test_a_key_stands_for_one_submission(store: Store) -> None:
     add(store, "a", key="k", fingerprint="f")
-    known = store.known("k", "f")
+    known = store.find_by_key("k", "f")
     assert known is not None
     assert known.id == "a"
-    assert store.known("other", "f") is None
+    assert store.find_by_key("other", "f") is None
     with pytest.raises(ServiceError, match="another submission"):
-        store.known("k", "different")
+        store.find_by_key("k", "different")
     with pytest.raises(ServiceError) as caught:
         add(store, "b", key="k", fingerprint="f")
     assert caught.value.code == "key_reused"
@@ -142,12 +142,12 @@ def test_one_attempt_among_several_is_released_by_itself(store: Store) -> None:
         add(store, name)
     first, other = claimed(store), claimed(store)
     for _ in range(2):
-        released = store.release(first, "It was lost.", most_deaths=3)
+        released = store.release(first, "It was lost.", max_deaths=3)
         assert released is not None
         assert store.release(first, "It was lost.") is None  # of an attempt that no longer counts
         first = claimed(store)
     assert first.deaths == 2
-    assert store.release(first, "It was lost.", most_deaths=3) is None
+    assert store.release(first, "It was lost.", max_deaths=3) is None
     failed = store.get("a")
     assert failed.error is not None
     assert "3 times. It was lost." in failed.error["message"]
@@ -156,7 +156,7 @@ def test_one_attempt_among_several_is_released_by_itself(store: Store) -> None:
 
 def test_a_restart_is_not_the_jobs_fault_but_has_an_end(store: Store) -> None:
     add(store, "a")
-    for _ in range(MOST_ATTEMPTS - 1):
+    for _ in range(MAX_ATTEMPTS - 1):
         claimed(store)
         assert [job.id for job in store.release_running(None)] == ["a"]
     assert store.get("a").deaths == 0
@@ -297,7 +297,7 @@ def test_what_was_promised_is_flushed_and_progress_is_not(store: Store) -> None:
 
 def add_until_full(store: Store) -> None:
     for number in range(1000):
-        add(store, f"{number:0100}", most_queued=10_000)
+        add(store, f"{number:0100}", max_queued=10_000)
 
 
 def test_a_full_disk_is_an_error_of_its_own(store: Store) -> None:
@@ -350,7 +350,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def submit(self) -> None:
-        add(self.store, str(self.count), most_queued=10**6)
+        add(self.store, str(self.count), max_queued=10**6)
         self.count += 1
 
     @rule()
