@@ -28,36 +28,10 @@ from dip.regions.composite import Canvas, composite
 from dip.regions.damaged_image import Array, DamagedImage, ImageCrop, Preview
 from dip.regions.region import Box, Region
 from dip.samples import full_scale, to_floats
+from dip.step import Step
 
 _RUN_SEEDS = 1_000_003
 """Distance between the seeds of runs; the seeds between belong to other regions."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """The outcome of one iteration of a restoration.
-
-    Parameters
-    ----------
-    iteration, iterations : int
-        The number of the iteration, 1-based, and of all iterations, over all regions.
-    region, regions : int
-        The number of the region, 0-based, and of all regions.
-    loss : float, optional
-        None if it was not read from the device.
-    validation_psnr_db : float, optional
-        PSNR at held-out known pixels near the damage; None between measurements.
-    note : str, optional
-        A message for the user.
-    """
-
-    iteration: int
-    iterations: int
-    region: int
-    regions: int
-    loss: float | None
-    validation_psnr_db: float | None
-    note: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

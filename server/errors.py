@@ -5,7 +5,7 @@ job has the same body::
 
     {"error": {"code": "queue_full", "message": "...", "hint": "..."}}
 
-The message says what was seen; the code that raises the error writes it. The hint says what to do.
+The message names the cause; each `raise` has its own. The hint names the remedy.
 
 ::
 
@@ -37,7 +37,7 @@ class Meaning:
     status : int
         HTTP status.
     hint : str
-        What to do, unless the code that raises the error gives a better hint.
+        The remedy, unless the `raise` has a better hint.
     retry_after_s : int, optional
         When to send the request again.
     """
@@ -139,9 +139,9 @@ class ServiceError(Exception):
     code : str
         A key of `MEANINGS`.
     message : str
-        What was seen, in one sentence.
+        The cause, in one sentence.
     hint : str, optional
-        What to do; the hint of `MEANINGS` by default.
+        The remedy; the hint of `MEANINGS` by default.
     """
 
     def __init__(self, code: str, message: str, hint: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, with the job's id; never pixels, never tokens."""
+"""Logs: one JSON object per line, with the job's id; never pixels, never tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BYTES, _FILES = 5_000_000, 3
 
 
 class JsonLines(logging.Formatter):
-    """A record as one line of JSON."""
+    """Formats a record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, timezone.utc)
@@ -31,7 +31,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure(folder: Path, name: str) -> None:
-    """Log to FOLDER/log/NAME.jsonl; for entry points only."""
+    """Log to FOLDER/log/NAME.jsonl; only for entry points."""
     path = folder / "log" / f"{name}.jsonl"
     path.parent.mkdir(mode=0o700, exist_ok=True)
     handler = logging.handlers.RotatingFileHandler(
@@ -42,5 +42,5 @@ def configure(folder: Path, name: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
-    # A full disk must not fill the console with tracebacks of the log itself.
+    # On a full disk, errors of the log itself must not fill the console.
     logging.raiseExceptions = False

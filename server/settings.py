@@ -1,4 +1,4 @@
-"""What the service may be told, as one frozen dataclass that checks itself."""
+"""The settings of the service: address, limits, timeouts and pruning, with their defaults."""
 
 from __future__ import annotations
 
@@ -16,58 +16,61 @@ MIB, GIB = 2**20, 2**30
 
 
 def _default_data_dir() -> Path:
-    from server.client import default_data_dir  # here: `dip --help` need not import requests
+    from server.client import default_data_dir  # not at the top: `dip --help` needs no requests
 
     return default_data_dir()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
-    """Where the service lives and what it grants.
+    """Settings of one service.
 
     Parameters
     ----------
     data_dir : Path
-        Jobs, pixels, token and logs; one service at a time.
+        Contains jobs, files, token and logs; used by one service at a time.
     host, port : str, int
-        Where to listen; port 0 takes a free one.
+        The address to listen on; port 0 takes any free port.
     expose : bool
-        Whether an address that other machines can reach is meant.
+        Allow a host that other machines can reach, without encryption.
     allowed_hosts : tuple of str
-        Names besides the loopback ones under which clients may ask.
+        Host names that clients may use, besides the loopback names.
     certificate, key : Path, optional
-        PEM files; the service speaks TLS with them, and only TLS.
+        PEM files; with them, the service accepts TLS connections only.
     cluster : ClusterSettings, optional
-        Who works on the jobs; this machine where None.
+        The Dask cluster that works on the jobs; None for this machine.
     max_body_bytes, max_pixels : int
-        Of one submission; more is refused before anything is decoded.
+        Maximum upload: the files of one submission, in bytes, and its image, in pixels. Larger
+        submissions are refused before decoding.
     max_queued, max_queued_each : int
-        Jobs that may wait, of all together and of one user; more are refused with 429.
+        Maximum number of waiting jobs: of all users together, and of each user. More are refused
+        with `queue_full`. The second limit does not apply to the owner.
     max_streams : int
-        Event streams and waiting /v1/restore calls at the same time.
+        Maximum number of event streams and /v1/restore calls at the same time.
     stream_limit_s : float
-        A stream is ended after this long; clients resume it.
+        An event stream is closed after this time; clients resume it.
     heartbeat_s : float
-        Between two signs of life in a stream.
+        Time between two heartbeats in an event stream.
     lease_min_s, lease_max_s : float
-        What a client may ask for.
+        The shortest and the longest lease that a client may request.
     keep_days, keep_bytes : float, int
-        Finished jobs are pruned when older, or, oldest first, when they take more.
+        Pruning: jobs that ended earlier are deleted with their results. The oldest are deleted
+        too while all together take more disk space.
     reserve_bytes : int
-        Disk space that submissions leave free.
+        Free disk space below which submissions are refused.
     idle_exit_s : float
-        The worker leaves after this long without a job, with all its memory.
-    obey_s : float
-        A worker that goes on for longer with a cancelled job is killed.
+        The worker exits, and so frees its memory, after this time without a job.
+    cancel_timeout_s : float
+        A worker that continues a cancelled job for this time is killed.
     stall_s : float
-        A worker whose job shows no sign of life for this long is killed.
+        A worker whose job makes no progress for this time is killed.
     header_timeout_s, body_grace_s, body_rate : float
-        A request's headers must be there in time, its body too: the grace, and one second more
-        for every `body_rate` bytes.
+        A request's headers must arrive within `header_timeout_s`, its body within `body_grace_s`
+        and one second for every `body_rate` bytes.
     output_stall_s : float
-        A client that reads nothing for this long while there is something to read is dropped.
+        A client that reads none of its response for this time is disconnected.
     idle_connection_s : int
-        A connection without a request is closed after this long.
+        A connection without a request is closed after this time.
     """
 
     data_dir: Path = field(default_factory=_default_data_dir)
@@ -91,7 +94,7 @@ class ServerSettings:
     keep_bytes: int = 10 * GIB
     reserve_bytes: int = 256 * MIB
     idle_exit_s: float = 300
-    obey_s: float = 5
+    cancel_timeout_s: float = 5
     stall_s: float = 1800
     header_timeout_s: float = 10
     body_grace_s: float = 20
@@ -103,7 +106,10 @@ class ServerSettings:
         if not 0 <= self.port <= 65535:
             raise SettingError(f"port is {self.port!r}.", "It must be from 0 to 65535.")
         if (self.certificate is None) != (self.key is None):
-            raise SettingError("A certificate and its key belong together.", "Name both.")
+            raise SettingError(
+                "A certificate and its key belong together; only one is given.",
+                "Give both --certificate and --key.",
+            )
         _check_files(self.certificate, self.key)
         if not is_loopback(self.host) and not self.encrypted:
             self._check_exposure()
@@ -114,32 +120,32 @@ class ServerSettings:
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} is {getattr(self, name)!r}.", "It must be 1 or more.")
         for name in ("keep_days", "idle_exit_s"):
-            if not 0 <= getattr(self, name) < math.inf:  # NaN is neither
+            if not 0 <= getattr(self, name) < math.inf:  # false for NaN
                 raise SettingError(f"{name} is {getattr(self, name)!r}.", "It must be 0 or more.")
 
     def _check_exposure(self) -> None:
-        """Refuse what is not encrypted, unless that is meant; a workgroup's always."""
+        """Refuse an unencrypted address, unless `expose` allows it; with a cluster always."""
         if self.cluster is not None:
             raise SettingError(
-                f"{self.host} can be reached from other machines, and nothing is encrypted.",
-                "A service with a cluster behind it needs --certificate and --key there.",
+                f"Other machines can reach {self.host}, and nothing is encrypted.",
+                "A service with --cluster needs --certificate and --key at such an address.",
             )
         if not self.expose:
             raise SettingError(
-                f"{self.host} can be reached from other machines.",
-                "Whoever reads the token on the way could then use this machine: nothing is "
-                "encrypted. Give --certificate and --key, or --expose if that is meant, and "
-                "--allowed-host NAME for the name that clients will use.",
+                f"Other machines can reach {self.host}, and nothing is encrypted: a person who "
+                "reads the network traffic can copy the token and use this machine.",
+                "Give --certificate and --key, or --expose to allow this; and --allowed-host NAME "
+                "for the name that clients use.",
             )
 
     @property
     def encrypted(self) -> bool:
-        """Whether the service speaks TLS."""
+        """Whether the service uses TLS."""
         return self.certificate is not None
 
     @property
     def host_names(self) -> tuple[str, ...]:
-        """Under which a client may ask, besides the loopback ones: the address itself, too."""
+        """Host names that clients may use, besides the loopback names: also the address itself."""
         if self.host.strip("[]") in ("", "0.0.0.0", "::"):
             return self.allowed_hosts
         host = f"[{self.host.strip('[]')}]" if ":" in self.host else self.host
@@ -160,7 +166,7 @@ class ServerSettings:
 
     @property
     def incoming_dir(self) -> Path:
-        """What is being received; emptied at start-up."""
+        """For uploads while they are received; emptied at start-up."""
         return self.data_dir / "incoming"
 
     @property
@@ -169,12 +175,12 @@ class ServerSettings:
 
     @property
     def users_file(self) -> Path:
-        """Names and hashes, for `server.http.users`."""
+        """Names of users and hashes of their tokens; see `server.http.users`."""
         return self.data_dir / "users.json"
 
     @property
     def announcement_file(self) -> Path:
-        """What clients read to find the service."""
+        """The address of the running service, for clients."""
         return self.data_dir / "server.json"
 
     def as_json(self) -> str:
@@ -202,17 +208,17 @@ def _path(text: str | None) -> Path | None:
 
 
 def _check_cluster(cluster: ClusterSettings) -> None:
-    scheme, _, place = cluster.address.partition("://")
-    host, _, port = place.rpartition(":")
+    scheme, _, location = cluster.address.partition("://")
+    host, _, port = location.rpartition(":")
     if scheme not in ("tcp", "tls") or not host or not port.isdigit():
         raise SettingError(
-            f"{cluster.address} is no address of a scheduler.", "It is like tls://host:8786."
+            f"{cluster.address} is not the address of a scheduler.",
+            "Give an address such as tls://host:8786.",
         )
     if scheme == "tcp" and not is_loopback(host):
         raise SettingError(
-            f"{cluster.address} is neither encrypted nor protected.",
-            "Whoever reaches it could run any program there. Use tls:// with --tls-ca, --tls-cert "
-            "and --tls-key.",
+            f"{cluster.address} is not encrypted: anyone who reaches it can run programs there.",
+            "Use tls:// with --tls-ca, --tls-cert and --tls-key.",
         )
     _check_files(*(getattr(cluster, name) for name in _CLUSTER_FILES))
 
@@ -220,7 +226,7 @@ def _check_cluster(cluster: ClusterSettings) -> None:
 def _check_files(*paths: Path | None) -> None:
     for path in paths:
         if path is not None and not path.is_file():
-            raise SettingError(f"There is no file {path}.", "Check the name.")
+            raise SettingError(f"There is no file {path}.", "Correct the name of the file.")
 
 
 def is_loopback(host: str) -> bool:

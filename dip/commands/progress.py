@@ -5,12 +5,10 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from dip.console import TolerantStream, format_duration
-
-if TYPE_CHECKING:
-    from dip.restore import Step
+from dip.step import Step
 
 TERMINAL_EVERY_S = 0.1
 PLAIN_EVERY_S = 5.0

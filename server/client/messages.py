@@ -1,4 +1,4 @@
-"""What travels between client and service: a form there; pictures, events and errors back."""
+"""The messages of client and service: a form to the service; pictures, events and errors back."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The commands of the service: `dip serve`, `stop`, `submit`, `jobs`, `watch`, `fetch` ...
 
-The command line of `dip` takes `COMMANDS` and `CHECKS` where this package is installed. Heavy
-imports stay out of here: `dip --help` loads this module.
+`dip` adds `COMMANDS` and `CHECKS` where this package is installed. `dip --help` loads this module,
+so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -35,35 +35,27 @@ from server.commands.serve import run_serve, run_stop
 
 @dataclass(frozen=True)
 class Command:
-    """One command, as the command line of `dip` takes them."""
+    """One command of `dip`."""
 
     summary: str
-    declare: Callable[[argparse.ArgumentParser], None]
-    do: Callable[[argparse.Namespace], int]
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declare its options."""
-        self.declare(parser)
-
-    def run(self, args: argparse.Namespace) -> int:
-        """Do it and return the exit status."""
-        return self.do(args)
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
 
 
 COMMANDS = {
     "serve": Command("start the restoration service", add_serve_arguments, run_serve),
     "stop": Command("stop the restoration service", add_data_dir_argument, run_stop),
-    "submit": Command("hand a photo to the service", add_submit_arguments, run_submit),
+    "submit": Command("submit a photo to the service", add_submit_arguments, run_submit),
     "jobs": Command("list the jobs of the service", add_jobs_arguments, run_jobs),
     "watch": Command("follow a job of the service", add_job_arguments, run_watch),
     "fetch": Command("fetch the result of a job", add_fetch_arguments, run_fetch),
     "cancel": Command("cancel a job of the service", add_job_arguments, run_cancel),
-    "tokens": Command("say who else may use the service", add_tokens_arguments, run_tokens),
-    "connect": Command("use a service elsewhere", add_connect_arguments, run_connect),
+    "tokens": Command("manage the users of the service", add_tokens_arguments, run_tokens),
+    "connect": Command("use a service on another machine", add_connect_arguments, run_connect),
     "disconnect": Command(
         "use this machine's service again", add_data_dir_argument, run_disconnect
     ),
 }
 
 CHECKS = {"service": check_service}
-"""What `dip doctor` asks of the service."""
+"""Checks of the service for `dip doctor`."""

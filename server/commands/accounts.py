@@ -1,4 +1,4 @@
-"""`dip tokens`, `dip connect`, `dip disconnect`: a service that others use, from both sides."""
+"""`dip tokens`: the users of this service. `dip connect`, `disconnect`: use another machine's."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from server.http.users import Users
 from server.private_files import check_folder, write_private
 from server.settings import ServerSettings
 
-# --- Where the service is ------------------------------------------------------------------------
+# --- On the service's machine --------------------------------------------------------------------
 
 
 def add_tokens_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(metavar="ACTION", required=True, dest="action")
-    for action, says in (
-        ("add", "give a user a token; it is shown once, and only its hash is kept"),
+    for action, description in (
+        ("add", "create a token for a user; it is shown once, and only its hash is stored"),
         ("list", "list the users"),
-        ("remove", "take a user's token away; it stops working at once"),
+        ("remove", "delete a user's token; it becomes invalid at once"),
     ):
-        added = actions.add_parser(action, help=says, description=says)
+        added = actions.add_parser(action, help=description, description=description)
         if action != "list":
-            added.add_argument("name", help="small letters, digits, - and _")
+            added.add_argument("name", help="lower-case letters, digits, - and _")
         add_data_dir_argument(added)
 
 
 def run_tokens(args: argparse.Namespace) -> int:
-    users = Users(_folder_of(args).users_file)
+    users = Users(_checked_settings(args).users_file)
     if args.action == "add":
         print(users.add(args.name))
-        say(f"Give this to {args.name}: it is shown only now. It works at once.")
+        say(f"Give this token to {args.name}: it is shown only now, and valid at once.")
     elif args.action == "remove":
         users.remove(args.name)
     else:
@@ -45,31 +45,33 @@ def run_tokens(args: argparse.Namespace) -> int:
     return 0
 
 
-# --- Elsewhere -----------------------------------------------------------------------------------
+# --- On a client's machine -----------------------------------------------------------------------
 
 
 def add_connect_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("url", metavar="URL", help="such as https://gpu.lan:8777")
+    parser.add_argument("url", metavar="URL", help="for example https://gpu.lan:8777")
     parser.add_argument(
         "--certificate",
         type=Path,
         metavar="FILE",
-        help="its certificate, PEM, where no authority vouches for it",
+        help="the service's certificate (PEM), unless a certificate authority signed it",
     )
     add_data_dir_argument(parser)
 
 
 def run_connect(args: argparse.Namespace) -> int:
-    """Use a service elsewhere from now on: on the command line, and in GIMP."""
+    """Use a service on another machine from now on: on the command line, and in GIMP."""
     from server.client import Client, ClientError, connection_file, fingerprint_of
 
     if not args.url.startswith("https://"):
-        raise ServiceFailure(f"{args.url} is not encrypted.", "It is like https://gpu.lan:8777.")
+        raise ServiceFailure(
+            f"{args.url} is not encrypted.", "Give an address such as https://gpu.lan:8777."
+        )
     try:
         fingerprint = args.certificate and fingerprint_of(args.certificate)
     except (OSError, ValueError) as error:
         raise ServiceFailure(
-            f"{args.certificate} cannot be read: {error}", "Check the name."
+            f"{args.certificate} cannot be read: {error}", "Name a PEM file."
         ) from error
     token = _ask_for_token()
     try:
@@ -78,13 +80,13 @@ def run_connect(args: argparse.Namespace) -> int:
     except ClientError as error:
         raise ServiceFailure(error.message, error.hint) from error
     known = {"url": args.url, "token": token, "fingerprint": fingerprint}
-    write_private(connection_file(_folder_of(args).data_dir), json.dumps(known))
-    say(f"Jobs go to {args.url} from now on; `dip disconnect` undoes it.")
+    write_private(connection_file(_checked_settings(args).data_dir), json.dumps(known))
+    say(f"New jobs go to {args.url}; `dip disconnect` undoes this.")
     return 0
 
 
 def run_disconnect(args: argparse.Namespace) -> int:
-    """Use the service of this machine again."""
+    """Use the service of this machine again from now on."""
     from server.client import connection_file
 
     connection_file(settings_from(args).data_dir).unlink(missing_ok=True)
@@ -92,14 +94,14 @@ def run_disconnect(args: argparse.Namespace) -> int:
 
 
 def _ask_for_token() -> str:
-    """Not an option: other users of a machine see those."""
+    """Read the token. It is no option: other users of the machine can see a command's options."""
     if sys.stdin.isatty():
         return getpass.getpass("Token: ").strip()
     return sys.stdin.readline().strip()
 
 
-def _folder_of(args: argparse.Namespace) -> ServerSettings:
-    """The settings, with their folder made and checked."""
+def _checked_settings(args: argparse.Namespace) -> ServerSettings:
+    """The settings; their data folder is created and its permissions are checked."""
     settings = settings_from(args)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_folder(settings.data_dir)

@@ -1,4 +1,4 @@
-"""The options of `dip serve`, and what other commands share with it."""
+"""The options of `dip serve`, and those that it shares with other commands."""
 
 from __future__ import annotations
 
@@ -11,46 +11,59 @@ from typing import Any
 from dip.cluster.options import add_cluster_arguments, cluster_from
 from server.settings import DEFAULT_PORT, GIB, ServerSettings
 
-_ONCE = ("open", "install_service", "uninstall_service")
-"""What `dip serve` is told to do once; it is no property of the service."""
+_ONE_TIME_OPTIONS = ("open", "install_service", "uninstall_service")
+"""Options of `dip serve` for one start only; an installed service does not repeat them."""
 
 
 def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_dir_argument(parser)
     parser.add_argument(
-        "--port", type=int, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)"
+        "--port", type=int, default=DEFAULT_PORT, help="0: any free port (default: %(default)s)"
     )
     parser.add_argument(
-        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
+        "--host", default=ServerSettings.host, help="address to listen on (default: %(default)s)"
     )
     parser.add_argument(
         "--expose",
         action="store_true",
-        help="yes, other machines may reach --host, and nothing is encrypted",
+        help="allow a --host that other machines can reach, without encryption",
     )
-    for name, what in (("certificate", "speak TLS with this, PEM"), ("key", "the key of that")):
-        parser.add_argument(f"--{name}", type=Path, metavar="FILE", help=what)
+    parser.add_argument(
+        "--certificate", type=Path, metavar="FILE", help="encrypt with this certificate (PEM)"
+    )
+    parser.add_argument(
+        "--key", type=Path, metavar="FILE", help="the private key of --certificate (PEM)"
+    )
     parser.add_argument(
         "--allowed-host",
         action="append",
         default=[],
         metavar="NAME",
-        help="a name besides localhost under which clients may ask; may be repeated",
+        help="another host name that clients may use, besides localhost; may be repeated",
     )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
-    keeping = parser.add_argument_group("what is kept")
-    keeping.add_argument(
-        "--keep-days", type=_number, default=7, metavar="N", help="default: %(default)s"
+    pruning = parser.add_argument_group("pruning of ended jobs")
+    pruning.add_argument(
+        "--keep-days",
+        type=_number,
+        default=ServerSettings.keep_days,
+        metavar="N",
+        help="delete jobs that ended earlier than this (default: %(default)s)",
     )
-    keeping.add_argument(
-        "--keep-gb", type=_number, default=10, metavar="N", help="default: %(default)s"
+    pruning.add_argument(
+        "--keep-gb",
+        type=_number,
+        default=ServerSettings.keep_bytes // GIB,
+        metavar="N",
+        help="delete the oldest ended jobs above this total size (default: %(default)s)",
     )
     parser.add_argument(
         "--idle-minutes",
         type=_number,
-        default=5,
+        default=ServerSettings.idle_exit_s / 60,
         metavar="N",
-        help="the worker gives its memory back after this long (default: %(default)s)",
+        help="the worker exits and frees its memory after this time without a job "
+        "(default: %(default)g)",
     )
     add_cluster_arguments(parser, "jobs")
     unit = parser.add_mutually_exclusive_group()
@@ -69,7 +82,7 @@ def _number(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 <= number < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number from 0 upwards")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
     return number
 
 
@@ -83,14 +96,14 @@ def add_data_dir_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_from(args: argparse.Namespace, **more: Any) -> ServerSettings:
-    """Settings for the data folder that was named, or the usual one."""
+    """Settings for the data folder of --data-dir, or for the default one."""
     if args.data_dir is None:
         return ServerSettings(**more)
     return ServerSettings(data_dir=args.data_dir.expanduser().absolute(), **more)
 
 
 def serve_settings_from(args: argparse.Namespace) -> ServerSettings:
-    """Settings as the options of `dip serve` say."""
+    """Settings from the options of `dip serve`."""
     return settings_from(
         args,
         host=args.host,
@@ -107,39 +120,39 @@ def serve_settings_from(args: argparse.Namespace) -> ServerSettings:
 
 
 def words_from(args: argparse.Namespace) -> list[str]:
-    """The words after `dip serve` that ask for the same service again, from any folder.
+    """The options of `dip serve` that start the same service again, from any folder.
 
-    Every option that differs from its default; not those that say what to do once, now.
+    Options with their default value are left out, and so are `--open` and the like.
 
     Parameters
     ----------
     args : argparse.Namespace
-        As `add_serve_arguments` had them read.
+        Parsed options of `add_serve_arguments`.
     """
     parser = argparse.ArgumentParser(add_help=False)
     add_serve_arguments(parser)
     given = dict(vars(args))
-    if "DIP_DATA_DIR" in os.environ:  # it may not be there the next time
+    if "DIP_DATA_DIR" in os.environ:  # the next start may not have this variable
         given["data_dir"] = settings_from(args).data_dir
     words: list[str] = []
-    for action in parser._actions:
-        value = given[action.dest]
-        if action.dest in _ONCE or value == action.default:
+    for name, default in vars(parser.parse_args([])).items():
+        value = given[name]
+        if name in _ONE_TIME_OPTIONS or value == default:
             continue
-        option = action.option_strings[-1]
+        option = "--" + name.replace("_", "-")
         if value is True:
             words.append(option)
             continue
-        # One word each, with =: a value may begin with a dash.
-        each = value if isinstance(value, list) else [value]
-        words += [f"{option}={_as_typed(one)}" for one in each]
+        # One word for option and value: a value may begin with a dash.
+        values = value if isinstance(value, list) else [value]
+        words += [f"{option}={_as_typed(each)}" for each in values]
     return words
 
 
 def _as_typed(value: Any) -> str:
     if isinstance(value, Path):
         return str(_absolute(value))
-    if isinstance(value, tuple):  # one of --resources
+    if isinstance(value, tuple):  # from --resources
         name, amount = value
         return f"{name}={amount!r}"
     return str(value)

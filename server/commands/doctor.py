@@ -1,4 +1,4 @@
-"""What `dip doctor` says of the service."""
+"""The check of the service by `dip doctor`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from server.settings import DEFAULT_PORT
 
 
 def check_service() -> Finding:
-    """Ask the running service how it is; that none is running is no illness."""
+    """Check the running service. No running service is no fault."""
     from server.client import Client, ClientError, Unreachable, default_data_dir
 
     folder = default_data_dir()
@@ -25,34 +25,36 @@ def check_service() -> Finding:
         return _absent(folder, error.message)
     except ClientError as error:
         return Finding("fail", error.message, error.hint)
-    seen = (
+    summary = (
         f"{health['version']} at {url}, worker {health['worker']}, {health['queued']} jobs waiting"
     )
     if health["problems"]:
         problem = health["problems"][0]
-        return Finding("warn", f"{seen}; {problem['message']}", problem["hint"])
+        return Finding("warn", f"{summary}; {problem['message']}", problem["hint"])
     if health["version"] != __version__:
         return Finding(
-            "warn", f"{seen}, but this is {__version__}", "Restart it: dip stop, then dip serve."
+            "warn",
+            f"{summary}, but this command is {__version__}",
+            "Restart it: dip stop, then dip serve.",
         )
-    return Finding("ok", f"{seen}, computes on {', '.join(devices or ['?'])}")
+    return Finding("ok", f"{summary}, computes on {', '.join(devices or ['?'])}")
 
 
 def _absent(folder: Path, message: str) -> Finding:
-    """Nobody answers: because there is no service, or because it hangs?"""
+    """The finding where no service answers: none runs, or one hangs."""
     lock = LockFile(folder / "lock")
     if folder.is_dir() and not lock.acquire():
         return Finding(
             "fail",
-            f"A service holds {folder}, and does not answer.",
-            "End it with `dip stop`, then start it again: dip serve",
+            f"The service of {folder} runs, but does not answer.",
+            "Restart it: dip stop, then dip serve.",
         )
     lock.release()
     if _answers(DEFAULT_PORT):
         return Finding(
             "warn",
-            f"not running, and another program has its port {DEFAULT_PORT}",
-            "Start it at another: dip serve --port 0",
+            f"not running, and another program uses its port {DEFAULT_PORT}",
+            "Start it at a free port: dip serve --port 0",
         )
     return Finding("ok", f"not running ({message}) `dip serve` starts it")
 

@@ -1,6 +1,6 @@
-"""The one service that has a data folder: it holds the folder, says in it where it is, and ends.
+"""At most one service for each data folder: lock the folder, announce the address, stop.
 
-A lock tells whether there is one, however the last one ended; the announcement is for clients.
+The lock shows whether a service runs, even after a crash. The announcement is for clients.
 """
 
 from __future__ import annotations
@@ -23,21 +23,26 @@ _STOP_TIMEOUT_S = 20.0
 
 @contextmanager
 def held(settings: ServerSettings) -> Iterator[None]:
-    """Hold the data folder."""
+    """Lock the data folder.
+
+    Raises
+    ------
+    AlreadyRunning, ServiceFailure
+    """
     lock = LockFile(settings.data_dir / "lock")
     try:
-        ours = lock.acquire()
+        acquired = lock.acquire()
     except OSError as error:
         raise ServiceFailure(
             f"{settings.data_dir} cannot be used: {error.strerror} ({error.filename}).",
-            "Mend that, or choose another folder with --data-dir.",
+            "Correct the permissions, or choose another folder with --data-dir.",
         ) from error
-    if not ours:
-        there = _announcement(settings)
-        where = there.get("url", "an address that it has not announced yet")
+    if not acquired:
+        running = _announcement(settings)
+        url = running.get("url", "an address that is not announced yet")
         raise AlreadyRunning(
-            f"A service has {settings.data_dir} already: at {where}, pid {there.get('pid', '?')}.",
-            "Use that one, end it with `dip stop`, or choose another folder with --data-dir.",
+            f"A service already uses {settings.data_dir}: at {url}, pid {running.get('pid', '?')}.",
+            "Use that service, stop it with `dip stop`, or choose another folder with --data-dir.",
         )
     try:
         yield
@@ -47,8 +52,8 @@ def held(settings: ServerSettings) -> Iterator[None]:
 
 @contextmanager
 def announced(settings: ServerSettings, url: str) -> Iterator[None]:
-    """Leave a note with the address, for clients to find."""
-    from server.client import fingerprint_of  # here: `dip --help` need not import requests
+    """Write the address of the service to a file for clients."""
+    from server.client import fingerprint_of  # not at the top: `dip --help` needs no requests
 
     path = settings.announcement_file
     beside = path.with_suffix(".part")
@@ -73,27 +78,25 @@ def announced(settings: ServerSettings, url: str) -> Iterator[None]:
 
 
 def stop(settings: ServerSettings) -> bool:
-    """End the service that has a data folder; False where there is none.
+    """Stop the service that uses a data folder; False where none runs.
 
     Raises
     ------
     ServiceFailure
-        It does not end.
+        The service does not stop.
     """
     lock = LockFile(settings.data_dir / "lock")
     if not settings.data_dir.is_dir() or lock.acquire():
         lock.release()
         return False
-    there = _announcement(settings)
-    if "pid" not in there:
-        raise ServiceFailure(
-            "The service is just starting or ending.", "Try again in a few seconds."
-        )
-    os.kill(there["pid"], signal.SIGTERM)
+    running = _announcement(settings)
+    if "pid" not in running:
+        raise ServiceFailure("The service is starting or stopping.", "Try again in a few seconds.")
+    os.kill(running["pid"], signal.SIGTERM)
     if not lock.acquire(_STOP_TIMEOUT_S):
         raise ServiceFailure(
-            f"The service (pid {there['pid']}) does not end.",
-            f"kill -9 {there['pid']} ends it; accepted jobs are kept.",
+            f"The service (pid {running['pid']}) does not stop.",
+            f"kill -9 {running['pid']} stops it; accepted jobs are kept.",
         )
     lock.release()
     return True
@@ -101,7 +104,7 @@ def stop(settings: ServerSettings) -> bool:
 
 def _announcement(settings: ServerSettings) -> dict[str, Any]:
     try:
-        there: dict[str, Any] = json.loads(settings.announcement_file.read_text())
+        announced: dict[str, Any] = json.loads(settings.announcement_file.read_text())
     except (OSError, ValueError):
         return {}
-    return there
+    return announced

@@ -5,22 +5,22 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from dip.commands.arguments import DEFAULTS, add_fit_arguments, add_preset_arguments
 from dip.commands.progress import Progress
 from dip.config import NETWORKS
 from dip.console import say
 from dip.errors import DipError, InputError, OutputError
+from dip.step import Step
 from server.commands.arguments import add_data_dir_argument
 from server.errors import ServiceFailure
 from server.jobs.parameters import BOTH, FORMATS, PARTS
 
 if TYPE_CHECKING:
-    from dip.restore import Step
     from server.client import Client, ClientError
 
 _SUFFIXES = {"image/png": ".png", "image/tiff": ".tif", "image/jpeg": ".jpg", "image/webp": ".webp"}
@@ -32,13 +32,16 @@ _SUFFIXES = {"image/png": ".png", "image/tiff": ".tif", "image/jpeg": ".jpg", "i
 def add_submit_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photo", type=Path, help="PNG, JPEG, TIFF or WebP file")
     parser.add_argument(
-        "--mask", type=Path, metavar="FILE", help="white = restore this; else transparent pixels"
+        "--mask",
+        type=Path,
+        metavar="FILE",
+        help="white = restore this (default: restore transparent pixels)",
     )
     parser.add_argument(
         "--network",
         choices=[*NETWORKS, BOTH],
         default=DEFAULTS.network,
-        help="both: one after the other, to compare (default: %(default)s)",
+        help="both: fit both, one after the other (default: %(default)s)",
     )
     add_preset_arguments(parser)
     add_fit_arguments(parser)
@@ -47,14 +50,14 @@ def add_submit_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=[form for form in FORMATS if form != "raw"],
         default="auto",
-        help="default: that of the photo, PNG for a JPEG",
+        help="default: the photo's, and PNG for a JPEG",
     )
-    parser.add_argument("--watch", action="store_true", help="show how it goes, until its end")
+    parser.add_argument("--watch", action="store_true", help="show the progress until the job ends")
     add_data_dir_argument(parser)
 
 
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", help="its id, or the first digits of it")
+    parser.add_argument("job", help="the job's id, or its first digits")
     add_data_dir_argument(parser)
 
 
@@ -63,11 +66,11 @@ def add_fetch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="replaced if it exists (default: JOB.png)"
     )
-    parser.add_argument("--network", choices=NETWORKS, help="where both were asked for")
+    parser.add_argument("--network", choices=NETWORKS, help="of a job with --network both")
 
 
 def add_jobs_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--all", action="store_true", help="those that have ended, too")
+    parser.add_argument("--all", action="store_true", help="also list jobs that have ended")
     add_data_dir_argument(parser)
 
 
@@ -93,8 +96,6 @@ def run_submit(args: argparse.Namespace) -> int:
             result=args.result,
             format=args.format,
         )
-        if "texture" not in job["parameters"]:
-            say("this service is older: it knows no --texture, and goes on without")
         print(job["id"], flush=True)
         return _watch(client, job["id"]) if args.watch else 0
 
@@ -107,7 +108,7 @@ def run_jobs(args: argparse.Namespace) -> int:
     for job in reversed(listed):
         print(_line(job))
     if not listed:
-        say("no jobs" if args.all else "no jobs are waiting or running; --all lists the others too")
+        say("no jobs" if args.all else "no jobs are waiting or running; --all lists ended jobs too")
     return 0
 
 
@@ -125,7 +126,9 @@ def run_fetch(args: argparse.Namespace) -> int:
     try:
         picture.save(output)
     except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror}.", "Use -o.") from error
+        raise OutputError(
+            f"{output} cannot be written: {error.strerror}.", "Choose another file with -o."
+        ) from error
     print(output)
     return 0
 
@@ -136,7 +139,7 @@ def run_cancel(args: argparse.Namespace) -> int:
         if client.job(job_id)["state"] in ("queued", "running"):
             client.delete(job_id)
         else:
-            say("it has ended already")
+            say("the job has already ended")
     return 0
 
 
@@ -145,8 +148,8 @@ def run_cancel(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _service(args: argparse.Namespace) -> Iterator[Client]:
-    """The running service; what it refuses stops the command, with the engine's exit status."""
-    from server.client import Client, ClientError  # here: `dip --help` need not import requests
+    """The running service; its errors stop the command, with the exit status of `dip`."""
+    from server.client import Client, ClientError  # not at the top: `dip --help` needs no requests
 
     folder = args.data_dir and args.data_dir.expanduser().absolute()
     try:
@@ -180,19 +183,19 @@ def _full_id(client: Client, start: str) -> str:
 
 
 def _watch(client: Client, job_id: str) -> int:
-    progress, shown = Progress(), None
+    progress, fit = Progress(), None
     for event in client.events(job_id):
         data = event.data
         if event.kind != "progress":
             continue
         if "iteration" not in data:
-            progress.note("waiting for its turn")
+            progress.note("the job is waiting in the queue")
             continue
-        if shown not in (None, (data["network"], data["attempt"])):
+        if fit not in (None, (data["network"], data["attempt"])):
             progress.close()
-            progress = Progress()  # another fit: another pace
-        shown = data["network"], data["attempt"]
-        progress.show(cast("Step", _Step(**{name: data[name] for name in _STEP})))
+            progress = Progress()  # the next fit has its own rate
+        fit = data["network"], data["attempt"]
+        progress.show(Step(**{field.name: data[field.name] for field in fields(Step)}))
     progress.close()
     job = client.wait(job_id)
     for result in job["results"]:
@@ -200,29 +203,13 @@ def _watch(client: Client, job_id: str) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class _Step:
-    """A step as the service tells of it; what `Progress` shows."""
-
-    iteration: int
-    iterations: int
-    region: int
-    regions: int
-    loss: float | None
-    validation_psnr_db: float | None
-    note: str | None
-
-
-_STEP = tuple(field.name for field in fields(_Step))
-
-
 def _line(job: dict[str, Any]) -> str:
     parameters, progress = job["parameters"], job["progress"] or {}
-    how_far = f"{100 * progress['fraction']:.0f} %" if progress.get("fraction") else ""
-    what = f"{parameters['network']} {parameters['preset']}"
-    then = datetime.fromisoformat(job["created"].replace("Z", "+00:00")).astimezone()
-    columns = [job["id"], f"{then:%Y-%m-%d %H:%M:%S}", f"{job['state']:<9}", f"{what:<16}"]
-    if job.get("user"):  # services of before know none
+    fraction = f"{100 * progress['fraction']:.0f} %" if progress.get("fraction") else ""
+    settings = f"{parameters['network']} {parameters['preset']}"
+    created = datetime.fromisoformat(job["created"].replace("Z", "+00:00")).astimezone()
+    columns = [job["id"], f"{created:%Y-%m-%d %H:%M:%S}", f"{job['state']:<9}", f"{settings:<16}"]
+    if job["user"]:
         columns.append(job["user"])
-    columns.append(job["error"]["message"] if job["error"] else how_far)
+    columns.append(job["error"]["message"] if job["error"] else fraction)
     return "  ".join(columns).rstrip()

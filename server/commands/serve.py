@@ -23,7 +23,7 @@ from server.commands.arguments import serve_settings_from, settings_from, words_
 from server.commands.instance_lock import announced, held, stop
 from server.errors import AlreadyRunning, ServiceFailure
 from server.http.users import Users
-from server.private_files import check_folder, read_or_make_token
+from server.private_files import check_folder, read_or_create_token
 from server.settings import ServerSettings, is_loopback
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_OPEN_FILES = 8192
+_MAX_OPEN_FILES = 8192
 
 
 def run_serve(args: argparse.Namespace) -> int:
@@ -50,7 +50,7 @@ def run_serve(args: argparse.Namespace) -> int:
         if args.open:
             raise SettingError(
                 "--open and --install-service do not go together.",
-                "Install it; then `dip serve --open` opens the page of the one that runs.",
+                "Install the service first; then `dip serve --open` opens its page.",
             )
         _check_users(settings, Users(settings.users_file))
         service_unit.install(settings, words_from(args))
@@ -65,12 +65,12 @@ def run_serve(args: argparse.Namespace) -> int:
 
 
 def serve(settings: ServerSettings, *, open_page: bool = False) -> None:
-    """Run the service until it is told to end.
+    """Run the service until a signal stops it.
 
     Raises
     ------
     ServiceFailure
-        It cannot start; AlreadyRunning where another one has the folder.
+        The service cannot start; AlreadyRunning where another one uses the folder.
     """
     os.umask(0o077)
     folder = settings.data_dir
@@ -78,7 +78,8 @@ def serve(settings: ServerSettings, *, open_page: bool = False) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ServiceFailure(
-            f"{folder} cannot be made: {error.strerror}.", "Choose another with --data-dir."
+            f"{folder} cannot be created: {error.strerror}.",
+            "Choose another folder with --data-dir.",
         ) from error
     check_folder(folder)
     with held(settings), _listening(settings) as sock:
@@ -92,11 +93,11 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     from server.http.context import Service
     from server.http.waitress_server import make_server
 
-    token = read_or_make_token(settings.token_file)
+    token = read_or_create_token(settings.token_file)
     logs.configure(settings.data_dir, "server")
     _allow_many_files()
     settings.incoming_dir.mkdir(mode=0o700, exist_ok=True)
-    tempfile.tempdir = str(settings.incoming_dir)  # bodies on their way in, on the same disk
+    tempfile.tempdir = str(settings.incoming_dir)  # request bodies go to the disk with the jobs
     service = Service.open(settings, token)
     _check_users(settings, service.users)
     service = replace(service, port=sock.getsockname()[1])
@@ -109,23 +110,23 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     dispatcher.start()
     service.notifier.start()
     try:
-        with _ended_by_signals() as signals, announced(settings, url):
+        with _exit_on_signals() as signals, announced(settings, url):
             _log.info("serving at %s", url)
             print(f"Serving at {url}")
             print(f"Token file: {settings.token_file}", flush=True)
             if not is_loopback(settings.host) and not settings.encrypted:
                 print(
-                    "Other machines can reach this service. Nothing is encrypted: whoever reads "
-                    "the token on the way can use it.",
+                    "Other machines can reach this service, and nothing is encrypted: a person who "
+                    "reads the network traffic can copy the token.",
                     file=sys.stderr,
                 )
             if open_page:
                 _open(f"{url}/launch?code={service.authenticator.launch_code()}")
             with suppress(SystemExit, KeyboardInterrupt):
                 wasyncore.loop(timeout=1, map=server.sockets, use_poll=True)
-            _log.info("told to end: %s", ", ".join(signals))
+            _log.info("stopped by %s", ", ".join(signals))
     finally:
-        _log.info("ending")
+        _log.info("stopping")
         service.notifier.close()
         dispatcher.close()
         server.task_dispatcher.shutdown()
@@ -137,8 +138,8 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
 def _check_users(settings: ServerSettings, users: Users) -> None:
     if settings.cluster is not None and not is_loopback(settings.host) and not users:
         raise ServiceFailure(
-            f"{settings.host} can be reached from other machines, and no user has a token.",
-            "Give everybody one of their own: dip tokens add NAME",
+            f"Other machines can reach {settings.host}, and no user has a token.",
+            "Create a token for each user: dip tokens add NAME",
         )
 
 
@@ -162,24 +163,24 @@ def _make_dispatcher(settings: ServerSettings, store: Store, files: JobFiles) ->
 
 
 def _open_running(settings: ServerSettings) -> None:
-    """Open the page of the service that has the folder already."""
-    from server.client import Client, ClientError  # here: `dip --help` need not import requests
+    """Open the page of the service that already uses the folder."""
+    from server.client import Client, ClientError  # not at the top: `dip --help` needs no requests
 
     try:
         with Client.find(settings.data_dir) as client:
             link = client.launch()
     except ClientError as error:
         raise ServiceFailure(error.message, error.hint) from error
-    print("The service is running already; opening its page.")
+    print("The service is already running; opening its page.")
     _open(link).join()
 
 
 def _open(link: str) -> threading.Thread:
-    """Open a link; a browser in the terminal would keep the service from answering."""
+    """Open a link in a thread: a text browser would block the service."""
 
     def show() -> None:
         if not webbrowser.open(link):
-            print(f"No browser was found. Open this within a minute, it works once: {link}")
+            print(f"No browser was found. Open this link within a minute; it works once: {link}")
 
     thread = threading.Thread(target=show, name="browser", daemon=True)
     thread.start()
@@ -187,9 +188,9 @@ def _open(link: str) -> threading.Thread:
 
 
 def run_stop(args: argparse.Namespace) -> int:
-    """Stop the service that has a data folder, if there is one."""
+    """Stop the service that uses a data folder, if one runs."""
     if stop(settings_from(args)):
-        print("The service has stopped; jobs that had not ended go on at the next start.")
+        print("The service has stopped; unfinished jobs continue at the next start.")
     else:
         print("The service is not running.")
     return 0
@@ -203,35 +204,35 @@ def _listening(settings: ServerSettings) -> Iterator[socket.socket]:
         )[0]
     except socket.gaierror as error:
         raise ServiceFailure(
-            f"{settings.host} is no address: {error.strerror}.", "Leave --host out."
+            f"{settings.host} is not a valid address: {error.strerror}.", "Leave out --host."
         ) from error
     with socket.socket(family, kind, protocol) as sock:
-        if os.name == "posix":  # elsewhere it would let two servers share a port
+        if os.name == "posix":  # on Windows, two servers could share the port
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind(address)
-            sock.listen()  # of two that bind in the same moment, one is refused only here
+            sock.listen()  # two servers can bind at once; listen refuses one of them
         except OSError as error:
             raise ServiceFailure(
-                f"Port {settings.port} of {settings.host} cannot be had: {error.strerror}.",
-                "Choose another with --port, or --port 0 for any that is free.",
+                f"Port {settings.port} of {settings.host} cannot be used: {error.strerror}.",
+                "Choose another port with --port, or any free port with --port 0.",
             ) from error
         yield sock
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[list[str]]:
-    """Yield the names of the signals that came."""
-    came: list[str] = []
+def _exit_on_signals() -> Iterator[list[str]]:
+    """Turn signals into SystemExit; yield the list of their names."""
+    received: list[str] = []
 
     def end(number: int, frame: FrameType | None) -> None:
-        came.append(signal.Signals(number).name)
+        received.append(signal.Signals(number).name)
         raise SystemExit
 
     for name in ("SIGTERM", "SIGINT", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), end)
-    yield came
+    yield received
 
 
 def _url(sock: socket.socket, encrypted: bool) -> str:
@@ -248,6 +249,6 @@ def _allow_many_files() -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
+    wanted = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(_MAX_OPEN_FILES, hard)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

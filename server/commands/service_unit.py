@@ -1,6 +1,6 @@
-"""Starts the service whenever its user logs in: a systemd user unit, or a launchd agent.
+"""Start the service at login: a systemd user unit, or a launchd agent.
 
-Offered by `dip serve --install-service`, never forced; `--uninstall-service` undoes it.
+`dip serve --install-service` installs it; `--uninstall-service` removes it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ LABEL = "org.dip-restore.service"
 
 @dataclass(frozen=True)
 class Unit:
-    """What is installed, and how.
+    """The file that makes a system start the service at login, and the commands for it.
 
     Parameters
     ----------
     path : Path
     content : bytes
     start, stop : tuple of tuple of str
-        Commands that put it to work, and that take it away.
+        The commands that activate the file, and those that deactivate it.
     """
 
     path: Path
@@ -44,35 +44,35 @@ class Unit:
 def install(settings: ServerSettings, words: Sequence[str]) -> None:
     """Install the unit of this system, and start it.
 
-    A service that runs by itself makes room for the one that is installed.
+    A service that already runs is stopped first.
 
     Parameters
     ----------
     settings : ServerSettings
     words : sequence of str
-        What follows `dip serve`, from `server.commands.arguments.words_from`.
+        The options of `dip serve`, from `server.commands.arguments.words_from`.
 
     Raises
     ------
     ServiceFailure
-        This system has neither systemd nor launchd, or they refuse.
+        This system has neither systemd nor launchd, or their command failed.
     """
     unit = unit_for(sys.platform, [sys.executable, "-m", "dip", "serve", *words])
-    if unit.path.exists():  # one that runs would go on as it was installed before
+    if unit.path.exists():  # a running unit would keep its old options
         for command in unit.stop:
             _call(command, must_work=False)
     unit.path.parent.mkdir(parents=True, exist_ok=True)
     unit.path.write_bytes(unit.content)
     print(f"wrote {unit.path}")
     if stop(settings):
-        print("the service that ran has stopped; jobs that had not ended go on")
+        print("the running service has stopped; its unfinished jobs continue")
     for command in unit.start:
         _call(command, must_work=True)
-    print("the service runs, and starts with every login; dip serve --uninstall-service undoes it")
+    print("the service runs, and starts at every login; dip serve --uninstall-service undoes this")
 
 
 def uninstall() -> None:
-    """Stop what was installed, and remove its unit.
+    """Stop the installed service, and remove its unit.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def uninstall() -> None:
 
 
 def unit_for(platform: str, command: list[str]) -> Unit:
-    """The unit that runs a command on a kind of system.
+    """The unit that runs a command on a platform.
 
     Raises
     ------
@@ -112,14 +112,14 @@ def unit_for(platform: str, command: list[str]) -> Unit:
         )
     raise ServiceFailure(
         "This system has neither systemd nor launchd.",
-        f"Have this started at login: {shlex.join(command)}",
+        f"Start this command at login by other means: {shlex.join(command)}",
     )
 
 
 def _systemd(command: list[str]) -> bytes:
-    # A worker that runs out of memory must not take the service along: OOMPolicy. The service ends
-    # its worker by itself, so that no job is blamed for the end of a session: KillMode. While a
-    # service runs already, and where it was refused, another start would mend nothing.
+    # OOMPolicy: a worker that runs out of memory must not stop the service. KillMode: the service
+    # stops its worker itself, so the end of a session counts as no worker's death. No restart
+    # after these exit statuses: bad options, a refused start, and a service that already runs.
     return f"""\
 [Unit]
 Description=Photo restoration with Deep Image Prior, for this user
@@ -140,7 +140,7 @@ WantedBy=default.target
 
 
 def _quoted(word: str) -> str:
-    """For systemd: % and $ mean something there, quotes and backslashes too."""
+    """Quote a word for systemd, where %, $, quotes and backslashes are special."""
     specials = (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("%", "%%"), ("$", "$$"))
     for special, plain in specials:
         word = word.replace(special, plain)
@@ -163,8 +163,8 @@ def _launchd(command: list[str]) -> bytes:
 def _call(command: tuple[str, ...], *, must_work: bool) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if must_work and done.returncode != 0:
-        said = done.stderr.strip().splitlines()
+        output = done.stderr.strip().splitlines()
         raise ServiceFailure(
-            f"{' '.join(command)} failed: {said[-1] if said else done.returncode}.",
-            "Is there a session of systemd or launchd for this user? `dip serve` works without.",
+            f"{' '.join(command)} failed: {output[-1] if output else done.returncode}.",
+            "Check that systemd or launchd runs for this user, or start `dip serve` by hand.",
         )

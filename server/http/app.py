@@ -20,7 +20,7 @@ from server.http.routes.events import events
 from server.http.routes.jobs import jobs
 from server.http.routes.meta import meta
 from server.http.routes.page import page
-from server.http.static_files import KEPT
+from server.http.static_files import CACHE_FOREVER
 from server.http.uploads import UploadRequest, discard_uploads
 from server.http.waitress_server import USER_KEY, cookie_value
 from server.jobs.job import OWNER
@@ -89,10 +89,10 @@ def _credentials(here: Service) -> RequestCredentials:
 
 
 def _complete_response(response: Response) -> Response:
-    cached = response.headers.get("Cache-Control") == KEPT
+    cached = response.headers.get("Cache-Control") == CACHE_FOREVER
     response.headers.update(RESPONSE_HEADERS)
     if cached:
-        response.headers["Cache-Control"] = KEPT
+        response.headers["Cache-Control"] = CACHE_FOREVER
     important = request.method not in ("GET", "HEAD") or response.status_code >= 400
     _log.log(
         logging.INFO if important else logging.DEBUG,

@@ -1,17 +1,17 @@
-"""Who may ask. Every rule here answers something that went wrong elsewhere.
+"""Authentication of requests. Every rule here prevents an attack that other programs suffered.
 
-- DNS rebinding (Ollama, CVE-2024-28224): a page of a foreign site whose name was pointed at
-  127.0.0.1 shows its own name in Host. Host must be a loopback name or one that was allowed.
-- A web page that posts to localhost (ComfyUI; MCP Inspector, CVE-2025-49596): everything but
-  health and the page itself needs the bearer token; a foreign Origin or Sec-Fetch-Site is refused
-  even with it; there is no CORS answer to any question.
-- Token theft: 256 random bits, in a file that only its owner may read, compared in constant time,
-  never in a URL. A browser gets in by a launch code, which works once and within a minute, and
-  then holds a cookie that scripts cannot read and that other sites cannot make it send.
-- Colleagues: each has a token of their own (`server.http.users`), of which only a hash is kept, and
-  never learns whether a job of somebody else exists.
-- A stranger on the port: `proof` shows a client that this service knows the token before the
-  client shows it.
+- DNS rebinding (Ollama, CVE-2024-28224): an attacker points the name of a web site at 127.0.0.1;
+  its pages then send that name in Host. Host must be a loopback name or an allowed name.
+- A web page that posts to localhost (ComfyUI; MCP Inspector, CVE-2025-49596): every path except
+  health and the page itself needs the bearer token. A foreign Origin or Sec-Fetch-Site is refused
+  even with the token, and no response has CORS headers.
+- Token theft: the token has 256 random bits, is in a file that only its owner can read, is compared
+  in constant time, and is never in a URL. A browser signs in with a launch code, which is valid
+  once and for a minute. It then has a cookie that scripts cannot read and other sites cannot use.
+- Other users: each has their own token (`server.http.users`); the service stores only its hash. A
+  user cannot find out whether another user's job exists.
+- Another program on the port: `proof` shows that this service knows the token, before the client
+  sends it.
 
 Sources: OWASP Cross-Site Request Forgery Prevention Cheat Sheet; the W3C's Fetch Metadata Request
 Headers; RFC 6750 for the bearer token.
@@ -35,7 +35,7 @@ LAUNCH_CODE_S = 60
 COOKIE_S = 12 * 3600
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 PUBLIC = re.compile(r"/|/launch|/static/[0-9a-f]{16}/([a-z0-9-]+/)?[a-z0-9._-]+|/v1/health")
-"""What may be read without a token: nothing here tells of any job."""
+"""Paths that need no token; they reveal nothing about jobs."""
 
 RESPONSE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -54,7 +54,7 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 
 @dataclass(frozen=True, kw_only=True)
 class RequestCredentials:
-    """What is looked at before a request is let in; None for a header that is missing."""
+    """The parts of a request that authentication uses; None for a missing header."""
 
     method: str
     path: str
@@ -67,18 +67,18 @@ class RequestCredentials:
 
 
 class Authenticator:
-    """Lets requests in, or says why not.
+    """Accepts requests, or refuses them with a reason.
 
     Parameters
     ----------
     token : str
         The owner's.
     allowed_hosts : iterable of str
-        Names in Host besides the loopback ones.
+        Allowed names in Host, besides the loopback names.
     digest : callable
-        SHA-256 of a user's token by the user's name, or None.
+        Returns the SHA-256 of a user's token for the user's name, or None.
     encrypted : bool
-        Whether pages of this service are at https://.
+        Whether this service is at https://.
     """
 
     def __init__(
@@ -97,7 +97,9 @@ class Authenticator:
         self._lock = threading.Lock()
 
     def check(self, credentials: RequestCredentials) -> str:
-        """Say who asks: the name of a user; '' for the owner, and where nobody needs to ask.
+        """Authenticate a request; return the name of its user.
+
+        The name is '' for the owner, and for public paths.
 
         Raises
         ------
@@ -134,10 +136,10 @@ class Authenticator:
         seen = hashlib.sha256(token.encode()).hexdigest()
         return name if digest is not None and _equal(seen.encode(), digest.encode()) else None
 
-    # --- A browser's way in ----------------------------------------------------------------------
+    # --- Browsers --------------------------------------------------------------------------------
 
     def launch_code(self, user: str = OWNER) -> str:
-        """A code that opens the page once."""
+        """Create a code that opens the page once."""
         code, now = secrets.token_urlsafe(32), time.monotonic()
         with self._lock:
             self._codes = {each: due for each, due in self._codes.items() if due[0] > now}
@@ -150,21 +152,23 @@ class Authenticator:
         Raises
         ------
         ServiceError
-            `launch_code_spent`: used before, too old, or never given out.
+            `launch_code_spent`: the code was used before, is too old, or never existed.
         """
         with self._lock:
             match = next((each for each in self._codes if _equal(each.encode(), code.encode())), "")
             until, user = self._codes.pop(match, (0.0, OWNER))
         key = self._key_of(user)
         if until < time.monotonic() or key is None:
-            raise ServiceError("launch_code_spent", "This link worked once, and not any more.")
+            raise ServiceError(
+                "launch_code_spent", "This link was already used, or is older than a minute."
+            )
         about = f"{int(time.time()) + COOKIE_S}" + (f".{user}" if user else "")
         return f"{about}.{_sign(key, 'cookie', about)}"
 
     def proof(self, challenge: str, user: str = OWNER) -> str:
-        """Show knowledge of the owner's token, or of a user's hash, without showing it.
+        """Prove knowledge of the owner's token, or of a user's hash, without revealing it.
 
-        Who is no user gets one as well: nobody learns here who is.
+        An unknown user gets a proof too, so that the answer does not reveal who is a user.
         """
         if user == OWNER:
             return _sign(self._token, "health", challenge)
@@ -172,7 +176,7 @@ class Authenticator:
         return _sign(digest.encode(), "health", challenge)
 
     def _user_in(self, cookie: str) -> str | None:
-        """Whose cookie this is."""
+        """The user of a valid cookie, or None."""
         about, _, signature = cookie.rpartition(".")
         expires, _, user = about.partition(".")
         if not (expires.isascii() and expires.isdigit() and len(expires) <= 12):
@@ -183,7 +187,7 @@ class Authenticator:
         return user if int(expires) > time.time() else None
 
     def _key_of(self, user: str) -> bytes | None:
-        """What signs a user's cookies; they end with the token."""
+        """The key that signs a user's cookies; without the user's token it is None."""
         if user == OWNER:
             return self._token
         digest = self._digest(user)
@@ -193,10 +197,10 @@ class Authenticator:
 
     def _check_host(self, host: str | None) -> None:
         if host is None:
-            raise ServiceError("host_refused", "The request does not say which host it is for.")
+            raise ServiceError("host_refused", "The request has no Host header.")
         match = _HOST.fullmatch(host.lower())
         if match is None or match["name"] not in self._hosts:
-            raise ServiceError("host_refused", "The request is for a host of another name.")
+            raise ServiceError("host_refused", "The Host header has a name that is not allowed.")
 
     def _check_origin(self, credentials: RequestCredentials) -> None:
         if credentials.fetch_site not in (None, "same-origin", "none"):
@@ -207,12 +211,12 @@ class Authenticator:
             raise ServiceError("origin_refused", "The request comes from a page of another origin.")
 
     def _check_same_origin(self, credentials: RequestCredentials) -> None:
-        """A cookie alone changes nothing: the browser has to say that our own page asks."""
+        """For changes, a cookie is not enough: the browser must name this page as the origin."""
         if credentials.method in ("GET", "HEAD"):
             return
         if credentials.fetch_site != "same-origin" and credentials.origin is None:
             raise ServiceError(
-                "origin_refused", "The request does not say that it comes from this service's page."
+                "origin_refused", "The request does not name this service's page as its origin."
             )
 
     def _own_origin(self, credentials: RequestCredentials) -> str:

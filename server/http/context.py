@@ -1,4 +1,4 @@
-"""What the routes work with, in one place."""
+"""The parts of a running service, and the current request's user, for the routes."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Service:
         Started by `server.commands.serve`.
     dispatcher : WorkerStatus
     port : int
-        That is listened on, where `settings.port` is 0.
+        The actual port, also where `settings.port` is 0.
     streams : BoundedSemaphore
-        One for each request that holds a thread for long.
+        Acquired by each request that occupies a thread for a long time.
     """
 
     settings: ServerSettings
@@ -49,7 +49,7 @@ class Service:
 
     @classmethod
     def open(cls, settings: ServerSettings, token: str) -> Service:
-        """The parts, on the folder of the settings; nothing is started."""
+        """Open the parts on the folder of the settings; no thread is started."""
         store, users = Store(settings.store_file), Users(settings.users_file)
         return cls(
             settings=settings,
@@ -68,10 +68,10 @@ EXTENSION = "dip_service"
 
 
 def service() -> Service:
-    """The service that the current request is for."""
+    """The service of the current request."""
     return cast(Service, current_app.extensions[EXTENSION])
 
 
 def user() -> str:
-    """Who makes the current request; '' for the owner."""
+    """The name of the current request's user; '' for the owner."""
     return cast(str, g.user)

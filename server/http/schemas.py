@@ -1,4 +1,4 @@
-"""What goes over HTTP, as the schemas that /openapi.json is generated from."""
+"""The schemas of requests and responses; /openapi.json is generated from them."""
 
 from __future__ import annotations
 
@@ -23,53 +23,62 @@ def _range(name: str) -> Range:
     return Range(min=low, max=high)
 
 
-def described(text: str, **more: Any) -> dict[str, Any]:
-    return {"description": text, **more}
+def described(text: str) -> dict[str, Any]:
+    """Field metadata with a description for /openapi.json."""
+    return {"description": text}
+
+
+def setting_range(name: str) -> Range:
+    """The range of a number in `dip.config.Settings`."""
+    low, high = RANGES[name]
+    return Range(min=low, max=high)
 
 
 class RestoreIn(Schema):
-    """What is restored, and how."""
+    """The image to restore, and the parameters."""
 
     image = File(
         required=True,
-        metadata=described("PNG, TIFF, JPEG or WebP; or plain samples, see `width`."),
+        metadata=described("PNG, TIFF, JPEG or WebP; or raw samples, see `width`."),
     )
     mask = File(
         metadata=described(
-            "White = restore this; of the image's size. Without it, transparent pixels are the "
-            "damage."
+            "White = restore this; same size as the image. Without a mask, the transparent pixels "
+            "are restored."
         )
     )
-    network = String(validate=OneOf([*NETWORKS]), load_default="unet")
-    preset = String(validate=OneOf([*PRESETS]), load_default="balanced")
+    network = String(validate=OneOf([*NETWORKS]), load_default=Settings.network)
+    preset = String(validate=OneOf([*PRESETS]), load_default=Settings.preset)
     iterations = Integer(validate=_range("iterations"))
     texture = Float(
         validate=_range("texture"),
         load_default=Settings.texture,
         metadata=described(
-            "How much of the surroundings' detail large holes get: 0 is smooth, and nearest to "
-            "the truth in PSNR."
+            "The amount of the surroundings' detail in large holes: 0 is smooth, and nearest to the "
+            "truth in PSNR."
         ),
     )
     seed = Integer(validate=_range("seed"), load_default=0)
-    device = String(validate=OneOf(DEVICES), load_default="auto")
+    device = String(validate=OneOf(DEVICES), load_default=Settings.device)
     threads = Integer(validate=_range("threads"))
     max_memory_mb = Integer(validate=_range("max_memory_mb"))
     result = String(
         validate=OneOf(PARTS),
         load_default="image",
-        metadata=described("`fill`: only what was filled, coverage as alpha, with its offset."),
+        metadata=described(
+            "`fill`: only the filled pixels, with their coverage as alpha, and their offset."
+        ),
     )
     format = String(
         validate=OneOf(FORMATS),
         load_default="auto",
-        metadata=described("`auto`: the image's own where that loses nothing, else PNG."),
+        metadata=described("`auto`: the image's own format where that is lossless, else PNG."),
     )
     width = Integer(
         validate=SIDE_PX,
         metadata=described(
-            "With `height`, `channels` and `samples`: the image is plain samples, row-first, "
-            "channels together, little-endian."
+            "With `height`, `channels` and `samples`: the image is raw samples, row-first, "
+            "channels interleaved, little-endian."
         ),
     )
     height = Integer(validate=SIDE_PX)
@@ -77,7 +86,7 @@ class RestoreIn(Schema):
     samples = String(validate=OneOf([*SAMPLE_BYTES]))
     mask_samples = String(
         validate=OneOf([*SAMPLE_BYTES]),
-        metadata=described("The mask is plain samples too: one channel, the image's size."),
+        metadata=described("The mask is raw samples too: one channel, same size as the image."),
     )
 
 
@@ -86,12 +95,12 @@ class SubmitIn(RestoreIn):
 
     network = String(
         validate=OneOf([*NETWORKS, BOTH]),
-        load_default="unet",
-        metadata=described("`both`: fit one after the other, to compare."),
+        load_default=Settings.network,
+        metadata=described("`both`: fit both networks, one after the other."),
     )
     lease_s = Float(
         validate=Range(min=1, max=3600),
-        metadata=described("The job is cancelled when its lease is not renewed for this long."),
+        metadata=described("The job is cancelled when its lease is not renewed within this time."),
     )
 
 
@@ -109,24 +118,24 @@ class JobsQuery(Schema):
 
 
 class NetworkQuery(Schema):
-    network = String(validate=OneOf([*NETWORKS]), metadata=described("Where both were asked for."))
+    network = String(validate=OneOf([*NETWORKS]), metadata=described("For jobs with `both`."))
 
 
 class SideQuery(Schema):
     side = Integer(
         validate=Range(min=16, max=65_000),
-        metadata=described("The longest side that the answer may have, px."),
+        metadata=described("The maximum side of the picture, px."),
     )
 
 
 class DisplayIn(SideQuery):
-    """A picture to be shown."""
+    """A picture to show."""
 
     image = File(required=True, metadata=described("PNG, TIFF, JPEG or WebP."))
     kind = String(
         validate=OneOf(["photo", "mask"]),
         load_default="photo",
-        metadata=described("`mask`: gray, exactly as a job would take it."),
+        metadata=described("`mask`: gray, exactly as a job reads it."),
     )
 
 
@@ -134,7 +143,7 @@ class DisplayQuery(NetworkQuery, SideQuery):
     of = String(
         validate=OneOf(["image", "mask", "result"]),
         load_default="result",
-        metadata=described("`image`, `mask`: as they were submitted."),
+        metadata=described("`image`, `mask`: as submitted."),
     )
 
 
@@ -227,7 +236,7 @@ class JobOut(Schema):
     started = String(allow_none=True)
     ended = String(allow_none=True)
     attempts = Integer(required=True)
-    ahead = Integer(allow_none=True, metadata=described("Jobs that come first."))
+    ahead = Integer(allow_none=True, metadata=described("The number of jobs before this one."))
     stopping = Boolean(required=True)
     progress = Nested(ProgressOut, allow_none=True)
     preview = Nested(PreviewOut, allow_none=True)
@@ -255,15 +264,14 @@ class HealthQuery(Schema):
     challenge = String(
         validate=Length(min=16, max=128),
         metadata=described(
-            "Answered by `proof`: the HMAC-SHA256 under the token of 'dip-restore health ' and "
-            "this text, in hexadecimal. For a user, under the SHA-256 of the token, in "
-            "hexadecimal too."
+            "`proof` is the HMAC-SHA256 of 'dip-restore health ' and this text, in hexadecimal. "
+            "The key is the token; for a user, the SHA-256 of the token, in hexadecimal."
         ),
     )
     user = String(
         validate=Length(max=32),
         load_default="",
-        metadata=described("What comes before the dot in a user's token."),
+        metadata=described("The part before the dot in a user's token."),
     )
 
 
@@ -289,9 +297,7 @@ class CapabilitiesOut(Schema):
     worker = Dict(keys=String(), required=True)
     cluster = Boolean(
         required=True,
-        metadata=described(
-            "Whether jobs, and so the photos, go to other machines to be worked on."
-        ),
+        metadata=described("Whether other machines work on the jobs, and so receive the photos."),
     )
 
 

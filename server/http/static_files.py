@@ -1,6 +1,6 @@
-"""The files of the page, in memory, at addresses that change with their content.
+"""The files of the page, in memory, at addresses that contain a hash of their content.
 
-A browser may keep them for good: what changes has another address. The page itself names them.
+A browser may cache them forever: a changed file has a new address. The page itself names them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _MEDIA_TYPES = {
 _PAGE = "index.html"
 _PLACEHOLDER = "{{assets}}"
 
-KEPT = "public, max-age=31536000, immutable"
-"""Cache-Control of everything but the page."""
+CACHE_FOREVER = "public, max-age=31536000, immutable"
+"""Cache-Control of every file except the page itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asset:
-    """One file.
+    """One file of the page.
 
     Parameters
     ----------
@@ -38,13 +38,13 @@ class Asset:
 
 @dataclass(frozen=True, kw_only=True)
 class Assets:
-    """All of them.
+    """All files of the page.
 
     Parameters
     ----------
     version : str
-        16 hexadecimal digits, of their content: scripts name each other by relative addresses, so
-        one folder changes as a whole.
+        16 hexadecimal digits: a hash of all files. Scripts import each other by relative addresses,
+        so all files share one version.
     files : dict
         By path in the folder, such as `view/stage.js`. A request is looked up here, never on disk.
     page : bytes
@@ -57,7 +57,7 @@ class Assets:
 
     @classmethod
     def read(cls, folder: Path = _FOLDER) -> Assets:
-        """Read a folder and the folders in it."""
+        """Read the files of a folder and its subfolders."""
         paths = sorted(path for path in folder.rglob("*") if path.suffix in _MEDIA_TYPES)
         files = {
             path.relative_to(folder).as_posix(): Asset(

@@ -1,8 +1,8 @@
-"""TLS in front of the HTTP server, which speaks none itself.
+"""TLS for the HTTP server, which has no TLS of its own.
 
-Every connection is taken to its HTTP server through a pair of sockets inside of this process; no
-second port is opened. What flows is held back on one side while the other does not read, so that
-the patience of `server.http.waitress_server` with slow clients holds here too.
+A pair of sockets inside this process connects each TLS connection to the HTTP server; no second
+port is opened. While one side does not read, nothing is read from the other, so the timeouts of
+`server.http.waitress_server` for slow clients apply here too.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from server.errors import ServiceFailure
 
-HANDSHAKE_S = 10.0
-FAREWELL_S = 30.0
+HANDSHAKE_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 30.0
 _CHUNK = 256 * 1024
 
 _log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def context_from(certificate: Path, key: Path) -> ssl.SSLContext:
     Raises
     ------
     ServiceFailure
-        The files are not what they should be.
+        The files are no certificate and key in PEM format.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -39,8 +39,8 @@ def context_from(certificate: Path, key: Path) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         raise ServiceFailure(
             f"{certificate} and {key} cannot be used: {error}.",
-            "They are PEM files: the certificate, then those that signed it; its key, without a "
-            "password.",
+            "Give two PEM files: the certificate, followed by those that signed it; and its key, "
+            "without a password.",
         ) from error
     return context
 
@@ -50,7 +50,7 @@ def _no_password() -> str:
 
 
 class Relay:
-    """Decrypts and encrypts, in a thread of its own.
+    """Decrypts and encrypts connections in its own thread.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ class Relay:
         self._context = context
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="tls", daemon=True)
-        self._farewell_s = FAREWELL_S
+        self._close_timeout_s = CLOSE_TIMEOUT_S
         self._running: set[asyncio.Task[None]] = set()
         self._thread.start()
 
     def take(self, connection: socket.socket) -> socket.socket:
-        """Take over an accepted connection; what it says in clear comes out of the other end."""
+        """Take over an accepted TLS connection; return a socket with its decrypted data."""
         inner, outer = socket.socketpair()
         connection.setblocking(False)
         outer.setblocking(False)
@@ -74,14 +74,14 @@ class Relay:
         return inner
 
     def close(self) -> None:
-        """End every connection."""
+        """Close every connection."""
         asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     async def _end(self) -> None:
-        self._farewell_s = 0.1
+        self._close_timeout_s = 0.1
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -98,15 +98,15 @@ class Relay:
             writers.append(to_client)
             service, to_service = await asyncio.open_connection(sock=outer, limit=_CHUNK)
             writers.append(to_service)
-            ways = (_pump(client, to_service), _pump(service, to_client))
-            tasks = [asyncio.ensure_future(way) for way in ways]
-            try:  # whichever side ends first, so does the other
+            pumps = (_pump(client, to_service), _pump(service, to_client))
+            tasks = [asyncio.ensure_future(pump) for pump in pumps]
+            try:  # when one side ends, the other ends too
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in tasks:
                     task.cancel()
-        except OSError as error:  # an ssl.SSLError is one
-            _log.debug("no TLS with this client: %s", error)
+        except OSError as error:  # also ssl.SSLError
+            _log.debug("the TLS connection failed: %s", error)
         finally:
             for writer in writers:
                 await self._close(writer)
@@ -114,10 +114,10 @@ class Relay:
             outer.close()
 
     async def _close(self, writer: asyncio.StreamWriter) -> None:
-        """Close it once everything is on its way; at once where nobody takes it."""
+        """Close a connection after its data is sent, or after a timeout."""
         writer.close()
         try:
-            await asyncio.wait_for(writer.wait_closed(), self._farewell_s)
+            await asyncio.wait_for(writer.wait_closed(), self._close_timeout_s)
         except (OSError, asyncio.TimeoutError):
             writer.transport.abort()
 
@@ -127,13 +127,16 @@ class Relay:
         reader = asyncio.StreamReader(limit=_CHUNK)
         protocol = asyncio.StreamReaderProtocol(reader)
         transport, _ = await self._loop.connect_accepted_socket(
-            lambda: protocol, connection, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S
+            lambda: protocol,
+            connection,
+            ssl=self._context,
+            ssl_handshake_timeout=HANDSHAKE_TIMEOUT_S,
         )
         return reader, asyncio.StreamWriter(transport, protocol, reader, self._loop)
 
 
 async def _pump(source: asyncio.StreamReader, drain: asyncio.StreamWriter) -> None:
-    with suppress(OSError):  # the other side is gone
+    with suppress(OSError):  # the other side has closed
         while data := await source.read(_CHUNK):
             drain.write(data)
             await drain.drain()

@@ -1,8 +1,8 @@
-"""Who may use a service besides its owner: names, and the hashes of their tokens.
+"""The users of a service besides its owner: names, and the hashes of their tokens.
 
-A token is a name, a dot and 256 random bits; the file holds SHA-256 of all that, so that whoever
-reads it gets in nowhere. (A slow hash would add nothing: such a token is not guessed.) The file is
-read again when it has changed: who is removed is out at once.
+A token is a name, a dot and 256 random bits. The file contains the SHA-256 of the token, so that
+reading the file gives no access. (A slow hash would add nothing: a random token cannot be guessed.)
+The file is read again when it has changed, so a removed user loses access at once.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _log = logging.getLogger(__name__)
 
 
 def digest_of(token: str) -> str:
-    """What is kept of a token."""
+    """The hash that is stored for a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 @contextmanager
 def _changing(path: Path) -> Iterator[None]:
-    """One at a time."""
+    """Lock the file for one change."""
     lock = LockFile(path.with_suffix(".lock"))
     if not lock.acquire(_LOCK_S):
-        raise ServiceFailure("Somebody else is changing the users.", "Try again in a moment.")
+        raise ServiceFailure("Another command is changing the users.", "Try again in a moment.")
     try:
         yield
     finally:
@@ -54,18 +54,18 @@ class Users:
     Parameters
     ----------
     path : Path
-        No file, no users.
+        A missing file means no users.
 
     Raises
     ------
     ServiceFailure
-        Others may read the file, or it holds something else.
+        Other users of the machine can read the file, or it contains no list of users.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._seen: tuple[int, ...] | None = None
+        self._loaded_stamp: tuple[int, ...] | None = None
         self._users: dict[str, dict[str, Any]] = {}
         self._load()
 
@@ -73,33 +73,33 @@ class Users:
         return bool(self.listed())
 
     def digest(self, name: str) -> str | None:
-        """What is kept of a user's token, or None where there is no such user."""
+        """The stored hash of a user's token, or None where there is no such user."""
         user = self._current().get(name)
         return None if user is None else str(user["sha256"])
 
     def listed(self) -> dict[str, float]:
-        """When each user was added, in seconds since the epoch."""
+        """The users, with the time when each was added, in seconds since the epoch."""
         return {name: user["added"] for name, user in sorted(self._current().items())}
 
     def add(self, name: str) -> str:
-        """Add a user; the token is returned, and kept nowhere.
+        """Add a user and return the token, which is not stored.
 
         Raises
         ------
         SettingError
-            The name will not do, or is taken.
+            The name is invalid or exists already.
         """
         if not NAME.fullmatch(name):
             raise SettingError(
-                f"{name!r} is no name for a user.",
-                "Up to 32 small letters, digits, - and _, the first a letter or a digit.",
+                f"{name!r} is not a valid user name.",
+                "Use up to 32 lower-case letters, digits, - and _; begin with a letter or a digit.",
             )
         token = f"{name}.{secrets.token_urlsafe(32)}"
         with _changing(self._path):
             users = self._load()
             if name in users:
                 raise SettingError(
-                    f"{name} has a token already.", "Remove it first: dip tokens remove"
+                    f"{name} already has a token.", f"Remove it first: dip tokens remove {name}"
                 )
             self._write({**users, name: {"sha256": digest_of(token), "added": time.time()}})
         return token
@@ -110,7 +110,7 @@ class Users:
         Raises
         ------
         SettingError
-            There is none of this name.
+            There is no user of this name.
         """
         with _changing(self._path):
             users = self._load()
@@ -122,11 +122,11 @@ class Users:
 
     def _current(self) -> dict[str, dict[str, Any]]:
         with self._lock:
-            if self._stamp() != self._seen:
+            if self._stamp() != self._loaded_stamp:
                 try:
                     self._load()
                 except ServiceFailure as error:
-                    _log.error("no user is let in: %s", error)
+                    _log.error("no user has access: %s", error)
                     self._users = {}
             return self._users
 
@@ -138,8 +138,8 @@ class Users:
         return status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode
 
     def _load(self) -> dict[str, dict[str, Any]]:
-        self._seen, self._users = self._stamp(), {}
-        if self._seen is None:
+        self._loaded_stamp, self._users = self._stamp(), {}
+        if self._loaded_stamp is None:
             return {}
         try:
             with self._path.open(encoding="utf-8") as file:
@@ -151,8 +151,8 @@ class Users:
                     raise ValueError(name)
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ServiceFailure(
-                f"{self._path} does not list users: {error}.",
-                "Delete it, and give everybody a new token: dip tokens add NAME",
+                f"{self._path} contains no list of users: {error}.",
+                "Delete it, and create a new token for each user: dip tokens add NAME",
             ) from error
         self._users = users
         return users

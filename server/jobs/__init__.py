@@ -1,1 +1,1 @@
-"""The state of jobs: the database, their files, and notices of changes."""
+"""The state of jobs: the database, their files, and notification of changes."""

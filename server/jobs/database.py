@@ -1,8 +1,8 @@
-"""One SQLite file that two processes share: its tables, its connections, what is on disk when.
+"""The SQLite file that two processes share: its tables and connections.
 
-Readers never wait for writers. A write is in the write-ahead log when it returns, and flushed to
-the disk unless it was declared not to matter: then it outlives the process, but perhaps not the
-machine. A full disk is ServiceError `disk_full`, and nothing has changed.
+Readers never wait for writers. Every write is in the write-ahead log when it returns. A durable
+write is also flushed to disk; any other survives a crash of the process, but perhaps not of the
+machine. On a full disk, a write raises ServiceError `disk_full` and changes nothing.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,  -- in order of acceptance
     id          TEXT NOT NULL UNIQUE,
-    owner       TEXT NOT NULL DEFAULT '',           -- the user's name
+    owner       TEXT NOT NULL DEFAULT '',           -- name of the user
     key         TEXT UNIQUE,                        -- owner, a colon, Idempotency-Key
-    fingerprint TEXT,                               -- of what came with that key
+    fingerprint TEXT,                               -- of the submission with that key
     state       TEXT NOT NULL CHECK (state IN ('queued','running','done','failed','cancelled')),
     parameters  TEXT NOT NULL,
     created     REAL NOT NULL,
     started     REAL,
     ended       REAL,
-    touched     REAL NOT NULL,                      -- last sign of life
+    touched     REAL NOT NULL,                      -- latest report of progress
     attempt     INTEGER NOT NULL DEFAULT 0,
     deaths      INTEGER NOT NULL DEFAULT 0,
     stop_at     INTEGER,
@@ -59,21 +59,21 @@ CREATE TABLE IF NOT EXISTS turns (
 CREATE TABLE IF NOT EXISTS status (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _READERS = 4
-_BUSY_S = 30.0
+_BUSY_TIMEOUT_S = 30.0
 
 
 class Database:
-    """Connections to one file.
+    """Connections to one database file.
 
     Parameters
     ----------
     path : Path
-        Made, with its tables, if it is not there.
+        Created, with its tables, if it is missing.
 
     Raises
     ------
     ServiceFailure
-        What is there is something else.
+        The file is no database, or of another version.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,7 +98,7 @@ class Database:
             connection.close()
 
     def version(self) -> int:
-        """Changes whenever any process changed anything. For one thread only."""
+        """A number that changes with every write of any process. For one thread only."""
         return int(self._watcher.execute("PRAGMA data_version").fetchone()[0])
 
     @contextmanager
@@ -112,7 +112,7 @@ class Database:
 
     @contextmanager
     def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """A transaction: all of it happens, or nothing; `durable`: it outlives the machine."""
+        """A transaction; `durable` flushes it to disk."""
         with self._write_lock:
             db = self._writer
             if durable != self._flushes:
@@ -134,7 +134,7 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+            self._path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         connection.row_factory = sqlite3.Row
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
@@ -145,20 +145,20 @@ class Database:
 def _check_file(path: Path) -> None:
     if not path.exists():
         return
-    db = sqlite3.connect(path, timeout=_BUSY_S)
+    db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)
     try:
         found = db.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
         raise ServiceFailure(
-            f"{path} is no store of jobs: {error}.",
-            "Move it away and start again; the jobs in it are lost.",
+            f"{path} is no database of jobs: {error}.",
+            "Move it away and start again; its jobs are lost.",
         ) from error
     finally:
         db.close()
     if found not in (0, _SCHEMA_VERSION):
         raise ServiceFailure(
             f"{path} was written by another version of dip.",
-            "Use that version, or choose another folder with --data-dir.",
+            "Use that version, move the file away, or choose another folder with --data-dir.",
         )

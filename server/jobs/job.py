@@ -20,6 +20,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
+from server.errors import ServiceError
 from server.jobs.parameters import JobParameters
 
 OWNER = ""
@@ -162,6 +163,22 @@ class Job(Attempt):
             last_event=row["last_event"],
             bytes=row["bytes"],
         )
+
+    def result(self, network: str | None = None) -> dict[str, Any]:
+        """The result of one network, or the first result.
+
+        Raises
+        ------
+        ServiceError
+            `result_not_ready`, `no_result`.
+        """
+        if not self.state.final:
+            raise ServiceError("result_not_ready", f"The job is {self.state.value}.")
+        for result in self.results:
+            if network in (None, result["network"]):
+                return result
+        reason = f"{network} was not fitted" if self.results else f"the job is {self.state.value}"
+        raise ServiceError("no_result", f"There is no such result: {reason}.")
 
     def public(self, ahead: int | None = None) -> dict[str, Any]:
         """The job as the API shows it.

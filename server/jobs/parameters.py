@@ -1,4 +1,4 @@
-"""Everything that a submission may ask for, as frozen dataclasses that check themselves."""
+"""The parameters of a submission, as frozen dataclasses that check themselves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from dip.config import Settings
+from dip.config import NETWORKS, Settings
 from dip.errors import DipError
 from server.errors import ServiceError
 
@@ -26,9 +26,7 @@ BOTH = "both"
 
 @dataclass(frozen=True, kw_only=True)
 class RawImage:
-    """How samples lie in a body that is not an image file.
-
-    Row-first, channels together, little-endian, nothing between them.
+    """The layout of raw samples: row-first, channels interleaved, little-endian, without padding.
 
     Parameters
     ----------
@@ -52,24 +50,24 @@ class RawImage:
 
 @dataclass(frozen=True, kw_only=True)
 class JobParameters:
-    """What a job is to do.
+    """The parameters of a job.
 
     Parameters
     ----------
     networks : tuple of str
-        One, or two to compare.
+        One network, or two to compare.
     settings : Settings
-        As `dip.restore` takes them; its `network` is the first of `networks`.
+        For `dip.restore`; its `network` is the first of `networks`.
     part : str
-        'image' for the whole, 'fill' for the filled pixels with coverage as alpha.
+        'image' for the whole image, 'fill' for the filled pixels with coverage as alpha.
     format : str
-        Of the result; 'auto' is the image's own where that loses nothing, else PNG.
+        Of the result; 'auto' is the image's own format where that is lossless, else PNG.
     raw : RawImage, optional
-        The image comes as plain samples.
+        The layout of an image of raw samples.
     mask_samples : str, optional
-        The mask comes as plain samples, of the image's size.
+        The samples of a raw mask, which has the image's size.
     has_mask : bool
-        Whether a mask came; without one the transparent pixels are the damage.
+        Whether there is a mask; without one the transparent pixels are the damage.
     """
 
     networks: tuple[str, ...] = ("unet",)
@@ -93,7 +91,7 @@ class JobParameters:
         return cls(**values)
 
     def public(self) -> dict[str, Any]:
-        """As the API shows it: one level, the names of the form."""
+        """The parameters as the API shows them: flat, with the names of the form."""
         settings = asdict(self.settings)
         settings["network"] = BOTH if len(self.networks) > 1 else self.networks[0]
         return {**settings, "result": self.part, "format": self.format}
@@ -103,26 +101,26 @@ _SETTINGS = tuple(field.name for field in fields(Settings) if field.name != "net
 
 
 def parameters_from(form: dict[str, Any], *, has_mask: bool) -> JobParameters:
-    """Parameters from the validated fields of a form.
+    """Create parameters from the validated fields of a form.
 
     Raises
     ------
     ServiceError
-        `parameter_invalid`: they contradict each other, or the engine refuses one.
+        `parameter_invalid`: the fields contradict each other, or the engine refuses one.
     """
-    network = form.get("network", "unet")
-    networks = ("unet", "segnet") if network == BOTH else (network,)
+    network = form.get("network", Settings.network)
+    networks = tuple(NETWORKS) if network == BOTH else (network,)
     chosen = {name: form[name] for name in _SETTINGS if form.get(name) is not None}
     try:
         settings = Settings(network=networks[0], **chosen)
     except DipError as error:
         raise ServiceError("parameter_invalid", error.message, error.hint) from error
-    part, form_at = form.get("result", "image"), form.get("format", "auto")
-    if part == "fill" and form_at == "jpeg":
+    part, file_format = form.get("result", "image"), form.get("format", "auto")
+    if part == "fill" and file_format == "jpeg":
         raise ServiceError(
             "parameter_invalid",
             "JPEG cannot hold a fill: it has no transparency.",
-            "Ask for png, tiff, webp or raw.",
+            "Choose png, tiff, webp or raw.",
         )
     raw = _raw_from(form)
     mask_samples = form.get("mask_samples")
@@ -131,14 +129,14 @@ def parameters_from(form: dict[str, Any], *, has_mask: bool) -> JobParameters:
     if mask_samples is not None and raw is None:
         raise ServiceError(
             "parameter_invalid",
-            "mask_samples is given for an image that is a file.",
-            "Raw masks go with raw images: give width, height, channels and samples.",
+            "mask_samples is given, but the image is a file.",
+            "A raw mask needs a raw image: give width, height, channels and samples, too.",
         )
     return JobParameters(
         networks=networks,
         settings=settings,
         part=part,
-        format=form_at,
+        format=file_format,
         raw=raw,
         mask_samples=mask_samples,
         has_mask=has_mask,

@@ -1,4 +1,4 @@
-"""Pictures that a browser can show; `server.rendering.viewer` makes each in its own process."""
+"""Pictures for a browser; `server.rendering.viewer` makes each in a separate process."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from dip.machine.child_process import CHECKOUT, child_environment
 from server.errors import ServiceError
 from server.jobs.files import disk_full_is_an_error
 
-What = Literal["photo", "mask", "example"]
+Kind = Literal["photo", "mask", "example"]
 
-_AT_ONCE = 2
+_MAX_PROCESSES = 2
 _TIMEOUT_S = 120.0
-_PATIENCE_S = 60.0
+_QUEUE_TIMEOUT_S = 60.0
 
 _log = logging.getLogger(__name__)
-_places = threading.BoundedSemaphore(_AT_ONCE)
+_slots = threading.BoundedSemaphore(_MAX_PROCESSES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Display:
-    """A picture to look at.
+    """A picture for a browser.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Display:
         JPEG, or PNG where there is transparency; 8 bits, sRGB, upright.
     media_type : str
     width, height : int
-        Of the photo itself, upright, px; the picture may be smaller.
+        Size of the upright photo, px; the picture may be smaller.
     samples : str
         Of the photo: 'uint8', 'uint16', 'float32'.
     format : str
@@ -55,18 +55,18 @@ class Display:
     format: str
 
     def as_bytes(self) -> bytes:
-        """All of it in one file."""
+        """The picture and its description, as one file."""
         about = {name: value for name, value in vars(self).items() if name != "data"}
         return json.dumps(about).encode() + b"\n" + self.data
 
     @classmethod
-    def from_bytes(cls, kept: bytes) -> Display:
-        about, _, data = kept.partition(b"\n")
-        return cls(data=data, **json.loads(about))
+    def from_bytes(cls, data: bytes) -> Display:
+        about, _, picture = data.partition(b"\n")
+        return cls(data=picture, **json.loads(about))
 
 
 def make_display(
-    what: What,
+    kind: Kind,
     source: Path | None,
     *,
     folder: Path,
@@ -74,36 +74,36 @@ def make_display(
     side: int | None = None,
     timeout_s: float = _TIMEOUT_S,
 ) -> Display:
-    """Make a picture of a file.
+    """Make a picture of a photo or a mask.
 
     Parameters
     ----------
-    what : str
-        'photo' or 'mask', of `source`; 'example' needs none.
+    kind : str
+        'photo' or 'mask' for `source`; 'example' needs no source.
     source : Path or None
     folder : Path
-        Where the picture may lie for a moment.
+        For temporary files.
     max_pixels : int
     side : int, optional
-        The longest that the picture may have, px.
+        The maximum side of the picture, px.
     timeout_s : float
 
     Raises
     ------
     ServiceError
-        What the decoder says of the file; `image_unreadable` too where it crashed or hung.
+        An error of the decoder; `image_unreadable` also where the decoder crashed or hung.
     """
     target = folder / secrets.token_hex(16)
-    wanted = {
-        "what": what,
+    request = {
+        "kind": kind,
         "source": None if source is None else str(source),
         "target": str(target),
         "max_pixels": max_pixels,
         "side": side,
     }
     try:
-        with _place():
-            answer = _ask(wanted, timeout_s)
+        with _slot():
+            answer = _run_viewer(request, timeout_s)
         if "error" in answer:
             raise ServiceError(**answer["error"])
         with disk_full_is_an_error():
@@ -113,26 +113,26 @@ def make_display(
 
 
 @contextmanager
-def _place() -> Iterator[None]:
-    """Each takes a core and the memory of a photo: a few at a time."""
-    if not _places.acquire(timeout=_PATIENCE_S):
-        raise ServiceError("too_many_streams", "Too many pictures are wanted.")
+def _slot() -> Iterator[None]:
+    """Limit the number of processes: each needs a core and the memory of a photo."""
+    if not _slots.acquire(timeout=_QUEUE_TIMEOUT_S):
+        raise ServiceError("too_many_streams", "Too many pictures are being made.")
     try:
         yield
     finally:
-        _places.release()
+        _slots.release()
 
 
-def _ask(wanted: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+def _run_viewer(request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "server.rendering.viewer", json.dumps(wanted)],
+            [sys.executable, "-m", "server.rendering.viewer", json.dumps(request)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             env=child_environment(),
-            start_new_session=os.name == "posix",  # Ctrl-C is for the service
+            start_new_session=os.name == "posix",  # Ctrl-C must stop the service only
             timeout=timeout_s,
-            cwd=CHECKOUT,  # Python looks there first: not into whatever folder we were started in
+            cwd=CHECKOUT,  # Python imports from there, not from the current folder
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -142,10 +142,10 @@ def _ask(wanted: dict[str, Any], timeout_s: float) -> dict[str, Any]:
     if done.returncode == 0:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
-    said = done.stderr.decode(errors="replace").strip()
-    _log.error("the viewer ended with status %d: %s", done.returncode, said)
+    output = done.stderr.decode(errors="replace").strip()
+    _log.error("the viewer ended with status %d: %s", done.returncode, output)
     if done.returncode < 0:
-        how = f"was killed by {signal.Signals(-done.returncode).name}"
+        reason = f"was killed by {signal.Signals(-done.returncode).name}"
     else:
-        how = f"ended with status {done.returncode}"
-    raise ServiceError("image_unreadable", f"The picture's decoder {how}.")
+        reason = f"ended with status {done.returncode}"
+    raise ServiceError("image_unreadable", f"The picture's decoder {reason}.")

@@ -1,8 +1,8 @@
-"""Makes a picture that a browser can show, in a process of its own, and leaves.
+"""Make one picture for a browser, in a separate process.
 
-Started by `server.rendering.displays` for one picture at a time: a decoder that crashes or hangs
-costs that picture and nothing else, neither the service nor a job that is being fitted.
-Arguments: the request, as JSON. Standard output: what came of it, as JSON.
+`server.rendering.displays` starts a process for each picture, so a decoder that crashes or hangs
+harms neither the service nor a running job. The first argument is the request, as JSON. Standard
+output is the answer, as JSON.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from dip.image_io import Limits, decode_mask, decode_photo, encode_photo
 from dip.samples import to_8_bit
 
 _JPEG = {"Q": 92, "subsample_mode": "off"}
-_PNG = {"compression": 1}  # it travels within this machine: time matters, size does not
+_PNG = {"compression": 1}  # within one machine, time matters more than size
 
 Levels = NDArray[np.uint8]
 
 
 def main() -> int:
-    """Do what the first argument says."""
-    wanted = json.loads(sys.argv[1])
+    """Handle the request in the first argument."""
+    request = json.loads(sys.argv[1])
     try:
-        answer = WAYS[wanted["what"]](wanted)
+        answer = MAKERS[request["kind"]](request)
     except DipError as error:
         answer = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
     json.dump(answer, sys.stdout)
     return 0
 
 
-def _show_photo(wanted: dict[str, Any]) -> dict[str, Any]:
+def _show_photo(request: dict[str, Any]) -> dict[str, Any]:
     photo = decode_photo(
-        Path(wanted["source"]).read_bytes(), "image", Limits(pixels=wanted["max_pixels"])
+        Path(request["source"]).read_bytes(), "image", Limits(pixels=request["max_pixels"])
     )
-    pixels = np.atleast_2d(photo.pixels)  # a single gray pixel comes without dimensions
+    pixels = np.atleast_2d(photo.pixels)  # a single gray pixel has no dimensions
     height, width = pixels.shape[:2]
     image = _as_srgb(pixels, photo.metadata.icc)
-    if wanted["side"] is not None and max(height, width) > wanted["side"]:
-        image = image.thumbnail_image(wanted["side"], height=wanted["side"], size="down")
+    if request["side"] is not None and max(height, width) > request["side"]:
+        image = image.thumbnail_image(request["side"], height=request["side"], size="down")
     alpha = image.hasalpha()
     data = image.pngsave_buffer(**_PNG) if alpha else image.jpegsave_buffer(**_JPEG)
-    Path(wanted["target"]).write_bytes(data)
+    Path(request["target"]).write_bytes(data)
     return {
         "media_type": "image/png" if alpha else "image/jpeg",
         "width": width,
@@ -58,17 +58,17 @@ def _show_photo(wanted: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _show_mask(wanted: dict[str, Any]) -> dict[str, Any]:
-    """White = restore this, in 8 bits: what the engine will take the file for."""
-    data, limits = Path(wanted["source"]).read_bytes(), Limits(pixels=wanted["max_pixels"])
+def _show_mask(request: dict[str, Any]) -> dict[str, Any]:
+    """Show a mask as the engine reads it, in 8 bits: white = restore this."""
+    data, limits = Path(request["source"]).read_bytes(), Limits(pixels=request["max_pixels"])
     mask = np.atleast_2d(to_8_bit(decode_mask(data, "mask", limits)))
     image = pyvips.Image.new_from_memory(
         np.ascontiguousarray(mask).data, mask.shape[1], mask.shape[0], 1, "uchar"
     )
     image = image.copy(interpretation="b-w")
-    if wanted["side"] is not None and max(mask.shape) > wanted["side"]:
-        image = image.thumbnail_image(wanted["side"], height=wanted["side"], size="down")
-    Path(wanted["target"]).write_bytes(image.pngsave_buffer(**_PNG))
+    if request["side"] is not None and max(mask.shape) > request["side"]:
+        image = image.thumbnail_image(request["side"], height=request["side"], size="down")
+    Path(request["target"]).write_bytes(image.pngsave_buffer(**_PNG))
     return {
         "media_type": "image/png",
         "width": mask.shape[1],
@@ -78,12 +78,12 @@ def _show_mask(wanted: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _draw_example(wanted: dict[str, Any]) -> dict[str, Any]:
-    """The photo of `dip demo`, damaged here."""
+def _draw_example(request: dict[str, Any]) -> dict[str, Any]:
+    """Show the damaged photo of `dip demo`."""
     from dip.sample_photo import astronaut, draw_damage
 
     damage = draw_damage(astronaut())
-    Path(wanted["target"]).write_bytes(encode_photo(damage.photo, "png"))
+    Path(request["target"]).write_bytes(encode_photo(damage.photo, "png"))
     height, width = damage.photo.shape[:2]
     return {
         "media_type": "image/png",
@@ -95,12 +95,12 @@ def _draw_example(wanted: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_srgb(pixels: NDArray[Any], icc: bytes | None) -> Any:
-    """A photo in 8 bits and the colours of a screen, as a libvips image."""
+    """Convert a photo to 8-bit sRGB, as a libvips image."""
     if icc is not None:
         try:
             return _transformed(pixels, icc)
         except pyvips.Error:
-            pass  # a profile that does not fit the samples: show them as they are
+            pass  # the profile does not fit the samples: show them unconverted
     levels: Levels = to_8_bit(pixels)
     bands = 1 if levels.ndim == 2 else levels.shape[2]
     image = pyvips.Image.new_from_memory(
@@ -110,7 +110,7 @@ def _as_srgb(pixels: NDArray[Any], icc: bytes | None) -> Any:
 
 
 def _transformed(pixels: NDArray[Any], icc: bytes) -> Any:
-    if pixels.dtype == np.float32:  # profiles are applied to integers: 16 bits lose nothing visible
+    if pixels.dtype == np.float32:  # libvips needs integers; 16 bits lose nothing visible
         pixels = np.rint(np.clip(np.nan_to_num(pixels), 0, 1) * 65535).astype(np.uint16)
     bands = 1 if pixels.ndim == 2 else pixels.shape[2]
     image = pyvips.Image.new_from_memory(
@@ -125,12 +125,12 @@ def _transformed(pixels: NDArray[Any], icc: bytes) -> Any:
     image = image.copy(interpretation=meaning)
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
     shown = image.icc_transform("srgb", embedded=True, intent="relative", depth=8)
-    shown = shown.copy_memory()  # errors of the transform come now, not while it is written
+    shown = shown.copy_memory()  # so that errors of the transform occur here, not while writing
     shown.remove("icc-profile-data")
     return shown
 
 
-WAYS = {
+MAKERS = {
     "photo": _show_photo,
     "mask": _show_mask,
     "example": _draw_example,

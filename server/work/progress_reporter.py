@@ -15,7 +15,8 @@ from server.jobs.job import Attempt
 from server.work.job_store import JobStore, PixelFiles
 
 if TYPE_CHECKING:
-    from dip.restore import Restoration, Step
+    from dip.restore import Restoration
+    from dip.step import Step
 
 PROGRESS_EVERY_S = 0.2
 PROGRESS_PART = 1 / 2000

@@ -135,7 +135,7 @@ class Supervisor(Dispatcher):
             self._disobeying_since = None
         elif self._disobeying_since is None:
             self._disobeying_since = now
-        elif now - self._disobeying_since > self._settings.obey_s:
+        elif now - self._disobeying_since > self._settings.cancel_timeout_s:
             _log.warning("killed: it continued with a cancelled job", extra={"job": busy["job"]})
             worker.kill()
             self._disobeying_since = None

@@ -82,7 +82,7 @@ def test_a_form_is_sent_as_it_lies_in_memory() -> None:
 @pytest.mark.parametrize(
     ("block", "expected"),
     [
-        (b": still here", None),
+        (b": heartbeat", None),
         (b"retry: 500", None),
         (b'id: 4\nevent: done\ndata: {"a": 1}', (4, "done", {"a": 1})),
         (b'id:4\nevent:done\ndata:{"a": 1}', (4, "done", {"a": 1})),

@@ -1,4 +1,4 @@
-"""What the service may be told, and what it refuses to be told."""
+"""The settings of the service, and the values that it refuses."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def test_a_cluster_is_reached_over_tls_or_on_this_machine(address: str) -> None:
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("tcp://gpu.lan:8786", "neither encrypted nor protected"),
-        ("tcp://10.0.0.7:8786", "neither encrypted nor protected"),
-        ("gpu.lan:8786", "no address"),
-        ("tls://gpu.lan", "no address"),
-        ("ucx://127.0.0.1:1", "no address"),
+        ("tcp://gpu.lan:8786", "not encrypted"),
+        ("tcp://10.0.0.7:8786", "not encrypted"),
+        ("gpu.lan:8786", "not the address of a scheduler"),
+        ("tls://gpu.lan", "not the address of a scheduler"),
+        ("ucx://127.0.0.1:1", "not the address of a scheduler"),
     ],
 )
 def test_a_bare_port_of_another_machine_is_refused(address: str, says: str) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP contract, version 1: one module for each group of paths."""
+"""The HTTP API, version 1: one module for each group of paths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from server.http.schemas import ErrorOut
 
 
 def refusals(*codes: str) -> dict[Any, Any]:
-    """Document the errors of a path, for /openapi.json."""
+    """Documentation of a path's errors, for /openapi.json."""
     by_status: defaultdict[int, list[str]] = defaultdict(list)
     for code in codes:
         by_status[MEANINGS[code].status].append(code)

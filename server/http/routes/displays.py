@@ -15,12 +15,12 @@ from server.http.routes import refusals
 from server.http.schemas import DisplayIn, DisplayQuery, InputQuery
 from server.http.uploads import take_upload
 from server.jobs.job import Job
-from server.rendering.displays import Display, make_display
+from server.rendering.displays import Display, Kind, make_display
 
 displays = APIBlueprint("displays", __name__, url_prefix="/v1")
 
-_SHOWN: dict[str, Any] = {
-    "description": "The picture. Headers `Dip-*` tell of the photo: Width, Height, Samples, "
+_DISPLAY: dict[str, Any] = {
+    "description": "The picture. Headers `Dip-*` describe the photo: Width, Height, Samples, "
     "Format.",
     "content": {
         media_type: {"schema": {"type": "string", "format": "binary"}}
@@ -34,7 +34,7 @@ _DECODING = ("image_unreadable", "image_too_large", "mask_invalid", "too_many_st
 def uploads_are_multipart() -> None:
     if request.method == "POST" and request.mimetype != "multipart/form-data":
         raise ServiceError(
-            "content_type_refused", f"The body is {request.mimetype or 'of no stated type'}."
+            "content_type_refused", f"The body has {request.mimetype or 'no content type'}."
         )
 
 
@@ -42,7 +42,7 @@ def uploads_are_multipart() -> None:
 @displays.input(DisplayIn, location="form_and_files", arg_name="form")
 @displays.doc(
     responses={
-        200: _SHOWN,
+        200: _DISPLAY,
         **refusals(
             *_DECODING,
             "parameter_invalid",
@@ -54,7 +54,7 @@ def uploads_are_multipart() -> None:
     }
 )
 def show_file(form: dict[str, Any]) -> Response:
-    """Show a photo or a mask that is no job yet; nothing of it is kept."""
+    """Show a photo or a mask without a job; nothing of it is stored."""
     here = service()
     upload = take_upload(form["image"])
     upload.complete()
@@ -64,9 +64,9 @@ def show_file(form: dict[str, Any]) -> Response:
 
 
 @displays.get("/example")
-@displays.doc(responses={200: _SHOWN, **refusals("too_many_streams", "image_unreadable")})
+@displays.doc(responses={200: _DISPLAY, **refusals("too_many_streams", "image_unreadable")})
 def show_example() -> Response:
-    """A damaged photo to try the page with, made on this machine: 512 × 512 px."""
+    """Show a damaged example photo of 512 × 512 px, made on this machine."""
     return _respond(_make(service(), "example", None, None))
 
 
@@ -74,25 +74,25 @@ def show_example() -> Response:
 @displays.input(DisplayQuery, location="query", arg_name="query")
 @displays.doc(
     responses={
-        200: _SHOWN,
+        200: _DISPLAY,
         **refusals(*_DECODING, "job_unknown", "no_result", "result_not_ready", "disk_full"),
     }
 )
 def show_job(job_id: str, query: dict[str, Any]) -> Response:
-    """Show what a job was given, or what came of it; whole images that came as files."""
+    """Show a job's image, mask or result; not of raw samples."""
     here = service()
     job = here.store.get(job_id)
     name = _file_of(job, query["of"], query.get("network"))
     side = query.get("side")
-    kept = f"display.{name}.{side or 'full'}"
+    cached = f"display.{name}.{side or 'full'}"
     with suppress(FileNotFoundError):
-        return _respond(Display.from_bytes(here.files.path(job_id, kept).read_bytes()))
-    kind = "mask" if query["of"] == "mask" else "photo"
-    shown = _make(here, kind, here.files.path(job_id, name), side)
+        return _respond(Display.from_bytes(here.files.path(job_id, cached).read_bytes()))
+    kind: Kind = "mask" if query["of"] == "mask" else "photo"
+    display = _make(here, kind, here.files.path(job_id, name), side)
     with suppress(FileNotFoundError):  # the job was deleted meanwhile
-        here.files.write(job_id, kept, shown.as_bytes(), durable=False)
-        here.store.note_bytes(job_id, len(shown.data))
-    return _respond(shown)
+        here.files.write(job_id, cached, display.as_bytes(), durable=False)
+        here.store.note_bytes(job_id, len(display.data))
+    return _respond(display)
 
 
 @displays.get("/jobs/<job_id>/input")
@@ -100,7 +100,7 @@ def show_job(job_id: str, query: dict[str, Any]) -> Response:
 @displays.doc(
     responses={
         200: {
-            "description": "The file, as it was submitted.",
+            "description": "The file, as submitted.",
             "content": {
                 "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}
             },
@@ -109,49 +109,45 @@ def show_job(job_id: str, query: dict[str, Any]) -> Response:
     }
 )
 def get_input(job_id: str, query: dict[str, Any]) -> Response:
-    """Fetch what a job was given, to change the mask and try again."""
+    """Fetch a job's image or mask, to change the mask and submit again."""
     here = service()
     name = _file_of(here.store.get(job_id), query["of"], None)
     try:
         data = here.files.path(job_id, name).read_bytes()
     except FileNotFoundError:
-        raise ServiceError("job_unknown", "The job's pixels are deleted.") from None
+        raise ServiceError("job_unknown", "The job's files are deleted.") from None
     return Response(data, mimetype="application/octet-stream")
 
 
 def _file_of(job: Job, of: str, network: str | None) -> str:
-    """The name of the file among a job's."""
+    """The name of a file of a job."""
     parameters = job.parameters
     if of == "mask":
         if not parameters.has_mask:
-            raise ServiceError("no_result", "The job came without a mask.")
+            raise ServiceError("no_result", "The job has no mask.")
         if parameters.mask_samples is None:
             return "mask"
     elif of == "image":
         if parameters.raw is None:
             return "image"
     else:
-        if not job.state.final:
-            raise ServiceError("result_not_ready", f"The job is {job.state.value}.")
-        result = next((each for each in job.results if network in (None, each["network"])), None)
-        if result is None:
-            raise ServiceError("no_result", f"There is no such result: it is {job.state.value}.")
+        result = job.result(network)
         if result["format"] != "raw":
             return str(result["file"])
-    raise ServiceError("no_result", "These are plain samples, which are not shown.")
+    raise ServiceError("no_result", "Raw samples cannot be shown.")
 
 
-def _make(here: Service, what: Any, source: Path | None, side: int | None) -> Display:
+def _make(here: Service, kind: Kind, source: Path | None, side: int | None) -> Display:
     if source is not None and not source.exists():
-        raise ServiceError("job_unknown", "The job's pixels are deleted.")
+        raise ServiceError("job_unknown", "The job's files are deleted.")
     settings = here.settings
     return make_display(
-        what, source, folder=settings.incoming_dir, max_pixels=settings.max_pixels, side=side
+        kind, source, folder=settings.incoming_dir, max_pixels=settings.max_pixels, side=side
     )
 
 
-def _respond(shown: Display) -> Response:
-    response = Response(shown.data, mimetype=shown.media_type)
+def _respond(display: Display) -> Response:
+    response = Response(display.data, mimetype=display.media_type)
     for name in ("width", "height", "samples", "format"):
-        response.headers[f"Dip-{name.capitalize()}"] = str(getattr(shown, name))
+        response.headers[f"Dip-{name.capitalize()}"] = str(getattr(display, name))
     return response

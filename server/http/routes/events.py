@@ -1,4 +1,4 @@
-"""What happens to a job, as it happens: Server-Sent Events."""
+"""The events of a job, as Server-Sent Events."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from server.jobs.job import OWNER, Job
 
 events = APIBlueprint("events", __name__, url_prefix="/v1")
 
-_LOOK_EVERY_S = 1.0
+_POLL_EVERY_S = 1.0
 _RETRY_MS = 500
 
 
@@ -29,38 +29,42 @@ _RETRY_MS = 500
 )
 @events.doc(
     responses={
-        204: "The client has seen the last event: do not come back.",
+        204: "The client has received the last event; it must not reconnect.",
         **refusals("job_unknown", "bad_request", "too_many_streams"),
     }
 )
 def stream_events(job_id: str) -> Response:
-    """Follow a job; `Last-Event-ID` resumes behind an event."""
+    """Follow a job; `Last-Event-ID` resumes after an event."""
     here = service()
     job = here.store.get(job_id)
     after = _last_event_id(request.headers.get("Last-Event-ID", "0"))
     if job.state.final and after >= job.last_event:
         return Response(status=204)
     if not here.streams.acquire(blocking=False):
-        raise ServiceError("too_many_streams", "Too many streams are open.")
-    gone = request.environ.get("waitress.client_disconnected", lambda: False)
-    response = Response(_follow(here, job, after, gone, user()), mimetype="text/event-stream")
+        raise ServiceError(
+            "too_many_streams", f"{here.settings.max_streams} streams are open already."
+        )
+    disconnected = request.environ.get("waitress.client_disconnected", lambda: False)
+    response = Response(
+        _follow(here, job, after, disconnected, user()), mimetype="text/event-stream"
+    )
     response.call_on_close(here.streams.release)
     return response
 
 
 def _follow(
-    here: Service, job: Job, after: int, gone: Callable[[], bool], who: str
+    here: Service, job: Job, after: int, disconnected: Callable[[], bool], name: str
 ) -> Iterator[bytes]:
     yield f"retry: {_RETRY_MS}\n\n".encode()
     ends = time.monotonic() + here.settings.stream_limit_s
-    # A client that holds a lease renews it when it hears something.
+    # A client renews its lease when it receives an event or a heartbeat.
     heartbeat_s = min(here.settings.heartbeat_s, (job.lease_s or math.inf) / 4)
     silent_since = time.monotonic()
-    with here.notifier.watch(job.id) as news:
-        while not (gone() or here.notifier.closing or time.monotonic() > ends):
-            if who != OWNER and here.users.digest(who) is None:
-                return  # removed meanwhile
-            news.clear()
+    with here.notifier.watch(job.id) as changed:
+        while not (disconnected() or here.notifier.closing or time.monotonic() > ends):
+            if name != OWNER and here.users.digest(name) is None:
+                return  # the user was removed meanwhile
+            changed.clear()
             found = here.store.events_after(job.id, after)
             if found:
                 yield b"".join(event.as_sse() for event in found)
@@ -69,9 +73,9 @@ def _follow(
                     return
                 continue
             if time.monotonic() - silent_since >= heartbeat_s:
-                yield b": still here\n\n"
+                yield b": heartbeat\n\n"
                 silent_since = time.monotonic()
-            news.wait(min(_LOOK_EVERY_S, heartbeat_s))
+            changed.wait(min(_POLL_EVERY_S, heartbeat_s))
 
 
 def _last_event_id(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Submit, look, stop, fetch, forget; and all of it in one call."""
+"""Submit, list, stop, fetch and delete jobs; and /v1/restore, which does all in one call."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from server.http.schemas import (
     SubmitIn,
 )
 from server.http.uploads import accept
-from server.jobs.job import Job, State
+from server.jobs.job import Job, State, job_url
 from server.jobs.parameters import MEDIA_TYPES
 
 jobs = APIBlueprint("jobs", __name__, url_prefix="/v1")
 
 _RESTORE_LEASE_S = 30.0
-_LOOK_EVERY_S = 1.0
+_POLL_EVERY_S = 1.0
 _SUBMISSION = (
     "parameter_invalid",
     "image_too_large",
@@ -41,7 +41,7 @@ _SUBMISSION = (
     "disk_full",
 )
 _PICTURE: dict[str, Any] = {
-    "description": "The picture. Headers `Dip-*` say what it is and where it belongs.",
+    "description": "The picture. Headers `Dip-*` describe it and its place in the image.",
     "content": {
         media_type: {"schema": {"type": "string", "format": "binary"}}
         for media_type in MEDIA_TYPES.values()
@@ -54,26 +54,26 @@ def uploads_are_multipart() -> None:
     uploads = request.endpoint in ("jobs.submit", "jobs.restore")
     if uploads and request.mimetype != "multipart/form-data":
         raise ServiceError(
-            "content_type_refused", f"The body is {request.mimetype or 'of no stated type'}."
+            "content_type_refused", f"The body has {request.mimetype or 'no content type'}."
         )
 
 
 @jobs.post("/jobs")
 @jobs.input(SubmitIn, location="form_and_files", arg_name="form")
 @jobs.input(SubmitHeaders, location="headers", arg_name="headers")
-@jobs.output(JobOut, status_code=202, description="Accepted: on disk, and in the queue.")
+@jobs.output(JobOut, status_code=202, description="Accepted: the job is on disk and in the queue.")
 @jobs.doc(responses=refusals(*_SUBMISSION, "key_reused"))
 def submit(form: dict[str, Any], headers: dict[str, Any]) -> Any:
     """Submit a job."""
     job = accept(form, headers.get("idempotency_key"))
-    return _public(job), 202, {"Location": f"/v1/jobs/{job.id}"}
+    return _public(job), 202, {"Location": job_url(job.id)}
 
 
 @jobs.get("/jobs")
 @jobs.input(JobsQuery, location="query", arg_name="query")
 @jobs.output(JobsOut)
 def list_jobs(query: dict[str, Any]) -> Any:
-    """List jobs, the latest first: one's own; the owner of the service sees everybody's."""
+    """List your jobs, the latest first; the owner of the service sees all users' jobs."""
     state = State(query["state"]) if "state" in query else None
     found = service().store.jobs(state, query["limit"], owner=user() or None)
     return {"jobs": [_public(job) for job in found]}
@@ -83,23 +83,23 @@ def list_jobs(query: dict[str, Any]) -> Any:
 @jobs.output(JobOut)
 @jobs.doc(responses=refusals("job_unknown"))
 def get_job(job_id: str) -> Any:
-    """Look at a job."""
+    """Get a job."""
     return _public(service().store.get(job_id))
 
 
 @jobs.delete("/jobs/<job_id>")
-@jobs.output({}, status_code=204, description="It had ended and is forgotten.")
+@jobs.output({}, status_code=204, description="The job had ended, and is deleted.")
 @jobs.doc(
     responses={
         202: {
-            "description": "It is cancelled, and its pixels are deleted.",
+            "description": "The job is cancelled, and its files are deleted.",
             "content": {"application/json": {"schema": JobOut}},
         },
         **refusals("job_unknown"),
     }
 )
 def delete_job(job_id: str) -> Any:
-    """Cancel a job; forget one that has ended."""
+    """Cancel a job that is queued or running; delete one that has ended."""
     here = service()
     job = here.store.get(job_id)
     if not job.state.final:
@@ -112,10 +112,10 @@ def delete_job(job_id: str) -> Any:
 
 
 @jobs.post("/jobs/<job_id>/stop")
-@jobs.output(JobOut, status_code=202, description="It will be done in a moment.")
+@jobs.output(JobOut, status_code=202, description="The job will end soon.")
 @jobs.doc(responses=refusals("job_unknown", "not_running"))
 def stop_job(job_id: str) -> Any:
-    """Finish now, with the best so far."""
+    """End a job now, with the best result so far."""
     return _public(service().store.request_stop(job_id)), 202
 
 
@@ -123,17 +123,19 @@ def stop_job(job_id: str) -> Any:
 @jobs.output(JobOut)
 @jobs.doc(responses=refusals("job_unknown"))
 def renew_lease(job_id: str) -> Any:
-    """Say that somebody still waits for the job."""
+    """Renew a job's lease."""
     return _public(service().store.renew(job_id))
 
 
 @jobs.get("/jobs/<job_id>/preview")
-@jobs.output(FileSchema(), content_type="image/jpeg", description="The region as it looks now.")
+@jobs.output(
+    FileSchema(), content_type="image/jpeg", description="The current state of the region in work."
+)
 @jobs.doc(responses=refusals("job_unknown", "preview_missing"))
 def get_preview(job_id: str) -> Response:
     """Fetch the latest preview."""
     here = service()
-    for _ in range(3):  # one that is replaced meanwhile is gone
+    for _ in range(3):  # a newer preview may replace the file meanwhile
         job = here.store.get(job_id)
         preview = job.preview
         if preview is None:
@@ -146,7 +148,7 @@ def get_preview(job_id: str) -> Response:
         for name in ("top", "left", "height", "width", "network", "iteration", "number"):
             response.headers[f"Dip-{name.capitalize()}"] = str(preview[name])
         return response
-    raise ServiceError("preview_missing", "There is no preview of this job.")
+    raise ServiceError("preview_missing", "There is no preview of this job yet.")
 
 
 @jobs.get("/jobs/<job_id>/result")
@@ -155,7 +157,7 @@ def get_preview(job_id: str) -> Response:
     responses={
         200: _PICTURE,
         206: _PICTURE,
-        304: "The client has it already.",
+        304: "The client's copy is current.",
         **refusals("job_unknown", "result_not_ready", "no_result", "range_refused"),
     }
 )
@@ -181,22 +183,24 @@ def get_result(job_id: str, query: dict[str, Any]) -> Response:
     }
 )
 def restore(form: dict[str, Any]) -> Response:
-    """Restore a picture in one call: the answer is the result."""
+    """Restore a picture in one call: the response is the result."""
     here = service()
-    with _place_to_wait(here):
+    with _stream_slot(here):
         job = accept({**form, "lease_s": _RESTORE_LEASE_S})
         job = _wait(job, here)
     if job.error is not None:
         raise ServiceError(job.error["code"], job.error["message"], job.error["hint"])
     response = _result(job, None)
-    response.headers["Location"] = f"/v1/jobs/{job.id}"
+    response.headers["Location"] = job_url(job.id)
     return response
 
 
 @contextmanager
-def _place_to_wait(here: Service) -> Iterator[None]:
+def _stream_slot(here: Service) -> Iterator[None]:
     if not here.streams.acquire(blocking=False):
-        raise ServiceError("too_many_streams", "Too many clients wait already.")
+        raise ServiceError(
+            "too_many_streams", f"{here.settings.max_streams} clients are waiting already."
+        )
     try:
         yield
     finally:
@@ -204,23 +208,23 @@ def _place_to_wait(here: Service) -> Iterator[None]:
 
 
 def _wait(job: Job, here: Service) -> Job:
-    """Wait for a job's end; a client that goes away takes its job along."""
-    gone = request.environ.get("waitress.client_disconnected", lambda: False)
-    with here.notifier.watch(job.id) as news:
+    """Wait for the end of a job; cancel it when the client disconnects."""
+    disconnected = request.environ.get("waitress.client_disconnected", lambda: False)
+    with here.notifier.watch(job.id) as changed:
         while True:
             job = here.store.renew(job.id)
             if job.state.final:
                 return job
-            if gone():
-                return _cancel(job, here, "The client went away.")
+            if disconnected():
+                return _cancel(job, here, "The client disconnected.")
             if here.notifier.closing:
-                raise ServiceError("shutting_down", "The service is being stopped.")
-            news.wait(_LOOK_EVERY_S)
-            news.clear()
+                raise ServiceError("shutting_down", "The service is stopping.")
+            changed.wait(_POLL_EVERY_S)
+            changed.clear()
 
 
 def _cancel(job: Job, here: Service, message: str = "The job was cancelled.") -> Job:
-    """Cancel a job and delete its pixels; one that ended in this very moment keeps them."""
+    """Cancel a job and delete its files, unless it ends at this moment."""
     job = here.store.cancel(job.id, message)
     if job.state is State.CANCELLED:
         here.files.remove(job.id)
@@ -228,12 +232,7 @@ def _cancel(job: Job, here: Service, message: str = "The job was cancelled.") ->
 
 
 def _result(job: Job, network: str | None) -> Response:
-    if not job.state.final:
-        raise ServiceError("result_not_ready", f"The job is {job.state.value}.")
-    result = next((each for each in job.results if network in (None, each["network"])), None)
-    if result is None:
-        what = f"{network} was not fitted" if job.results else f"the job is {job.state.value}"
-        raise ServiceError("no_result", f"There is no such result: {what}.")
+    result = job.result(network)
     here = service()
     path = here.files.path(job.id, result["file"])
     try:
@@ -246,7 +245,7 @@ def _result(job: Job, network: str | None) -> Response:
         )
     except FileNotFoundError:
         raise ServiceError("job_unknown", "The job was deleted meanwhile.") from None
-    del response.headers["Content-Disposition"]  # the file's name here is no name for a photo
+    del response.headers["Content-Disposition"]  # the file name on disk is internal
     for name in ("top", "left", "height", "width", "channels", "samples", "network", "part"):
         response.headers[f"Dip-{name.capitalize()}"] = str(result[name])
     response.headers["Dip-Job"] = job.id

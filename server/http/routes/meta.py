@@ -1,9 +1,8 @@
-"""How the service is, and what it can do."""
+"""The state of the service, its capabilities, and links to its page."""
 
 from __future__ import annotations
 
 import platform
-import shutil
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -11,9 +10,11 @@ from apiflask import APIBlueprint
 from dip import __version__
 from dip.config import NETWORKS
 from dip.presets import PRESETS
+from server.errors import MEANINGS
 from server.http.context import Service, service, user
 from server.http.routes import refusals
 from server.http.schemas import CapabilitiesOut, HealthOut, HealthQuery, LaunchOut
+from server.jobs.files import free_space_problem
 from server.jobs.job import State
 from server.jobs.parameters import FORMATS, PARTS, SAMPLE_BYTES
 
@@ -26,7 +27,7 @@ meta = APIBlueprint("meta", __name__, url_prefix="/v1")
 @meta.input(HealthQuery, location="query", arg_name="query")
 @meta.output(HealthOut)
 def health(query: dict[str, Any]) -> Any:
-    """Say how the service is; needs no token."""
+    """Get the state of the service; needs no token."""
     here = service()
     problems = _problems(here)
     answer = {
@@ -47,7 +48,7 @@ def health(query: dict[str, Any]) -> Any:
 @meta.get("/capabilities")
 @meta.output(CapabilitiesOut)
 def capabilities() -> Any:
-    """Say what can be asked for. Whoever asks is about to: the worker is made ready."""
+    """List the accepted values, and start the worker: a client that asks will soon submit a job."""
     here = service()
     here.dispatcher.wake()
     settings = here.settings
@@ -87,21 +88,16 @@ def capabilities() -> Any:
 @meta.output(LaunchOut)
 @meta.doc(responses=refusals("token_required"))
 def make_launch_code() -> Any:
-    """Make a link that opens the page, signed in; it works once, within a minute."""
+    """Create a link that opens the page signed in; valid once, for a minute."""
     return {"url": f"/launch?code={service().authenticator.launch_code(user())}"}
 
 
 def _problems(here: Service) -> list[dict[str, str]]:
     problems = []
-    free = shutil.disk_usage(here.settings.data_dir).free
-    if free < here.settings.reserve_bytes:
-        problems.append(
-            {
-                "code": "disk_full",
-                "message": f"{free / 1e6:.0f} MB are free on the disk with the jobs.",
-                "hint": "Free some space, or delete finished jobs; no job is taken until then.",
-            }
-        )
+    full = free_space_problem(here.settings.data_dir, here.settings.reserve_bytes)
+    if full is not None:
+        hint = MEANINGS["disk_full"].hint
+        problems.append({"code": "disk_full", "message": full, "hint": hint})
     trouble = here.dispatcher.trouble()
     if trouble is not None:
         problems.append(trouble)

@@ -1,4 +1,4 @@
-"""The page, and a browser's way in."""
+"""The page, its files, and signing in."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from server.errors import ServiceError
 from server.http.auth import COOKIE_S
 from server.http.context import service
 from server.http.schemas import LaunchQuery
-from server.http.static_files import KEPT, Assets
+from server.http.static_files import CACHE_FOREVER, Assets
 from server.http.waitress_server import cookie_name
 
 _EXTENSION = "dip_assets"
@@ -22,33 +22,33 @@ page.record(lambda state: state.app.extensions.setdefault(_EXTENSION, Assets.rea
 
 @page.get("/")
 def index() -> Response:
-    """The page: public, since it holds nothing but itself."""
+    """The page; public, since it contains no data of jobs."""
     return Response(_assets().page, mimetype="text/html")
 
 
 @page.get("/static/<version>/<path:name>")
 def asset(version: str, name: str) -> Response:
-    """A script, a style or a picture of the page; public too."""
+    """A script, a style sheet or an image of the page; also public."""
     assets = _assets()
     found = assets.files.get(name) if version == assets.version else None
     if found is None:
         raise ServiceError("not_found", "There is no such file.", "Load the page again.")
     response = Response(found.data, content_type=found.media_type)
-    response.headers["Cache-Control"] = KEPT
+    response.headers["Cache-Control"] = CACHE_FOREVER
     return response
 
 
 @page.get("/launch")
 @page.input(LaunchQuery, location="query", arg_name="query")
 def launch(query: dict[str, Any]) -> Any:
-    """Trade a launch code for a cookie; the code does not stay in the address bar."""
+    """Exchange a launch code for a cookie; the redirect removes the code from the address bar."""
     here = service()
     try:
         cookie = here.authenticator.trade(query["code"])
     except ServiceError as error:
         if "text/html" not in request.headers.get("Accept", ""):
             raise
-        # A person who opens the link a second time sees the page, which says how to get in.
+        # A person who opens the link a second time sees the page, which explains how to sign in.
         return Response(_assets().page, status=error.status, mimetype="text/html")
     response = redirect("/", code=303)
     response.set_cookie(

@@ -9,7 +9,7 @@ import pytest
 
 from dip.commands import progress
 from dip.commands.progress import Progress
-from dip.restore import Step
+from dip.step import Step
 
 
 class Terminal(io.StringIO):

@@ -85,19 +85,7 @@ def test_a_photo_is_submitted_watched_and_fetched(
     assert read_photo(named).pixels.shape == read_photo(tmp_path / "mine.png").pixels.shape
     assert dip("fetch", job_id, "-o", tmp_path / "no" / "folder.png") == 5
     assert dip("cancel", job_id) == 0
-    assert "ended already" in capsys.readouterr().err
-
-
-def test_a_service_that_knows_no_texture_is_named_as_older(
-    dip: Callable[..., int], files: list[Path], monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    taken = {"id": "abc", "parameters": {"seed": 0}}
-    monkeypatch.setattr(Client, "submit", lambda *files, **parameters: taken)
-    assert dip("submit", files[0]) == 0
-    captured = capsys.readouterr()
-    assert captured.out == "abc\n"
-    assert "knows no --texture" in captured.err
+    assert "already ended" in capsys.readouterr().err
 
 
 def test_a_job_that_fails_stops_the_command_as_dip_restore_would(

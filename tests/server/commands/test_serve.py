@@ -64,7 +64,7 @@ def test_it_says_where_it_is_and_ends_when_told_to(tmp_path: Path) -> None:
     browser.write_text(f"#!/bin/sh\necho $1 >{tmp_path}/opened\n")
     browser.chmod(0o700)
     opened = dip("serve", "--open", folder=folder, environment={"BROWSER": f"{browser} %s"})
-    assert "running already" in opened.stdout
+    assert "already running" in opened.stdout
     link = (tmp_path / "opened").read_text().strip()
     assert link.startswith(f"{there['url']}/launch?code=")
     first, second = (requests.get(link, allow_redirects=False, timeout=120) for _ in range(2))
@@ -88,15 +88,15 @@ def test_it_says_where_it_is_and_ends_when_told_to(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("--host", "0.0.0.0"), "--expose"),
-        (("--host", "no.such.host.invalid", "--expose"), "is no address"),
+        (("--host", "no.such.host.invalid", "--expose"), "is not a valid address"),
         (("--port", "99999"), "port is 99999"),
-        (("--keep-gb", "nan"), "nan is no number"),
-        (("--keep-gb", "inf"), "inf is no number"),
-        (("--keep-days", "-1"), "-1 is no number"),
-        (("--idle-minutes", "soon"), "soon is no number"),
+        (("--keep-gb", "nan"), "'nan' is not a number"),
+        (("--keep-gb", "inf"), "'inf' is not a number"),
+        (("--keep-days", "-1"), "'-1' is not a number"),
+        (("--idle-minutes", "soon"), "'soon' is not a number"),
     ],
 )
-def test_what_cannot_be_served_is_refused_in_words(
+def test_bad_options_are_refused_with_an_explanation(
     tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     done = dip("serve", *arguments, folder=tmp_path / "d", status=None)
@@ -105,12 +105,12 @@ def test_what_cannot_be_served_is_refused_in_words(
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_that_cannot_be_made_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_refused_with_an_explanation(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "cannot be made" in dip("serve", folder=tmp_path / "file" / "d", status=9).stderr
+    assert "cannot be created" in dip("serve", folder=tmp_path / "file" / "d", status=9).stderr
 
 
-def test_a_folder_that_cannot_be_used_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_used_is_refused_with_an_explanation(tmp_path: Path) -> None:
     (tmp_path / "lock").mkdir()
     assert "cannot be used: Is a directory" in dip("serve", folder=tmp_path, status=9).stderr
 
@@ -123,10 +123,10 @@ def test_its_own_client_finds_it_at_another_address(
     assert service.url.startswith("http://127.0.0.2:")
     assert "no jobs are waiting" in dip("jobs", folder=tmp_path / "data").stderr
     assert service.stop() == 0
-    assert any(line["message"] == "told to end: SIGTERM" for line in service.log())
+    assert any(line["message"] == "stopped by SIGTERM" for line in service.log())
 
 
-def test_a_port_that_another_program_takes_in_the_last_moment_is_refused_in_words(
+def test_a_port_that_another_program_takes_in_the_last_moment_is_refused_with_an_explanation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = ServerSettings(data_dir=tmp_path, port=0)
@@ -138,7 +138,7 @@ def test_a_port_that_another_program_takes_in_the_last_moment_is_refused_in_word
 
     monkeypatch.setattr(socket.socket, "listen", taken)
     with (
-        pytest.raises(ServiceFailure, match="cannot be had: Address already in use"),
+        pytest.raises(ServiceFailure, match="cannot be used: Address already in use"),
         _listening(settings),
     ):
         pass
@@ -216,7 +216,7 @@ def test_a_worker_that_ignores_a_cancellation_is_replaced(
     start_service: Callable[..., Any], tmp_path: Path, until: Any,
     image_file: bytes, mask_file: bytes,
 ) -> None:  # fmt: skip
-    service = start_service(tmp_path / "data", obey_s=0.5)
+    service = start_service(tmp_path / "data", cancel_timeout_s=0.5)
     with service.client() as client:
         job = client.submit(image_file, mask_file, preset="fast", iterations=100_000)
         until(lambda: client.job(job["id"])["preview"])

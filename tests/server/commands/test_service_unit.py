@@ -73,7 +73,7 @@ def test_a_unit_is_installed_in_the_place_of_a_running_service_and_removed(
     service_unit.install(running.settings, [f"--data-dir={tmp_path / 'data'}"])
     running.reap()
     assert running.process.returncode == 0
-    assert "the service that ran has stopped" in capsys.readouterr().out
+    assert "the running service has stopped" in capsys.readouterr().out
     unit = tmp_path / "systemd" / "user" / "dip-restore.service"
     assert f'"--data-dir={tmp_path / "data"}"' in unit.read_text()
     assert called[-1] == ("systemctl", "--user", "enable", "--now", "dip-restore")
@@ -169,7 +169,7 @@ def test_systemd_reads_the_words_as_they_were_given(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("--host 0.0.0.0", "can be reached from other machines"),
+        ("--host 0.0.0.0", "Other machines can reach"),
         ("--certificate own.pem", "belong together"),
         (
             "--host 0.0.0.0 --certificate own.pem --key own.key --cluster tcp://127.0.0.1:8786",

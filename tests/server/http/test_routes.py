@@ -444,7 +444,7 @@ def test_a_quiet_stream_gives_signs_of_life_and_has_an_end(
     http = http_of(service)
     job = submit(http, form(image_file)).get_json()
     stream = http.get(job["events_url"]).data
-    assert stream.count(b": still here\n\n") >= 2
+    assert stream.count(b": heartbeat\n\n") >= 2
     assert len(parsed(stream)) == 1
 
 

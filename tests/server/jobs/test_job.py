@@ -78,7 +78,7 @@ def test_both_networks_are_two_fits() -> None:
     ("form", "message"),
     [
         ({"width": 8, "height": 8}, "width, height declare raw samples, but channels, samples"),
-        ({"mask_samples": "uint8"}, "image that is a file"),
+        ({"mask_samples": "uint8"}, "the image is a file"),
         ({"result": "fill", "format": "jpeg"}, "JPEG cannot hold a fill"),
         ({"seed": -1}, "seed is -1"),
         ({"texture": 1.5}, "texture is 1.5"),

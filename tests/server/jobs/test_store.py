@@ -313,7 +313,7 @@ def test_a_full_disk_is_an_error_of_its_own(store: Store) -> None:
 def test_a_file_that_is_no_store_or_of_another_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     path.write_bytes(b"not a database" * 1000)
-    with pytest.raises(ServiceFailure, match="is no store of jobs") as caught:
+    with pytest.raises(ServiceFailure, match="is no database of jobs") as caught:
         Store(path)
     assert "Move it away" in caught.value.hint
     path.unlink()

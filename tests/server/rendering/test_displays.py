@@ -246,7 +246,7 @@ def test_an_example_is_made_here(http: FlaskClient) -> None:
 def test_more_than_a_few_at_once_are_told_to_wait(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(displays, "_PATIENCE_S", 0.1)
+    monkeypatch.setattr(displays, "_QUEUE_TIMEOUT_S", 0.1)
     taken = [displays._places.acquire(blocking=False) for _ in range(displays._AT_ONCE)]
     try:
         with pytest.raises(ServiceError, match="Too many pictures") as caught:

@@ -327,7 +327,7 @@ def test_a_reporter_of_a_dead_attempt_gives_up(
 
 
 def _step() -> Any:
-    from dip.restore import Step
+    from dip.step import Step
 
     return Step(
         iteration=1, iterations=1, region=0, regions=1, loss=float("nan"),

@@ -1,0 +1,32 @@
+"""The progress of a restoration, after each iteration. Needs the standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """The outcome of one iteration of a restoration.
+
+    Parameters
+    ----------
+    iteration, iterations : int
+        The number of the iteration, 1-based, and of all iterations, over all regions.
+    region, regions : int
+        The number of the region, 0-based, and of all regions.
+    loss : float, optional
+        None if it was not read from the device.
+    validation_psnr_db : float, optional
+        PSNR at held-out known pixels near the damage; None between measurements.
+    note : str, optional
+        A message for the user.
+    """
+
+    iteration: int
+    iterations: int
+    region: int
+    regions: int
+    loss: float | None
+    validation_psnr_db: float | None
+    note: str | None
