@@ -28,12 +28,6 @@ def described(text: str) -> dict[str, Any]:
     return {"description": text}
 
 
-def setting_range(name: str) -> Range:
-    """The range of a number in `dip.config.Settings`."""
-    low, high = RANGES[name]
-    return Range(min=low, max=high)
-
-
 class RestoreIn(Schema):
     """The image to restore, and the parameters."""
 
@@ -54,11 +48,11 @@ class RestoreIn(Schema):
         validate=_range("texture"),
         load_default=Settings.texture,
         metadata=described(
-            "The amount of the surroundings' detail in large holes: 0 is smooth, and nearest to the "
-            "truth in PSNR."
+            "The amount of the surroundings' detail in large holes: 0 is smooth, and nearest to "
+            "the truth in PSNR."
         ),
     )
-    seed = Integer(validate=_range("seed"), load_default=0)
+    seed = Integer(validate=_range("seed"), load_default=Settings.seed)
     device = String(validate=OneOf(DEVICES), load_default=Settings.device)
     threads = Integer(validate=_range("threads"))
     max_memory_mb = Integer(validate=_range("max_memory_mb"))
