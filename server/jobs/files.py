@@ -13,7 +13,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from dip.machine.disk import flush
 from server.errors import ServiceError
@@ -94,9 +93,6 @@ class JobFiles:
 
     def read(self, job_id: str, name: str) -> bytes:
         return self.path(job_id, name).read_bytes()
-
-    def open(self, job_id: str, name: str) -> BinaryIO:
-        return self.path(job_id, name).open("rb")
 
     def remove(self, job_id: str, name: str | None = None) -> None:
         """Remove one file of a job, or all of them."""

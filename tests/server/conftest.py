@@ -78,7 +78,7 @@ def mask_file(mask: np.ndarray) -> bytes:
 
 @pytest.fixture
 def make_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
-    """Open a service with some settings; nobody works."""
+    """Open a service with some settings and without a worker."""
     opened = []
 
     def make(**settings: Any) -> Service:

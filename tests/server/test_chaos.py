@@ -56,19 +56,19 @@ class Chaos:
                 time.sleep(self._random.random())
             else:  # while torch is being loaded, between two jobs, at any time
                 time.sleep(3 * self._random.random())
-            what = self._random.choices(("worker", "service", "both"), (3, 4, 2))[0]
+            victim = self._random.choices(("worker", "service", "both"), (3, 4, 2))[0]
             workers = self.service.workers()
-            if what == "worker" and not workers:
+            if victim == "worker" and not workers:
                 continue
-            if what in ("service", "both"):
+            if victim in ("service", "both"):
                 self.service.kill()
-            if what in ("worker", "both"):
+            if victim in ("worker", "both"):
                 for worker in workers:
                     worker.kill()
-            if what in ("service", "both"):
+            if victim in ("service", "both"):
                 time.sleep(0.3 * self._random.random())
                 self.service.start()
-            self.kills[what] += 1
+            self.kills[victim] += 1
 
     def _wait_for_a_fit(self) -> None:
         ends = time.monotonic() + RETRY_TIMEOUT_S

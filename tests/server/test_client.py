@@ -97,10 +97,10 @@ def test_without_a_service_it_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="dip serve"):
         Client.find(tmp_path)
     with (
-        Client("http://127.0.0.1:9", "t", retry_timeout_s=0.2) as nobody,
+        Client("http://127.0.0.1:9", "t", retry_timeout_s=0.2) as client,
         pytest.raises(Unreachable, match="does not answer"),
     ):
-        nobody.jobs()
+        client.jobs()
 
 
 # --- Untrusted servers ---------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_a_job_whose_client_vanishes_is_cancelled_and_one_that_is_watched_goes_o
     start_service: Callable[..., Any], tmp_path: Path, until: Callable[..., Any],
     image_file: bytes, mask_file: bytes,
 ) -> None:  # fmt: skip
-    """GIMP's own Cancel kills the plug-in: nobody says goodbye."""
+    """GIMP's Cancel kills the plug-in, which cannot cancel its job."""
     service = start_service(tmp_path / "data")
     code = """
 import sys

@@ -1,4 +1,4 @@
-"""`dip submit|jobs|watch|fetch|cancel`, and what `dip doctor` says of the service."""
+"""`dip submit|jobs|watch|fetch|cancel`, and the service's part of `dip doctor`."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_without_a_service_every_command_says_how_to_start_one(
 
 @pytest.fixture
 def free_port(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A port that nobody has, in the place of the usual one."""
+    """A free port in place of the default port."""
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = int(sock.getsockname()[1])
     monkeypatch.setattr("server.commands.doctor.DEFAULT_PORT", port)

@@ -24,7 +24,7 @@ from server.commands.serve import _listening
 from server.errors import ServiceFailure
 from server.settings import ServerSettings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def dip(
@@ -241,7 +241,7 @@ def test_a_killed_service_takes_its_worker_along_and_finds_its_results_again(
         job = client.submit(image_file, mask_file, preset="fast", iterations=100_000)
         workers = service.workers()
         (service.settings.incoming_dir / "half").write_bytes(b"half a body")
-        (service.settings.files_dir / "stranger").mkdir()
+        (service.settings.files_dir / "unknown").mkdir()
         service.kill()
         _, alive = psutil.wait_procs(workers, 60)
         assert alive == []
@@ -249,7 +249,7 @@ def test_a_killed_service_takes_its_worker_along_and_finds_its_results_again(
         assert client.result(done["id"]).data == picture.data
         assert client.job(job["id"])["state"] in ("queued", "running")
         assert list(service.settings.incoming_dir.iterdir()) == []
-        assert not (service.settings.files_dir / "stranger").exists()
+        assert not (service.settings.files_dir / "unknown").exists()
         client.delete(job["id"])
     service.stop()
 
@@ -280,7 +280,7 @@ def test_a_full_disk_is_an_error_to_the_submitter_and_ends_nothing(
         assert (caught.value.status, caught.value.code) == (507, "disk_full")
         assert client.jobs() == []
         assert list(service.settings.incoming_dir.iterdir()) == []
-        # What still fits is still taken. The worker's disk is full in turn, with the result.
+        # A small submission is still accepted. The result then fills the worker's disk.
         worker = service.workers()[0]
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, (900_000, 900_000))
         failed = submit(client, 1000)

@@ -1,4 +1,4 @@
-"""A unit for systemd or launchd: what it says, and what a system that refuses it says."""
+"""The unit for systemd or launchd: its content, its options, and errors of the system."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def submit_form(http: FlaskClient, data: dict[str, Any], key: str | None = None)
 
 
 def error_code(response: TestResponse) -> str:
-    """The code of an error, whose body is like that of every other error."""
+    """The code of an error, after a check of its body."""
     body = response.get_json()
     assert set(body) == {"error"}
     assert set(body["error"]) == {"code", "message", "hint"}

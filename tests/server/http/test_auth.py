@@ -1,4 +1,4 @@
-"""Doors that stay shut: what went wrong elsewhere, tried here, over real connections."""
+"""Authentication: known attacks, tried over real connections."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_configured_name_is_answered(serve: Callable[..., Any]) -> None:
         ("192.168.1.5", ("photos.lan", "192.168.1.5")),
         ("fe80::1", ("photos.lan", "[fe80::1]")),
         ("[fe80::1]", ("photos.lan", "[fe80::1]")),
-        ("0.0.0.0", ("photos.lan",)),  # which is nobody's name
+        ("0.0.0.0", ("photos.lan",)),  # 0.0.0.0 is the name of no host
         ("::", ("photos.lan",)),
     ],
 )
@@ -299,7 +299,7 @@ def test_paths_lead_nowhere(served: Any, path: str) -> None:
 
 
 def test_an_id_of_a_client_never_becomes_a_path(served: Any) -> None:
-    """Even one that names something real: only what the store knows is opened."""
+    """Not even the id of a real folder: only ids of the store are used."""
     secret = served.service.files.folder / "secret"
     secret.mkdir()
     (secret / "result.unet.1").write_bytes(b"secret")
@@ -332,7 +332,7 @@ def test_headers_cannot_be_injected(served: Any, image_file: bytes) -> None:
 
 
 def test_a_request_cannot_be_hidden_in_another(served: Any) -> None:
-    """Content-Length against Transfer-Encoding: what is left over is never run."""
+    """Content-Length against Transfer-Encoding: the rest is never run as a request."""
     hidden = get("/v1/capabilities")
     both = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"
     answer = served.exchange(post("/v1/launch", both, b"0\r\n\r\n" + hidden))

@@ -48,7 +48,7 @@ class Enough(Exception):
 
 
 def images(photo: Any) -> st.SearchStrategy[bytes]:
-    """What is sent as a picture: good ones, cut ones, noise."""
+    """Files to send as pictures: intact, cut off, and noise."""
     good = [encode_photo(photo, form) for form in ("png", "jpeg", "tiff", "webp")]
     cut = st.builds(lambda data, end: data[:end], st.sampled_from(good), st.integers(0, 500))
     return st.sampled_from(good) | cut | st.binary(max_size=200)
@@ -71,13 +71,13 @@ def test_the_api_keeps_to_its_description(
 ) -> None:
     """Any request that the description allows, and many that it does not.
 
-    Nobody works here: jobs are taken, and stay.
+    There is no worker: jobs are accepted and stay in the queue.
     """
     monkeypatch.setattr(
         "server.http.routes.jobs._wait", lambda job, here: here.store.cancel(job.id)
     )
     monkeypatch.setattr(
-        "server.rendering.displays._ask", decode_here
+        "server.rendering.displays._run_viewer", decode_here
     )  # a process each takes its time
     schema = schemathesis.openapi.from_url(
         served.url + "/openapi.json", headers=served.headers, wait_for_schema=10
@@ -95,12 +95,12 @@ def test_the_api_keeps_to_its_description(
         assert statuses <= set(tried[label])
 
 
-def decode_here(wanted: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+def decode_here(request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
     try:
-        return viewer.WAYS[wanted["what"]](wanted)
+        return viewer.MAKERS[request["kind"]](request)
     except DipError as error:
         return {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
-    except Exception as error:  # what a process of its own would end with
+    except Exception as error:  # the separate process would end with it
         raise ServiceError("image_unreadable", "The picture's decoder ended.") from error
 
 

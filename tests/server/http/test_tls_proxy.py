@@ -28,7 +28,7 @@ from server.settings import ServerSettings
 
 MakeCertificate = Callable[..., tuple[Path, Path]]
 LARGE = b"\x89PNG\r\n\x1a\n" + random.Random(0).randbytes(20_000_000)
-"""More than all buffers on the way hold; what it is worth as a picture is found out later."""
+"""More bytes than all buffers on the way hold; their content does not matter."""
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_who_speaks_no_tls_learns_nothing(secure: Any, pair: tuple[Path, Path]) 
     assert b"HTTP" not in answer
     old = ssl.create_default_context(cafile=str(pair[0]))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # nobody should use it
+        warnings.simplefilter("ignore", DeprecationWarning)  # deprecated protocols
         old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     with (
         socket.create_connection(("127.0.0.1", secure.port), timeout=60) as plain,
@@ -155,7 +155,7 @@ def test_whoever_stays_silent_or_reads_nothing_is_dropped_and_harms_nobody(
     silent.close()
 
 
-# --- What is refused -----------------------------------------------------------------------------
+# --- Refusals ------------------------------------------------------------------------------------
 
 
 def test_a_certificate_without_its_key_is_refused(
@@ -213,7 +213,7 @@ def test_a_user_connects_and_every_client_goes_there(
         )
 
     certificate = ("--certificate", str(pair[0]))
-    assert dip("connect", secure.url, given=token).returncode == 9  # who vouches for it?
+    assert dip("connect", secure.url, given=token).returncode == 9  # no authority signed it
     assert dip("connect", secure.url, *certificate, given="grace.x").returncode == 9
     plain = secure.url.replace("https", "http")
     assert "not encrypted" in dip("connect", plain, *certificate, given=token).stderr

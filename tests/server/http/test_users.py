@@ -126,13 +126,13 @@ def test_a_cookie_names_its_user_and_cannot_be_renamed(tmp_path: Path) -> None:
     authenticator = Authenticator("t" * 43, digest=users.digest)
     cookie = authenticator.trade(authenticator.launch_code("ada"))
 
-    def who(cookie: str) -> str:
+    def user_of(cookie: str) -> str:
         return authenticator.check(
             RequestCredentials(method="GET", path="/v1/jobs", host="localhost", cookie=cookie)
         )
 
-    assert who(cookie) == "ada"
-    assert who(authenticator.trade(authenticator.launch_code())) == ""
+    assert user_of(cookie) == "ada"
+    assert user_of(authenticator.trade(authenticator.launch_code())) == ""
     expires, _, signature = cookie.split(".")
     for forged in (
         cookie.replace("ada", "bob"),
@@ -142,7 +142,7 @@ def test_a_cookie_names_its_user_and_cannot_be_renamed(tmp_path: Path) -> None:
         f"{expires}.ada.bob.{signature}",
     ):
         with pytest.raises(ServiceError):
-            who(forged)
+            user_of(forged)
 
 
 def test_health_proves_itself_to_a_user_and_tells_nobody_who_is_one(
@@ -254,7 +254,7 @@ def test_users_take_turns_even_if_they_forget_what_is_done(tmp_path: Path) -> No
     store.add("b9", PARAMETERS, owner="b")
     claimed = store.claim()
     assert claimed is not None
-    assert claimed.owner == "b"  # whose turn is longer ago
+    assert claimed.owner == "b"  # b's last turn is longer ago
     store.close()
 
 

@@ -167,13 +167,13 @@ class Life(RuleBasedStateMachine):
             self.held.append(job)
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), what=st.sampled_from(["progress", "finish", "fail"]))
-    def report(self, data: st.DataObject, what: str) -> None:
+    @rule(data=st.data(), report=st.sampled_from(["progress", "finish", "fail"]))
+    def report(self, data: st.DataObject, report: str) -> None:
         job = data.draw(st.sampled_from(self.held))
         counts, _ = self.store.wanted(job)
-        if what == "progress":
+        if report == "progress":
             assert self.store.note_progress(job, {}, steps=1, notes=[]) == counts
-        elif what == "finish":
+        elif report == "finish":
             assert self.store.finish(job, [RESULT], stopped=False, notes=[]) == counts
         else:
             assert self.store.fail(job, ServiceError("internal", "x")) == counts

@@ -1,4 +1,4 @@
-"""States and transitions, parameters, and what a job looks like."""
+"""States and transitions of jobs, parameters, and error codes."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_a_job_that_kills_two_workers_is_failed_and_the_queue_goes_on(store: Sto
     add(store, "good")
     assert claimed(store).id == "bad"
     store.release_running("It was killed by SIGSEGV.")
-    assert claimed(store).id == "good"  # who was never to blame comes first
+    assert claimed(store).id == "good"  # it never crashed a worker, so it comes first
     store.finish(store.get("good"), [RESULT], stopped=False, notes=[])
     assert claimed(store).id == "bad"
     assert store.release_running("It was killed by SIGSEGV.") == []

@@ -1,4 +1,4 @@
-"""Pictures for a browser: decoded elsewhere, whatever is wrong with them; the files of the page."""
+"""Pictures for a browser, decoded in a separate process; the files of the page."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_transparency_is_shown_too(show: Show, photo: Any) -> None:
 
 
 def test_colours_are_those_of_the_profile(show: Show) -> None:
-    """Lab says exactly which colour is meant: sRGB's primaries are what they are."""
+    """Lab is an absolute colour space, so the expected sRGB values are exact."""
     swapped = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     plain = np.full((16, 16, 3), (200, 60, 20), dtype=np.uint8)
     like = Photo(pixels=plain, format="tiff", metadata=Metadata(icc=swapped))
@@ -247,14 +247,14 @@ def test_more_than_a_few_at_once_are_told_to_wait(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(displays, "_QUEUE_TIMEOUT_S", 0.1)
-    taken = [displays._places.acquire(blocking=False) for _ in range(displays._AT_ONCE)]
+    taken = [displays._slots.acquire(blocking=False) for _ in range(displays._MAX_PROCESSES)]
     try:
         with pytest.raises(ServiceError, match="Too many pictures") as caught:
             displays.make_display("example", None, folder=tmp_path, max_pixels=1)
         assert caught.value.status == 503
     finally:
         for _ in filter(None, taken):
-            displays._places.release()
+            displays._slots.release()
 
 
 # --- The files of the page -----------------------------------------------------------------------
