@@ -64,8 +64,8 @@ def test_a_stream_follows_what_another_process_writes(
     finish: Callable[..., Any],
 ) -> None:
     """When it is written, not when the stream looks by itself."""
-    monkeypatch.setattr("server.http.routes.events._POLL_EVERY_S", 120)
-    service = make_service(heartbeat_s=120)
+    monkeypatch.setattr("server.http.routes.events._POLL_EVERY_S", 600)
+    service = make_service(heartbeat_s=600)
     http = http_of(service)
     job = submit(http, form(image_file)).get_json()
     service.notifier.start()
@@ -73,7 +73,7 @@ def test_a_stream_follows_what_another_process_writes(
     began = time.monotonic()
     events = parsed(http.get(job["events_url"]).data)
     assert events[-1][1] == "done"
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 300
 
 
 def test_streams_are_bounded_and_their_places_given_back(
