@@ -127,13 +127,13 @@ class ServerSettings:
         """Refuse an unencrypted address, unless `expose` allows it; with a cluster always."""
         if self.cluster is not None:
             raise SettingError(
-                f"Other machines can reach {self.host}, and nothing is encrypted.",
+                f"Other machines can reach the host {self.host!r}, and nothing is encrypted.",
                 "A service with --cluster needs --certificate and --key at such an address.",
             )
         if not self.expose:
             raise SettingError(
-                f"Other machines can reach {self.host}, and nothing is encrypted: a person who "
-                "reads the network traffic can copy the token and use this machine.",
+                f"Other machines can reach the host {self.host!r}, and nothing is encrypted: a "
+                "person who reads the network traffic can copy the token and use this machine.",
                 "Give --certificate and --key, or --expose to allow this; and --allowed-host NAME "
                 "for the name that clients use.",
             )

@@ -244,7 +244,7 @@ def test_launch_codes_and_cookies_grow_old(monkeypatch: pytest.MonkeyPatch) -> N
         Authenticator("u" * 43).check(credentials)  # another service's
     now, wall = time.monotonic(), time.time()
     monkeypatch.setattr(time, "monotonic", lambda: now + 61)
-    with pytest.raises(ServiceError, match="not any more"):
+    with pytest.raises(ServiceError, match="already used, or is older"):
         authenticator.trade(code)
     monkeypatch.setattr(time, "time", lambda: wall + 13 * 3600)
     with pytest.raises(ServiceError, match="no token"):
@@ -353,7 +353,7 @@ def test_a_request_cannot_be_hidden_in_another(served: Any) -> None:
 def test_another_address_needs_a_clear_word(host: str, loopback: bool) -> None:
     assert is_loopback(host) == loopback
     if not loopback:
-        with pytest.raises(SettingError, match="other machines") as caught:
+        with pytest.raises(SettingError, match="Other machines") as caught:
             ServerSettings(host=host)
         assert "--expose" in caught.value.hint
         assert "encrypted" in caught.value.hint
