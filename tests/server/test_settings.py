@@ -8,7 +8,7 @@ import pytest
 
 from dip.cluster.options import ClusterSettings
 from dip.errors import SettingError
-from server.settings import ServerSettings
+from server.settings import ServerSettings, is_loopback
 
 
 def test_settings_travel_as_json(tmp_path: Path) -> None:
@@ -50,3 +50,21 @@ def test_a_certificate_that_is_not_there_is_named_at_once() -> None:
     cluster = ClusterSettings(address="tls://gpu.lan:8786", ca=Path("nowhere.pem"))
     with pytest.raises(SettingError, match=r"nowhere\.pem"):
         ServerSettings(cluster=cluster)
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("::1", True),
+        ("[::1]", True), ("0.0.0.0", False), ("::", False), ("192.168.1.5", False),
+        ("photos.lan", False), ("", False),
+    ],
+)  # fmt: skip
+def test_another_address_needs_a_clear_word(host: str, loopback: bool) -> None:
+    assert is_loopback(host) == loopback
+    if not loopback:
+        with pytest.raises(SettingError, match="Other machines") as caught:
+            ServerSettings(host=host)
+        assert "--expose" in caught.value.hint
+        assert "encrypted" in caught.value.hint
+        ServerSettings(host=host, expose=True)

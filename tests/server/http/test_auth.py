@@ -16,12 +16,10 @@ import psutil
 import pytest
 import requests
 
-from dip.errors import SettingError
 from server.errors import ServiceError
 from server.http.app import create_app
 from server.http.auth import PUBLIC, Authenticator, RequestCredentials
 from server.http.waitress_server import cookie_name
-from server.settings import ServerSettings, is_loopback
 
 TOKEN = "t" * 43
 CREDENTIALS = f"Authorization: Bearer {TOKEN}\r\n".encode()
@@ -192,6 +190,23 @@ def test_no_answer_ever_allows_another_origin(served: Any) -> None:
                 assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_request_with_or_without_a_body_is_authenticated_once(
+    served: Any, image_file: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check, checked = Authenticator.check, []
+
+    def count(self: Authenticator, credentials: RequestCredentials) -> str:
+        checked.append((credentials.method, credentials.has_body))
+        return check(self, credentials)
+
+    monkeypatch.setattr(Authenticator, "check", count)
+    url, headers = served.url + "/v1/jobs", {**served.headers, "dip.user": "ada"}
+    job = requests.post(url, files={"image": image_file}, headers=headers, timeout=60).json()
+    assert job["user"] == ""  # no header reaches the server's own entry
+    assert requests.get(url, headers=headers, timeout=60).status_code == 200
+    assert checked == [("POST", True), ("GET", False)]
+
+
 # --- Token theft ---------------------------------------------------------------------------------
 
 
@@ -340,24 +355,6 @@ def test_a_request_cannot_be_hidden_in_another(served: Any) -> None:
 
 
 # --- Addresses -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("127.0.0.1", True), ("127.9.9.9", True), ("localhost", True), ("::1", True),
-        ("[::1]", True), ("0.0.0.0", False), ("::", False), ("192.168.1.5", False),
-        ("photos.lan", False), ("", False),
-    ],
-)  # fmt: skip
-def test_another_address_needs_a_clear_word(host: str, loopback: bool) -> None:
-    assert is_loopback(host) == loopback
-    if not loopback:
-        with pytest.raises(SettingError, match="Other machines") as caught:
-            ServerSettings(host=host)
-        assert "--expose" in caught.value.hint
-        assert "encrypted" in caught.value.hint
-        ServerSettings(host=host, expose=True)
 
 
 def test_the_real_service_listens_on_loopback_only(real: Any) -> None:
