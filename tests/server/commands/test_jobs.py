@@ -104,7 +104,7 @@ def test_a_listed_job_shows_local_time_and_what_became_of_it(
     monkeypatch.setenv("TZ", "Etc/GMT-2")
     time.tzset()
     job: dict[str, Any] = {
-        "id": "abc", "created": "2026-01-31T23:30:00.000Z", "state": "running", "error": None,
+        "id": "abc", "user": "", "created": "2026-01-31T23:30:00.000Z", "state": "running",
         "parameters": {"network": "both", "preset": "fast"}, "progress": {"fraction": 0.071},
     }  # fmt: skip
     try:
@@ -242,7 +242,7 @@ def test_a_service_of_somebody_else_is_an_illness(
 @pytest.mark.parametrize(
     ("changes", "status", "said"),
     [
-        ({"version": "0.0.0"}, "warn", "but this is"),
+        ({"version": "0.0.0"}, "warn", "but this command is"),
         ({"problems": [{"message": "The disk is full.", "hint": "Free it."}]}, "warn", "is full"),
     ],
 )
