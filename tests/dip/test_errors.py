@@ -1,4 +1,4 @@
-"""The tree of errors is what its documentation draws."""
+"""The tree of errors equals the tree in its docstring."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_every_code_belongs_to_one_error() -> None:
     assert len(codes) == len(set(codes))
 
 
-def test_errors_survive_the_way_between_processes() -> None:
+def test_errors_can_be_pickled() -> None:
     for kind in all_kinds():
         again = pickle.loads(pickle.dumps(kind("Seen.", "Do this.")))
         assert (type(again), again.message, again.hint) == (kind, "Seen.", "Do this.")

@@ -38,7 +38,7 @@ def test_a_limit_of_memory_makes_regions_smaller() -> None:
     assert "overlapping tiles" in limited.notes[0]
 
 
-def test_too_little_memory_is_said_with_figures() -> None:
+def test_the_error_for_too_little_memory_names_both_numbers() -> None:
     unknown = np.zeros((64, 64), dtype=bool)
     unknown[30:34, 10:50] = True
     with pytest.raises(NotEnoughMemory, match=r"100 MB.*takes about \d+ MB"):

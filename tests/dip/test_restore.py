@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 
-from dip import restore as story
 from dip.bench.metrics import psnr_db
 from dip.config import NETWORKS, Settings
 from dip.errors import (
@@ -26,14 +21,9 @@ from dip.errors import (
     InputError,
     MaskEmpty,
     MaskSizeMismatch,
-    NotEnoughMemory,
     SamplesNotFinite,
     TooFewKnownPixels,
 )
-from dip.fitting.fit import FitStep, begin_fit
-from dip.fitting.memory import BASE_MB
-from dip.machine import device
-from dip.machine.device import Compute, choose, environment_for_cpu
 from dip.regions.damaged_image import Preview
 from dip.restore import Restoration, restore
 
@@ -145,7 +135,7 @@ def test_steps_are_counted_over_all_regions(photo: Any) -> None:
     assert {step.regions for step in steps} == {2}
 
 
-def test_a_result_can_be_had_at_any_moment(photo: Any, mask: Any) -> None:
+def test_there_is_a_result_at_any_moment(photo: Any, mask: Any) -> None:
     restoration = Restoration(photo, mask, Settings(iterations=60))
     np.testing.assert_array_equal(restoration.result(), photo)
     results = []
@@ -185,7 +175,7 @@ def test_the_result_in_place_needs_no_second_image(
 ) -> None:
     given = photo[:, :, 0].copy() if channels is None else as_samples(photo, "uint8", channels)
     unknown: Any = mask
-    if channels is not None:  # what is transparent is the damage
+    if channels is not None:  # transparent pixels are the damage
         given[mask, 3], unknown = 0, None
     restoration = Restoration(given, unknown, QUICK)
     for step in restoration:
@@ -293,130 +283,6 @@ def test_the_reconstruction_is_the_networks_own(photo: Any, mask: Any) -> None:
     assert not np.array_equal(raw[box.slices], photo[box.slices] / np.float32(255))
     with pytest.raises(ValueError, match="keep_reconstruction"):
         Restoration(photo, mask, QUICK).reconstruction()
-
-
-# --- Large images ---------------------------------------------------------------------------------
-
-
-def test_a_large_photo_with_a_scratch_costs_what_the_scratch_costs() -> None:
-    image = np.zeros((2000, 3000, 3), dtype=np.uint8)
-    mask = np.zeros((2000, 3000), dtype=bool)
-    mask[1000:1003, 1400:1500] = True
-    restoration = Restoration(image, mask, QUICK)
-    assert sum(region.fitted_pixels for region in restoration.regions) < 25_000
-    assert restoration.memory_mb < BASE_MB + 250
-
-
-@pytest.fixture
-def small_regions(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = {"thin": 18_000, "hole": 6_000, "scattered": 18_000}
-    monkeypatch.setattr("dip.plan.max_pixels", lambda preset, low_compute: limits)
-
-
-@pytest.mark.usefixtures("small_regions")
-def test_a_long_scratch_is_worked_on_in_tiles_and_that_is_said(photo: Any) -> None:
-    image = np.tile(photo, (3, 8, 1))
-    mask = np.zeros(image.shape[:2], dtype=bool)
-    mask[70:73, 5:500] = True
-    restoration = Restoration(image, mask, QUICK)
-    assert len(restoration.regions) > 3
-    assert "overlapping tiles" in restoration.notes[0]
-    list(restoration)
-    result = restoration.result()
-    np.testing.assert_array_equal(result[~mask], image[~mask])
-    assert (result[mask] != image[mask]).any(axis=1).mean() > 0.9
-
-
-@pytest.mark.usefixtures("small_regions")
-def test_a_large_hole_is_filled_at_reduced_size_and_that_is_said(photo: Any) -> None:
-    image = np.tile(photo, (6, 6, 1))
-    mask = np.zeros(image.shape[:2], dtype=bool)
-    mask[90:195, 120:255] = True
-    restoration = Restoration(image, mask, QUICK)
-    assert restoration.regions[0].reduction == 5
-    assert "1/5" in restoration.notes[0]
-    list(restoration)
-    result = restoration.result()
-    np.testing.assert_array_equal(result[~mask], image[~mask])
-    assert (result[mask] != image[mask]).any(axis=1).mean() > 0.9
-
-
-class FullGpu:
-    """A fit on a GPU that has no room left after the first iteration."""
-
-    def __init__(self, error: RuntimeError) -> None:
-        self._error = error
-
-    def __iter__(self) -> Iterator[FitStep]:
-        yield FitStep(index=1, loss=1.0, validation_psnr_db=None, note=None)
-        raise self._error
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"),
-        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
-        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"),
-    ],
-)
-def test_a_gpu_that_runs_out_of_memory_hands_over_to_the_cpu(
-    photo: Any, mask: Any, monkeypatch: pytest.MonkeyPatch, error: RuntimeError
-) -> None:
-    on_cpu = restore(photo, mask, replace(QUICK, device="cpu"))
-    gpu = Compute(device=torch.device("cuda"), low_precision=False, channels_last=False)
-    monkeypatch.setattr(device, "choose", lambda name: gpu if name == "auto" else choose(name))
-    monkeypatch.setattr("dip.plan.free_memory_mb", lambda compute: 8000.0)
-    monkeypatch.setattr(
-        story, "begin_fit", lambda *a, compute, **k: FullGpu(error) if compute is gpu
-        else begin_fit(*a, compute=compute, **k),
-    )  # fmt: skip
-    restoration = Restoration(photo, mask, QUICK)
-    notes = [step.note for step in restoration if step.note]
-    assert notes == ["cuda ran out of memory; this region and the rest use the CPU"]
-    np.testing.assert_array_equal(restoration.result(), on_cpu)
-
-
-def test_running_out_of_memory_on_the_cpu_says_what_helps(
-    photo: Any, mask: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 GB")
-    monkeypatch.setattr(story, "begin_fit", lambda *a, **k: FullGpu(error))
-    with pytest.raises(NotEnoughMemory, match=r"Memory ran out in a fit of .* megapixels"):
-        restore(photo, mask, replace(QUICK, device="cpu"))
-
-
-def test_other_faults_of_a_fit_are_not_taken_for_want_of_memory(
-    photo: Any, mask: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(story, "begin_fit", lambda *a, **k: FullGpu(RuntimeError("a fault")))
-    with pytest.raises(RuntimeError, match="a fault"):
-        restore(photo, mask, QUICK)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("network", NETWORKS)
-def test_the_predicted_memory_is_what_it_takes(network: str) -> None:
-    program = (
-        "import json, sys, numpy as np\n"
-        "from dip.bench.worker import peak_memory_mb\n"
-        "from dip.config import Settings\n"
-        "from dip.restore import Restoration\n"
-        "image = np.random.default_rng(0).integers(0, 255, (500, 700, 3), dtype=np.uint8)\n"
-        "mask = np.zeros((500, 700), dtype=bool)\n"
-        "mask[100:400:20, 50:650] = True\n"
-        "job = Restoration(image, mask, Settings(network=sys.argv[1], iterations=3))\n"
-        "list(job)\n"
-        "print(json.dumps([job.memory_mb, peak_memory_mb()]))"
-    )
-    child = subprocess.run(
-        [sys.executable, "-c", program, network],
-        env={**os.environ, **environment_for_cpu()},
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    predicted, measured = json.loads(child.stdout)
-    assert 0.6 < predicted / measured < 1.8
 
 
 # --- Bad input ------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def fail(step: Callable[[], Tensor]) -> Any:
 
 @pytest.fixture
 def as_on_cuda(monkeypatch: pytest.MonkeyPatch) -> Graph:
-    """Let fits on the CPU record their steps, and run ahead of what they read."""
+    """Let fits on the CPU record their steps, and get metrics two steps later."""
     graph = Graph()
     monkeypatch.setattr(graphs, "record_cuda_graph", graph.record)
     monkeypatch.setattr(device.Compute, "records_steps", True)
@@ -98,7 +98,7 @@ def as_on_cuda(monkeypatch: pytest.MonkeyPatch) -> Graph:
     return graph
 
 
-# --- What a step does ---------------------------------------------------------------------------
+# --- A step -------------------------------------------------------------------------------------
 
 
 class NothingWaits(TorchDispatchMode):
@@ -156,7 +156,7 @@ def test_nothing_in_a_step_waits_for_the_device(
 # --- Recording and replaying --------------------------------------------------------------------
 
 
-def test_a_recorded_step_finds_what_is_new_in_its_buffers() -> None:
+def test_a_recorded_step_reads_new_values_from_its_buffers() -> None:
     graph, seen, total = Graph(), [], torch.zeros(())
 
     def step(image: Tensor, number: Tensor, pair: tuple[Tensor, ...]) -> Tensor:
@@ -175,11 +175,11 @@ def test_a_recorded_step_finds_what_is_new_in_its_buffers() -> None:
 
 
 def test_a_failed_recording_is_noted_once_and_the_steps_go_on() -> None:
-    said: list[str] = []
-    run = CudaGraphStep(lambda image, factor: image.sum() * factor, CPU, said.append, fail)
+    notes: list[str] = []
+    run = CudaGraphStep(lambda image, factor: image.sum() * factor, CPU, notes.append, fail)
     values = [float(run(torch.full((2,), float(index)), 0.5)) for index in range(6)]
     assert values == [0, 1, 2, 3, 4, 5]
-    assert said == [
+    assert notes == [
         "the steps could not be recorded as a CUDA graph (operation not permitted when stream is "
         "capturing); they are launched one by one, which is slower"
     ]

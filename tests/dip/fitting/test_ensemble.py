@@ -111,12 +111,12 @@ def test_there_is_an_output_at_any_moment(begin: Any, mask: Any) -> None:
     np.testing.assert_array_equal(ensemble.output(), first.output())
 
 
-@pytest.mark.parametrize(("runs", "astray"), [(3, 1), (4, 2), (6, 2), (8, 4)])
-def test_runs_that_are_far_off_each_in_its_own_way_have_no_weight(runs: int, astray: int) -> None:
+@pytest.mark.parametrize(("runs", "bad"), [(3, 1), (4, 2), (6, 2), (8, 4)])
+def test_bad_runs_that_differ_from_each_other_have_no_weight(runs: int, bad: int) -> None:
     rng = np.random.default_rng(0)
     truth = rng.random((12, 15, 3)).astype(np.float32)
     outputs = truth + rng.normal(0, 0.02, (runs, *truth.shape)).astype(np.float32)
-    for run in range(astray):
+    for run in range(bad):
         outputs[run] = truth + rng.choice([-0.3, 0.3], (1, 1, 3)) * (1 + run / 2)
     error = np.abs(weighted_mean(outputs, np.ones(truth.shape[:2], dtype=bool)) - truth)
     assert error.mean() < 0.02

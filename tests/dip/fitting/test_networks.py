@@ -1,4 +1,4 @@
-"""Both networks: any size, any channels, and what makes each what it is."""
+"""Both networks: any size, any number of channels, and the properties of each."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_depth_kernels_and_padding_are_configuration(config: NetworkConfig) -> N
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_correction_begins_with_the_image_that_it_is_given(name: str) -> None:
+def test_a_correction_begins_with_the_image_in_its_input(name: str) -> None:
     code = torch.rand(1, 4, 33, 50, generator=torch.Generator().manual_seed(0))
     network = build(replace(SMALL[name], correction=True))
     torch.testing.assert_close(network(code), code[:, :3])
@@ -73,7 +73,7 @@ def test_a_correction_begins_with_the_image_that_it_is_given(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_an_image_begins_about_the_colour_that_is_asked_for(name: str) -> None:
+def test_the_initial_image_is_near_the_requested_colour(name: str) -> None:
     red = torch.tensor([0.8, 0.2, 0.0])
     image = build(SMALL[name], colour=red)(torch.rand(1, 4, 48, 64))
     mean = image.mean((0, 2, 3))
@@ -118,7 +118,7 @@ def test_segnet_hands_its_pooling_indices_to_the_decoder(monkeypatch: pytest.Mon
         assert not torch.allclose(network(code), image, atol=1e-3)
 
 
-def test_a_skip_carries_detail_past_the_bottleneck() -> None:
+def test_a_skip_passes_detail_past_the_bottleneck() -> None:
     code = torch.zeros(1, 4, 64, 64)
     code[0, :, 32, 32] = 1
     changed = {}

@@ -58,7 +58,7 @@ def test_kernels_of_one_shape_are_stepped_as_if_alone() -> None:
         torch.testing.assert_close(one, other)
 
 
-@pytest.mark.filterwarnings("ignore")  # of what torch.optim imports
+@pytest.mark.filterwarnings("ignore")  # from the imports of torch.optim
 def test_adam_is_that_of_torch() -> None:
     generator = torch.Generator().manual_seed(0)
     ours, theirs = (
@@ -67,7 +67,7 @@ def test_adam_is_that_of_torch() -> None:
     adam, reference = Adam(ours, 0.02), torch.optim.Adam(theirs, lr=0.02)
     for count in range(1, 21):
         gradients = [torch.randn(each.shape, generator=generator) for each in ours]
-        adam.step(gradients, adam.numbers(0.5, count))
+        adam.step(gradients, adam.scalars(0.5, count))
         for parameter, gradient in zip(theirs, gradients, strict=True):
             parameter.grad = gradient
         reference.param_groups[0]["lr"] = 0.01
@@ -76,7 +76,7 @@ def test_adam_is_that_of_torch() -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_tensors_stand_in_for_numbers() -> None:
+def test_scalars_can_be_tensors() -> None:
     generator = torch.Generator().manual_seed(0)
     gradients = [torch.randn(4, 3, 3, 3, generator=generator) for _ in range(2)]
     for kind in (Muon, Adam):
@@ -84,7 +84,7 @@ def test_tensors_stand_in_for_numbers() -> None:
         for kernels, turn in ((with_numbers, float), (with_tensors, torch.tensor)):
             optimizer = kind(kernels, 0.1)
             for count in (1, 2):
-                numbers: Any = tuple(map(turn, optimizer.numbers(1.0, count)))
+                numbers: Any = tuple(map(turn, optimizer.scalars(1.0, count)))
                 optimizer.step(gradients, numbers)
         for one, other in zip(with_numbers, with_tensors, strict=True):
             torch.testing.assert_close(one, other)
@@ -113,5 +113,5 @@ def test_the_loss_falls() -> None:
         loss = (convolution(image) - wanted).square().mean()
         losses.append(loss.item())
         gradients = torch.autograd.grad(loss, optimizer.parameters)
-        optimizer.step(list(gradients), optimizer.numbers(1.0, count))
+        optimizer.step(list(gradients), optimizer.scalars(1.0, count))
     assert losses[-1] < 0.5 * losses[0]

@@ -73,10 +73,10 @@ def test_memory_grows_with_the_region_and_the_largest_region_fits(network: str) 
     compute, config = device.choose("cpu"), recipe("balanced", network, "thin")
     small, large = (memory.peak_mb(px, config, 3, compute) for px in (10**5, 10**6))
     assert small < large < 20 * small
-    most = memory.most_pixels(2000, config, 3, compute)
+    most = memory.max_pixels(2000, config, 3, compute)
     assert memory.peak_mb(most, config, 3, compute) <= 2000
     assert memory.peak_mb(most + 1000, config, 3, compute) > 2000
-    assert memory.most_pixels(10, config, 3, compute) == 0
+    assert memory.max_pixels(10, config, 3, compute) == 0
 
 
 def test_half_precision_takes_less_memory() -> None:
