@@ -101,14 +101,12 @@ class FitProcess(ChildProcess):
 
     Parameters
     ----------
-    environment, idle_s
+    environment
         As for `ChildProcess`.
     """
 
-    def __init__(
-        self, environment: Mapping[str, str] | None = None, idle_s: float | None = None
-    ) -> None:
-        super().__init__("dip.batch.fit_worker", environment, idle_s)
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        super().__init__("dip.batch.fit_worker", environment)
 
     def read_headers(self, files: Sequence[str]) -> list[dict[str, Any]]:
         """Width, height and has_alpha of each image file, or its error, without decoding pixels.

@@ -14,23 +14,20 @@ It receives one request at a time; `dip.batch.fit_process` is the other end:
 from __future__ import annotations
 
 import math
-import os
-import queue
 import sys
-import threading
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from dip.config import Settings
 from dip.errors import DipError, MaskError, NotEnoughMemory
-from dip.machine.pipe import Frame, receive, send
+from dip.machine.parent_pipe import ParentPipe
+from dip.machine.pipe import Frame
 
 if TYPE_CHECKING:
     from dip.image_io import Photo
     from dip.restore import Restoration
 
-EXIT_ORPHANED = 3
 REPORT_EVERY_S = 0.5
 PANEL_WIDTH_PX = 320
 PANEL_HEIGHT_PX = 480
@@ -40,28 +37,13 @@ BEST_PSNR_DB = 99.0  # instead of infinity, which JSON does not have
 
 def main() -> int:
     """Answer requests until the pipe closes, or none has come for a while."""
-    idle_s = float(sys.argv[1]) if len(sys.argv) > 1 else None
-    source = os.fdopen(os.dup(0), "rb")
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # output that a library prints must not get among the answers
-    requests: queue.Queue[Frame] = queue.Queue()
-    threading.Thread(target=_receive_all, args=(source, requests), daemon=True).start()
-    while True:
-        try:
-            frame = requests.get(timeout=idle_s)
-        except queue.Empty:
-            return 0
-        if frame.content["do"] == "read_headers":
-            headers = [_read_header(path) for path in frame.content["files"]]
-            send(answers, {"done": headers})
+    parent = ParentPipe()
+    for task in parent.tasks():
+        if task.content["do"] == "read_headers":
+            parent.send({"done": [_read_header(path) for path in task.content["files"]]})
         else:
-            _fit(frame, requests, answers)
-
-
-def _receive_all(source: IO[bytes], requests: queue.Queue[Frame]) -> None:
-    while (frame := receive(source)) is not None:
-        requests.put(frame)
-    os._exit(EXIT_ORPHANED)
+            _fit(task, parent)
+    return 0
 
 
 def _read_header(path: str) -> dict[str, Any]:
@@ -78,36 +60,34 @@ def _read_header(path: str) -> dict[str, Any]:
 # --- One fit ------------------------------------------------------------------------------------
 
 
-def _fit(frame: Frame, requests: queue.Queue[Frame], answers: IO[bytes]) -> None:
+def _fit(task: Frame, parent: ParentPipe) -> None:
     try:
-        figures, blobs = _restore(frame, requests, answers)
+        figures, blobs = _restore(task, parent)
     except DipError as error:
-        send(answers, {"error": error.as_dict()})
+        parent.send({"error": error.as_dict()})
     except MemoryError:
         seen = "Memory ran out during the fit."
         shortage = NotEnoughMemory(seen, "Close other programs, or set a lower limit.")
-        send(answers, {"error": shortage.as_dict()})
+        parent.send({"error": shortage.as_dict()})
     except Exception as error:
         # The edge of a task: any error ends this photo, and the next one is taken.
         import traceback
 
         traceback.print_exc()
         message = f"The fit failed: {type(error).__name__}: {error}."
-        send(answers, {"error": {"code": "internal", "message": message, "hint": ""}})
+        parent.send({"error": {"code": "internal", "message": message, "hint": ""}})
     else:
-        send(answers, {"done": figures}, blobs)
+        parent.send({"done": figures}, blobs)
     _free_device_memory()
 
 
-def _restore(
-    frame: Frame, requests: queue.Queue[Frame], answers: IO[bytes]
-) -> tuple[dict[str, Any], list[bytes]]:
+def _restore(task: Frame, parent: ParentPipe) -> tuple[dict[str, Any], list[bytes]]:
     from dip.image_io import decode_mask, decode_photo, encode_photo
     from dip.restore import Restoration
 
-    request = frame.content
-    photo = decode_photo(frame.blobs[0], request["name"])
-    mask = decode_mask(frame.blobs[1], request["mask_name"]) if len(frame.blobs) > 1 else None
+    request = task.content
+    photo = decode_photo(task.blobs[0], request["name"])
+    mask = decode_mask(task.blobs[1], request["mask_name"]) if len(task.blobs) > 1 else None
     if mask is None and not (photo.pixels.ndim == 3 and photo.pixels.shape[2] in (2, 4)):
         raise MaskError(
             f"{request['name']} has no mask and no transparent pixels.",
@@ -115,16 +95,8 @@ def _restore(
         )
     settings = Settings.from_mapping(request["settings"])
     restoration = Restoration(photo.pixels, mask, settings)
-    send(
-        answers,
-        {
-            "needs_mb": restoration.memory_mb,
-            "iterations": restoration.iterations,
-            "device": device_of(settings),
-        },
-    )
-    requests.get()  # the parent admits the fit when there is memory for it
-    figures = _work(restoration, answers, request.get("limit_s"))
+    parent.wait_for_admission(restoration.memory_mb, device_of(settings))
+    figures = _work(restoration, parent, request.get("limit_s"))
     if request.get("limit_s") is not None:
         return figures, []
     result = restoration.result()
@@ -134,7 +106,7 @@ def _restore(
 
 
 def _work(
-    restoration: Restoration, answers: IO[bytes], limit_s: float | None = None
+    restoration: Restoration, parent: ParentPipe, limit_s: float | None = None
 ) -> dict[str, Any]:
     """Fit, report progress, and return the figures."""
     began = reported = time.monotonic()
@@ -153,8 +125,7 @@ def _work(
             break
         if now - reported >= REPORT_EVERY_S:
             reported = now
-            send(
-                answers,
+            parent.send(
                 {
                     "iteration": step.iteration,
                     "iterations": step.iterations,

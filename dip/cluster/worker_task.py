@@ -37,7 +37,7 @@ IDLE_S = 120.0
 memory = SharedMemoryBudget()
 """Shared by all fits on this machine, of any worker, batch or service."""
 
-_idle: dict[str, IdlePool[ChildProcess]] = {}
+_idle: dict[str, IdlePool] = {}
 _running: dict[str, RunningTask] = {}
 
 
@@ -205,7 +205,7 @@ class RunningTask:
         self._publish({"begun": True})
         content = self._with_limits(self._request.content)
         module = self._request.module
-        idle = _idle.setdefault(module, IdlePool(lambda: ChildProcess(module, idle_s=IDLE_S)))
+        idle = _idle.setdefault(module, IdlePool(module, IDLE_S))
         attempt = 1
         while True:
             process = idle.take()

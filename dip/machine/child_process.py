@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Generic, TypeVar
+from typing import IO, Any
 
 from dip.errors import ProcessDied
 from dip.machine import pipe
@@ -223,24 +223,21 @@ class ChildProcess:
                 self._last_lines.append(line.decode(errors="replace").rstrip())
 
 
-ChildT = TypeVar("ChildT", bound=ChildProcess)
-
-
-class IdlePool(Generic[ChildT]):
-    """Idle processes, kept for the next task; each exits by itself after its idle time.
+class IdlePool:
+    """Idle processes of a module, kept for the next task; each exits by itself after its idle time.
 
     Parameters
     ----------
-    make : callable
-        Starts another process.
+    module, idle_s
+        As for `ChildProcess`.
     """
 
-    def __init__(self, make: Callable[[], ChildT]) -> None:
-        self._make = make
-        self._idle: list[ChildT] = []
+    def __init__(self, module: str, idle_s: float) -> None:
+        self._module, self._idle_s = module, idle_s
+        self._idle: list[ChildProcess] = []
         self._lock = threading.Lock()
 
-    def take(self) -> ChildT:
+    def take(self) -> ChildProcess:
         """An idle process, or a new one."""
         with self._lock:
             while self._idle:
@@ -248,8 +245,8 @@ class IdlePool(Generic[ChildT]):
                 if not process.has_ended():
                     return process
                 process.close()
-        return self._make()
+        return ChildProcess(self._module, idle_s=self._idle_s)
 
-    def put_back(self, process: ChildT) -> None:
+    def put_back(self, process: ChildProcess) -> None:
         with self._lock:
             self._idle.append(process)

@@ -13,21 +13,18 @@ Messages to it:
 
 from __future__ import annotations
 
-import os
-import queue
 import sys
-import threading
 from dataclasses import replace
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from dip.batch.fit_worker import device_of
 from dip.config import Settings
-from dip.machine.pipe import Frame, receive, send
+from dip.machine.parent_pipe import ParentPipe
 from server.errors import ServiceError
 from server.jobs.files import Buffer
 from server.jobs.job import Attempt
 from server.jobs.parameters import JobParameters
-from server.work.worker import EXIT_ORPHANED, Worker, introduction
+from server.work.worker import Worker, introduction
 
 if TYPE_CHECKING:
     from dip.restore import Restoration
@@ -35,45 +32,19 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Work until the pipe closes or no message came for a while."""
-    idle_s = float(sys.argv[1]) if len(sys.argv) > 1 else None
-    source = os.fdopen(os.dup(0), "rb")
-    store = PipeJobStore(os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)  # prints of a library must not get into the messages
-    tasks: queue.Queue[Frame] = queue.Queue()
-    threading.Thread(target=_read, args=(source, tasks, store), daemon=True).start()
-    while True:
-        try:
-            task = tasks.get(timeout=idle_s)
-        except queue.Empty:
-            return 0
-        if task.content["do"] == "introduce":
-            store.send({"done": introduction()})
-        else:
-            _work(task, store)
-
-
-def _work(task: Frame, store: PipeJobStore) -> None:
-    content = task.content
-    parameters = replace(
-        JobParameters.from_json(content["parameters"]), settings=Settings(**content["settings"])
-    )
-    store.files = files = MemoryFiles(dict(zip(("image", "mask"), task.blobs, strict=False)))
-    job = Attempt(id=content["id"], attempt=content["attempt"], parameters=parameters)
-    Worker(store, files, content["max_pixels"], store.admit).work(job)
-
-
-def _read(source: IO[bytes], tasks: queue.Queue[Frame], store: PipeJobStore) -> None:
-    while (frame := receive(source)) is not None:
-        content = frame.content
-        if content.get("do") == "work":
-            store.job_id, store.stop_at = content["id"], content["stop_at"]
-        if "do" in content:
-            tasks.put(frame)
-        elif "admitted" in content:
-            store.admitted.set()
-        elif content["id"] == store.job_id:  # else of a job that has just ended
-            store.stop_at = content["stop_at"]
-    os._exit(EXIT_ORPHANED)
+    parent = ParentPipe()
+    for task in parent.tasks():
+        content = task.content
+        if content["do"] == "introduce":
+            parent.send({"done": introduction()})
+            continue
+        files = MemoryFiles(dict(zip(("image", "mask"), task.blobs, strict=False)))
+        store = PipeJobStore(parent, files, content["id"], content["stop_at"])
+        settings = Settings(**content["settings"])
+        parameters = replace(JobParameters.from_json(content["parameters"]), settings=settings)
+        job = Attempt(id=content["id"], attempt=content["attempt"], parameters=parameters)
+        Worker(store, files, content["max_pixels"], store.admit).work(job)
+    return 0
 
 
 class MemoryFiles:
@@ -101,58 +72,54 @@ class PipeJobStore:
 
     Parameters
     ----------
-    pipe : binary file
-
-    Attributes
-    ----------
+    parent : ParentPipe
     files : MemoryFiles
-        Of the job that is worked on.
-    job_id, stop_at : str, int or None
-        Of that job: set by the thread that reads messages.
-    admitted : threading.Event
-        Set by that thread, too.
+    job_id : str
+    stop_at : int, optional
+        The step at which to end the job.
     """
 
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe = pipe
-        self.files = MemoryFiles({})
-        self.job_id = ""
-        self.stop_at: int | None = None
-        self.admitted = threading.Event()
+    def __init__(
+        self, parent: ParentPipe, files: MemoryFiles, job_id: str, stop_at: int | None
+    ) -> None:
+        self._parent, self._files = parent, files
+        self._job_id, self._stop_at = job_id, stop_at
+        parent.on_message = self._receive
 
-    def send(self, content: dict[str, Any], *files: str) -> None:
+    def _receive(self, content: dict[str, Any]) -> None:
+        if content["id"] == self._job_id:  # else of a job that has just ended
+            self._stop_at = content["stop_at"]
+
+    def _send(self, content: dict[str, Any], *files: str) -> None:
         """Send a message with files of the job."""
-        send(self._pipe, content, [self.files.read(self.job_id, name) for name in files])
+        self._parent.send(content, [self._files.read(self._job_id, name) for name in files])
 
     def admit(self, restoration: Restoration) -> None:
         """Wait until there is memory for a fit."""
-        self.admitted.clear()
-        device = device_of(restoration.settings)
-        self.send({"needs_mb": restoration.memory_mb, "device": device})
-        self.admitted.wait()
+        self._parent.wait_for_admission(restoration.memory_mb, device_of(restoration.settings))
 
     def wanted(self, job: Attempt) -> tuple[bool, int | None]:
-        return True, self.stop_at  # the process of a cancelled job is killed
+        return True, self._stop_at  # the process of a cancelled job is killed
 
     def note_progress(
         self, job: Attempt, data: dict[str, Any], *, steps: int, notes: list[str]
     ) -> bool:
-        self.send({"progress": {"data": data, "steps": steps, "notes": notes}})
+        self._send({"progress": {"data": data, "steps": steps, "notes": notes}})
         return True
 
     def note_preview(self, job: Attempt, data: dict[str, Any]) -> bool:
-        self.send({"preview": data}, data["file"])
+        self._send({"preview": data}, data["file"])
         return True
 
     def finish(
         self, job: Attempt, results: list[dict[str, Any]], *, stopped: bool, notes: list[str]
     ) -> bool:
         done = {"results": results, "stopped": stopped, "notes": notes}
-        self.send({"done": done}, *(result["file"] for result in results))
+        self._send({"done": done}, *(result["file"] for result in results))
         return True
 
     def fail(self, job: Attempt, error: ServiceError) -> bool:
-        self.send({"error": error.body()["error"]})
+        self._send({"error": error.body()["error"]})
         return True
 
     def ids_with_pixels(self) -> set[str]:

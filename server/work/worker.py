@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from dip.errors import DipError, NotEnoughMemory
 from dip.machine.locks import LockFile
+from dip.machine.parent_pipe import EXIT_ORPHANED
 from server import logs
 from server.errors import ServiceError
 from server.jobs.files import JobFiles
@@ -34,7 +35,6 @@ from server.work.progress_reporter import Abandoned, Reporter
 if TYPE_CHECKING:
     from dip.restore import Restoration
 
-EXIT_ORPHANED = 3
 LOOK_EVERY_S = 0.05
 _LOCK_WAIT_S = 60.0
 

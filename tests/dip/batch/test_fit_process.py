@@ -18,6 +18,7 @@ from dip.batch.fit_process import FitProcess, Task
 from dip.config import Settings
 from dip.errors import ProcessDied
 from dip.image_io import decode_photo, encode_photo
+from dip.machine.child_process import ChildProcess
 from dip.machine.pipe import receive, send
 from dip.restore import restore
 
@@ -132,7 +133,7 @@ def test_a_silent_process_is_ended(
 
 
 def test_an_idle_process_exits() -> None:
-    process = FitProcess(idle_s=0.3)
+    process = ChildProcess("dip.batch.fit_worker", idle_s=0.3)
     ends = time.monotonic() + 300
     while not process.has_ended():
         assert time.monotonic() < ends
