@@ -58,7 +58,7 @@ class ClusterDispatcher(Dispatcher):
         self.name = "cluster dispatcher"
         self._cluster = cluster
         self._scheduler = ClusterScheduler(cluster, self._begin, _log.warning)
-        self._introduced: ClusterConnection | None = None
+        self._introduction: Introduction | None = None
 
     # --- WorkerStatus ----------------------------------------------------------------------------
 
@@ -111,11 +111,12 @@ class ClusterDispatcher(Dispatcher):
 
     def _introduce(self) -> None:
         """Let one worker describe its devices, once for each connection."""
-        connection = self._scheduler.connection
-        if connection is None or not connection.slots or connection is self._introduced:
+        connection, last = self._scheduler.connection, self._introduction
+        if connection is None or not connection.slots:
             return
-        self._introduced = connection
-        Introduction(connection, self._store, self._cluster.address).start()
+        if last is None or last.connection is not connection or last.was_lost:
+            self._introduction = Introduction(connection, self._store, self._cluster.address)
+            self._introduction.start()
 
 
 class Introduction(RemoteTask):
@@ -124,6 +125,7 @@ class Introduction(RemoteTask):
     def __init__(self, connection: ClusterConnection, store: Store, address: str) -> None:
         super().__init__(connection, {})
         self._store, self._address = store, address
+        self.was_lost = False
 
     def request(self) -> TaskRequest:
         content = {"do": "introduce"}
@@ -133,3 +135,6 @@ class Introduction(RemoteTask):
         if answer.reply is not None:
             status = {"cluster": self._address, **answer.reply.content["done"]}
             self._store.set_status("worker", status)
+
+    def on_lost(self, cause: str | None) -> None:
+        self.was_lost = True
