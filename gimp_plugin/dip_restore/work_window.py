@@ -29,9 +29,6 @@ _RETRY_EVERY_S = 1.0
 _CHECK_EVERY_MS = 500
 _RESPONSE_STOP = 1
 
-_MATCHES = ((22.0, "poor"), (28.0, "fair"), (34.0, "good"))
-"""Words for the PSNR over held-out pixels, each up to a value in dB; above the last: very good."""
-
 
 def watch(session: Session, service: Service, image: Any, crop: LayerCrop) -> list[Result]:
     """Run a session to its end, and show it.
@@ -115,7 +112,10 @@ class _Window:
         self._dialog = GimpUi.Dialog(title="Deep Image Prior", role="dip-restore-work")
         self._dialog.add_button("_Cancel", Gtk.ResponseType.CANCEL)
         self._stop = self._dialog.add_button("_Stop here", _RESPONSE_STOP)
-        self._stop.set_tooltip_text("End the restoration now and keep the best result so far.")
+        self._stop.set_tooltip_text(
+            "End now and keep the best result so far. A good moment is when the picture no longer "
+            "improves."
+        )
         self._stop.set_sensitive(False)
         self._image = Gtk.Image()
         self._image.set_size_request(PICTURE_PX, PICTURE_PX * 3 // 4)
@@ -126,13 +126,13 @@ class _Window:
         self._compare = Gtk.ToggleButton.new_with_mnemonic("Show the _original")
         self._compare.connect("toggled", self._on_compare)
         self._bar = Gtk.ProgressBar(show_text=True)
-        self._match = wrapped_label()
-        self._match.set_tooltip_text(
-            "How closely the restoration reproduces pixels beside the damage that it was not "
-            "shown. Press “Stop here” if the picture no longer improves."
-        )
         self._details = wrapped_label()
         self._details.set_selectable(True)
+        self._details.set_tooltip_text(
+            "Loss: how far the network's picture is from the undamaged pixels; lower is better. "
+            "PSNR: how well the network predicts some undamaged pixels that are hidden from it, in "
+            "decibels; higher is better."
+        )
         expander = Gtk.Expander.new_with_mnemonic("_Details")
         expander.add(self._details)
         self._message = wrapped_label()
@@ -143,7 +143,7 @@ class _Window:
         box.set_spacing(6)
         box.set_border_width(12)
         for widget in (
-            clickable, self._compare, self._bar, self._match, expander, self._message, self._copy,
+            clickable, self._compare, self._bar, expander, self._message, self._copy,
         ):  # fmt: skip
             box.pack_start(widget, widget is clickable, widget is clickable, 0)
         self._dialog.connect("response", self._on_response)
@@ -193,14 +193,12 @@ class _Window:
     def _show_details(self, details: Details) -> None:
         lines = [
             f"Network: {details.network}",
-            f"Iteration: {details.iteration} of {details.iterations}",
+            f"Iteration: {details.iteration:,} of {details.iterations:,}",
         ]
         if details.loss is not None:
             lines.append(f"Loss: {details.loss:.4f}")
         if details.validation_psnr_db is not None:
-            lines.append(f"PSNR over held-out pixels: {details.validation_psnr_db:.1f} dB")
-            match = _match_in_words(details.validation_psnr_db)
-            self._match.set_text(f"Match with the surroundings so far: {match}")
+            lines.append(f"PSNR over hidden pixels: {details.validation_psnr_db:.1f} dB")
         self._details.set_text("\n".join(lines))
 
     def _show_preview(self, preview: Preview) -> None:
@@ -286,7 +284,3 @@ def _scaled(pixbuf: Any) -> Any:
         max(1, round(length * scale)) for length in (pixbuf.get_width(), pixbuf.get_height())
     )
     return pixbuf.scale_simple(width, height, GdkPixbuf.InterpType.BILINEAR)
-
-
-def _match_in_words(psnr_db: float) -> str:
-    return next((word for up_to, word in _MATCHES if psnr_db < up_to), "very good")

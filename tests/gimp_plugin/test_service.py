@@ -127,14 +127,14 @@ def test_the_destination_of_the_photograph_is_named(
 ) -> None:
     if cluster:
         pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
-    finder = Service(Settings(command=dip_command))
-    finder._launch([*dip_command, "serve", "--port", "0", *cluster])
+    service_here = Service(Settings(command=dip_command))
+    service_here._launch([*dip_command, "serve", "--port", "0", *cluster])
     if elsewhere:
         url = json.loads((data_dir / "server.json").read_text())["url"]
         token = (data_dir / "token").read_text()
         connection = {"url": url, "token": token, "fingerprint": None}
         (data_dir / "connection.json").write_text(json.dumps(connection))
-    with finder.connect() as client:
+    with service_here.connect() as client:
         text = destination(client)
     assert ("Nothing leaves this computer" in text) == (not cluster and not elsewhere)
     assert ("cluster" in text) == bool(cluster)
