@@ -27,7 +27,7 @@ begin() {
     begun+=($!)
 }
 end_begun() {
-    for group in "${begun[@]}"; do kill -- "-$group" 2>/dev/null || true; done
+    for group in ${begun[@]+"${begun[@]}"}; do kill -- "-$group" 2>/dev/null || true; done
 }
 trap end_begun EXIT
 if [[ -z ${chosen-} ]]; then
@@ -50,4 +50,4 @@ echo "==> Tests"
 unset PYTHONDONTWRITEBYTECODE # hundreds of processes would each compile the same files
 # Many tests wait for a process or a window: four of them keep two cores busy.
 "$BIN/python" -m pytest --numprocesses "${DIP_TEST_PROCESSES:-4}" --dist loadgroup \
-    --no-loadscope-reorder "${options[@]}"
+    --no-loadscope-reorder ${options[@]+"${options[@]}"}
