@@ -228,7 +228,7 @@ def test_a_service_that_hangs_is_an_illness(
     assert "dip stop" in finding.advice
 
 
-def test_a_service_of_somebody_else_is_an_illness(
+def test_a_service_of_another_user_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: Any
 ) -> None:
     monkeypatch.setenv("DIP_DATA_DIR", str(tmp_path))

@@ -112,7 +112,7 @@ def test_an_endless_body_is_cut_off(serve: Callable[..., Any]) -> None:
     assert list(served.service.settings.incoming_dir.iterdir()) == []
 
 
-def test_the_body_of_a_stranger_reaches_neither_disk_nor_memory(
+def test_an_unauthenticated_body_reaches_neither_disk_nor_memory(
     served: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
@@ -128,7 +128,9 @@ def test_the_body_of_a_stranger_reaches_neither_disk_nor_memory(
     assert written == []
 
 
-def test_a_stranger_that_waits_for_leave_to_send_is_refused_at_once(served: Any) -> None:
+def test_an_unauthenticated_client_that_expects_100_continue_is_refused_at_once(
+    served: Any,
+) -> None:
     headers = FORM + b"Content-Length: 1000000\r\nExpect: 100-continue\r\n"
     answer = served.exchange(post("/v1/jobs", headers, more=b""))
     assert status(answer) == 401

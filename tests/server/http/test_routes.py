@@ -250,7 +250,7 @@ def test_every_refusal_has_the_one_body(
         assert response.headers["Allow"]
 
 
-def test_a_fault_is_logged_and_not_explained_to_strangers(
+def test_a_fault_is_logged_and_not_explained_to_clients(
     http: FlaskClient,
     service: Service,
     monkeypatch: pytest.MonkeyPatch,

@@ -70,7 +70,7 @@ def test_a_client_that_finds_the_service_knows_its_certificate(
         assert list(events)[-1].kind == "error"
 
 
-def test_another_certificate_is_a_strangers(
+def test_another_certificate_is_not_trusted(
     secure: Any, make_certificate: MakeCertificate, tmp_path: Path
 ) -> None:
     other, _ = make_certificate(tmp_path, "other")
@@ -132,7 +132,7 @@ def test_who_speaks_no_tls_learns_nothing(secure: Any, pair: tuple[Path, Path]) 
         old.wrap_socket(plain, server_hostname="localhost")
 
 
-def test_whoever_stays_silent_or_reads_nothing_is_dropped_and_harms_nobody(
+def test_a_silent_or_unreading_client_is_disconnected_and_harms_no_other(
     secure: Any, pair: tuple[Path, Path], until: Callable[..., Any]
 ) -> None:
     silent = socket.create_connection(("127.0.0.1", secure.port), timeout=60)

@@ -166,7 +166,7 @@ def test_health_proves_itself_to_a_user_and_tells_nobody_who_is_one(
 # --- Jobs ----------------------------------------------------------------------------------------
 
 
-def test_a_job_of_somebody_else_does_not_exist(
+def test_a_job_of_another_user_does_not_exist(
     service: Service, http: FlaskClient, http_as: Callable[[str], FlaskClient], image_file: bytes
 ) -> None:
     ada, bob = http_as("ada"), http_as("bob")
