@@ -104,7 +104,7 @@ def test_a_listed_job_shows_local_time_and_what_became_of_it(
     monkeypatch.setenv("TZ", "Etc/GMT-2")
     time.tzset()
     job: dict[str, Any] = {
-        "id": "abc", "user": "", "created": "2026-01-31T23:30:00.000Z", "state": "running",
+        "id": "abc", "user": "", "created": "2026-01-31T23:30:00.000Z", "error": None,
         "parameters": {"network": "both", "preset": "fast"}, "progress": {"fraction": 0.071},
     }  # fmt: skip
     try:
