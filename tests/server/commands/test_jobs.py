@@ -104,8 +104,9 @@ def test_a_listed_job_shows_local_time_and_what_became_of_it(
     monkeypatch.setenv("TZ", "Etc/GMT-2")
     time.tzset()
     job: dict[str, Any] = {
-        "id": "abc", "user": "", "created": "2026-01-31T23:30:00.000Z", "error": None,
+        "id": "abc", "user": "", "created": "2026-01-31T23:30:00.000Z", "state": "running",
         "parameters": {"network": "both", "preset": "fast"}, "progress": {"fraction": 0.071},
+        "error": None,
     }  # fmt: skip
     try:
         assert _line(job) == "abc  2026-02-01 01:30:00  running    both fast         7 %"
