@@ -93,7 +93,7 @@ def plan(
     NotEnoughMemory
         Even the smallest region does not fit.
     """
-    preset, network, low_compute = settings.preset, settings.network, compute.is_slow
+    preset, network, low_compute = settings.preset, settings.network, compute.low_compute
     recipes = {
         damage: recipe(preset, network, damage, settings.iterations, low_compute=low_compute)
         for damage in DAMAGES

@@ -297,7 +297,7 @@ def recipe(
     runs = work.runs(network)
     count, membrane_part = runs.count, work.membrane_part
     if iterations is not None:
-        # Many runs of SegNet, and the membrane, make up for the few iterations of the preset.
+        # SegNet's additional runs and the membrane suit the preset's own number of iterations only.
         count, membrane_part = min(count, work.unet.count), 0.0
     return method.fit(
         network=method.network(network, low_compute),

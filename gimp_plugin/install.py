@@ -107,8 +107,8 @@ def choose_folders(
 ) -> tuple[list[Path], list[str]]:
     """The folders that get the plug-in, and notes for the user.
 
-    A new folder is named only for a GIMP without a folder of any version: if a GIMP finds its
-    folder at its first start, it does not take over the settings of an older version.
+    No folder is created for a GIMP that has the folder of an older version and was never started:
+    it would not import its older settings then.
     """
     folders, notes = config_folders(home, environment), []
     for gimp in gimps:

@@ -27,7 +27,7 @@ RETRY_TIMEOUT_S = 600.0
 STEP_S = 0.25
 EVENT_INTERVAL_S = 2.0
 ATTEMPTS_PER_WORKER = 2
-MOST_LOST = 3
+MAX_LOST = 3
 """A photo that Dask gave up this often is failed."""
 
 LATE_AFTER_S = 30.0
@@ -258,7 +258,7 @@ class InFlight(RemoteTask):
         times_lost[self.item.photo] += cause is not None
         if not self._is_last():
             return
-        if times_lost[self.item.photo] < MOST_LOST:
+        if times_lost[self.item.photo] < MAX_LOST:
             self._cluster.requeued.append(self.item)
             return
         hint = "The log of the workers says why; `dip batch --retry-failed` tries it again."

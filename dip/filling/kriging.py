@@ -33,7 +33,7 @@ Plane = NDArray[np.bool_]
 _FEWEST_PAIRS = 50
 """With fewer pairs of known pixels at a distance, its covariance counts as zero."""
 
-_MOST_ITERATIONS = 60
+_MAX_ITERATIONS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +196,7 @@ def _krige_window(
     conditioned = filtered(remainder, spectrum).mul_(free)
     direction = conditioned
     product = _product(remainder, conditioned)
-    for _ in range(_MOST_ITERATIONS):
+    for _ in range(_MAX_ITERATIONS):
         if product <= 0 or _product(remainder, remainder) <= goal:
             break
         image = filtered(direction, precision).mul_(free)

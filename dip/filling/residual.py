@@ -54,8 +54,9 @@ _FEWEST_SQUARES = 3
 _CANDIDATES = 30
 """Each trial square is chosen among so many random positions."""
 _WEIGHT_AS_0, _WEIGHT_AS_1 = 0.45, 0.75
-"""Measured weights of long-range kriging that count as 0 and as 1. The fit has seen the squares, so
-they lack the offset that a membrane extends into a hole, and the measured weight is too high."""
+"""Measured weights of long-range kriging below the first become 0, above the second 1. The measured
+weight is too high: the fit has seen the trial squares, so their residual lacks the offset that a
+membrane extends into a hole."""
 
 
 def extrapolate_residual(

@@ -30,7 +30,7 @@ Offsets = NDArray[np.int64]
 
 _PATCH_PX = 8
 _COMPONENTS = 24
-_MOST_QUERIES = 3000
+_MAX_QUERIES = 3000
 _QUERIES_AT_ONCE = 32
 _PEAK_PX = 9
 _FEWEST_PATCHES = 200
@@ -75,8 +75,8 @@ def dominant_offsets(
     queries = np.flatnonzero(near[rows, columns])
     if len(rows) < _FEWEST_PATCHES or not len(queries):
         return np.empty((0, 2), dtype=np.int64)
-    if len(queries) > _MOST_QUERIES:
-        queries = generator.choice(queries, _MOST_QUERIES, replace=False)
+    if len(queries) > _MAX_QUERIES:
+        queries = generator.choice(queries, _MAX_QUERIES, replace=False)
     features = _features(image, rows, columns, generator)
     least = max(height, width) / 15  # at shorter offsets all patches resemble themselves
     matches = _nearest(features, rows, columns, queries, least)

@@ -30,12 +30,12 @@ _CONTEXT = 3.0
 """Detail is copied from at most this far around a hole, in thicknesses."""
 _OFFSETS_CONTEXT = 1.5
 """Offsets are counted at most this far around a hole, in thicknesses."""
-_MOST_OFFSETS = 60
-_MOST_SOURCES = 120_000
+_MAX_OFFSETS = 60
+_MAX_SOURCES = 120_000
 """Offsets are counted at the largest scale with at most so many known pixels."""
-_MOST_NODES = 4_000
+_MAX_NODES = 4_000
 """The shift map is computed at a scale with at most so many unknown pixels."""
-_MOST_SEARCHED_PX = 1_000_000
+_MAX_SEARCHED_PX = 1_000_000
 """Larger scales than this reuse the matches of the scale below, without a new search."""
 _SMALLEST_SIDE_PX = 32
 _ROUNDS = 2
@@ -96,9 +96,9 @@ def _copy(
     counted = None  # index of the scale at which offsets are counted
     while min(scales[-1][1].shape) >= 2 * _SMALLEST_SIDE_PX:
         hole = scales[-1][1]
-        if counted is None and np.count_nonzero(~hole) <= _MOST_SOURCES:
+        if counted is None and np.count_nonzero(~hole) <= _MAX_SOURCES:
             counted = len(scales) - 1
-        if counted is not None and np.count_nonzero(hole) <= _MOST_NODES:
+        if counted is not None and np.count_nonzero(hole) <= _MAX_NODES:
             break
         smaller, smaller_known = reduce(scales[-1][0], ~hole, 2)
         scales.append((smaller, ~smaller_known))
@@ -106,7 +106,7 @@ def _copy(
         counted = len(scales) - 1
     image, hole = scales[counted]
     near = ndimage.distance_transform_edt(~hole) < _OFFSETS_CONTEXT * thickness / 2**counted + 8
-    offsets = dominant_offsets(image, ~hole, near, most=_MOST_OFFSETS, generator=generator)
+    offsets = dominant_offsets(image, ~hole, near, most=_MAX_OFFSETS, generator=generator)
     field = PatchField(image, hole, generator)
     if not len(offsets) or not len(field.sources):
         return None
@@ -157,4 +157,4 @@ def _improve(field: PatchField) -> None:
 
 
 def _is_searched(field: PatchField) -> bool:
-    return field.shape[0] * field.shape[1] <= _MOST_SEARCHED_PX
+    return field.shape[0] * field.shape[1] <= _MAX_SEARCHED_PX

@@ -42,7 +42,7 @@ _CHECKPOINT_INTERVAL = 20
 _DIVERGED = 4.0
 """A loss this many times as large as usual has diverged."""
 
-_MOST_ROLLBACKS = 6
+_MAX_ROLLBACKS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,7 +230,7 @@ class Fit:
     @torch.no_grad()
     def _roll_back(self, safe: _Checkpoint, index: int, loss: float) -> None:
         self._rollbacks += 1
-        if self._rollbacks > _MOST_ROLLBACKS:
+        if self._rollbacks > _MAX_ROLLBACKS:
             raise FitFailed(
                 f"The fit diverged {self._rollbacks} times, the last time at {self._rate:g} times "
                 "the learning rate.",

@@ -32,7 +32,8 @@ _FEWEST = 32
 
 _MANY = 4000
 _WORSE_DB = 0.5
-"""With `_MANY` held-out pixels a loss of so much is significant; with fewer it must be larger."""
+"""With `_MANY` held-out pixels, a result this far below the best one counts as worse; with fewer
+pixels the difference must be larger."""
 
 _POWER = 8
 """The weight of an output is its squared error to the power of -8: at 1 dB less, a sixth."""

@@ -81,7 +81,7 @@ class Compute:
         return self.device.type == "cuda"
 
     @property
-    def is_slow(self) -> bool:
+    def low_compute(self) -> bool:
         """Whether convolutions take three to six times as long as elsewhere: CPU, float32."""
         return self.device.type == "cpu" and not self.low_precision
 

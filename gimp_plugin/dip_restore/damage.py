@@ -1,7 +1,7 @@
 """Finds the damage of a layer: in the selection, in its transparency or in its layer mask.
 
-Each question reads GIMP's pixels once: which pixels are to be filled, and, for transparency and
-layer masks, which pixels around them are damaged as well.
+`find_damage` reads the pixels to fill once. For transparency and layer masks it also reads, once,
+which pixels around them are damaged as well.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def find_damage(image: Any, layer: Any, source: str, grow_px: int = 0) -> Damage
         margin_px *= 2
     if known < FEWEST_KNOWN:
         raise Refusal(
-            "All of the layer is marked as damage. Leave some of the photograph around it: "
+            "Nearly all of the layer is marked as damage. Leave some of the photograph around it: "
             "the damage is filled from the rest of the photograph."
         )
     return Damage(box, crop, padded, mask)
@@ -166,7 +166,7 @@ def _hidden(layer: Any, source: str, area: Rect) -> bytes:
 
 
 def _grow(mask: bytes, area: Rect, grow_px: int) -> bytes:
-    """Grow the damage as Select > Grow does, in an image that is never shown."""
+    """Grow the damage as Select > Grow does, by a disc, in an image that is never shown."""
     whole = Rect(0, 0, area.width, area.height)
     scratch = Gimp.Image.new(area.width, area.height, Gimp.ImageBaseType.GRAY)
     try:

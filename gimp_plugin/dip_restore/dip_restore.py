@@ -22,7 +22,7 @@ from gi.repository import Gimp, GLib, GObject  # noqa: E402  # the version must 
 
 FOLDER = Path(__file__).resolve().parent
 PROCEDURE = "dip-restore"
-_MOST_INT = 2**31 - 1  # GIMP's integer arguments have 32 bits
+_MAX_INT = 2**31 - 1  # GIMP's integer arguments have 32 bits
 
 CHOICES = {
     "damage": (
@@ -90,7 +90,7 @@ GROW = (
     "_Grow the damage by (pixels)",
     "If a rim of the damage is still visible after a restoration, set this to 2.",
 )
-_MOST_GROWTH_PX = 100
+_MAX_GROWTH_PX = 100
 TEXTURE = (
     "Texture in large h_oles",
     "How much fine detail large holes get: 0 is smooth, 1 is as rich as the surroundings.",
@@ -141,9 +141,9 @@ def _add_arguments(procedure: Any) -> None:
         for number, (value, text) in enumerate(values.items()):
             choice.add(value, number, text, "")
         procedure.add_choice_argument(name, label, tooltip, choice, defaults[name], flags)
-    procedure.add_int_argument("grow", *GROW, 0, _MOST_GROWTH_PX, 0, flags)
+    procedure.add_int_argument("grow", *GROW, 0, _MAX_GROWTH_PX, 0, flags)
     for name, (setting, label, tooltip) in NUMBERS.items():
-        most = min(ranges[setting][1], _MOST_INT)
+        most = min(ranges[setting][1], _MAX_INT)
         procedure.add_int_argument(name, label, tooltip, 0, most, 0, flags)
     low, high = ranges["texture"]
     procedure.add_double_argument("texture", *TEXTURE, low, high, defaults["texture"], flags)

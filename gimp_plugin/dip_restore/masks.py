@@ -88,9 +88,9 @@ def damaged_pixels(mask: bytes) -> int:
 def context_px(mask: bytes, width: int, at_edge: bool) -> int:
     """The margin around the damage that the engine uses, at most.
 
-    The engine measures the thickness of the damage; here is an upper bound of it: no disc fits
-    into damage that is wider than the longest run in any row. Damage `at_edge` of the photograph
-    counts twice, because it may continue beyond the edge.
+    The engine measures the thickness of the damage. This is an upper bound of it: a disc inside the
+    damage cannot be wider than the longest run of damaged pixels in any row. Damage `at_edge` of
+    the photograph counts twice, because it may continue beyond the edge.
     """
     binary = mask.translate(TO_BINARY)
     box = bounds(binary, width)

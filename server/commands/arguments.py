@@ -48,7 +48,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         type=_number,
         default=ServerSettings.keep_days,
         metavar="N",
-        help="delete jobs that ended earlier than this (default: %(default)s)",
+        help="delete jobs this many days after they ended (default: %(default)s)",
     )
     pruning.add_argument(
         "--keep-gb",
@@ -119,7 +119,7 @@ def serve_settings_from(args: argparse.Namespace) -> ServerSettings:
     )
 
 
-def words_from(args: argparse.Namespace) -> list[str]:
+def serve_options_from(args: argparse.Namespace) -> list[str]:
     """The options of `dip serve` that start the same service again, from any folder.
 
     Options with their default value are left out, and so are `--open` and the like.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from dip.errors import SettingError
 from server import logs
-from server.commands.arguments import serve_settings_from, settings_from, words_from
+from server.commands.arguments import serve_options_from, serve_settings_from, settings_from
 from server.commands.instance_lock import announced, held, stop
 from server.errors import AlreadyRunning, ServiceFailure
 from server.http.users import Users
@@ -53,7 +53,7 @@ def run_serve(args: argparse.Namespace) -> int:
                 "Install the service first; then `dip serve --open` opens its page.",
             )
         _check_users(settings, Users(settings.users_file))
-        service_unit.install(settings, words_from(args))
+        service_unit.install(settings, serve_options_from(args))
         return 0
     try:
         serve(settings, open_page=args.open)

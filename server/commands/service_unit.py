@@ -50,7 +50,7 @@ def install(settings: ServerSettings, words: Sequence[str]) -> None:
     ----------
     settings : ServerSettings
     words : sequence of str
-        The options of `dip serve`, from `server.commands.arguments.words_from`.
+        The options of `dip serve`, from `server.commands.arguments.serve_options_from`.
 
     Raises
     ------

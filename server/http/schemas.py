@@ -287,6 +287,9 @@ class CapabilitiesOut(Schema):
     devices = List(String(), allow_none=True, required=True)
     formats = Dict(keys=String(), values=List(String()), required=True)
     limits = Dict(keys=String(), values=Float(), required=True)
+    texture = Float(
+        required=True, metadata=described("Texture of holes, unless a job says otherwise.")
+    )
     versions = Dict(keys=String(), values=String(), required=True)
     worker = Dict(keys=String(), required=True)
     cluster = Boolean(

@@ -16,8 +16,8 @@
 //
 // A module imports from its own folder and from folders further down.
 
-import { JobList } from "./job/list.js";
-import { offerPresets, readOptions, startOptions } from "./job/options.js";
+import { JobList, showRetention } from "./job/list.js";
+import { offerPresets, readOptions, setTexture, startOptions } from "./job/options.js";
 import { JobView } from "./job/view.js";
 import { photoName, rememberName } from "./job/words.js";
 import { element } from "./page/elements.js";
@@ -203,8 +203,8 @@ const actions = {
   ...Object.fromEntries(TOOL_NAMES.map((name) => [name, () => toolbox.choose(name)])),
   smaller: () => toolbox.resizeBrush(-4),
   larger: () => toolbox.resizeBrush(4),
-  grow: whilePainting(() => photo.growMask(1).catch(showError)),
-  shrink: whilePainting(() => photo.growMask(-1).catch(showError)),
+  grow: whilePainting(() => photo.growMask().catch(showError)),
+  shrink: whilePainting(() => photo.growMask({ shrink: true }).catch(showError)),
   clear: whilePainting(() => photo.history.step(() => photo.mask.clear())),
   undo: whilePainting(() => photo.history.undo() && announce("Undone")),
   redo: whilePainting(() => photo.history.redo() && announce("Redone")),
@@ -274,8 +274,10 @@ startShortcuts(actions);
 startStatus({ onBack: () => list.wake() });
 updateButtons();
 if (location.pathname === "/launch") history.replaceState(null, "", "/"); // its code works only once
-const { presets, cluster } = await api.getCapabilities();
+const { presets, texture, limits, cluster } = await api.getCapabilities();
 offerPresets(Object.keys(presets));
+setTexture(texture);
+showRetention(limits.keep_days);
 showWhereabouts(cluster);
 await list.refresh();
 list.poll();

@@ -16,7 +16,7 @@ from server.jobs.files import JobFiles
 from server.jobs.job import Job
 from server.jobs.store import Store
 
-MOST_LOST = 3
+MAX_LOST = 3
 """A job that this many workers were lost with is failed."""
 
 CHILD = "server.work.cluster_child"
@@ -126,7 +126,7 @@ class ClusterAttempt(RemoteTask):
         """Queue the job again, or fail it if its workers were lost too often."""
         if cause is not None:  # else the dispatcher queues it, and the job is not blamed
             _log.warning("its worker was lost: %s", cause, extra=self._log_fields)
-            self._store.release(self._job, cause, MOST_LOST)
+            self._store.release(self._job, cause, MAX_LOST)
 
     def on_error(self, error: BaseException) -> None:
         if isinstance(error, ServiceError):  # mostly a full disk

@@ -26,8 +26,8 @@ PREVIEW_EVERY_S = 0.5
 PREVIEW_SHARE = 0.02
 """Largest share of the time that previews may take."""
 
-MOST_EVENTS = 20_000
-MOST_PREVIEW_PX = 1280
+MAX_EVENTS = 20_000
+MAX_PREVIEW_PX = 1280
 """Length of the longer side; larger regions are reduced."""
 
 Array = NDArray[Any]
@@ -113,7 +113,7 @@ class Reporter:
             raise Abandoned
         now = time.monotonic()
         last = step.iteration == step.iterations
-        if (now >= self._next_progress or last or step.note) and self._events < MOST_EVENTS:
+        if (now >= self._next_progress or last or step.note) and self._events < MAX_EVENTS:
             self._report_progress(step, now)
         self.show()
         steps = self._networks_done * step.iterations + step.iteration
@@ -158,7 +158,7 @@ class Reporter:
         box, levels = preview.box, to_8_bit(preview.pixels)
         if levels.shape[2] in (2, 4):
             levels = levels[:, :, :-1]  # a preview has no transparency
-        factor = -(-max(box.height, box.width) // MOST_PREVIEW_PX)
+        factor = -(-max(box.height, box.width) // MAX_PREVIEW_PX)
         data = encode_photo(_reduced(levels, factor), "jpeg", like=self._colours)
         self._previews += 1
         name = f"preview.{self._job.attempt}.{self._previews}"

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from growth_photos import Painter, hole, photo, scratches, written_block
-from growth_report import MOST_MEMORY_MB, draw_all, findings, summary_line, table
+from growth_report import MAX_MEMORY_MB, draw_all, findings, summary_line, table
 
 from dip.bench.circumstances import machine, versions
 from dip.commands.bench import write_json
@@ -131,7 +131,7 @@ def series(*, quick: bool) -> dict[str, Series]:
                 Point(size=largest, damage=partial(scratches, count=most), form=form)
                 for form in ("png", "tif")
             ],
-            promise=f"peak memory below {MOST_MEMORY_MB / 1000:.0f} GB",
+            promise=f"peak memory below {MAX_MEMORY_MB / 1000:.0f} GB",
         ),
     }
 

@@ -13,7 +13,7 @@ from dip.panels import Curve, draw_curves, stack
 if TYPE_CHECKING:
     from bench_growth import Series
 
-MOST_MEMORY_MB = 4000
+MAX_MEMORY_MB = 4000
 TIME_COLOUR, MEMORY_COLOUR, OTHER_COLOUR = (31, 104, 178), (217, 112, 23), (120, 130, 140)
 
 
@@ -47,7 +47,7 @@ def findings(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
         if name == "limit":
             peak = max(point["peak_memory_mb"] for point in points)
-            yield found(f"at most {peak:.0f} MB", peak < MOST_MEMORY_MB)
+            yield found(f"at most {peak:.0f} MB", peak < MAX_MEMORY_MB)
             continue
         first, last = points[0], points[-1]
         more = last[each["x"]] / first[each["x"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,21 @@ def test_grow_and_shrink_move_the_edge_by_a_pixel(canvas: Any) -> None:
     assert shrunk.sum() == 255 * 40 * 40
     page.keyboard.press("Control+z")
     assert np.array_equal(canvas.mask(), grown)
+
+
+def test_a_mark_that_grows_stays_nearly_round(canvas: Any) -> None:
+    page = canvas.page
+    page.keyboard.press("r")
+    canvas.draw((40, 30), (42, 32))
+    for height in (4, 6, 8, 10):
+        page.keyboard.press("g")
+        deadline = time.monotonic() + 60
+        while (rows := np.flatnonzero(canvas.mask().any(axis=1))).size != height:
+            assert time.monotonic() < deadline
+    # A cross and a square in turn: the corners of an octagon, neither a diamond nor a square.
+    mask = canvas.mask() > 0
+    across = [int(row.sum()) for row in mask[rows[0] : rows[-1] + 1]]
+    assert across == [6, 8, 10, 10, 10, 10, 10, 10, 8, 6]
 
 
 def test_clear_unmarks_everything_and_can_be_undone(canvas: Any) -> None:

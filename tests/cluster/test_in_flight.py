@@ -87,7 +87,7 @@ def test_a_photo_is_requeued_when_both_attempts_are_lost(
 def test_a_photo_that_was_lost_too_often_is_failed(
     cluster: Cluster, attempts: list[InFlight], writer: Writer
 ) -> None:
-    cluster.times_lost[ITEM.photo] = batch.MOST_LOST - 1
+    cluster.times_lost[ITEM.photo] = batch.MAX_LOST - 1
     for attempt in attempts:
         attempt.on_lost("Its workers died.")
     assert writer.written == ["process_died"]

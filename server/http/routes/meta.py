@@ -8,7 +8,7 @@ from typing import Any
 from apiflask import APIBlueprint
 
 from dip import __version__
-from dip.config import NETWORKS
+from dip.config import DEFAULT_TEXTURE, NETWORKS
 from dip.presets import PRESETS
 from server.errors import MEANINGS
 from server.http.context import Service, service, user
@@ -57,6 +57,7 @@ def capabilities() -> Any:
         "networks": NETWORKS,
         "presets": {name: preset.description for name, preset in PRESETS.items()},
         "devices": worker.get("devices"),
+        "texture": DEFAULT_TEXTURE,
         "formats": {
             "image": ["png", "tiff", "jpeg", "webp", "raw"],
             "samples": [*SAMPLE_BYTES],

@@ -9,6 +9,11 @@ const ACTIVE_POLL_MS = 1500;
 const IDLE_POLL_MS = 8000;
 const THUMBNAIL_PX = 144;
 
+/** Say for how many days restored photos are kept. */
+export function showRetention(days) {
+  element("keep-days").textContent = String(days);
+}
+
 export class JobList {
   jobs = [];
   #items = new Map(); // by job id

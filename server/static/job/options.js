@@ -12,6 +12,12 @@ export function startOptions() {
   showTexture();
 }
 
+/** Set the texture of large holes, a fraction from 0 to 1. */
+export function setTexture(fraction) {
+  element("texture").value = String(100 * fraction);
+  showTexture();
+}
+
 function showTexture() {
   const slider = element("texture");
   const share = `${slider.value} %`;

@@ -1,10 +1,10 @@
 // Web worker: grows and shrinks masks, writes them as PNG, reads them from pictures.
 
-import { grow } from "./morphology.js";
+import { growByOne } from "./morphology.js";
 import { encodeGray } from "./png.js";
 
 const TASKS = {
-  grow: ({ values, width, height, px }) => grow(values, width, height, px),
+  grow: ({ values, width, height, ...how }) => growByOne(values, width, height, how),
   encode: ({ values, width, height }) => encodeGray(values, width, height),
   fromGray: ({ blob, width, height }) => readPixels(blob, width, height, (data, index) => data[index]),
   fromTransparency: ({ blob, width, height }) => readPixels(blob, width, height, (data, index) => 255 - data[index + 3]),

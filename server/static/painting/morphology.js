@@ -1,14 +1,10 @@
 // Growing and shrinking of masks: dilation and erosion, on plain arrays.
 
-/** Grow (px > 0) or shrink (px < 0) gray values by pixels; the structuring element is an octagon. */
-export function grow(values, width, height, px) {
-  const better = px > 0 ? (a, b) => a > b : (a, b) => a < b;
-  for (let step = 0; step < Math.abs(px); step++) {
-    // Alternating a cross and a square comes closest to a disc.
-    if (step % 2 === 0) values = withCross(values, width, height, better);
-    else values = withColumns(withRows(values, width, height, better), width, height, better);
-  }
-  return values;
+/** Grow or shrink gray values by one pixel; the structuring element is a cross or a square. */
+export function growByOne(values, width, height, { shrink, square }) {
+  const better = shrink ? (a, b) => a < b : (a, b) => a > b;
+  if (square) return withColumns(withRows(values, width, height, better), width, height, better);
+  return withCross(values, width, height, better);
 }
 
 function withRows(values, width, height, better) {

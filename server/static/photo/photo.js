@@ -15,6 +15,7 @@ export class Photo {
   usesTransparency = false;
   history = new UndoHistory();
   #transparencyMask = null;
+  #grownBy = 0;
 
   /**
    * @param file as the user chose it
@@ -77,13 +78,16 @@ export class Photo {
     return this.#runTask("fromGray", { blob, width, height });
   }
 
-  /** Grow the mask by pixels, or shrink it (px < 0). */
-  async growMask(px) {
-    const area = this.mask.extent(Math.max(0, px) + 1);
+  /** Grow the mask by one pixel, or shrink it. A cross and a square in turn make an octagon, nearly a disc. */
+  async growMask({ shrink = false } = {}) {
+    const before = this.#grownBy;
+    this.#grownBy += shrink ? -1 : 1;
+    const square = Math.min(before, this.#grownBy) % 2 !== 0; // shrinking takes the element of the growth
+    const area = this.mask.extent(2);
     if (!area) return;
     const [width, height] = [area.right - area.left, area.bottom - area.top];
     const values = this.mask.read(area);
-    const grown = await this.#runTask("grow", { values, width, height, px }, [values.buffer]);
+    const grown = await this.#runTask("grow", { values, width, height, shrink, square }, [values.buffer]);
     this.history.step(() => this.mask.write(area, grown));
   }
 

@@ -110,8 +110,8 @@ def test_with_too_few_known_pixels_the_fill_stays(size: tuple[int, int]):
 def test_large_images_are_searched_at_a_smaller_size(
     bricks: Bricks, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("dip.filling.texture._MOST_SEARCHED_PX", 10_000)
-    monkeypatch.setattr("dip.filling.texture._MOST_SOURCES", 8_000)
+    monkeypatch.setattr("dip.filling.texture._MAX_SEARCHED_PX", 10_000)
+    monkeypatch.setattr("dip.filling.texture._MAX_SOURCES", 8_000)
     truth = bricks()
     known = hole(truth.shape)
     fill, target = smoothed(truth, known)

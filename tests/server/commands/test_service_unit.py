@@ -18,7 +18,7 @@ import pytest
 from dip.cli import build_parser
 from dip.errors import SettingError
 from server.commands import service_unit
-from server.commands.arguments import serve_settings_from, words_from
+from server.commands.arguments import serve_options_from, serve_settings_from
 from server.commands.serve import run_serve
 from server.errors import AlreadyRunning, ServiceFailure
 from server.settings import ServerSettings
@@ -121,7 +121,7 @@ def test_an_installed_service_has_the_options_that_were_given(
     given: str, pem_files: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = serve_settings_from(parse(*shlex.split(given)))
-    words = words_from(parse(*shlex.split(given), "--install-service"))
+    words = serve_options_from(parse(*shlex.split(given), "--install-service"))
     cluster = asked.cluster and replace(
         asked.cluster,
         **{
@@ -136,14 +136,14 @@ def test_an_installed_service_has_the_options_that_were_given(
 
 
 def test_what_is_as_usual_is_not_repeated(pem_files: None) -> None:
-    assert words_from(parse("--install-service", "--host", "127.0.0.1")) == []
+    assert serve_options_from(parse("--install-service", "--host", "127.0.0.1")) == []
 
 
 def test_a_data_folder_of_the_environment_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DIP_DATA_DIR", str(tmp_path / "mine"))
-    assert words_from(parse("--install-service")) == [f"--data-dir={tmp_path / 'mine'}"]
+    assert serve_options_from(parse("--install-service")) == [f"--data-dir={tmp_path / 'mine'}"]
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
