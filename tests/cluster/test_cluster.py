@@ -84,6 +84,7 @@ def test_the_rest_of_a_killed_batch_is_done_by_the_next_one(grid: Grid, archive:
     assert sorted(record["photo"] for record in archive.manifest("out")) == archive.photos()
 
 
+@pytest.mark.exhaustive
 def test_a_worker_that_its_nanny_starts_again_goes_on(grid: Grid, archive: Archive) -> None:
     archive.fill(10)
     nanny = grid.start_worker(nanny=True)
@@ -157,6 +158,7 @@ def test_photos_travel_as_bytes_where_workers_cannot_read_them(
     assert hashes[0] == hashes[1]
 
 
+@pytest.mark.exhaustive
 def test_a_new_worker_without_the_disk_is_sent_bytes(grid: Grid, archive: Archive) -> None:
     archive.fill(10)
     seeing = grid.start_worker()
@@ -185,7 +187,7 @@ if "dip.batch.fit_worker" in sys.orig_argv:
 """
 
 
-@pytest.mark.parametrize("limit_mb", [500, 100_000])
+@pytest.mark.parametrize("limit_mb", [500, pytest.param(100_000, marks=pytest.mark.exhaustive)])
 def test_fits_on_one_machine_share_its_memory(grid: Grid, archive: Archive, limit_mb: int) -> None:
     """Each takes about 350 MB: of two workers, one waits for the other, or none does."""
     archive.fill(6)
@@ -233,6 +235,7 @@ def test_incompatible_workers_are_named_before_the_first_photo(
     assert archive.manifest("out") == []
 
 
+@pytest.mark.exhaustive
 def test_incompatible_workers_that_come_later_are_given_nothing(
     grid: Grid, archive: Archive
 ) -> None:
@@ -370,6 +373,7 @@ def run_while_a_worker_freezes(
     return said
 
 
+@pytest.mark.exhaustive
 def test_a_worker_whose_fits_take_long_is_not_given_up(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

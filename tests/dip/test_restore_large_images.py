@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from dip import restore as story
-from dip.config import NETWORKS, Settings
+from dip.config import Settings
 from dip.errors import NotEnoughMemory
 from dip.fitting.fit import FitStep, begin_fit
 from dip.fitting.memory import BASE_MB
@@ -123,7 +123,7 @@ def test_other_errors_of_a_fit_are_not_taken_for_a_lack_of_memory(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", ["unet", pytest.param("segnet", marks=pytest.mark.exhaustive)])
 def test_the_predicted_memory_is_what_it_takes(network: str) -> None:
     program = (
         "import json, sys, numpy as np\n"

@@ -161,6 +161,7 @@ def test_gimp_stays_usable_and_closing_the_image_is_noticed(
     screen.until(lambda: jobs()[0]["state"] == "cancelled", "the job to be cancelled", 10)
 
 
+@pytest.mark.newest_gimp
 def test_painting_in_place_is_undone_in_one_step(screen: Any) -> None:
     screen.remember(**QUICK, output="in-place")
     screen.start_gimp()
@@ -227,6 +228,7 @@ def test_when_gimp_kills_the_plug_in_its_job_ends(
     assert screen.layers == ONE
 
 
+@pytest.mark.newest_gimp
 def test_the_command_is_shown_if_the_service_cannot_be_started(screen: Any, gimp: Any) -> None:
     gimp.dip("stop")
     screen.variables = {"FLATPAK_ID": "org.gimp.GIMP"}

@@ -65,16 +65,19 @@ def carried_mb(path):
 
 
 class PeakOfPlugIn(threading.Thread):
-    """Watches the memory of the plug-in's process while it exists."""
+    """Watches the memory of this GIMP's plug-in while it exists; another GIMP may run beside it."""
 
     peak_mb, end = 0.0, False
+    name = os.path.join(
+        os.environ["GIMP3_DIRECTORY"], "plug-ins/dip_restore/dip_restore.py"
+    ).encode()
 
     def run(self):
         while not self.end:
             for name in filter(str.isdigit, os.listdir("/proc")):
                 try:
                     with open(f"/proc/{name}/cmdline", "rb") as file:
-                        if b"dip_restore.py" in file.read():
+                        if self.name in file.read():
                             self.peak_mb = max(self.peak_mb, memory_mb(name, "VmHWM"))
                 except (OSError, StopIteration):
                     continue
