@@ -80,6 +80,7 @@ def test_a_smooth_residual_is_extrapolated_by_a_membrane() -> None:
     np.testing.assert_array_equal(added, extrapolate_residual(sky, known, stacked=False)[0])
 
 
+@pytest.mark.exhaustive
 def test_a_periodic_residual_continues_into_a_thick_hole(wall: Wall) -> None:
     residual, known = wall(540, course_px=60), known_around_a_hole(540, 170)
     stacked, smooth = (
