@@ -1,83 +1,14 @@
-"""Requests to the API without a worker, and a stand-in for the worker's results."""
+"""A job of the API without a worker."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from api_requests import form, submit
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
-
-from server.errors import MEANINGS
-from server.http.context import Service
-from server.jobs.job import Job
-
-
-def make_form(image: bytes, mask: bytes | None = None, **fields: Any) -> dict[str, Any]:
-    files = {"image": (io.BytesIO(image), "a.png")}
-    if mask is not None:
-        files["mask"] = (io.BytesIO(mask), "m.png")
-    return {**{name: str(value) for name, value in fields.items()}, **files}
-
-
-def submit_form(http: FlaskClient, data: dict[str, Any], key: str | None = None) -> TestResponse:
-    headers = {} if key is None else {"Idempotency-Key": key}
-    return http.post("/v1/jobs", data=data, headers=headers)
-
-
-def error_code(response: TestResponse) -> str:
-    """The code of an error, after a check of its body."""
-    body = response.get_json()
-    assert set(body) == {"error"}
-    assert set(body["error"]) == {"code", "message", "hint"}
-    assert all(body["error"].values()), body
-    assert MEANINGS[body["error"]["code"]].status == response.status_code
-    return str(body["error"]["code"])
 
 
 @pytest.fixture
 def job(http: FlaskClient, image_file: bytes, mask_file: bytes) -> dict[str, Any]:
-    return dict(submit_form(http, make_form(image_file, mask_file, seed=7)).get_json())
-
-
-def complete_job(
-    service: Service, data: bytes = b"pixels", networks: tuple[str, ...] = ("unet",)
-) -> Job:
-    """Complete the next job as a worker does."""
-    job = service.store.claim()
-    assert job is not None
-    results = []
-    for network in networks:
-        service.files.write(job.id, f"result.{network}.1", data + network.encode())
-        results.append(
-            {
-                "network": network, "part": "image", "format": "png", "channels": 3,
-                "samples": "uint8", "top": 0, "left": 0, "height": 64, "width": 64,
-                "bytes": len(data) + len(network), "sha256": network * 8, "iterations": 5,
-                "validation_psnr_db": None, "seconds": 1.0, "file": f"result.{network}.1",
-            }
-        )  # fmt: skip
-    assert service.store.finish(job, results, stopped=False, notes=[])
-    return job
-
-
-@pytest.fixture
-def form() -> Callable[..., Any]:
-    return make_form
-
-
-@pytest.fixture
-def submit() -> Callable[..., Any]:
-    return submit_form
-
-
-@pytest.fixture
-def code_of() -> Callable[..., Any]:
-    return error_code
-
-
-@pytest.fixture
-def finish() -> Callable[..., Any]:
-    return complete_job
+    return dict(submit(http, form(image_file, mask_file, seed=7)).get_json())

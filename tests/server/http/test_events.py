@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from api_requests import code_of, finish, form, submit
 from flask.testing import FlaskClient
 
 from server.http.context import Service
@@ -24,7 +25,7 @@ def parsed(stream: bytes) -> list[tuple[int, str, dict[str, Any]]]:
 
 
 def test_a_stream_tells_everything_and_ends(
-    http: FlaskClient, service: Service, job: dict[str, Any], finish: Callable[..., Any]
+    http: FlaskClient, service: Service, job: dict[str, Any]
 ) -> None:
     finish(service)
     response = http.get(job["events_url"])
@@ -40,8 +41,6 @@ def test_a_stream_resumes_behind_the_last_event(
     http: FlaskClient,
     service: Service,
     job: dict[str, Any],
-    code_of: Callable[..., Any],
-    finish: Callable[..., Any],
 ) -> None:
     finish(service)
     headers = {"Last-Event-ID": "1"}
@@ -59,9 +58,6 @@ def test_a_stream_follows_what_another_process_writes(
     http_of: Callable[[Service], FlaskClient],
     image_file: bytes,
     monkeypatch: pytest.MonkeyPatch,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
-    finish: Callable[..., Any],
 ) -> None:
     """When it is written, not when the stream looks by itself."""
     monkeypatch.setattr("server.http.routes.events._POLL_EVERY_S", 600)
@@ -80,10 +76,6 @@ def test_streams_are_bounded_and_their_places_given_back(
     make_service: Callable[..., Service],
     http_of: Callable[[Service], FlaskClient],
     image_file: bytes,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
-    code_of: Callable[..., Any],
-    finish: Callable[..., Any],
 ) -> None:
     service = make_service(max_streams=1)
     http = http_of(service)
@@ -102,8 +94,6 @@ def test_a_quiet_stream_gives_signs_of_life_and_has_an_end(
     make_service: Callable[..., Service],
     http_of: Callable[[Service], FlaskClient],
     image_file: bytes,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
 ) -> None:
     service = make_service(heartbeat_s=0.05, stream_limit_s=2)
     http = http_of(service)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from api_requests import code_of, finish, form, submit
 from flask.testing import FlaskClient
 
 from dip.cluster.options import ClusterSettings
@@ -22,10 +23,6 @@ def test_jobs_are_listed_latest_first(
     http: FlaskClient,
     service: Service,
     image_file: bytes,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
-    code_of: Callable[..., Any],
-    finish: Callable[..., Any],
 ) -> None:
     ids = [submit(http, form(image_file)).get_json()["id"] for _ in range(3)]
     finish(service)
@@ -37,7 +34,7 @@ def test_jobs_are_listed_latest_first(
 
 
 def test_a_queued_job_is_cancelled_then_forgotten(
-    http: FlaskClient, service: Service, job: dict[str, Any], code_of: Callable[..., Any]
+    http: FlaskClient, service: Service, job: dict[str, Any]
 ) -> None:
     response = http.delete(job["url"])
     assert (response.status_code, response.get_json()["state"]) == (202, "cancelled")
@@ -54,8 +51,6 @@ def test_a_job_that_ends_while_it_is_being_deleted_is_forgotten(
     service: Service,
     job: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
-    code_of: Callable[..., Any],
-    finish: Callable[..., Any],
 ) -> None:
     """Never is it done, and without its pixels."""
     cancel = service.store.cancel
@@ -71,7 +66,7 @@ def test_a_job_that_ends_while_it_is_being_deleted_is_forgotten(
 
 
 def test_only_a_running_job_can_be_stopped(
-    http: FlaskClient, service: Service, job: dict[str, Any], code_of: Callable[..., Any]
+    http: FlaskClient, service: Service, job: dict[str, Any]
 ) -> None:
     assert code_of(http.post(job["url"] + "/stop")) == "not_running"
     service.store.claim()
@@ -79,9 +74,7 @@ def test_only_a_running_job_can_be_stopped(
     assert (response.status_code, response.get_json()["stopping"]) == (202, True)
 
 
-def test_a_lease_is_renewed(
-    http: FlaskClient, image_file: bytes, form: Callable[..., Any], submit: Callable[..., Any]
-) -> None:
+def test_a_lease_is_renewed(http: FlaskClient, image_file: bytes) -> None:
     job = submit(http, form(image_file, lease_s=60)).get_json()
     time.sleep(0.01)
     renewed = http.post(job["url"] + "/lease").get_json()
@@ -95,8 +88,6 @@ def test_a_result_is_fetched_whole_or_in_part(
     http: FlaskClient,
     service: Service,
     job: dict[str, Any],
-    code_of: Callable[..., Any],
-    finish: Callable[..., Any],
 ) -> None:
     early = http.get(job["url"] + "/result")
     assert code_of(early) == "result_not_ready"
@@ -120,9 +111,6 @@ def test_both_results_are_there_to_compare(
     http: FlaskClient,
     service: Service,
     image_file: bytes,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
-    finish: Callable[..., Any],
 ) -> None:
     job = submit(http, form(image_file, network="both")).get_json()
     finish(service, networks=("unet", "segnet"))
@@ -134,8 +122,6 @@ def test_a_network_that_was_not_fitted_has_no_result(
     http: FlaskClient,
     service: Service,
     job: dict[str, Any],
-    code_of: Callable[..., Any],
-    finish: Callable[..., Any],
 ) -> None:
     finish(service)
     assert code_of(http.get(job["url"] + "/result?network=segnet")) == "no_result"
@@ -143,7 +129,7 @@ def test_a_network_that_was_not_fitted_has_no_result(
 
 
 def test_the_latest_preview_is_fetched(
-    http: FlaskClient, service: Service, job: dict[str, Any], code_of: Callable[..., Any]
+    http: FlaskClient, service: Service, job: dict[str, Any]
 ) -> None:
     assert code_of(http.get(job["url"] + "/preview")) == "preview_missing"
     taken = service.store.claim()
@@ -169,8 +155,6 @@ def test_one_call_returns_the_result(
     service: Service,
     image_file: bytes,
     mask_file: bytes,
-    form: Callable[..., Any],
-    finish: Callable[..., Any],
 ) -> None:
     service.notifier.start()
     threading.Timer(0.1, finish, [service]).start()
@@ -183,8 +167,6 @@ def test_one_call_says_why_a_job_failed(
     http: FlaskClient,
     service: Service,
     image_file: bytes,
-    form: Callable[..., Any],
-    code_of: Callable[..., Any],
 ) -> None:
     from server.errors import ServiceError
 
@@ -199,9 +181,7 @@ def test_one_call_says_why_a_job_failed(
     assert response.get_json()["error"]["hint"] == "Paint it."
 
 
-def test_one_call_takes_one_network(
-    http: FlaskClient, image_file: bytes, form: Callable[..., Any], code_of: Callable[..., Any]
-) -> None:
+def test_one_call_takes_one_network(http: FlaskClient, image_file: bytes) -> None:
     response = http.post("/v1/restore", data=form(image_file, network="both"))
     assert code_of(response) == "parameter_invalid"
 
@@ -242,7 +222,7 @@ def test_capabilities_say_whether_photos_go_to_other_machines(
     ],
 )
 def test_every_refusal_has_the_one_body(
-    http: FlaskClient, method: str, path: str, code: str, code_of: Callable[..., Any]
+    http: FlaskClient, method: str, path: str, code: str
 ) -> None:
     response = http.open(path, method=method)
     assert code_of(response) == code
@@ -255,7 +235,6 @@ def test_a_fault_is_logged_and_not_explained_to_clients(
     service: Service,
     monkeypatch: pytest.MonkeyPatch,
     caplog: Any,
-    code_of: Callable[..., Any],
 ) -> None:
     def broken(job_id: str) -> None:
         raise RuntimeError("a secret path")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from api_requests import code_of, form, submit
 from flask.testing import FlaskClient
 
 from dip.config import Settings
@@ -19,8 +20,6 @@ def test_a_submission_is_accepted_with_its_place(
     service: Service,
     image_file: bytes,
     mask_file: bytes,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
 ) -> None:
     response = submit(http, form(image_file, mask_file, seed=7, network="both", preset="fast"))
     assert response.status_code == 202
@@ -57,9 +56,6 @@ def test_what_makes_no_sense_is_refused_by_name(
     image_file: bytes,
     fields: dict[str, Any],
     code: str,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
-    code_of: Callable[..., Any],
 ) -> None:
     response = submit(http, form(image_file, **fields))
     assert code_of(response) == code
@@ -74,8 +70,6 @@ def test_a_job_shows_how_much_texture_it_is_given(
     service: Service,
     image_file: bytes,
     texture: float,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
 ) -> None:
     job = submit(http, form(image_file, texture=texture)).get_json()
     assert job["parameters"]["texture"] == texture
@@ -96,9 +90,6 @@ def test_a_texture_that_makes_no_sense_is_refused_in_words(
     image_file: bytes,
     texture: str,
     said: str,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
-    code_of: Callable[..., Any],
 ) -> None:
     response = submit(http, form(image_file, texture=texture))
     assert code_of(response) == "parameter_invalid"
@@ -115,7 +106,7 @@ def test_texture_is_the_engine_s_own_unless_told(http: FlaskClient, job: dict[st
     assert "texture" in described["ParametersOut"]["required"]
 
 
-def test_a_form_without_an_image_is_refused(http: FlaskClient, code_of: Callable[..., Any]) -> None:
+def test_a_form_without_an_image_is_refused(http: FlaskClient) -> None:
     assert code_of(http.post("/v1/jobs", data={"seed": (io.BytesIO(), "s")})) == "parameter_invalid"
 
 
@@ -124,9 +115,6 @@ def test_other_formats_are_refused_before_anything_decodes_them(
     http: FlaskClient,
     data: bytes,
     image_file: bytes,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
-    code_of: Callable[..., Any],
 ) -> None:
     assert code_of(submit(http, form(data))) == "image_unreadable"
     assert code_of(submit(http, form(image_file, data))) == "image_unreadable"
@@ -134,9 +122,6 @@ def test_other_formats_are_refused_before_anything_decodes_them(
 
 def test_raw_samples_are_measured(
     http: FlaskClient,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
-    code_of: Callable[..., Any],
 ) -> None:
     shape = {"width": 8, "height": 4, "channels": 3, "samples": "uint16"}
     assert submit(http, form(bytes(192), **shape)).status_code == 202
@@ -151,8 +136,6 @@ def test_any_samples_may_be_sent_in_any_number(
     http: FlaskClient,
     service: Service,
     line_end: bytes,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
 ) -> None:
     """Those, too, that look like the beginning of a boundary wherever a read may end."""
     pixels = (line_end * 200_000)[:200_000]
@@ -167,9 +150,6 @@ def test_a_repeated_submission_is_the_same_job(
     http: FlaskClient,
     service: Service,
     image_file: bytes,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
-    code_of: Callable[..., Any],
 ) -> None:
     first = submit(http, form(image_file, seed=1), key="k")
     again = submit(http, form(image_file, seed=1), key="k")
@@ -185,8 +165,6 @@ def test_a_submission_sent_many_times_at_once_is_one_job(
     http: FlaskClient,
     service: Service,
     image_file: bytes,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
 ) -> None:
     answers: list[str] = []
 
@@ -207,9 +185,6 @@ def test_a_full_queue_says_when_to_come_back(
     make_service: Callable[..., Service],
     http_of: Callable[[Service], FlaskClient],
     image_file: bytes,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
-    code_of: Callable[..., Any],
 ) -> None:
     service = make_service(max_queued=1)
     http = http_of(service)
@@ -224,9 +199,6 @@ def test_a_disk_without_room_takes_no_job(
     make_service: Callable[..., Service],
     http_of: Callable[[Service], FlaskClient],
     image_file: bytes,
-    form: Callable[..., Any],
-    submit: Callable[..., Any],
-    code_of: Callable[..., Any],
 ) -> None:
     service = make_service(reserve_bytes=2**62)
     http = http_of(service)

@@ -6,39 +6,17 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from stored_jobs import RESULT, add, claimed
 
-from dip.config import Settings
 from server.errors import ServiceError, ServiceFailure
 from server.jobs.job import Job, State
-from server.jobs.parameters import JobParameters
 from server.jobs.store import Store
-
-PARAMETERS = JobParameters(settings=Settings())
-RESULT = {"network": "unet", "bytes": 100, "file": "result.unet.1"}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "jobs.sqlite")
-    yield store
-    store.close()
-
-
-def add(store: Store, job_id: str, **more: object) -> Job:
-    return store.add(job_id, PARAMETERS, **more)  # type: ignore[arg-type]
-
-
-def claimed(store: Store) -> Job:
-    job = store.claim()
-    assert job is not None
-    return job
 
 
 def test_many_threads_get_every_job_once(tmp_path: Path) -> None:

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stored_jobs import RESULT, add, claimed
 
-from dip.config import Settings
 from server.errors import ServiceError
-from server.jobs.job import MAX_ATTEMPTS, Job, State
-from server.jobs.parameters import JobParameters
+from server.jobs.job import MAX_ATTEMPTS, State
 from server.jobs.store import Store
-
-PARAMETERS = JobParameters(settings=Settings())
-RESULT = {"network": "unet", "bytes": 100, "file": "result.unet.1"}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "jobs.sqlite")
-    yield store
-    store.close()
-
-
-def add(store: Store, job_id: str, **more: object) -> Job:
-    return store.add(job_id, PARAMETERS, **more)  # type: ignore[arg-type]
-
-
-def claimed(store: Store) -> Job:
-    job = store.claim()
-    assert job is not None
-    return job
 
 
 def test_jobs_are_taken_in_order(store: Store) -> None:
