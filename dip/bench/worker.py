@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from dip.errors import DipError
+from dip.machine.parent_pipe import EXIT_ORPHANED
 
 RESULT = "result.png"
 RECONSTRUCTION = "reconstruction.npy"
@@ -26,8 +27,6 @@ PREVIEWS = "previews.npz"
 PREVIEWS_FOR_S = 10.0
 PREVIEWS_AFTER = (1, 2, 3, 5, 8, 12, 18, 27, 40, 60)
 """Iterations whose previews are kept for scoring; only a few, since each takes time."""
-
-EXIT_ORPHANED = 3
 
 
 def main() -> int:

@@ -117,12 +117,9 @@ def attempt(
     say(f"dip: {TITLES.get(settings.network, settings.network)}")
     restoration = Restoration(photo, mask, settings)
     progress = Progress(quiet=quiet)
-    for note in restoration.notes:
-        progress.note(note)
     loss, validation = [], []
     began = time.monotonic()
-    for step in restoration:
-        progress.show(step)
+    for step in progress.follow(restoration):
         if step.loss is not None:
             loss.append((float(step.iteration), step.loss))
         if step.validation_psnr_db is not None:

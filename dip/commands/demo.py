@@ -73,11 +73,9 @@ def run(args: argparse.Namespace) -> int:
     say(f"dip: restoring {paths[0]} where {paths[1]} is white ({damage.share:.1%})")
     restoration = Restoration(damage.photo, damage.mask, settings)
     progress = Progress(quiet=args.quiet)
-    for note in restoration.notes:
-        progress.note(note)
     began = time.monotonic()
-    for step in restoration:
-        progress.show(step)
+    for _ in progress.follow(restoration):
+        pass
     result = restoration.result()
     progress.close()
     seconds = time.monotonic() - began

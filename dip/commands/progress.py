@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections import deque
-from typing import TextIO
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, TextIO
 
 from dip.console import TolerantStream, format_duration
 from dip.step import Step
+
+if TYPE_CHECKING:
+    from dip.restore import Restoration
 
 TERMINAL_EVERY_S = 0.1
 PLAIN_EVERY_S = 5.0
@@ -56,6 +60,14 @@ class Progress:
         if not self.quiet and (now >= self._next or step.iteration == step.iterations):
             self._next = now + (TERMINAL_EVERY_S if self.on_terminal else PLAIN_EVERY_S)
             self._write(self._describe(step))
+
+    def follow(self, restoration: Restoration) -> Iterator[Step]:
+        """Yield the steps of a restoration, and show its notes and each step."""
+        for note in restoration.notes:
+            self.note(note)
+        for step in restoration:
+            self.show(step)
+            yield step
 
     def note(self, text: str) -> None:
         """Write a line of its own, in quiet mode as well."""

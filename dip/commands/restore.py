@@ -85,12 +85,8 @@ def run(args: argparse.Namespace) -> int:
 
     restoration = Restoration(photo.pixels, mask, settings)
     del mask  # it is as large as the photo
-    for note in restoration.notes:
-        progress.note(note)
-
     with stop_on_signals() as received:
-        for step in restoration:
-            progress.show(step)
+        for _ in progress.follow(restoration):
             if preview is not None:
                 preview.write(restoration.preview)
             if received:
