@@ -48,7 +48,7 @@ class Meaning:
 
 
 _SERVICE_ERRORS = {
-    # 400 to 405: the request as such
+    # 400 to 408: the request as such
     "bad_request": Meaning(400, "Send the request as /openapi.json describes it."),
     "token_required": Meaning(
         401, "Send 'Authorization: Bearer TOKEN'; `dip serve` prints where the token file is."
@@ -66,6 +66,7 @@ _SERVICE_ERRORS = {
     ),
     "preview_missing": Meaning(404, "Wait for the first 'preview' event."),
     "method_not_allowed": Meaning(405, "Use one of the methods in /openapi.json."),
+    "request_timeout": Meaning(408, "Send the request again, without pauses."),
     # 409: the job's state does not allow it
     "result_not_ready": Meaning(409, "Wait for the 'done' event, then send the request again.", 1),
     "no_result": Meaning(409, "GET the job: its error explains why there is no result."),
@@ -121,6 +122,7 @@ CODE_OF_STATUS = {
     403: "origin_refused",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "body_too_large",
     415: "content_type_refused",
     416: "range_refused",

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 import threading
@@ -27,7 +28,6 @@ from server.private_files import check_folder, read_or_create_token
 from server.settings import ServerSettings, is_loopback
 
 if TYPE_CHECKING:
-    from server.http.tls_proxy import Relay
     from server.jobs.files import JobFiles
     from server.jobs.store import Store
     from server.work.dispatcher import Dispatcher
@@ -87,11 +87,9 @@ def serve(settings: ServerSettings, *, open_page: bool = False) -> None:
 
 
 def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> None:
-    from waitress import wasyncore
-
     from server.http.app import create_app
     from server.http.context import Service
-    from server.http.waitress_server import make_server
+    from server.http.http_server import HttpServer
 
     token = read_or_create_token(settings.token_file)
     logs.configure(settings.data_dir, "server")
@@ -104,11 +102,12 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     dispatcher = _make_dispatcher(settings, service.store, service.files)
     service = replace(service, dispatcher=dispatcher)
     dispatcher.recover()
-    relay = _relay(settings)
-    server = make_server(create_app(service), settings, service.authenticator, sock, relay)
+    context = _tls_context(settings)
+    server = HttpServer(create_app(service), settings, service.authenticator, sock, context)
     url = _url(sock, settings.encrypted)
     dispatcher.start()
     service.notifier.start()
+    server.start()
     try:
         with _exit_on_signals() as signals, announced(settings, url):
             _log.info("serving at %s", url)
@@ -123,15 +122,14 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
             if open_page:
                 _open(f"{url}/launch?code={service.authenticator.launch_code()}")
             with suppress(SystemExit, KeyboardInterrupt):
-                wasyncore.loop(timeout=1, map=server.sockets, use_poll=True)
+                while not server.wait(1):  # Windows delivers signals between two waits only
+                    pass
             _log.info("stopped by %s", ", ".join(signals))
     finally:
         _log.info("stopping")
         service.notifier.close()
         dispatcher.close()
-        server.task_dispatcher.shutdown()
-        if relay is not None:
-            relay.close()
+        server.close()
         service.store.close()
 
 
@@ -143,12 +141,12 @@ def _check_users(settings: ServerSettings, users: Users) -> None:
         )
 
 
-def _relay(settings: ServerSettings) -> Relay | None:
+def _tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
     if settings.certificate is None or settings.key is None:
         return None
-    from server.http.tls_proxy import Relay, context_from
+    from server.http.tls import context_from
 
-    return Relay(context_from(settings.certificate, settings.key))
+    return context_from(settings.certificate, settings.key)
 
 
 def _make_dispatcher(settings: ServerSettings, store: Store, files: JobFiles) -> Dispatcher:

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from dip import __version__
 from server.errors import CODE_OF_STATUS, ServiceError
-from server.http.auth import PUBLIC, RESPONSE_HEADERS, RequestCredentials
+from server.http.auth import PUBLIC, RESPONSE_HEADERS, RequestCredentials, cookie_value
 from server.http.context import EXTENSION, Service, service
 from server.http.routes import refusals
 from server.http.routes.displays import displays
@@ -21,15 +21,15 @@ from server.http.routes.jobs import jobs
 from server.http.routes.meta import meta
 from server.http.routes.page import page
 from server.http.static_files import CACHE_FOREVER
-from server.http.uploads import UploadRequest, discard_uploads
-from server.http.waitress_server import USER_KEY, cookie_value
+from server.http.uploads import UploadRequest, discard_uploads, refuse_repeated
+from server.http.wsgi import USER_KEY
 from server.jobs.job import OWNER
 from server.jobs.transitions import JOB_UNKNOWN
 
 _log = logging.getLogger(__name__)
 _EVERYWHERE = (
-    "bad_request", "token_required", "host_refused", "origin_refused", "headers_too_large",
-    "internal",
+    "bad_request", "token_required", "host_refused", "origin_refused", "request_timeout",
+    "parameter_invalid", "headers_too_large", "internal",
 )  # fmt: skip
 
 
@@ -52,6 +52,7 @@ def create_app(parts: Service) -> APIFlask:
     app.url_map.merge_slashes = False  # no redirects
     app.extensions[EXTENSION] = parts
     app.before_request(_authenticate)
+    app.before_request(_check_query)
     app.after_request(_complete_response)
     app.teardown_request(lambda error: discard_uploads())
     app.error_processor(_answer_library)  # first: APIFlask also registers HTTPException here
@@ -67,11 +68,16 @@ def create_app(parts: Service) -> APIFlask:
 def _authenticate() -> None:
     g.began = time.monotonic()
     here = service()
-    user = request.environ.get(USER_KEY)  # the HTTP server authenticates requests with a body
+    user = request.environ.get(USER_KEY)  # the HTTP server has authenticated it
     g.user = here.authenticator.check(_credentials(here)) if user is None else user
     job_id = (request.view_args or {}).get("job_id")
     if g.user != OWNER and job_id is not None and here.store.get(job_id).owner != g.user:
         raise ServiceError("job_unknown", JOB_UNKNOWN)  # the same answer as for no job
+
+
+def _check_query() -> None:
+    names = [name for name, _ in request.args.items(multi=True)]
+    refuse_repeated(names, "The address has two parameters")
 
 
 def _credentials(here: Service) -> RequestCredentials:

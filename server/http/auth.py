@@ -109,7 +109,7 @@ class Authenticator:
         self._check_host(credentials.host)
         self._check_origin(credentials)
         if (
-            credentials.method in ("GET", "HEAD")
+            credentials.method in ("GET", "HEAD", "OPTIONS")
             and not credentials.has_body
             and PUBLIC.fullmatch(credentials.path)
         ):
@@ -221,6 +221,20 @@ class Authenticator:
 
     def _own_origin(self, credentials: RequestCredentials) -> str:
         return f"{self._scheme}://{(credentials.host or '').lower()}"
+
+
+def cookie_name(port: int) -> str:
+    """The session cookie's name. All ports of a host share cookies, so the port is part of it."""
+    return f"dip_session_{port}"
+
+
+def cookie_value(header: str | None, port: int) -> str | None:
+    """The value of the session cookie in a Cookie header, or None."""
+    for pair in (header or "").split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name == cookie_name(port):
+            return value
+    return None
 
 
 def _sign(key: bytes, purpose: str, text: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from apiflask import Schema
-from apiflask.fields import Boolean, Dict, File, Float, Integer, List, Nested, String
+from apiflask import Schema, fields
+from apiflask.fields import Boolean, Dict, File, List, Nested, String
 from apiflask.validators import Length, OneOf, Range
 
 from dip.config import DEVICES, NETWORKS, RANGES, Settings
@@ -15,6 +16,27 @@ from server.jobs.job import State
 from server.jobs.parameters import BOTH, FORMATS, PARTS, SAMPLE_BYTES
 
 SIDE_PX = Range(min=1, max=1_000_000)
+
+
+class _AsciiDigits:
+    """Refuses texts that Python reads as numbers and others do not: '١٢', '1_000', ' 7', 'nan'."""
+
+    _number = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+    _max_characters = 40
+
+    def _deserialize(self, value: Any, *given: Any, **named: Any) -> Any:
+        text = str(value)
+        if len(text) > self._max_characters or self._number.fullmatch(text) is None:
+            raise self.make_error("invalid", input=value)  # type: ignore[attr-defined]
+        return super()._deserialize(value, *given, **named)  # type: ignore[misc]
+
+
+class Integer(_AsciiDigits, fields.Integer):
+    _number = re.compile(r"[+-]?[0-9]+")
+
+
+class Float(_AsciiDigits, fields.Float):
+    pass
 
 
 def _range(name: str) -> Range:

@@ -6,12 +6,14 @@ import hashlib
 import logging
 import os
 import secrets
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from flask import Request, g
+from flask import Request, g, request
 from werkzeug.datastructures import FileStorage
+from werkzeug.formparser import FormDataParser
 
 from dip.errors import ImageTooLarge
 from dip.file_signatures import SIGNATURE_BYTES, identify
@@ -34,6 +36,11 @@ class UploadRequest(Request):
     max_form_parts = _MAX_PARTS
     max_form_memory_size = _MAX_FIELD_BYTES
 
+    def make_form_data_parser(self) -> FormDataParser:
+        parser = super().make_form_data_parser()
+        parser.silent = False  # a form that is not understood is an error, not an empty form
+        return parser
+
     def _get_file_stream(
         self,
         total_content_length: int | None,
@@ -44,6 +51,56 @@ class UploadRequest(Request):
         upload = Upload(service().settings.incoming_dir)
         g.setdefault("uploads", []).append(upload)
         return upload  # type: ignore[return-value]
+
+
+def check_form() -> None:
+    """Parse the form of an upload, and refuse one that is not complete or not unambiguous.
+
+    Raises
+    ------
+    ServiceError
+        `content_type_refused`; `parameter_invalid`, also for two parts of one name.
+    """
+    if request.mimetype != "multipart/form-data":
+        raise ServiceError(
+            "content_type_refused", f"The body has {request.mimetype or 'no content type'}."
+        )
+    if not request.mimetype_params.get("boundary"):
+        raise ServiceError(
+            "parameter_invalid",
+            "The Content-Type of the form names no boundary.",
+            "Let your HTTP library make the form and its Content-Type.",
+        )
+    try:
+        parts = [name for name, _ in request.form.items(multi=True)]
+        parts += [name for name, _ in request.files.items(multi=True)]
+    except ValueError as error:
+        raise ServiceError(
+            "parameter_invalid",
+            "The form is not divided by its boundary, or ends before its last boundary.",
+            "Send the form completely, with the boundary that Content-Type names.",
+        ) from error
+    refuse_repeated(parts, "The form has two parts")
+
+
+def refuse_repeated(names: list[str], seen: str) -> None:
+    """Refuse two values of one name: it is not known which one the client means.
+
+    Parameters
+    ----------
+    names : list of str
+    seen : str
+        The beginning of the message, such as 'The form has two parts'.
+
+    Raises
+    ------
+    ServiceError
+        `parameter_invalid`
+    """
+    repeated = sorted(name for name, times in Counter(names).items() if times > 1)
+    if repeated:
+        text = ", ".join(repr(name) for name in repeated)
+        raise ServiceError("parameter_invalid", f"{seen} of the name {text}.", "Send each once.")
 
 
 class Upload:

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,13 +20,12 @@ import numpy as np
 import psutil
 import pytest
 from flask.testing import FlaskClient
-from waitress import wasyncore
 
 from dip.image_io import encode_photo
 from server.client import Client
 from server.http.app import create_app
 from server.http.context import Service
-from server.http.waitress_server import make_server
+from server.http.http_server import HttpServer
 from server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,7 +149,8 @@ class Served:
     def exchange(self, request: bytes) -> bytes:
         """Send bytes as they are, and read until the server closes."""
         with self.connect() as connection:
-            connection.sendall(request)
+            with contextlib.suppress(ConnectionError):  # refused before all of it is sent
+                connection.sendall(request)
             answer = b""
             with contextlib.suppress(ConnectionResetError):
                 while data := connection.recv(65536):
@@ -168,28 +167,18 @@ def serve(make_service: Callable[..., Service]) -> Iterator[Callable[..., Served
         sock = socket.create_server(("127.0.0.1", 0))
         port = sock.getsockname()[1]
         service = dataclasses.replace(make_service(**settings), port=port)
-        server = make_server(create_app(service), service.settings, service.authenticator, sock)
-        thread = threading.Thread(target=loop, args=[server, sock])
-        thread.start()
+        server = HttpServer(create_app(service), service.settings, service.authenticator, sock)
+        server.start()
         service.notifier.start()
-        running.append((service, server, sock, thread))
+        running.append((service, server, sock))
         return Served(service, port)
-
-    ended: set[socket.socket] = set()
-
-    def loop(server: Any, sock: socket.socket) -> None:
-        while sock not in ended:
-            wasyncore.loop(timeout=0.05, map=server.sockets, use_poll=True, count=1)
 
     before = tempfile.tempdir
     yield start
     tempfile.tempdir = before
-    for service, server, sock, thread in running:
+    for service, server, sock in running:
         service.notifier.close()
-        server.task_dispatcher.shutdown()
-        ended.add(sock)
-        thread.join()
-        wasyncore.close_all(server.sockets)
+        server.close()
         sock.close()
 
 

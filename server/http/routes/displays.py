@@ -13,7 +13,7 @@ from server.errors import ServiceError
 from server.http.context import Service, service
 from server.http.routes import refusals
 from server.http.schemas import DisplayIn, DisplayQuery, InputQuery
-from server.http.uploads import take_upload
+from server.http.uploads import check_form, take_upload
 from server.jobs.job import Job
 from server.rendering.displays import Display, Kind, make_display
 
@@ -31,11 +31,9 @@ _DECODING = ("image_unreadable", "image_too_large", "mask_invalid", "too_many_st
 
 
 @displays.before_request
-def uploads_are_multipart() -> None:
-    if request.method == "POST" and request.mimetype != "multipart/form-data":
-        raise ServiceError(
-            "content_type_refused", f"The body has {request.mimetype or 'no content type'}."
-        )
+def check_uploads() -> None:
+    if request.method == "POST":
+        check_form()
 
 
 @displays.post("/display")

@@ -13,6 +13,7 @@ from server.errors import ServiceError
 from server.http.context import Service, service, user
 from server.http.routes import refusals
 from server.http.schemas import EventOut
+from server.http.wsgi import GONE_KEY
 from server.jobs.job import OWNER, Job
 
 events = APIBlueprint("events", __name__, url_prefix="/v1")
@@ -44,7 +45,7 @@ def stream_events(job_id: str) -> Response:
         raise ServiceError(
             "too_many_streams", f"{here.settings.max_streams} streams are open already."
         )
-    disconnected = request.environ.get("waitress.client_disconnected", lambda: False)
+    disconnected = request.environ.get(GONE_KEY, lambda: False)
     response = Response(
         _follow(here, job, after, disconnected, user()), mimetype="text/event-stream"
     )

@@ -9,6 +9,7 @@ from typing import Any
 from apiflask import APIBlueprint
 from apiflask.schemas import FileSchema
 from flask import Response, jsonify, request, send_file
+from werkzeug.http import parse_range_header
 
 from server.errors import ServiceError
 from server.http.context import Service, service, user
@@ -22,7 +23,8 @@ from server.http.schemas import (
     SubmitHeaders,
     SubmitIn,
 )
-from server.http.uploads import accept
+from server.http.uploads import accept, check_form
+from server.http.wsgi import GONE_KEY
 from server.jobs.job import Job, State, job_url
 from server.jobs.parameters import MEDIA_TYPES
 
@@ -50,12 +52,9 @@ _PICTURE: dict[str, Any] = {
 
 
 @jobs.before_request
-def uploads_are_multipart() -> None:
-    uploads = request.endpoint in ("jobs.submit", "jobs.restore")
-    if uploads and request.mimetype != "multipart/form-data":
-        raise ServiceError(
-            "content_type_refused", f"The body has {request.mimetype or 'no content type'}."
-        )
+def check_uploads() -> None:
+    if request.method == "POST" and request.endpoint in ("jobs.submit", "jobs.restore"):
+        check_form()
 
 
 @jobs.post("/jobs")
@@ -209,7 +208,7 @@ def _stream_slot(here: Service) -> Iterator[None]:
 
 def _wait(job: Job, here: Service) -> Job:
     """Wait for the end of a job; cancel it when the client disconnects."""
-    disconnected = request.environ.get("waitress.client_disconnected", lambda: False)
+    disconnected = request.environ.get(GONE_KEY, lambda: False)
     with here.notifier.watch(job.id) as changed:
         while True:
             job = here.store.renew(job.id)
@@ -235,6 +234,7 @@ def _result(job: Job, network: str | None) -> Response:
     result = job.result(network)
     here = service()
     path = here.files.path(job.id, result["file"])
+    _ignore_invalid_range()
     try:
         response = send_file(
             path,
@@ -250,6 +250,13 @@ def _result(job: Job, network: str | None) -> Response:
         response.headers[f"Dip-{name.capitalize()}"] = str(result[name])
     response.headers["Dip-Job"] = job.id
     return response
+
+
+def _ignore_invalid_range() -> None:
+    """Ignore a Range that is not one range of bytes, as RFC 9110, section 14.2, asks for."""
+    wanted = parse_range_header(request.headers.get("Range"))
+    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
+        request.environ.pop("HTTP_RANGE", None)
 
 
 def _public(job: Job) -> dict[str, Any]:

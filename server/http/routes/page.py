@@ -8,11 +8,10 @@ from apiflask import APIBlueprint
 from flask import Response, current_app, redirect, request
 
 from server.errors import ServiceError
-from server.http.auth import COOKIE_S
+from server.http.auth import COOKIE_S, cookie_name
 from server.http.context import service
 from server.http.schemas import LaunchQuery
 from server.http.static_files import CACHE_FOREVER, Assets
-from server.http.waitress_server import cookie_name
 
 _EXTENSION = "dip_assets"
 
@@ -24,6 +23,12 @@ page.record(lambda state: state.app.extensions.setdefault(_EXTENSION, Assets.rea
 def index() -> Response:
     """The page; public, since it contains no data of jobs."""
     return Response(_assets().page, mimetype="text/html")
+
+
+@page.route("/*", methods=["OPTIONS"], provide_automatic_options=False)
+def options() -> Response:
+    """The methods of the service as a whole: `OPTIONS *`."""
+    return Response(headers={"Allow": "GET, HEAD, POST, DELETE, OPTIONS"})
 
 
 @page.get("/static/<version>/<path:name>")

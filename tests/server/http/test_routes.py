@@ -81,6 +81,38 @@ def test_a_lease_is_renewed(http: FlaskClient, image_file: bytes) -> None:
     assert renewed["lease_until"] > job["lease_until"]
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/jobs", {"GET", "HEAD", "POST", "OPTIONS"}),
+        ("/v1/restore", {"POST", "OPTIONS"}),
+        ("/v1/display", {"POST", "OPTIONS"}),
+        ("/v1/health", {"GET", "HEAD", "OPTIONS"}),
+        ("*", {"GET", "HEAD", "POST", "DELETE", "OPTIONS"}),
+    ],
+)
+def test_options_names_the_methods_of_a_path(
+    http: FlaskClient, path: str, methods: set[str]
+) -> None:
+    response = http.options(path)
+    assert (response.status_code, response.data) == (200, b"")
+    assert set(response.headers["Allow"].split(", ")) == methods
+
+
+@pytest.mark.parametrize("number", ["١٢", "１", "1_0", " 7", "1e1", "+", "", "9" * 5000])
+def test_numbers_are_ascii_digits(http: FlaskClient, image_file: bytes, number: str) -> None:
+    refused = submit(http, form(image_file, seed=number))
+    assert code_of(refused) == "parameter_invalid"
+    assert "seed" in refused.get_json()["error"]["message"]
+    assert code_of(http.get("/v1/jobs", query_string={"limit": number})) == "parameter_invalid"
+
+
+def test_a_parameter_is_given_once(http: FlaskClient) -> None:
+    refused = http.get("/v1/jobs?limit=1&state=done&limit=2")
+    assert code_of(refused) == "parameter_invalid"
+    assert "two parameters of the name 'limit'" in refused.get_json()["error"]["message"]
+
+
 # --- Results and previews ------------------------------------------------------------------------
 
 
@@ -105,6 +137,9 @@ def test_a_result_is_fetched_whole_or_in_part(
     beyond = http.get(job["url"] + "/result", headers={"Range": "bytes=100-"})
     assert code_of(beyond) == "range_refused"
     assert http.head(job["url"] + "/result").headers["Content-Length"] == "10"
+    for invalid in ("bytes=x", "bytes=4-2", "lines=1-2", "bytes", "bytes=0-1,3-4", "bytes=٣-"):
+        whole = http.get(job["url"] + "/result", headers={"Range": invalid})
+        assert (whole.status_code, whole.data) == (200, b"pixelsunet"), invalid
 
 
 def test_both_results_are_there_to_compare(

@@ -81,7 +81,7 @@ def test_a_job_shows_how_much_texture_it_is_given(
     [
         ("1.01", "texture: Must be greater than or equal to 0 and less than or equal to 1."),
         ("-0.1", "texture: Must be greater than or equal to 0 and less than or equal to 1."),
-        ("nan", "texture: Special numeric values (nan or infinity) are not permitted."),
+        ("nan", "texture: Not a valid number."),
         ("rough", "texture: Not a valid number."),
     ],
 )

@@ -21,9 +21,9 @@ from dip.cluster.options import ClusterSettings
 from dip.errors import SettingError
 from server.client import Client, UntrustedServer, fingerprint_of
 from server.errors import ServiceFailure
-from server.http.tls_proxy import context_from
+from server.http.auth import cookie_name
+from server.http.tls import context_from
 from server.http.users import Users
-from server.http.waitress_server import cookie_name
 from server.settings import ServerSettings
 
 MakeCertificate = Callable[..., tuple[Path, Path]]
