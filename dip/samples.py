@@ -29,6 +29,7 @@ def to_samples(values: Array, dtype: np.dtype[Any]) -> Array:
 
 
 PEAK = 255.0
+_AT_ONCE = 2**20
 
 
 def to_8_bit(image: npt.ArrayLike) -> npt.NDArray[np.uint8]:
@@ -48,5 +49,10 @@ def to_8_bit(image: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     if image.dtype == np.uint8:
         return image
     full_scale = 65535.0 if image.dtype == np.uint16 else 1.0
-    scaled = np.clip(image.astype(np.float64) / full_scale, 0, 1) * PEAK
-    return np.rint(scaled).astype(np.uint8)
+    rows = np.atleast_1d(image)
+    levels = np.empty(rows.shape, np.uint8)
+    step = max(1, _AT_ONCE // max(1, rows[:1].size))  # rows: no floats of a whole photo
+    for top in range(0, len(rows), step):
+        scaled = np.clip(rows[top : top + step].astype(np.float64) / full_scale, 0, 1) * PEAK
+        levels[top : top + step] = np.rint(scaled)
+    return levels.reshape(image.shape)

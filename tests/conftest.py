@@ -6,12 +6,14 @@ import os
 import shutil
 import signal
 import subprocess
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from image_headers import png_claiming
 
 # Threads that wait without spinning: tests must not take minutes on a machine that is busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -76,6 +78,20 @@ def make_certificate() -> Callable[..., tuple[Path, Path]]:
         return certificate, key
 
     return make
+
+
+@pytest.fixture(scope="session")
+def deep_bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PNG of 190 megapixels, RGBA of 16 bit: 1.5 MB that decode to 1.5 GB."""
+    side = 13_780
+    row_bytes = 1 + 8 * side
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)  # blocks that can be repeated
+    block = packer.compress(bytes(130 * row_bytes)) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = (side * row_bytes % 65521 << 16) + 1  # Adler-32 of zeros
+    packed = b"\x78\x9c" + side // 130 * block + b"\x03\x00" + checksum.to_bytes(4, "big")
+    path = tmp_path_factory.mktemp("bomb") / "deep.png"
+    path.write_bytes(png_claiming(side, side, depth=16, colours=6, compressed=packed))
+    return path
 
 
 @pytest.fixture

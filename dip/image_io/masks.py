@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from dip.samples import full_scale, to_floats
 _ROWS = 256  # processed at a time, to copy no image of 100 megapixels
 
 
-def read_mask(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Array:
-    """Read a mask from a file: white = restore this.
+def read_mask(path: Path | str, limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> Array:
+    """Read a mask from a file: white = restore this; errors name it `name`, or by its path.
 
     Returns
     -------
@@ -29,12 +30,16 @@ def read_mask(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Array:
     InputError, ImageTooLarge
         As for `read_photo`.
     """
-    return _gray(read_photo(path, limits).pixels, str(path))
+    return _gray(read_photo(path, _for_masks(limits), name).pixels, name or str(path))
 
 
 def decode_mask(data: bytes, name: str = "mask", limits: Limits = DEFAULT_LIMITS) -> Array:
     """Read a mask from the bytes of a file; otherwise as `read_mask`."""
-    return _gray(decode_photo(data, name, limits).pixels, name)
+    return _gray(decode_photo(data, name, _for_masks(limits)).pixels, name)
+
+
+def _for_masks(limits: Limits) -> Limits:
+    return replace(limits, bytes_beside_each_pixel=4)  # of floats, see below
 
 
 def _gray(pixels: Array, name: str) -> Array:

@@ -20,10 +20,16 @@ class Limits:
         Largest width × height.
     bytes : int
         Largest file size.
+    memory : int
+        Largest memory that decoding may take, bytes.
+    bytes_beside_each_pixel : int
+        Memory that the caller needs beside the decoded picture; it counts for `memory`.
     """
 
     pixels: int = 200_000_000
     bytes: int = 2 * 2**30
+    memory: int = 1_500_000_000
+    bytes_beside_each_pixel: int = 0
 
 
 DEFAULT_LIMITS = Limits()

@@ -15,6 +15,7 @@ import pyvips
 
 from dip.errors import ImageTooLarge, InputError
 from dip.file_signatures import SIGNATURE_BYTES
+from dip.image_io.decoding import decoded_bytes, decoding, refuse_large, upright_pixels
 from dip.image_io.formats import format_of, format_of_file
 from dip.image_io.metadata import metadata_of
 from dip.image_io.photo import DEFAULT_LIMITS, Header, Limits, Photo
@@ -26,8 +27,8 @@ _SAMPLES = ("uchar", "ushort", "float")
 _COLOURS = ("b-w", "grey16", "srgb", "rgb", "rgb16", "scrgb", "multiband")
 
 
-def read_photo(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Photo:
-    """Read a photo from a file.
+def read_photo(path: Path | str, limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> Photo:
+    """Read a photo from a file; errors name the file `name`, by default by its path.
 
     Raises
     ------
@@ -37,7 +38,7 @@ def read_photo(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Photo:
         The format or its samples (CMYK, 64 bit) are not supported, or the file is damaged.
     """
     path = Path(path)
-    with _named(str(path)):
+    with _named(name or str(path)):
         form = format_of_file(path, limits)
         load = partial(_loader(form, buffer=False), os.fsencode(path))
         return _decode(form, load, lambda: path.open("rb"), limits)
@@ -57,9 +58,29 @@ def read_header(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Header:
     with _named(str(path)):
         form = format_of_file(path, limits)
         image = _open(partial(_loader(form, buffer=False), os.fsencode(path)), limits)
+        refuse_large(image, form, limits, decoded_bytes(image))
         return Header(
             format=form, width=image.width, height=image.height, has_alpha=image.hasalpha()
         )
+
+
+def open_photo(
+    path: Path | str, limits: Limits = DEFAULT_LIMITS, name: str | None = None
+) -> tuple[Any, str]:
+    """Open a photo without decoding it; errors as for `read_photo`.
+
+    Returns
+    -------
+    image : pyvips.Image
+        As stored, with its orientation mark; it decodes rows on demand, once, from the top.
+    form : str
+    """
+    path = Path(path)
+    with _named(name or str(path)):
+        form = format_of_file(path, limits)
+        image = _open(partial(_loader(form, buffer=False), os.fsencode(path)), limits)
+        refuse_large(image, form, limits, 0)
+        return image, form
 
 
 @contextmanager
@@ -85,7 +106,7 @@ def _open(load: Callable[[], Any], limits: Limits) -> Any:
     try:
         image = load()
     except FAILURES as error:
-        raise _damaged(error) from error
+        raise damaged(error) from error
     if image.width * image.height > limits.pixels:
         raise ImageTooLarge(
             f"The image has {image.width}×{image.height} px, {image.width * image.height / 1e6:.0f}"
@@ -117,25 +138,20 @@ def _decode(
     pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
     if pages > 1:
         _log.warning("the file has %d pages or frames; only the first is used", pages)
+    refuse_large(image, form, limits, decoded_bytes(image))
     metadata = metadata_of(image, form, open_source)
     try:
-        if _is_turned(image):
-            image = image.copy_memory().autorot()  # columns become rows: all pixels are needed
-        pixels = image.numpy()
+        with decoding(image, limits):
+            pixels = upright_pixels(image)
     except FAILURES as error:
-        raise _damaged(error) from error
-    # pyvips returns a scalar for a single gray pixel.
-    pixels = pixels.reshape(image.height, image.width, image.bands)
+        raise damaged(error) from error
     if image.bands == 1:
         pixels = pixels[:, :, 0]
     return Photo(pixels=pixels, format=form, metadata=metadata)
 
 
-def _is_turned(image: Any) -> bool:
-    return bool(image.get_typeof("orientation") and image.get("orientation") != 1)
-
-
-def _damaged(error: pyvips.Error | UnicodeDecodeError) -> InputError:
+def damaged(error: pyvips.Error | UnicodeDecodeError) -> InputError:
+    """The error for a file that cannot be decoded."""
     lines = [line.strip() for line in message_of(error).splitlines() if line.strip()]
     reason = lines[-1].rstrip(".") if lines else "no reason was given"
     return InputError(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dip.machine.device import Compute
+
+_limiting = threading.Lock()
 
 USABLE_SHARE = 0.8
 """Fraction of the free memory that fits may take."""
@@ -72,6 +76,37 @@ def _cgroup_limit(root: Path = Path("/")) -> int | None:
                     limits.append(int(text))
     # Version 1 marks the absence of a limit by the largest possible number of pages.
     return min((limit for limit in limits if limit < 2**60), default=None)
+
+
+@contextmanager
+def limited_growth(growth_bytes: int) -> Iterator[None]:
+    """Let this process allocate only so many bytes more; for one thread at a time.
+
+    Above the limit the system refuses memory, and Python raises MemoryError. Linux alone can do
+    this without a limit for address space, of which libraries reserve much more than they use;
+    elsewhere there is no limit.
+
+    References
+    ----------
+    RLIMIT_DATA in `getrlimit(2)`, since Linux 4.7.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    import psutil
+
+    with _limiting:
+        before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        limit = psutil.Process().memory_info().data + growth_bytes
+        for other in (before, hard):
+            limit = limit if other == resource.RLIM_INFINITY else min(limit, other)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
 
 
 def release_freed_memory() -> None:

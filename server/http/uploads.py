@@ -21,7 +21,7 @@ from server.errors import ServiceError
 from server.http.context import Service, service, user
 from server.jobs.files import check_free_space, disk_full_is_an_error
 from server.jobs.job import Job
-from server.jobs.parameters import SAMPLE_BYTES, JobParameters, parameters_from
+from server.jobs.parameters import MAX_DECODED_BYTES, SAMPLE_BYTES, JobParameters, parameters_from
 
 _log = logging.getLogger(__name__)
 
@@ -228,6 +228,13 @@ def _check_pixels(parameters: JobParameters, uploads: dict[str, Upload], here: S
                 ImageTooLarge.code,
                 f"The image has {raw.width}×{raw.height} px; the limit is "
                 f"{here.settings.max_pixels / 1e6:.0f} megapixels.",
+                "Cut out the part around the damage.",
+            )
+        if raw.bytes > MAX_DECODED_BYTES:
+            raise ServiceError(
+                ImageTooLarge.code,
+                f"The samples take {raw.bytes / 1e9:.1f} GB; the limit is "
+                f"{MAX_DECODED_BYTES / 1e9:.1f} GB.",
                 "Cut out the part around the damage.",
             )
         _check_size("image", uploads["image"], raw.bytes)

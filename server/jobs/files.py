@@ -94,6 +94,12 @@ class JobFiles:
     def read(self, job_id: str, name: str) -> bytes:
         return self.path(job_id, name).read_bytes()
 
+    def source(self, job_id: str, name: str) -> Path:
+        """The path of a file; FileNotFoundError where it is missing."""
+        path = self.path(job_id, name)
+        path.stat()
+        return path
+
     def remove(self, job_id: str, name: str | None = None) -> None:
         """Remove one file of a job, or all of them."""
         if name is None:

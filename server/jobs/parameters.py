@@ -11,6 +11,9 @@ from dip.errors import DipError
 from server.errors import ServiceError
 
 Samples = Literal["uint8", "uint16", "float32"]
+MAX_DECODED_BYTES = 1_500_000_000
+"""Largest image of raw samples; the same as for files, `dip.image_io.Limits.memory`."""
+
 SAMPLE_BYTES: dict[str, int] = {"uint8": 1, "uint16": 2, "float32": 4}
 PARTS = ("image", "fill")
 FORMATS = ("auto", "png", "tiff", "webp", "jpeg", "raw")

@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 from dip.machine.child_process import CHECKOUT, child_environment
 from server.errors import ServiceError
-from server.jobs.files import disk_full_is_an_error
 
 Kind = Literal["photo", "mask", "example"]
 
@@ -36,7 +35,7 @@ class Display:
 
     Parameters
     ----------
-    data : bytes
+    path : Path
         JPEG, or PNG where there is transparency; 8 bits, sRGB, upright.
     media_type : str
     width, height : int
@@ -47,22 +46,24 @@ class Display:
         Of the photo's file.
     """
 
-    data: bytes
+    path: Path
     media_type: str
     width: int
     height: int
     samples: str
     format: str
 
-    def as_bytes(self) -> bytes:
-        """The picture and its description, as one file."""
-        about = {name: value for name, value in vars(self).items() if name != "data"}
-        return json.dumps(about).encode() + b"\n" + self.data
+    def about(self) -> bytes:
+        """The description of the picture, for a file beside it."""
+        about = {name: value for name, value in vars(self).items() if name != "path"}
+        return json.dumps(about).encode()
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Display:
-        about, _, picture = data.partition(b"\n")
-        return cls(data=picture, **json.loads(about))
+    def stored(cls, path: Path, about: Path) -> Display:
+        """A picture and its description; FileNotFoundError where one of them is missing."""
+        if not path.exists():
+            raise FileNotFoundError(path)
+        return cls(path=path, **json.loads(about.read_bytes()))
 
 
 def make_display(
@@ -82,7 +83,7 @@ def make_display(
         'photo' or 'mask' for `source`; 'example' needs no source.
     source : Path or None
     folder : Path
-        For temporary files.
+        For the picture; the caller removes it.
     max_pixels : int
     side : int, optional
         The maximum side of the picture, px.
@@ -106,10 +107,10 @@ def make_display(
             answer = _run_viewer(request, timeout_s)
         if "error" in answer:
             raise ServiceError(**answer["error"])
-        with disk_full_is_an_error():
-            return Display(data=target.read_bytes(), **answer)
-    finally:
+    except BaseException:
         target.unlink(missing_ok=True)
+        raise
+    return Display(path=target, **answer)
 
 
 @contextmanager

@@ -14,16 +14,15 @@ from typing import Any
 
 import numpy as np
 import pyvips
-from numpy.typing import NDArray
 
-from dip.errors import DipError
-from dip.image_io import Limits, decode_mask, decode_photo, encode_photo
+from dip.errors import DipError, InputError
+from dip.image_io import FAILURES, Limits, damaged, decoding, encode_photo, open_photo, read_mask
 from dip.samples import to_8_bit
 
 _JPEG = {"Q": 92, "subsample_mode": "off"}
 _PNG = {"compression": 1}  # within one machine, time matters more than size
 
-Levels = NDArray[np.uint8]
+_SAMPLES = {"uchar": "uint8", "ushort": "uint16", "float": "float32"}
 
 
 def main() -> int:
@@ -38,37 +37,41 @@ def main() -> int:
 
 
 def _show_photo(request: dict[str, Any]) -> dict[str, Any]:
-    photo = decode_photo(
-        Path(request["source"]).read_bytes(), "image", Limits(pixels=request["max_pixels"])
-    )
-    pixels = np.atleast_2d(photo.pixels)  # a single gray pixel has no dimensions
-    height, width = pixels.shape[:2]
-    image = _as_srgb(pixels, photo.metadata.icc)
-    if request["side"] is not None and max(height, width) > request["side"]:
-        image = image.thumbnail_image(request["side"], height=request["side"], size="down")
-    alpha = image.hasalpha()
-    data = image.pngsave_buffer(**_PNG) if alpha else image.jpegsave_buffer(**_JPEG)
-    Path(request["target"]).write_bytes(data)
-    return {
-        "media_type": "image/png" if alpha else "image/jpeg",
-        "width": width,
-        "height": height,
-        "samples": pixels.dtype.name,
-        "format": photo.format,
+    """Convert a photo while it is decoded, a few rows at a time."""
+    limits = Limits(pixels=request["max_pixels"])
+    image, form = open_photo(request["source"], limits, "image")
+    turned = bool(image.get_typeof("orientation")) and image.get("orientation") >= 5
+    about = {
+        "media_type": "image/png" if image.hasalpha() else "image/jpeg",
+        "width": image.height if turned else image.width,
+        "height": image.width if turned else image.height,
+        "samples": _SAMPLES[image.format],
+        "format": form,
     }
+    try:
+        with decoding(image, limits):
+            if image.get_typeof("icc-profile-data"):
+                try:
+                    _save(_by_profile(image), request)
+                except pyvips.Error:  # the profile does not fit the samples, or the file is damaged
+                    image, _ = open_photo(request["source"], limits, "image")
+                    _save(_by_levels(image), request)
+            else:
+                _save(_by_levels(image), request)
+    except FAILURES as error:
+        refused = damaged(error)
+        raise InputError(f"image: {refused.message}", refused.hint) from error
+    return about
 
 
 def _show_mask(request: dict[str, Any]) -> dict[str, Any]:
     """Show a mask as the engine reads it, in 8 bits: white = restore this."""
-    data, limits = Path(request["source"]).read_bytes(), Limits(pixels=request["max_pixels"])
-    mask = np.atleast_2d(to_8_bit(decode_mask(data, "mask", limits)))
+    limits = Limits(pixels=request["max_pixels"])
+    mask = np.atleast_2d(to_8_bit(read_mask(request["source"], limits, "mask")))
     image = pyvips.Image.new_from_memory(
         np.ascontiguousarray(mask).data, mask.shape[1], mask.shape[0], 1, "uchar"
     )
-    image = image.copy(interpretation="b-w")
-    if request["side"] is not None and max(mask.shape) > request["side"]:
-        image = image.thumbnail_image(request["side"], height=request["side"], size="down")
-    Path(request["target"]).write_bytes(image.pngsave_buffer(**_PNG))
+    _save(image.copy(interpretation="b-w"), request)
     return {
         "media_type": "image/png",
         "width": mask.shape[1],
@@ -76,6 +79,19 @@ def _show_mask(request: dict[str, Any]) -> dict[str, Any]:
         "samples": "uint8",
         "format": "png",
     }
+
+
+def _save(image: Any, request: dict[str, Any]) -> None:
+    """Save 8-bit levels, upright and reduced."""
+    side, target = request["side"], request["target"]
+    if side is not None and max(image.width, image.height) > side:
+        image = image.thumbnail_image(side, height=side, size="down")  # turns it upright, too
+    elif image.get_typeof("orientation") and image.get("orientation") != 1:
+        image = image.copy_memory().autorot()  # columns become rows: all pixels are needed
+    if image.hasalpha() or request["kind"] == "mask":
+        image.pngsave(target, keep="none", **_PNG)
+    else:
+        image.jpegsave(target, keep="none", **_JPEG)
 
 
 def _draw_example(request: dict[str, Any]) -> dict[str, Any]:
@@ -94,40 +110,27 @@ def _draw_example(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _as_srgb(pixels: NDArray[Any], icc: bytes | None) -> Any:
-    """Convert a photo to 8-bit sRGB, as a libvips image."""
-    if icc is not None:
-        try:
-            return _transformed(pixels, icc)
-        except pyvips.Error:
-            pass  # the profile does not fit the samples: show them unconverted
-    levels: Levels = to_8_bit(pixels)
-    bands = 1 if levels.ndim == 2 else levels.shape[2]
-    image = pyvips.Image.new_from_memory(
-        np.ascontiguousarray(levels).data, levels.shape[1], levels.shape[0], bands, "uchar"
-    )
-    return image.copy(interpretation="b-w" if bands <= 2 else "srgb")
+def _by_levels(image: Any) -> Any:
+    """8-bit levels in the photo's own colours, as an image of libvips."""
+    if image.format != "uchar":
+        image = _cleaned(image) * (255.0 if image.format == "float" else 255.0 / 65535.0)
+        image = image.rint().cast("uchar")  # values outside are clipped
+    return image.copy(interpretation="b-w" if image.bands <= 2 else "srgb")
 
 
-def _transformed(pixels: NDArray[Any], icc: bytes) -> Any:
-    if pixels.dtype == np.float32:  # libvips needs integers; 16 bits lose nothing visible
-        pixels = np.rint(np.clip(np.nan_to_num(pixels), 0, 1) * 65535).astype(np.uint16)
-    bands = 1 if pixels.ndim == 2 else pixels.shape[2]
-    image = pyvips.Image.new_from_memory(
-        np.ascontiguousarray(pixels).data,
-        pixels.shape[1],
-        pixels.shape[0],
-        bands,
-        "uchar" if pixels.dtype == np.uint8 else "ushort",
-    )
-    gray, deep = bands <= 2, pixels.dtype == np.uint16
+def _by_profile(image: Any) -> Any:
+    """8-bit sRGB, by the photo's colour profile."""
+    if image.format == "float":  # libvips needs integers; 16 bits lose nothing visible
+        image = (_cleaned(image) * 65535.0).rint().cast("ushort")
+    gray, deep = image.bands <= 2, image.format == "ushort"
     meaning = ("grey16" if deep else "b-w") if gray else ("rgb16" if deep else "srgb")
     image = image.copy(interpretation=meaning)
-    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", icc)
-    shown = image.icc_transform("srgb", embedded=True, intent="relative", depth=8)
-    shown = shown.copy_memory()  # so that errors of the transform occur here, not while writing
-    shown.remove("icc-profile-data")
-    return shown
+    return image.icc_transform("srgb", embedded=True, intent="relative", depth=8)
+
+
+def _cleaned(image: Any) -> Any:
+    """Zero in place of samples that are no number."""
+    return (image == image).ifthenelse(image, 0) if image.format == "float" else image
 
 
 MAKERS = {

@@ -56,6 +56,9 @@ class MemoryFiles:
     def read(self, job_id: str, name: str) -> Any:
         return self._files.pop(name)
 
+    def source(self, job_id: str, name: str) -> Any:
+        return self.read(job_id, name)
+
     def write(self, job_id: str, name: str, data: Buffer, *, durable: bool = True) -> None:
         self._files[name] = data
 

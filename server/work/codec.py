@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,23 +59,32 @@ def read(parameters: JobParameters, files: PixelFiles, job_id: str, max_pixels: 
     """
     limits = Limits(pixels=max_pixels)
     try:
-        image = files.read(job_id, "image")
-        mask = files.read(job_id, "mask") if parameters.has_mask else None
+        image = files.source(job_id, "image")
+        mask = files.source(job_id, "mask") if parameters.has_mask else None
+        photo = _photo_from(image, parameters.raw, limits)
+        if mask is None:
+            return Source(photo=photo, mask=None)
+        return Source(photo=photo, mask=_mask_from(mask, parameters, limits))
     except FileNotFoundError:
         raise ServiceError("internal", "The pixels of this job are gone.") from None
-    raw = parameters.raw
+
+
+def _photo_from(source: Path | bytes, raw: RawImage | None, limits: Limits) -> Photo:
     if raw is not None:
-        photo = Photo(pixels=_from_raw(image, raw), format="raw", metadata=image_io.Metadata())
-    else:
-        photo = image_io.decode_photo(image, "image", limits)
-    if mask is None:
-        return Source(photo=photo, mask=None)
-    if parameters.mask_samples is not None and raw is not None:
-        plane = RawImage(
-            width=raw.width, height=raw.height, channels=1, samples=parameters.mask_samples
-        )
-        return Source(photo=photo, mask=_from_raw(mask, plane))
-    return Source(photo=photo, mask=image_io.decode_mask(mask, "mask", limits))
+        return Photo(pixels=_from_raw(source, raw), format="raw", metadata=image_io.Metadata())
+    if isinstance(source, Path):
+        return image_io.read_photo(source, limits, "image")
+    return image_io.decode_photo(source, "image", limits)
+
+
+def _mask_from(source: Path | bytes, parameters: JobParameters, limits: Limits) -> Array:
+    raw, samples = parameters.raw, parameters.mask_samples
+    if samples is not None and raw is not None:
+        plane = RawImage(width=raw.width, height=raw.height, channels=1, samples=samples)
+        return _from_raw(source, plane)
+    if isinstance(source, Path):
+        return image_io.read_mask(source, limits, "mask")
+    return image_io.decode_mask(source, "mask", limits)
 
 
 def result_format(parameters: JobParameters, source: Source) -> str:
@@ -147,7 +157,8 @@ def encode(samples: Array, form: str, source: Source) -> Buffer:
     return image_io.encode_photo(samples, form, like=source.photo)
 
 
-def _from_raw(data: bytes, raw: RawImage) -> Array:
+def _from_raw(source: Path | bytes, raw: RawImage) -> Array:
+    data = source.read_bytes() if isinstance(source, Path) else source
     samples = np.frombuffer(data, dtype=np.dtype(raw.samples).newbyteorder("<"))
     shape = (raw.height, raw.width) if raw.channels == 1 else (raw.height, raw.width, raw.channels)
     if samples.size != np.prod(shape):

@@ -6,6 +6,7 @@ worker on a cluster has a pipe and memory, see `server.work.cluster_child`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 from server.errors import ServiceError
@@ -36,7 +37,9 @@ class JobStore(Protocol):
 class PixelFiles(Protocol):
     """The files of jobs; methods as in `server.jobs.files.JobFiles`."""
 
-    def read(self, job_id: str, name: str) -> bytes: ...
+    def source(self, job_id: str, name: str) -> Path | bytes:
+        """A file, by its path or its content; FileNotFoundError where it is missing."""
+        ...
 
     def write(self, job_id: str, name: str, data: Buffer, *, durable: bool = True) -> None: ...
 

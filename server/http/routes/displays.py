@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from apiflask import APIBlueprint
-from flask import Response, request
+from flask import Response, request, send_file
 
 from server.errors import ServiceError
 from server.http.context import Service, service
@@ -58,14 +59,14 @@ def show_file(form: dict[str, Any]) -> Response:
     upload.complete()
     if not upload.looks_like_an_image:
         raise ServiceError("image_unreadable", "The picture is in no supported format.")
-    return _respond(_make(here, form["kind"], upload.path, form.get("side")))
+    return _respond_once(_make(here, form["kind"], upload.path, form.get("side")))
 
 
 @displays.get("/example")
 @displays.doc(responses={200: _DISPLAY, **refusals("too_many_streams", "image_unreadable")})
 def show_example() -> Response:
     """Show a damaged example photo of 512 × 512 px, made on this machine."""
-    return _respond(_make(service(), "example", None, None))
+    return _respond_once(_make(service(), "example", None, None))
 
 
 @displays.get("/jobs/<job_id>/display")
@@ -82,15 +83,23 @@ def show_job(job_id: str, query: dict[str, Any]) -> Response:
     job = here.store.get(job_id)
     name = _file_of(job, query["of"], query.get("network"))
     side = query.get("side")
-    cached = f"display.{name}.{side or 'full'}"
+    path = here.files.path(job_id, f"display.{name}.{side or 'full'}")
+    about = path.with_name(path.name + ".json")
     with suppress(FileNotFoundError):
-        return _respond(Display.from_bytes(here.files.path(job_id, cached).read_bytes()))
+        return _respond(Display.stored(path, about))
     kind: Kind = "mask" if query["of"] == "mask" else "photo"
     display = _make(here, kind, here.files.path(job_id, name), side)
-    with suppress(FileNotFoundError):  # the job was deleted meanwhile
-        here.files.write(job_id, cached, display.as_bytes(), durable=False)
-        here.store.note_bytes(job_id, len(display.data))
-    return _respond(display)
+    size = display.path.stat().st_size
+    try:
+        here.files.write(job_id, about.name, display.about(), durable=False)
+        os.replace(display.path, path)
+    except FileNotFoundError:  # the job was deleted meanwhile
+        return _respond_once(display)
+    except BaseException:
+        display.path.unlink(missing_ok=True)
+        raise
+    here.store.note_bytes(job_id, size)
+    return _respond(Display.stored(path, about))
 
 
 @displays.get("/jobs/<job_id>/input")
@@ -110,11 +119,7 @@ def get_input(job_id: str, query: dict[str, Any]) -> Response:
     """Fetch a job's image or mask, to change the mask and submit again."""
     here = service()
     name = _file_of(here.store.get(job_id), query["of"], None)
-    try:
-        data = here.files.path(job_id, name).read_bytes()
-    except FileNotFoundError:
-        raise ServiceError("job_unknown", "The job's files are deleted.") from None
-    return Response(data, mimetype="application/octet-stream")
+    return _file(here.files.path(job_id, name), "application/octet-stream")
 
 
 def _file_of(job: Job, of: str, network: str | None) -> str:
@@ -144,8 +149,26 @@ def _make(here: Service, kind: Kind, source: Path | None, side: int | None) -> D
     )
 
 
+def _file(path: Path, media_type: str) -> Response:
+    """A file as it is, read while it is sent."""
+    try:
+        response = send_file(path, mimetype=media_type, conditional=False, etag=False)
+    except FileNotFoundError:
+        raise ServiceError("job_unknown", "The job's files are deleted.") from None
+    del response.headers["Content-Disposition"]  # the file name on disk is internal
+    return response
+
+
+def _respond_once(display: Display) -> Response:
+    """Respond with a picture that is deleted afterwards."""
+    response = _respond(display)
+    response.direct_passthrough = False  # else it is not told when it is closed
+    response.call_on_close(lambda: display.path.unlink(missing_ok=True))
+    return response
+
+
 def _respond(display: Display) -> Response:
-    response = Response(display.data, mimetype=display.media_type)
+    response = _file(display.path, display.media_type)
     for name in ("width", "height", "samples", "format"):
         response.headers[f"Dip-{name.capitalize()}"] = str(getattr(display, name))
     return response

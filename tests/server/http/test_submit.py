@@ -12,7 +12,9 @@ from api_requests import code_of, form, submit
 from flask.testing import FlaskClient
 
 from dip.config import Settings
+from dip.image_io import Limits
 from server.http.context import Service
+from server.jobs.parameters import MAX_DECODED_BYTES
 
 
 def test_a_submission_is_accepted_with_its_place(
@@ -62,6 +64,14 @@ def test_what_makes_no_sense_is_refused_by_name(
     assert service.store.ids_with_pixels() == set()
     assert list(service.settings.incoming_dir.iterdir()) == []
     assert list(service.files.folder.iterdir()) == []
+
+
+def test_raw_samples_have_the_limit_of_decoded_files(http: FlaskClient) -> None:
+    assert Limits().memory == MAX_DECODED_BYTES
+    deep = form(b"", width=13_780, height=13_780, channels=4, samples="uint16")
+    refused = submit(http, deep)
+    assert code_of(refused) == "image_too_large"
+    assert "1.5 GB" in refused.get_json()["error"]["message"]
 
 
 @pytest.mark.parametrize("texture", [0, 0.3, 1])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 
 from dip.config import Settings
 from dip.image_io import Metadata, Photo, encode_photo
@@ -111,6 +113,72 @@ def test_what_cannot_be_decoded_is_refused_with_the_reason(
         answer = http.post("/v1/display", data={"image": (io.BytesIO(data), "image")})
         assert answer.get_json()["error"]["code"] == code
     assert http.post("/v1/display", data=b"x").get_json()["error"]["code"] == "content_type_refused"
+
+
+MEASURE = """
+import resource, subprocess, sys
+done = subprocess.run([sys.executable, "-m", "server.rendering.viewer", sys.argv[1]], check=True)
+print()
+print(1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is that of Linux")
+@pytest.mark.parametrize(
+    ("kind", "side", "error"),
+    [("photo", 640, None), ("photo", None, None), ("mask", 640, "image_too_large")],
+)
+def test_a_deep_picture_of_190_megapixels_takes_little_memory(
+    deep_bomb: Path, tmp_path: Path, kind: str, side: int | None, error: str | None
+) -> None:
+    """1.5 GB decoded: converted and reduced row by row, or refused."""
+    target = tmp_path / "shown"
+    request = {"kind": kind, "source": str(deep_bomb), "target": str(target), "side": side}
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, json.dumps({**request, "max_pixels": 200_000_000})],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer, peak = done.stdout.splitlines()
+    print(f"{kind}, {side} px: {int(peak) / 1e6:.0f} MB")
+    assert int(peak) < 500_000_000
+    if error is None:
+        assert json.loads(answer)["width"] == 13_780
+        assert target.stat().st_size > 0
+    else:
+        assert json.loads(answer)["error"]["code"] == error
+        assert json.loads(answer)["error"]["message"].startswith("mask: The image has 13780×13780")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("side", [None, "24"])
+def test_a_photo_is_shown_upright(
+    show: Show, photo: Any, orientation: int, side: str | None
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(photo[:48])  # wider than high
+    file = io.BytesIO()
+    stored.save(file, "TIFF", exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(file))
+    response = show(file.getvalue(), **({} if side is None else {"side": side}))
+    size = int(response.headers["Dip-Width"]), int(response.headers["Dip-Height"])
+    assert size == upright.size
+    shown = pixels_of(response).astype(int)
+    if side is not None:
+        upright.thumbnail((24, 24))
+    assert shown.shape == (upright.height, upright.width, 3)
+    assert np.abs(shown - np.asarray(upright)).mean() < 4
+
+
+def test_samples_that_are_no_number_are_shown_as_black(show: Show, photo: Any) -> None:
+    broken = photo.astype(np.float32) / 255
+    broken[:8] = np.nan
+    broken[8:16] = np.inf
+    shown = pixels_of(show(encode_photo(broken, "tiff")))
+    assert shown[:7].max() < 20
+    assert shown[9:15].min() > 235
 
 
 def test_nothing_of_it_is_kept(show: Show, service: Service, image_file: bytes) -> None:
