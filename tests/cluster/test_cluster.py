@@ -22,26 +22,50 @@ Grid = Any
 Archive = Any
 
 
+LONG_FITS = """
+import sys
+if "dip.batch.fit_worker" in sys.orig_argv:
+    import time
+    from dip.restore import Restoration
+    steps = Restoration.__iter__
+    def long(self):
+        with open({path!r}, "a") as file:
+            file.write("begun\\n")
+        time.sleep({seconds})
+        yield from steps(self)
+    Restoration.__iter__ = long
+"""
+
+
+def with_long_fits(archive: Archive, seconds: float) -> dict[str, str]:
+    """The environment of a worker whose fits take so much longer, without any work.
+
+    The file begun has a line for each fit that has begun.
+    """
+    code = LONG_FITS.format(path=str(archive.folder / "begun"), seconds=seconds)
+    environment: dict[str, str] = archive.environment_with(code)
+    return environment
+
+
 def test_a_batch_survives_lost_workers_and_a_lost_scheduler(
     grid: Grid, archive: Archive, exhaustive: bool
 ) -> None:
-    count = 60 if exhaustive else 30
+    count = 60 if exhaustive else 16
     archive.fill(count)
-    first, _ = grid.start_worker(), grid.start_worker()
+    slow = with_long_fits(archive, 0.5)
+    first, _ = grid.start_worker(environment=slow), grid.start_worker(environment=slow)
     batch = archive.start("out", "--cluster", grid.address)
-    archive.wait_until("out", count // 10, batch)
+    archive.wait_until("out", count // 8, batch)
     first.kill()  # killed with a photo in hand
-    grid.start_worker()
     archive.wait_until("out", count // 4, batch)
     grid.kill_scheduler()
     for worker in grid.workers:
         worker.kill()
     time.sleep(2)
     grid.start_scheduler()
-    late = [grid.start_worker(wait=False), grid.start_worker(wait=False)]
+    late = [grid.start_worker(wait=False, environment=slow) for _ in range(2)]
     archive.wait_until("out", count * 3 // 5, batch)
     late[0].kill()
-    grid.start_worker()
 
     status, said = archive.end(batch)
     assert status == 0, said
@@ -58,29 +82,29 @@ def test_a_batch_survives_lost_workers_and_a_lost_scheduler(
 
 def test_a_scheduler_that_is_cut_off_while_its_workers_stay(grid: Grid, archive: Archive) -> None:
     """Such workers end, and come back when their nanny or service manager starts them again."""
-    archive.fill(12)
-    grid.start_worker()
+    archive.fill(6)
+    grid.start_worker(environment=with_long_fits(archive, 0.5))
     batch = archive.start("out", "--cluster", grid.address)
-    archive.wait_until("out", 3, batch)
+    archive.wait_until("out", 2, batch)
     grid.kill_scheduler()
     grid.start_scheduler()
     grid.start_worker(wait=False)
     status, said = archive.end(batch)
     assert status == 0, said
-    assert len(archive.manifest("out")) == 12
+    assert len(archive.manifest("out")) == 6
 
 
 def test_the_rest_of_a_killed_batch_is_done_by_the_next_one(grid: Grid, archive: Archive) -> None:
-    archive.fill(12)
-    grid.start_worker()
+    archive.fill(6)
+    grid.start_worker(environment=with_long_fits(archive, 0.5))
     batch = archive.start("out", "--cluster", grid.address)
-    archive.wait_until("out", 4, batch)
+    archive.wait_until("out", 2, batch)
     batch.kill()
     batch.communicate()
     done = len(archive.manifest("out"))
     status, said = archive.run("out", "--cluster", grid.address)
     assert status == 0, said
-    assert f"{12 - done} photos to restore, {done} done before" in said
+    assert f"{6 - done} photos to restore, {done} done before" in said
     assert sorted(record["photo"] for record in archive.manifest("out")) == archive.photos()
 
 
@@ -190,7 +214,7 @@ if "dip.batch.fit_worker" in sys.orig_argv:
 @pytest.mark.parametrize("limit_mb", [500, pytest.param(100_000, marks=pytest.mark.exhaustive)])
 def test_fits_on_one_machine_share_its_memory(grid: Grid, archive: Archive, limit_mb: int) -> None:
     """Each takes about 350 MB: of two workers, one waits for the other, or none does."""
-    archive.fill(6)
+    archive.fill(4)
     times = archive.folder / "times"
     timed = archive.environment_with(TIMED.format(path=str(times)))
     for _ in range(2):
@@ -199,7 +223,7 @@ def test_fits_on_one_machine_share_its_memory(grid: Grid, archive: Archive, limi
     status, said = archive.run("out", "--cluster", grid.address, *limit)
     assert status == 0, said
     spans = sorted(tuple(map(float, line.split())) for line in times.read_text().splitlines())
-    assert len(spans) >= 6
+    assert len(spans) >= 4
     overlaps = [before[1] > after[0] for before, after in itertools.pairwise(spans)]
     assert any(overlaps) == (limit_mb > 1000)
 
@@ -269,7 +293,7 @@ def test_no_scheduler_at_the_address(archive: Archive) -> None:
 def test_a_cluster_without_a_gpu_is_not_given_photos_that_need_one(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive.fill(3)
+    archive.fill(2)
     grid.start_worker()
     status, said = archive.run("out", "--cluster", grid.address, "--resources", "GPU=1")
     assert status == 9
@@ -328,29 +352,13 @@ def test_photos_of_a_silent_worker_are_done_by_others(
     assert said.count("no sign of life") == 1
 
 
-LONG_FITS = """
-import sys
-if "dip.batch.fit_worker" in sys.orig_argv:
-    import pathlib, time
-    from dip.restore import Restoration
-    steps = Restoration.__iter__
-    def long(self):
-        with open({path!r}, "a") as file:
-            file.write("begun\\n")
-        time.sleep({seconds})
-        yield from steps(self)
-    Restoration.__iter__ = long
-"""
-
-
 def run_while_a_worker_freezes(
     grid: Grid, archive: Archive, capfd: pytest.CaptureFixture[str]
 ) -> str:
     """Freeze one of two workers during a photo; the output of the batch."""
     archive.fill(6)
     begun = archive.folder / "begun"
-    code = LONG_FITS.format(path=str(begun), seconds=2)
-    still = grid.start_worker(environment=archive.environment_with(code))
+    still = grid.start_worker(environment=with_long_fits(archive, 2))
     grid.start_worker()
 
     def freeze() -> None:
@@ -380,9 +388,8 @@ def test_a_worker_whose_fits_take_long_is_not_given_up(
     monkeypatch.setattr("dip.cluster.connection.SILENT_S", 12.0)
     archive.fill(2)
     begun = archive.folder / "begun"
-    code = LONG_FITS.format(path=str(begun), seconds=20)
     for _ in range(2):
-        grid.start_worker(environment=archive.environment_with(code))
+        grid.start_worker(environment=with_long_fits(archive, 20))
     words = ["batch", str(archive.folder / "scans"), "--masks", str(archive.folder / "masks")]
     assert (
         cli.main([*words, "-o", str(archive.folder / "out"), "--cluster", grid.address, *QUICK])

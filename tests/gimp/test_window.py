@@ -12,11 +12,11 @@ from typing import Any
 
 import psutil
 import pytest
+from gimp_screen import DIALOG
 
 from dip.commands import demo
 from dip.image_io import write_pixels
 
-DIALOG = "^Deep Image Prior$"
 QUICK = {"preset": "fast", "iterations": 12, "threads": 1}
 LONG = {"preset": "best", "iterations": 20_000, "threads": 1}
 ONE, TWO = ["photo"], ["U-Net restoration of photo", "photo"]
