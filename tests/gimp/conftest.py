@@ -43,6 +43,7 @@ def gimp(
         pytest.skip(f"no GIMP {request.param} here: {made.stderr.strip()}")
     folder = tmp_path_factory.mktemp(f"gimp-{request.param}")
     installed = Gimp(request.param, Path(made.stdout.strip()), folder)
+    installed.learn_plug_ins()
     yield installed
     installed.close()
 

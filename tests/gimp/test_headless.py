@@ -85,7 +85,9 @@ def fitted_for_longer() -> list[dict[str, Any]]:
 
 
 def test_nothing_but_the_damage_changes_in_any_kind_of_image(gimp: Any, exhaustive: bool) -> None:
-    restore_each(gimp, everything_with_everything(3 if exhaustive else 2))
+    """Any two values meet in the newest GIMP; in an older one each occurs at least once."""
+    meeting = 2 if gimp.version == "3.2" else 1
+    restore_each(gimp, everything_with_everything(3 if exhaustive else meeting))
 
 
 @pytest.mark.newest_gimp

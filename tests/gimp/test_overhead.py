@@ -31,7 +31,7 @@ if "dip_restore.py" in " ".join(sys.orig_argv):
     ("name", "selection", "most_mb"),
     [
         ("a spot of 60 × 20", (3000, 2000, 60, 20), 4),
-        ("a spot in the corner", (0, 0, 40, 40), 4),
+        pytest.param("a spot in the corner", (0, 0, 40, 40), 4, marks=pytest.mark.exhaustive),
         # A hole is filled from far around: 4 megapixels are sent.
         pytest.param(
             "a hole of 200 × 200", (3000, 2000, 200, 200), 40, marks=pytest.mark.exhaustive

@@ -127,6 +127,7 @@ def test_the_first_picture_comes_with_the_first_iterations(
     press_cancel(screen, window)
 
 
+@pytest.mark.newest_gimp
 def test_cancel_leaves_nothing(screen: Any, jobs: Callable[[], list[dict[str, Any]]]) -> None:
     screen.remember(**LONG)
     screen.start_gimp()

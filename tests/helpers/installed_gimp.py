@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -53,6 +54,7 @@ class Gimp:
         (self.config / "gimprc").write_text(
             f'(config-version "{number}")\n(show-welcome-dialog no)\n'
             "(check-updates no)\n(save-document-history no)\n"
+            '(prev-language "C.UTF-8")\n'  # else all plug-ins are asked anew
         )
 
     # --- The service -----------------------------------------------------------------------------
@@ -94,6 +96,20 @@ class Gimp:
         pairs = [f"{name}={value}" for name, value in settings.items()]
         enter = str(HERE / "enter_root.sh")
         return [enter, str(self.root), str(self.folder), "env", *pairs, *command]
+
+    def learn_plug_ins(self) -> None:
+        """Have GIMP know its own plug-ins, as after its first start, which asks each of them.
+
+        What it was told is kept beside its root, for further tests.
+        """
+        known, ours = Path(f"{self.root}.pluginrc"), self.config / "pluginrc"
+        made = (self.root / ".made_of").stat().st_mtime
+        with Path(f"{known}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not known.exists() or known.stat().st_mtime < made:
+                self.batch_alone("nothing", {})
+                shutil.copyfile(ours, known)
+        shutil.copyfile(known, ours)
 
     def batch(self, case: str, timeout_s: float = BATCH_TIMEOUT_S, **given: Any) -> Any:
         """Run a case of inside/ in a GIMP without windows, and return its value.

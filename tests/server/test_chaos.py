@@ -85,7 +85,7 @@ def test_every_accepted_job_is_accounted_for_exactly_once(
     mask_file: bytes,
     exhaustive: bool,
 ) -> None:
-    fewest_jobs, kills, seeds = (40, 20, 5) if exhaustive else (12, 6, 2)
+    fewest_jobs, kills, seeds = (40, 20, 5) if exhaustive else (8, 4, 2)
     service = start_service(tmp_path / "data", max_queued=10)
     with service.client() as client:
         undisturbed = {}

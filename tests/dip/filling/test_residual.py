@@ -15,10 +15,10 @@ Plane = NDArray[np.bool_]
 Joints = Callable[[int, int, int, int], Plane]
 Wall = Callable[..., Array]
 
-SIDE = 240
+SIDE = 140
 
 
-def known_around_a_hole(side: int = SIDE, thickness: int = 60) -> Plane:
+def known_around_a_hole(side: int = SIDE, thickness: int = 36) -> Plane:
     known = np.ones((side, side), dtype=bool)
     middle = slice((side - thickness) // 2, (side + thickness) // 2)
     known[middle, middle] = False
@@ -29,7 +29,7 @@ def known_around_a_hole(side: int = SIDE, thickness: int = 60) -> Plane:
 def wall(brick_joints: Joints) -> Wall:
     """Joints a tenth of a course wide, with some noise and a mean of zero."""
 
-    def draw(side: int = SIDE, course_px: int = 20) -> Array:
+    def draw(side: int = SIDE, course_px: int = 12) -> Array:
         noise = np.random.default_rng(1).normal(0, 0.02, (side, side))
         wall = np.where(brick_joints(side, side, course_px, course_px // 10), 0.3, 0) + noise
         return (wall - wall.mean()).astype(np.float32)[:, :, None]

@@ -42,6 +42,10 @@ def serve(requests, tests):
         number += 1
 
 
+def nothing():
+    """For a start of GIMP alone."""
+
+
 CASES = {
     case.__name__: case
     for case in (
@@ -53,6 +57,7 @@ CASES = {
         geometry.outside_the_canvas,
         geometry.partly_outside,
         matrix.matrix,
+        nothing,
         overhead.overhead,
         refusals.bad_situations,
         results.both_networks,
