@@ -57,12 +57,12 @@ def test_a_long_scratch_is_fitted_in_tiles_and_a_note_says_so(photo: Any) -> Non
 
 @pytest.mark.usefixtures("small_regions")
 def test_a_large_hole_is_filled_at_reduced_size_and_a_note_says_so(photo: Any) -> None:
-    image = np.tile(photo, (4, 4, 1))
+    image = np.tile(photo, (5, 5, 1))
     mask = np.zeros(image.shape[:2], dtype=bool)
-    mask[60:125, 80:170] = True
+    mask[75:160, 100:210] = True
     restoration = Restoration(image, mask, replace(QUICK, texture=0.0))
-    assert restoration.regions[0].reduction == 3
-    assert "1/3" in restoration.notes[0]
+    assert restoration.regions[0].reduction == 4
+    assert "1/4" in restoration.notes[0]
     list(restoration)
     result = restoration.result()
     np.testing.assert_array_equal(result[~mask], image[~mask])
