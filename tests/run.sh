@@ -18,6 +18,14 @@ for word; do
     esac
 done
 
+if ! command -v exiftool >/dev/null && command -v apt-get >/dev/null && ((EUID == 0)); then
+    echo "==> Installing exiftool, which reads the metadata of results"
+    install=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq
+        --no-install-recommends libimage-exiftool-perl)
+    { "${install[@]}" || { apt-get update -qq && "${install[@]}"; }; } >/dev/null 2>&1 ||
+        echo "    it could not be installed; the tests that need it are skipped"
+fi
+
 # What takes minutes to install is begun here and goes on while the first tests run. The tests that
 # need it call the same script, which waits.
 begun=()

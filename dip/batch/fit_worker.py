@@ -82,7 +82,7 @@ def _fit(task: Frame, parent: ParentPipe) -> None:
 
 
 def _restore(task: Frame, parent: ParentPipe) -> tuple[dict[str, Any], list[bytes]]:
-    from dip.image_io import decode_mask, decode_photo, encode_photo
+    from dip.image_io import decode_mask, decode_photo, encode_photo, losses
     from dip.restore import Restoration
 
     request = task.content
@@ -97,6 +97,7 @@ def _restore(task: Frame, parent: ParentPipe) -> tuple[dict[str, Any], list[byte
     restoration = Restoration(photo.pixels, mask, settings)
     parent.wait_for_admission(restoration.memory_mb, device_of(settings))
     figures = _work(restoration, parent, request.get("limit_s"))
+    figures["notes"] = [*losses(photo, request["file_format"]), *figures["notes"]]
     if request.get("limit_s") is not None:
         return figures, []
     result = restoration.result()

@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
 
     photo = read_photo(args.photo)
     mask = None if args.mask is None else read_mask(args.mask)
-    check_writable(output, photo)
+    for note in check_writable(output, photo):
+        say(f"dip: {note}")
     progress = Progress(quiet=args.quiet)
     preview = None
     if args.preview is not None:

@@ -1,19 +1,24 @@
 """Image files: the only package that reads or writes them.
 
-libvips reads and writes PNG, TIFF, JPEG and WebP, and keeps 16-bit and float samples; Pillow is
-used only for EXIF. The first bytes of a file identify its format, never its name, and its size is
-checked before decoding. Samples are never converted between colour spaces. The colour profile,
-EXIF, XMP, IPTC and resolution of a photo are copied into its result. A photo with an orientation
-mark is turned upright, and the mark is removed.
+libvips decodes and encodes the pixels, at 8 and 16 bit and as floats. The first bytes of a file
+identify its format, never its name, and its size is checked before decoding. Samples are never
+converted between colour spaces. A photo with an orientation mark is turned upright.
+
+A result is a copy of its photo's file with other pixels: the chunks, segments, tags and pages
+around them keep their bytes. Only what would lie is changed: orientation marks, and thumbnails that
+show the damage. In another format the blocks that all formats know (EXIF, XMP, IPTC, profile,
+resolution) are carried over; `losses` names the rest before the work.
 
 `photo.py` defines photos, headers and limits; `formats.py` the formats and their samples;
 `reading.py`, `masks.py` and `writing.py` read and write files; `decoding.py` decodes within a
-memory limit; `metadata.py` and `tags.py` copy metadata; `replacing.py` replaces files atomically;
-`vips.py` sets up libvips.
+memory limit; `metadata.py` chooses between `png.py`, `jpeg.py`, `webp.py`, `tiff.py` and `tiff_writing.py`, which know the containers;
+`tiff_structure.py` is the structure of TIFF files and EXIF blocks, `blocks.py` that of the other
+blocks; `replacing.py` replaces files atomically; `vips.py` sets up libvips.
 """
 
 from dip.image_io.decoding import decoding
 from dip.image_io.masks import decode_mask, read_mask
+from dip.image_io.metadata import losses
 from dip.image_io.photo import DEFAULT_LIMITS, Header, Limits, Metadata, Photo
 from dip.image_io.reading import damaged, decode_photo, open_photo, read_header, read_photo
 from dip.image_io.replacing import write_file
@@ -33,6 +38,7 @@ __all__ = [
     "decode_photo",
     "decoding",
     "encode_photo",
+    "losses",
     "open_photo",
     "read_header",
     "read_mask",

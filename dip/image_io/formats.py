@@ -116,7 +116,9 @@ def check_samples(form: str, pixels: Array, name: str) -> None:
 
 def saving_options(form: str, pixels: Array) -> dict[str, Any]:
     """Options of libvips for saving these samples in a format."""
-    options = dict(_SAVING[form])
+    options = {**_SAVING[form], "keep": "none"}
     if form == "tiff" and pixels.dtype == np.float32:
         options["predictor"] = "float"
+    if form == "tiff" and not pixels.dtype.isnative:
+        options["predictor"] = "none"  # differences of swapped bytes mean nothing
     return options

@@ -1,64 +1,108 @@
-"""The metadata of a photo: read from its file, and attached to its result."""
+"""The metadata of a photo: read from its file, and put around the pixels of its result."""
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Callable
-from typing import IO, Any
+from dataclasses import replace
+from typing import IO
 
-import pyvips
-
-from dip.image_io.photo import Metadata
-from dip.image_io.tags import descriptive_tags
+from dip.image_io import jpeg, png, tiff, tiff_writing, webp
+from dip.image_io.photo import Array, Metadata, Photo
+from dip.image_io.tiff import Pages
+from dip.image_io.tiff_structure import StructureError, exif_resolution
 
 _log = logging.getLogger(__name__)
 
-_EXIF_PREFIX = b"Exif\0\0"
+_AROUND_PIXELS = {"png": png, "jpeg": jpeg, "webp": webp}
 
 
-def metadata_of(image: Any, form: str, open_source: Callable[[], IO[bytes]]) -> Metadata:
-    """The metadata that libvips finds in a file, plus the TIFF tags that libvips ignores.
+def read_metadata(file: IO[bytes], form: str, orientation: int, pages: Pages | None) -> Metadata:
+    """The metadata in a file, for a photo that is turned upright.
 
-    Damaged EXIF data is left out with a warning.
+    Damaged metadata is left out with a note.
     """
-
-    def field(name: str) -> bytes | None:
-        return image.get(name) if image.get_typeof(name) else None
-
-    exif = field("exif-data")
     try:
         if form == "tiff":
-            with open_source() as file:
-                exif = descriptive_tags(file)
-        elif exif is not None:
-            exif = descriptive_tags(io.BytesIO(exif.removeprefix(_EXIF_PREFIX)))
-    except Exception as error:  # hostile tags can raise anything in Pillow; the pixels remain
-        _log.warning("its EXIF data is damaged and is left out (%s)", error)
-        exif = None
-    # libvips reports 1 px/mm for a file without a resolution.
-    has_resolution = (image.xres, image.yres) not in ((1.0, 1.0), (0.0, 0.0))
-    return Metadata(
-        icc=field("icc-profile-data"),
-        exif=exif,
-        xmp=field("xmp-data"),
-        iptc=field("iptc-data"),
-        resolution=(image.xres, image.yres) if has_resolution else None,
+            if pages is None:
+                raise StructureError("its directories are damaged")
+            return tiff.read(file, orientation, pages)
+        metadata = _AROUND_PIXELS[form].read(file, orientation)
+        if metadata.resolution is None and metadata.exif is not None:
+            return replace(metadata, resolution=exif_resolution(metadata.exif))
+        return metadata
+    except Exception as error:  # hostile structures can be wrong in any way; the pixels remain
+        _log.info("damaged metadata", exc_info=error)
+        return Metadata(form=form, notes=(f"its metadata is damaged and is left out ({error})",))
+
+
+def losses(photo: Photo, form: str, pixels: Array | None = None) -> tuple[str, ...]:
+    """The metadata that a result in another format, or in the same one, cannot hold.
+
+    Parameters
+    ----------
+    photo : Photo
+    form : str
+        Format of the result: 'png', 'tiff', 'webp' or 'jpeg'.
+    pixels : ndarray, optional
+        Of the result, if it has another shape or sample type than the photo.
+
+    Returns
+    -------
+    tuple of str
+        Sentences.
+    """
+    metadata = photo.metadata
+    lost = list(metadata.own) if metadata.form != form else []
+    if form in _AROUND_PIXELS:
+        lost += _AROUND_PIXELS[form].plan(metadata, photo.pixels if pixels is None else pixels)[1]
+    if form == "tiff" != metadata.form and _has_two_resolutions(metadata):
+        lost.append("the resolution in the EXIF data, which differs from that of the file")
+    if photo.extra is not None and (form != "tiff" or pixels is not None):
+        lost.append(f"{photo.extra.shape[2]} channels that are neither colour nor alpha")
+    named = f"a {form.upper()} file cannot hold {', '.join(lost)}" if lost else ""
+    # Some names come from the file.
+    return tuple(
+        "".join(each for each in note if each.isprintable())
+        for note in (*metadata.notes, named)
+        if note
     )
 
 
-def with_metadata(image: Any, metadata: Metadata) -> Any:
-    """The image with metadata; for TIFF files, `tags.add_tags` adds the EXIF data."""
-    image = image.copy()
-    if metadata.resolution is not None:
-        image = image.copy(xres=metadata.resolution[0], yres=metadata.resolution[1])
-    fields = {
-        "icc-profile-data": metadata.icc,
-        "exif-data": metadata.exif and _EXIF_PREFIX + metadata.exif,
-        "xmp-data": metadata.xmp,
-        "iptc-data": metadata.iptc,
-    }
-    for name, value in fields.items():
-        if value:
-            image.set_type(pyvips.GValue.blob_type, name, value)
-    return image
+def _has_two_resolutions(metadata: Metadata) -> bool:
+    """Whether the EXIF data names another resolution than the file; TIFF has one place for both."""
+    other = None if metadata.exif is None else exif_resolution(metadata.exif)
+    if other is None or metadata.resolution is None:
+        return False
+    return any(abs(a - b) > 0.01 * b for a, b in zip(other, metadata.resolution, strict=True))
+
+
+def write_around(
+    out: IO[bytes],
+    pixels: Array,
+    form: str,
+    photo: Photo,
+    encode: Callable[[Array, str], IO[bytes]],
+) -> None:
+    """Write pixels with the metadata of a photo around them.
+
+    Parameters
+    ----------
+    out : file
+        Empty, open for reading and writing.
+    pixels : ndarray
+    form : str
+    photo : Photo
+    encode : callable
+        Encodes pixels in a format, without metadata.
+    """
+    metadata = photo.metadata
+    if form == "tiff":
+        extra = photo.extra
+        if extra is not None and extra.shape[:2] != pixels.shape[:2]:
+            extra = None
+        tiff_writing.wrap(out, metadata, pixels, extra, lambda each: encode(each, "tiff"))
+        return
+    writer = _AROUND_PIXELS[form]
+    with encode(pixels, form) as encoded:
+        writer.wrap(encoded, out, writer.plan(metadata, pixels)[0])

@@ -8,6 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Piece = tuple[bytes, bytes]
+"""Name and content of a chunk or a segment of a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,22 +58,40 @@ class Header:
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """The metadata of a photo; missing parts are None.
+    """The metadata of a photo, for a photo that stands upright; missing parts are None.
 
     Parameters
     ----------
+    form : str
+        The format of its file.
     icc, xmp, iptc : bytes, optional
+    photoshop : bytes, optional
+        Photoshop's resources, without IPTC and thumbnails.
     exif : bytes, optional
-        A TIFF structure, as in the file, without the orientation.
+        A TIFF structure.
     resolution : tuple of float, optional
         (horizontal, vertical), px/mm.
+    pieces : tuple of (bytes, bytes)
+        All chunks or segments of a PNG, JPEG or WebP file, for a result of the same format.
+    container : object, optional
+        A TIFF file without its pixels, for a result that is a TIFF file: `tiff.Container`.
+    own : tuple of str
+        Names of the things that no other format can hold.
+    notes : tuple of str
+        Things that no result can hold, and the reason.
     """
 
+    form: str = ""
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
+    photoshop: bytes | None = None
     resolution: tuple[float, float] | None = None
+    pieces: tuple[Piece, ...] = ()
+    container: object = None
+    own: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,11 +105,14 @@ class Photo:
     format : str
         Format of its file.
     metadata : Metadata
+    extra : ndarray, optional
+        (H, W, C): samples of a TIFF file that are neither colour nor alpha, such as infrared.
     """
 
     pixels: Array
     format: str
     metadata: Metadata
+    extra: Array | None = None
 
 
 def has_alpha(pixels: Array) -> bool:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import pyvips
 
 from dip.errors import ImageTooLarge, InputError
 from dip.file_signatures import SIGNATURE_BYTES
 from dip.image_io.decoding import decoded_bytes, decoding, refuse_large, upright_pixels
 from dip.image_io.formats import format_of, format_of_file
-from dip.image_io.metadata import metadata_of
+from dip.image_io.metadata import read_metadata
 from dip.image_io.photo import DEFAULT_LIMITS, Header, Limits, Photo
+from dip.image_io.tiff import Pages, find_pages
 from dip.image_io.vips import FAILURES, message_of
 
-_log = logging.getLogger(__name__)
-
+MOST_CHANNELS = 16
+_ALPHA_KINDS = (1, 2)  # of TIFF's ExtraSamples; 0 is unspecified, such as infrared
 _SAMPLES = ("uchar", "ushort", "float")
 _COLOURS = ("b-w", "grey16", "srgb", "rgb", "rgb16", "scrgb", "multiband")
 
@@ -57,11 +58,11 @@ def read_header(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Header:
     path = Path(path)
     with _named(str(path)):
         form = format_of_file(path, limits)
-        image = _open(partial(_loader(form, buffer=False), os.fsencode(path)), limits)
+        load = partial(_loader(form, buffer=False), os.fsencode(path))
+        image, pages = _open(form, load, lambda: path.open("rb"), limits)
         refuse_large(image, form, limits, decoded_bytes(image))
-        return Header(
-            format=form, width=image.width, height=image.height, has_alpha=image.hasalpha()
-        )
+        _, has_alpha = _channels(image, pages)
+        return Header(format=form, width=image.width, height=image.height, has_alpha=has_alpha)
 
 
 def open_photo(
@@ -72,15 +73,18 @@ def open_photo(
     Returns
     -------
     image : pyvips.Image
-        As stored, with its orientation mark; it decodes rows on demand, once, from the top.
+        As stored, without samples that are neither colour nor alpha, with its orientation
+        mark; it decodes rows on demand, once, from the top.
     form : str
     """
     path = Path(path)
     with _named(name or str(path)):
         form = format_of_file(path, limits)
-        image = _open(partial(_loader(form, buffer=False), os.fsencode(path)), limits)
+        load = partial(_loader(form, buffer=False), os.fsencode(path))
+        image, pages = _open(form, load, lambda: path.open("rb"), limits)
         refuse_large(image, form, limits, 0)
-        return image, form
+        used = sum(_channels(image, pages))
+        return image if used == image.bands else image.extract_band(0, n=used), form
 
 
 @contextmanager
@@ -101,10 +105,16 @@ def _loader(form: str, *, buffer: bool) -> Callable[..., Any]:
     return partial(load, fail_on="error", access="sequential")
 
 
-def _open(load: Callable[[], Any], limits: Limits) -> Any:
-    """Read the header, and check its size and its samples."""
+def _open(
+    form: str, load: Callable[..., Any], open_source: Callable[[], IO[bytes]], limits: Limits
+) -> tuple[Any, Pages | None]:
+    """Read the header, and check its size and its samples; find the page of a TIFF file."""
+    pages = None
+    if form == "tiff":
+        with suppress(Exception), open_source() as file:  # libtiff names the fault
+            pages = find_pages(file)
     try:
-        image = load()
+        image = load(page=pages.page) if pages is not None else load()
     except FAILURES as error:
         raise damaged(error) from error
     if image.width * image.height > limits.pixels:
@@ -123,31 +133,44 @@ def _open(load: Callable[[], Any], limits: Limits) -> Any:
             f"The samples are of the type '{image.format}'.",
             "Save the image with 8 or 16 bit, or 32-bit float.",
         )
-    if image.bands > 4 or (image.bands in (2, 4) and not image.hasalpha()):
+    colours, _ = _channels(image, pages)
+    if colours not in (1, 3) or image.bands > MOST_CHANNELS:
         raise InputError(
             f"The image has {image.bands} channels.",
             "Save it in gray or RGB, with or without alpha.",
         )
-    return image
+    return image, pages
+
+
+def _channels(image: Any, pages: Pages | None) -> tuple[int, bool]:
+    """The number of colours, and whether alpha follows them."""
+    kinds = () if pages is None else pages.extra_kinds
+    if not kinds:
+        has_alpha = bool(image.hasalpha())
+        return image.bands - has_alpha, has_alpha
+    return image.bands - len(kinds), kinds[0] in _ALPHA_KINDS
 
 
 def _decode(
-    form: str, load: Callable[[], Any], open_source: Callable[[], IO[bytes]], limits: Limits
+    form: str, load: Callable[..., Any], open_source: Callable[[], IO[bytes]], limits: Limits
 ) -> Photo:
-    image = _open(load, limits)
-    pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
-    if pages > 1:
-        _log.warning("the file has %d pages or frames; only the first is used", pages)
+    image, pages = _open(form, load, open_source, limits)
     refuse_large(image, form, limits, decoded_bytes(image))
-    metadata = metadata_of(image, form, open_source)
+    orientation = image.get("orientation") if image.get_typeof("orientation") else 1
+    with open_source() as file:
+        metadata = read_metadata(file, form, orientation, pages)
     try:
         with decoding(image, limits):
             pixels = upright_pixels(image)
     except FAILURES as error:
         raise damaged(error) from error
-    if image.bands == 1:
+    colours, has_alpha = _channels(image, pages)
+    used, extra = colours + has_alpha, None
+    if used < image.bands:
+        pixels, extra = (np.ascontiguousarray(each) for each in np.split(pixels, [used], axis=2))
+    if used == 1:
         pixels = pixels[:, :, 0]
-    return Photo(pixels=pixels, format=form, metadata=metadata)
+    return Photo(pixels=pixels, format=form, metadata=metadata, extra=extra)
 
 
 def damaged(error: pyvips.Error | UnicodeDecodeError) -> InputError:

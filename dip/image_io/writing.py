@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyvips
 
 from dip.errors import OutputError
 from dip.image_io.formats import check_samples, format_named, saving_options, writable_format
-from dip.image_io.metadata import with_metadata
+from dip.image_io.metadata import losses, write_around
 from dip.image_io.photo import Array, Photo, has_alpha
 from dip.image_io.replacing import replacing
-from dip.image_io.tags import add_tags
+from dip.image_io.vips import FAILURES, message_of
 from dip.samples import to_8_bit
 
 
@@ -39,13 +40,16 @@ def write_photo(path: Path | str, pixels: Array, like: Photo | None = None) -> N
     """
     path = Path(path).resolve()  # a link stays, and its target is replaced
     form = writable_format(path, pixels)
-    with replacing(path) as temporary:
-        _image_of(pixels, like).__getattr__(f"{form}save")(
-            os.fsencode(temporary), **saving_options(form, pixels)
-        )
-        if form == "tiff" and like is not None and like.metadata.exif:
-            with temporary.open("r+b") as file:
-                add_tags(file, like.metadata.exif)
+    with replacing(path) as temporary, temporary.open("w+b") as out:
+
+        def encode(samples: Array, form: str) -> IO[bytes]:
+            # On the disk: a large picture must not be in memory once more.
+            return _encode(samples, form, tempfile.TemporaryFile(dir=path.parent))
+
+        if like is None:
+            _encode(pixels, form, out)
+        else:
+            write_around(out, pixels, form, like, encode)
 
 
 def encode_photo(pixels: Array, form: str, like: Photo | None = None) -> bytes:
@@ -68,13 +72,15 @@ def encode_photo(pixels: Array, form: str, like: Photo | None = None) -> bytes:
         The format cannot hold these samples.
     """
     check_samples(form, pixels, f"The format {form}")
-    image = _image_of(pixels, like)
-    data: bytes = image.__getattr__(f"{form}save_buffer")(**saving_options(form, pixels))
-    if form == "tiff" and like is not None and like.metadata.exif:
-        file = io.BytesIO(data)
-        add_tags(file, like.metadata.exif)
-        return file.getvalue()
-    return data
+    out = io.BytesIO()
+    try:
+        if like is None:
+            return _encode_in_memory(pixels, form).getvalue()
+        write_around(out, pixels, form, like, _encode_in_memory)
+    except FAILURES as error:
+        reason = " ".join(message_of(error).split())
+        raise OutputError(f"The result cannot be written as {form.upper()}: {reason}.") from error
+    return out.getvalue()
 
 
 def write_pixels(path: Path | str, pixels: Array) -> None:
@@ -85,14 +91,19 @@ def write_pixels(path: Path | str, pixels: Array) -> None:
     write_photo(path, levels)
 
 
-def check_writable(path: Path | str, photo: Photo | None = None) -> None:
+def check_writable(path: Path | str, photo: Photo | None = None) -> tuple[str, ...]:
     """Raise OutputError before a fit if `write_photo` would raise it afterwards.
 
     Parameters
     ----------
     path : Path
     photo : Photo, optional
-        The result will have its size and samples.
+        The result will have its size, samples and metadata.
+
+    Returns
+    -------
+    tuple of str
+        Sentences about the photo's metadata that the result cannot hold.
     """
     path = Path(path).resolve()
     if path.suffix.lower() == ".json":
@@ -109,9 +120,25 @@ def check_writable(path: Path | str, photo: Photo | None = None) -> None:
         raise OutputError(f"{path} is write-protected.", "Name another file.")
     with replacing(path, keep=False) as temporary:
         temporary.touch()
+    if photo is None or path.suffix.lower() == ".json":
+        return ()
+    return losses(photo, format_named(path))
 
 
-def _image_of(pixels: Array, like: Photo | None) -> Any:
+def _encode(pixels: Array, form: str, file: IO[bytes]) -> IO[bytes]:
+    """Write pixels without metadata to an empty file, and rewind it."""
+    target = pyvips.Target.new_to_descriptor(file.fileno())
+    _image_of(pixels).__getattr__(f"{form}save_target")(target, **saving_options(form, pixels))
+    file.seek(0)
+    return file
+
+
+def _encode_in_memory(pixels: Array, form: str) -> io.BytesIO:
+    save = _image_of(pixels).__getattr__(f"{form}save_buffer")
+    return io.BytesIO(save(**saving_options(form, pixels)))
+
+
+def _image_of(pixels: Array) -> Any:
     height, width = pixels.shape[:2]
     bands = 1 if pixels.ndim == 2 else pixels.shape[2]
     formats = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
@@ -124,5 +151,4 @@ def _image_of(pixels: Array, like: Photo | None) -> Any:
         "uint16": "grey16" if gray else "rgb16",
         "float32": "b-w" if gray else "scrgb",
     }[pixels.dtype.name]
-    image = image.copy(interpretation=interpretation)
-    return image if like is None else with_metadata(image, like.metadata)
+    return image.copy(interpretation=interpretation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,12 +149,28 @@ def layer(fills: list[Fill], box: Box, source: Source) -> Array:
     return pixels
 
 
-def encode(samples: Array, form: str, source: Source) -> Buffer:
+def encode(samples: Array, form: str, parameters: JobParameters, source: Source) -> Buffer:
     """The bytes of a result."""
     if form == "raw":
         ordered = np.ascontiguousarray(samples, dtype=samples.dtype.newbyteorder("<"))
         return ordered.reshape(-1).view(np.uint8).data
-    return image_io.encode_photo(samples, form, like=source.photo)
+    return image_io.encode_photo(samples, form, like=_model(parameters.part, source))
+
+
+def losses(parameters: JobParameters, form: str, source: Source) -> tuple[str, ...]:
+    """Sentences about the photo's metadata that the result cannot hold."""
+    if form == "raw":
+        return ()
+    layer = None if parameters.part == "image" else _layer_like(source.photo.pixels, 1, 1)
+    return image_io.losses(_model(parameters.part, source), form, layer)
+
+
+def _model(part: str, source: Source) -> Photo:
+    """The photo whose metadata a result has; a layer is no page of the photo's file."""
+    if part == "image":
+        return source.photo
+    metadata = replace(source.photo.metadata, form="", pieces=(), container=None, own=())
+    return replace(source.photo, metadata=metadata, extra=None)
 
 
 def _from_raw(source: Path | bytes, raw: RawImage) -> Array:

@@ -125,6 +125,7 @@ class Worker:
         source = codec.read(job.parameters, self._files, job.id, self._max_pixels)
         form = codec.result_format(job.parameters, source)
         reporter = Reporter(job, self._store, self._files)
+        reporter.notes += codec.losses(job.parameters, form, source)
         results = []
         for network in job.parameters.networks:
             results.append(self._fit_one(job, network, source, form, reporter))
@@ -161,7 +162,7 @@ class Worker:
     ) -> dict[str, Any]:
         """Write a result and describe it."""
         samples, place = codec.take(job.parameters.part, restoration, source)
-        data = codec.encode(samples, form, source)
+        data = codec.encode(samples, form, job.parameters, source)
         name = f"result.{network}.{job.attempt}"
         try:
             self._files.write(job.id, name, data)

@@ -249,6 +249,8 @@ def _result(job: Job, network: str | None) -> Response:
     for name in ("top", "left", "height", "width", "channels", "samples", "network", "part"):
         response.headers[f"Dip-{name.capitalize()}"] = str(result[name])
     response.headers["Dip-Job"] = job.id
+    if job.notes:
+        response.headers["Dip-Notes"] = "; ".join(job.notes).encode("ascii", "replace").decode()
     return response
 
 

@@ -1,0 +1,272 @@
+"""TIFF files: all that surrounds the pixels of one page stays in its place.
+
+A result is the photo's own file with the pixels of one page exchanged: every other page, directory,
+tag and private block stays where it was, so that offsets inside maker notes remain true. The
+directory of the page gets the tags that describe the new pixels; its other tags keep their bytes.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from dip.image_io.blocks import split_photoshop, upright_xmp, without_thumbnails
+from dip.image_io.photo import Metadata
+from dip.image_io.tiff_structure import (
+    BITS,
+    EXIF,
+    EXTRA_SAMPLES,
+    HEIGHT,
+    NESTED,
+    OLD_SUBFILE,
+    STRIP_BYTES,
+    STRIP_OFFSETS,
+    SUB_IFDS,
+    SUBFILE,
+    TILE_BYTES,
+    TILE_OFFSETS,
+    WIDTH,
+    Directory,
+    Entries,
+    Layout,
+    exif_block,
+    resolution_of,
+    upright_entries,
+)
+
+XMP, IPTC, PHOTOSHOP, ICC = 0x02BC, 0x83BB, 0x8649, 0x8773
+_LAYERS, _MAKER_NOTE = 0x935C, 0x927C
+OF_PIXELS = frozenset((
+    WIDTH, HEIGHT, BITS, 0x0103, 0x0106, 0x010A, STRIP_OFFSETS, 0x0115, 0x0116, STRIP_BYTES,
+    *range(0x0118, 0x011A), 0x011C, *range(0x0120, 0x0126), 0x013D, 0x0140, 0x0141,
+    *range(0x0142, 0x0146), EXTRA_SAMPLES, 0x0153, 0x0154, 0x0155, 0x015B, *range(0x0200, 0x020A),
+    *range(0x0211, 0x0215),
+))  # fmt: skip
+"""Tags that describe how pixels are stored: size, depth, compression, strips, tiles, sampling."""
+_PIECE = 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """A TIFF file without the pixels of one page.
+
+    Parameters
+    ----------
+    layout : Layout
+    pieces : tuple of (int, bytes)
+        Offsets and bytes of everything but the holes.
+    holes : tuple of (int, int)
+        Start and stop of the pixels that were cut out, and of blocks that will be replaced.
+    page : int
+        The page in the chain of directories, from 0.
+    thumbnails : frozenset of int
+        Pages that are reduced copies of it.
+    transposed : bool
+        Whether rows became columns when the photo was turned upright.
+    replaced : mapping of int to bytes
+        Blocks of the page that change, by tag; an empty one is removed.
+    """
+
+    layout: Layout
+    pieces: tuple[tuple[int, bytes], ...]
+    holes: tuple[tuple[int, int], ...]
+    page: int = 0
+    thumbnails: frozenset[int] = frozenset()
+    transposed: bool = False
+    replaced: Mapping[int, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pages:
+    """The pages of a TIFF file: which one is the photo, and which are reduced copies of it."""
+
+    count: int
+    page: int
+    thumbnails: frozenset[int]
+    extra_kinds: tuple[int, ...]
+
+
+def find_pages(file: IO[bytes], page: int | None = None) -> Pages:
+    """Look through the pages.
+
+    Parameters
+    ----------
+    file : file
+    page : int, optional
+        The page that is the photo, from 0; by default the first one that is no reduced copy.
+    """
+    layout = _layout(file)
+    chain = [directory for _, directory in layout.chain(file)]
+    reduced = [is_reduced(file, layout, each) for each in chain]
+    if page is None:
+        page = reduced.index(False) if False in reduced else 0
+    following = next((at for at in range(page + 1, len(chain)) if not reduced[at]), len(chain))
+    first = 0 if not any(not each for each in reduced[:page]) else page
+    own = frozenset(at for at in range(first, following) if at != page and reduced[at])
+    kinds = layout.numbers(file, chain[page].entries, EXTRA_SAMPLES) if page < len(chain) else []
+    return Pages(count=len(chain), page=page, thumbnails=own, extra_kinds=tuple(kinds))
+
+
+def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
+    """The container of a file, and the blocks in it, for a photo that is turned upright."""
+    layout = _layout(file)
+    chain = [directory for _, directory in layout.chain(file)]
+    entries = chain[pages.page].entries
+    straight = upright_entries(layout, entries, orientation >= 5)
+    # Tags that only stand with a thumbnail describe the photo, too.
+    described = {tag: entry for at in pages.thumbnails for tag, entry in chain[at].entries.items()}
+    described |= straight
+    found: dict[str, Any] = {
+        name: layout.value(file, described[tag])
+        for name, tag in (("icc", ICC), ("xmp", XMP), ("iptc", IPTC), ("photoshop", PHOTOSHOP))
+        if tag in described
+    }
+    replaced, notes = {}, []
+    if "xmp" in found:
+        xmp = upright_xmp(found["xmp"], turned=orientation != 1)
+        if xmp != found["xmp"] and XMP in entries:
+            replaced[XMP] = xmp
+        found["xmp"] = xmp
+    if "photoshop" in found:
+        whole = found.pop("photoshop")
+        if without_thumbnails(whole) != whole and PHOTOSHOP in entries:
+            replaced[PHOTOSHOP] = without_thumbnails(whole)
+        found = split_photoshop(whole) | found
+    if _LAYERS in entries:
+        replaced[_LAYERS] = b""
+        notes.append("Photoshop's layers, which show the damage, are removed")
+    moved = (*OF_PIXELS, XMP, IPTC, PHOTOSHOP, ICC, _LAYERS, SUB_IFDS, SUBFILE)
+    described = {tag: entry for tag, entry in described.items() if tag not in moved}
+    if described:
+        found["exif"] = exif_block(described, layout, file)
+    return Metadata(
+        form="tiff",
+        resolution=resolution_of(file, layout, straight),
+        container=_cut(file, layout, chain, pages, replaced, orientation >= 5),
+        notes=tuple(notes),
+        own=tuple(_own_names(file, layout, entries, pages)),
+        **found,
+    )
+
+
+def _own_names(file: IO[bytes], layout: Layout, entries: Entries, pages: Pages) -> list[str]:
+    """The names of the things that no other format can hold."""
+    names = []
+    others = pages.count - 1 - len(pages.thumbnails)
+    if others:
+        names.append(f"{others} further page{'s' * (others > 1)}")
+    if SUB_IFDS in entries:
+        names.append("the sub-images of the page")
+    for offset in layout.numbers(file, entries, EXIF):
+        if _MAKER_NOTE in layout.read_directory(file, offset).entries:
+            names.append("the offsets inside the maker notes")
+    return names
+
+
+def _layout(file: IO[bytes]) -> Layout:
+    file.seek(0)
+    return Layout.of(file.read(16))
+
+
+def is_reduced(file: IO[bytes], layout: Layout, directory: Directory) -> bool:
+    new = layout.numbers(file, directory.entries, SUBFILE)
+    old = layout.numbers(file, directory.entries, OLD_SUBFILE)
+    return bool((new and new[0] & 1) or (not new and old and old[0] == 2))
+
+
+def strips_of(file: IO[bytes], layout: Layout, entries: Entries) -> list[tuple[int, int]]:
+    """Start and stop of all strips or tiles."""
+    found = []
+    for starts, sizes in ((STRIP_OFFSETS, STRIP_BYTES), (TILE_OFFSETS, TILE_BYTES)):
+        first, length = (layout.numbers(file, entries, tag) for tag in (starts, sizes))
+        found += [(at, at + size) for at, size in zip(first, length, strict=False)]
+    return found
+
+
+def _cut(
+    file: IO[bytes],
+    layout: Layout,
+    chain: list[Directory],
+    pages: Pages,
+    replaced: Mapping[int, bytes],
+    transposed: bool,
+) -> Container:
+    """Everything in a file but the pixels of its page."""
+    entries = chain[pages.page].entries
+    free = strips_of(file, layout, entries)
+    for tag in replaced:
+        entry = entries[tag]
+        if entry.offset is not None:
+            free.append((entry.offset, entry.offset + entry.size))
+    used = [(0, 16), *_used(file, layout, chain, pages.page, replaced)]
+    size = file.seek(0, io.SEEK_END)
+    holes = _without(_merged((start, min(stop, size)) for start, stop in free), _merged(used))
+    pieces, at = [], 0
+    for start, stop in [*holes, (size, size)]:
+        while at < start:
+            file.seek(at)
+            data = file.read(min(_PIECE, start - at))
+            pieces.append((at, data))
+            at += len(data)
+        at = stop
+    return Container(
+        layout=layout,
+        pieces=tuple(pieces),
+        holes=tuple(holes),
+        page=pages.page,
+        thumbnails=pages.thumbnails,
+        transposed=transposed,
+        replaced=replaced,
+    )
+
+
+def _used(
+    file: IO[bytes],
+    layout: Layout,
+    chain: list[Directory],
+    page: int,
+    replaced: Mapping[int, bytes],
+) -> Iterator[tuple[int, int]]:
+    """The bytes that directories, values and the pixels of other pages take."""
+    waiting = [(directory, number == page) for number, directory in enumerate(chain)]
+    seen = set[int]()
+    while waiting:
+        directory, is_page = waiting.pop()
+        first = min(directory.places.values())
+        yield first - 8, directory.pointer + layout.field
+        for tag, entry in directory.entries.items():
+            if entry.offset is not None and not (is_page and tag in replaced):
+                yield entry.offset, entry.offset + entry.size
+        if not is_page:
+            yield from strips_of(file, layout, directory.entries)
+        for tag in (*NESTED, SUB_IFDS):
+            for offset in layout.numbers(file, directory.entries, tag):
+                if offset not in seen:
+                    seen.add(offset)
+                    waiting.append((layout.read_directory(file, offset), False))
+
+
+def _merged(spans: Iterator[tuple[int, int]] | list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(span for span in spans if span[0] < span[1]):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
+        else:
+            merged.append((start, stop))
+    return merged
+
+
+def _without(spans: list[tuple[int, int]], taken: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The parts of spans that are not taken; both are sorted."""
+    left = []
+    for start, stop in spans:
+        for first, last in taken:
+            if first < stop and last > start:
+                if first > start:
+                    left.append((start, first))
+                start = max(start, last)
+        if start < stop:
+            left.append((start, stop))
+    return left

@@ -1,0 +1,324 @@
+"""The structure of TIFF files and of EXIF blocks: directories of tags whose bytes stay as they are.
+
+Values are never decoded, so a text keeps its bytes in any encoding, and a private tag its value.
+
+References
+----------
+TIFF 6.0, Adobe, 1992; Exif 2.32, CIPA DC-008; BigTIFF, https://www.awaresystems.be/imaging/tiff/bigtiff.html.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import IO
+
+import numpy as np
+
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
+          16: 8, 17: 8, 18: 8}  # fmt: skip
+_INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
+SHORT, LONG, UNDEFINED, LONG8, IFD8 = 3, 4, 7, 16, 18
+
+EXIF, GPS, INTEROPERABILITY, SUB_IFDS = 0x8769, 0x8825, 0xA005, 0x014A
+NESTED = (EXIF, GPS, INTEROPERABILITY)
+ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
+STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 0x0111, 0x0117, 0x0144, 0x0145
+WIDTH, HEIGHT, PIXEL_X, PIXEL_Y = 0x0100, 0x0101, 0xA002, 0xA003
+THUMBNAIL, THUMBNAIL_BYTES = 0x0201, 0x0202
+SUBFILE, OLD_SUBFILE, BITS, EXTRA_SAMPLES = 0x00FE, 0x00FF, 0x0102, 0x0152
+
+
+class StructureError(ValueError):
+    """A structure that is damaged."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tag's value: its bytes, or their offset in the file."""
+
+    type: int
+    count: int
+    data: bytes = b""
+    offset: int | None = None
+
+    @property
+    def size(self) -> int:
+        return _SIZES.get(self.type, 1) * self.count
+
+
+Entries = dict[int, Entry]
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory, the places of its entries, and that of the pointer to the next one."""
+
+    entries: Entries
+    places: dict[int, int]
+    next: int
+    pointer: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Byte order ('<' or '>'), and whether offsets have 8 bytes (BigTIFF)."""
+
+    order: str
+    big: bool
+
+    @classmethod
+    def of(cls, start: bytes) -> Layout:
+        order = {b"II": "<", b"MM": ">"}.get(start[:2])
+        if order is None or len(start) < 8:
+            raise StructureError("no TIFF header")
+        version = struct.unpack(order + "H", start[2:4])[0]
+        if version not in (42, 43):
+            raise StructureError(f"version {version}")
+        return cls(order, version == 43)
+
+    @property
+    def field(self) -> int:
+        """Bytes of an offset, and of a value inside its entry."""
+        return 8 if self.big else 4
+
+    @property
+    def first_pointer(self) -> int:
+        return 8 if self.big else 4
+
+    def header(self) -> bytes:
+        mark = b"II" if self.order == "<" else b"MM"
+        return mark + (
+            struct.pack(self.order + "HHHQ", 43, 8, 0, 0)
+            if self.big
+            else struct.pack(self.order + "HI", 42, 0)
+        )
+
+    def pack_offset(self, offset: int) -> bytes:
+        try:
+            return struct.pack(self.order + ("Q" if self.big else "I"), offset)
+        except struct.error:
+            raise StructureError("more than 4 GB") from None
+
+    def unpack_offset(self, data: bytes) -> int:
+        offset: int = self._unpack("Q" if self.big else "I", data)
+        return offset
+
+    def integers(self, data: bytes, kind: int) -> list[int]:
+        """Decode the bytes of an integer tag."""
+        if kind not in _INTEGERS:
+            raise StructureError(f"type {kind} where integers are expected")
+        return [int(each) for each in np.frombuffer(data, self.order + _INTEGERS[kind])]
+
+    def entry(self, kind: int, values: Iterable[int]) -> Entry:
+        """Encode an integer tag."""
+        try:
+            data = np.array(list(values), self.order + _INTEGERS[kind])
+        except OverflowError:
+            raise StructureError("more than 4 GB") from None
+        return Entry(kind, data.size, data.tobytes())
+
+    def pack_directory(self, entries: Mapping[int, Entry], start: int, next_offset: int) -> bytes:
+        """The bytes of a directory at `start`: its entries, then the values that need room."""
+        count, form = ("Q", "HHQ") if self.big else ("H", "HHI")
+        head = struct.calcsize("<" + count)
+        size = struct.calcsize("<" + form) + self.field
+        after = start + head + size * len(entries) + self.field
+        listed, values = bytearray(struct.pack(self.order + count, len(entries))), bytearray()
+        for tag, entry in sorted(entries.items()):
+            if entry.offset is None and len(entry.data) > self.field:
+                values += bytes((after + len(values)) % 2)
+                listed += self.pack_entry(tag, replace(entry, offset=after + len(values)))
+                values += entry.data
+            else:
+                listed += self.pack_entry(tag, entry)
+        return bytes(listed) + self.pack_offset(next_offset) + bytes(values)
+
+    def pack_entry(self, tag: int, entry: Entry) -> bytes:
+        """The bytes of an entry whose value is inside it or has an offset."""
+        head = struct.pack(
+            self.order + ("HHQ" if self.big else "HHI"), tag, entry.type, entry.count
+        )
+        if entry.offset is not None:
+            return head + self.pack_offset(entry.offset)
+        return head + entry.data.ljust(self.field, b"\0")
+
+    def read_directory(self, file: IO[bytes], offset: int) -> Directory:
+        """The directory at an offset; StructureError if it is not inside the file."""
+        count_form, form = ("Q", "HHQ") if self.big else ("H", "HHI")
+        file.seek(offset)
+        count = self._unpack(count_form, file.read(struct.calcsize("<" + count_form)))
+        head = struct.calcsize("<" + form)
+        if not 0 < count <= 0xFFFF:
+            raise StructureError(f"{count} entries")
+        size = head + self.field
+        listed = file.read(count * size)
+        pointer = file.tell()
+        following = file.read(self.field)
+        if len(listed) < count * size:
+            raise StructureError("a directory outside the file")
+        entries: Entries = {}
+        places: dict[int, int] = {}
+        for at in range(0, len(listed), size):
+            tag, kind, number = struct.unpack(self.order + form, listed[at : at + head])
+            field = listed[at + head : at + size]
+            entry = Entry(kind, number, field)
+            if entry.size > self.field:
+                entry = Entry(kind, number, offset=self.unpack_offset(field))
+            else:
+                entry = replace(entry, data=field[: entry.size])
+            if tag not in entries:
+                entries[tag], places[tag] = entry, pointer - len(listed) + at
+        # An EXIF block may end before the pointer of its only directory.
+        after = self.unpack_offset(following) if len(following) == self.field else 0
+        return Directory(entries, places, after, pointer)
+
+    def value(self, file: IO[bytes], entry: Entry) -> bytes:
+        """The bytes of a value; StructureError if they are not inside the file."""
+        if entry.offset is None:
+            return entry.data
+        end = file.seek(0, io.SEEK_END)
+        if entry.offset + entry.size > end:
+            raise StructureError("a value outside the file")
+        file.seek(entry.offset)
+        return file.read(entry.size)
+
+    def numbers(self, file: IO[bytes], entries: Entries, tag: int) -> list[int]:
+        """The integers of a tag; empty without it."""
+        entry = entries.get(tag)
+        return [] if entry is None else self.integers(self.value(file, entry), entry.type)
+
+    def chain(self, file: IO[bytes]) -> Iterator[tuple[int, Directory]]:
+        """The directories that are linked to each other, with their offsets."""
+        file.seek(self.first_pointer)
+        offset, seen = self.unpack_offset(file.read(self.field)), set[int]()
+        while offset and offset not in seen:
+            seen.add(offset)
+            directory = self.read_directory(file, offset)
+            yield offset, directory
+            offset = directory.next
+
+    def _unpack(self, form: str, data: bytes) -> int:
+        if len(data) < struct.calcsize("<" + form):
+            raise StructureError("a directory outside the file")
+        return int(struct.unpack(self.order + form, data)[0])
+
+
+def upright(block: bytes, *, transposed: bool) -> tuple[bytes, bool]:
+    """An EXIF block of an upright photo: no orientation, no thumbnail; all else in its place.
+
+    Parameters
+    ----------
+    block : bytes
+    transposed : bool
+        Whether rows became columns.
+
+    Returns
+    -------
+    bytes
+    bool
+        Whether a thumbnail was removed.
+    """
+    layout, file = Layout.of(block[:8]), io.BytesIO(block)
+    directories = [directory for _, directory in islice(layout.chain(file), 2)]
+    if not directories:
+        raise StructureError("no directory")
+    first = directories[0]
+    inner = [
+        layout.read_directory(file, offset) for offset in layout.numbers(file, first.entries, EXIF)
+    ]
+    edited = bytearray(block)
+    for each in (first, *inner):
+        for tag, entry in upright_entries(layout, each.entries, transposed).items():
+            if entry != each.entries[tag]:
+                at = each.places[tag]
+                packed = layout.pack_entry(tag, entry)
+                edited[at : at + len(packed)] = packed
+    if len(directories) < 2:
+        return bytes(edited), False
+    edited[first.pointer : first.pointer + layout.field] = bytes(layout.field)
+    thumbnail = directories[1].entries
+    starts = layout.numbers(file, thumbnail, THUMBNAIL)
+    sizes = layout.numbers(file, thumbnail, THUMBNAIL_BYTES)
+    for start, size in zip(starts, sizes, strict=False):
+        if edited[start : start + 2] == b"\xff\xd8" and start + size <= len(block):
+            edited[start : start + size] = bytes(size)
+            if start + size == len(block):
+                del edited[start:]
+    return bytes(edited), True
+
+
+def upright_entries(layout: Layout, entries: Entries, transposed: bool) -> Entries:
+    """The entries of an upright photo: orientation 1; width and height exchanged if transposed."""
+    changed = dict(entries)
+    if ORIENTATION in changed:
+        changed[ORIENTATION] = layout.entry(SHORT, [1])
+    if transposed:
+        for one, other in ((WIDTH, HEIGHT), (PIXEL_X, PIXEL_Y), (X_RESOLUTION, Y_RESOLUTION)):
+            if one in entries and other in entries:
+                changed[one], changed[other] = entries[other], entries[one]
+    return changed
+
+
+def resolution_of(file: IO[bytes], layout: Layout, entries: Entries) -> tuple[float, float] | None:
+    """Horizontal and vertical resolution in px/mm, or None if there is none or it has no unit."""
+    unit = {2: 25.4, 3: 10.0}.get((layout.numbers(file, entries, RESOLUTION_UNIT) or [2])[0])
+    found = []
+    for tag in (X_RESOLUTION, Y_RESOLUTION):
+        entry = entries.get(tag)
+        if unit is None or entry is None or entry.type != 5 or entry.count != 1:
+            return None
+        above, below = struct.unpack(layout.order + "II", layout.value(file, entry))
+        if not above or not below:
+            return None
+        found.append(above / below / unit)
+    return found[0], found[1]
+
+
+def exif_resolution(block: bytes) -> tuple[float, float] | None:
+    """The resolution that an EXIF block names, px/mm."""
+    layout, file = Layout.of(block[:8]), io.BytesIO(block)
+    _, directory = next(layout.chain(file))
+    return resolution_of(file, layout, directory.entries)
+
+
+def resolution_entries(layout: Layout, resolution: tuple[float, float]) -> Entries:
+    """The three tags of a resolution in px/mm, written in dots per inch."""
+    dots = [struct.pack(layout.order + "II", round(each * 25_400), 1000) for each in resolution]
+    return {
+        X_RESOLUTION: Entry(5, 1, dots[0]),
+        Y_RESOLUTION: Entry(5, 1, dots[1]),
+        RESOLUTION_UNIT: layout.entry(SHORT, [2]),
+    }
+
+
+def exif_block(entries: Entries, layout: Layout, file: IO[bytes]) -> bytes:
+    """An EXIF block of some entries of a file, with the directories that they point to."""
+    block = bytearray(Layout(layout.order, False).header())
+    start = _append(block, entries, layout, file, depth=0)
+    block[4:8] = struct.pack(layout.order + "I", start)
+    return bytes(block)
+
+
+def _append(block: bytearray, entries: Entries, layout: Layout, file: IO[bytes], depth: int) -> int:
+    """Append a directory and what it points to; return its offset."""
+    small = Layout(layout.order, False)
+    copied: Entries = {}
+    for tag, entry in entries.items():
+        if tag in NESTED:
+            if depth < 2:
+                inner = layout.read_directory(file, layout.numbers(file, entries, tag)[0]).entries
+                copied[tag] = small.entry(LONG, [_append(block, inner, layout, file, depth + 1)])
+            continue
+        data = layout.value(file, entry)
+        if entry.type in (LONG8, IFD8):  # BigTIFF's integers do not exist in EXIF
+            copied[tag] = small.entry(LONG, layout.integers(data, entry.type))
+        else:
+            copied[tag] = Entry(entry.type, entry.count, data)
+    block += bytes(len(block) % 2)
+    start = len(block)
+    block += small.pack_directory(copied, start, 0)
+    return start
