@@ -182,15 +182,30 @@ class ResultWriter:
 
         path = self.output / item.output
         picture = self.output / before_after_path(item.photo)
+        failure = outcome.figures.pop("encoding_error", None)
         try:
+            if failure is not None:
+                return self._write_beside(picture.with_suffix(".tif"), outcome.data, failure)
             for each, data in ((path, outcome.data), (picture, outcome.before_after)):
                 make_folder(each.parent)
                 write_file(each, data)
         except OutputError as error:
             if getattr(error.__cause__, "errno", None) in _FATAL:
                 raise
-            return error.as_dict()
+            spare = picture.with_suffix(path.suffix)
+            return self._write_beside(spare, outcome.data, error.as_dict())
         return None
+
+    def _write_beside(self, path: Path, data: bytes, failure: dict[str, str]) -> dict[str, str]:
+        """Write a result that cannot have its own name; return the error, which names the file."""
+        from dip.image_io import write_file
+
+        try:
+            make_folder(path.parent)
+            write_file(path, data)
+        except OutputError:
+            return failure
+        return {**failure, "message": f"{failure['message']} The result lies in {path}."}
 
 
 def before_after_path(photo: str) -> str:

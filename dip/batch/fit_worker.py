@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dip.config import Settings
-from dip.errors import DipError, MaskError, NotEnoughMemory
+from dip.errors import DipError, MaskError, NotEnoughMemory, OutputError
 from dip.machine.parent_pipe import ParentPipe
 from dip.machine.pipe import Frame
 
@@ -93,16 +93,22 @@ def _restore(task: Frame, parent: ParentPipe) -> tuple[dict[str, Any], list[byte
             f"{request['name']} has no mask and no transparent pixels.",
             "Add a mask that is white where the photo is to be restored.",
         )
+    form = request["file_format"]
+    encode_photo(photo.pixels[:1, :1], form, like=photo)  # refused before the work
     settings = Settings.from_mapping(request["settings"])
     restoration = Restoration(photo.pixels, mask, settings)
     parent.wait_for_admission(restoration.memory_mb, device_of(settings))
     figures = _work(restoration, parent, request.get("limit_s"))
-    figures["notes"] = [*losses(photo, request["file_format"]), *figures["notes"]]
+    figures["notes"] = [*losses(photo, form), *figures["notes"]]
     if request.get("limit_s") is not None:
         return figures, []
     result = restoration.result()
-    data = encode_photo(result, request["file_format"], like=photo)
     before_after = draw_before_after(photo, mask, result)
+    try:
+        data = encode_photo(result, form, like=photo)
+    except OutputError as error:
+        # A fit that is done is never thrown away: the parent writes it beside.
+        data, figures["encoding_error"] = encode_photo(result, "tiff"), error.as_dict()
     return {**figures, "device": device_of(settings)}, [data, before_after]
 
 

@@ -115,14 +115,14 @@ def list_photos(
     if masks is not None and not masks.exists():
         raise InputError(f"{masks} does not exist.", "Check --masks.")
     for source in (folder, masks):
-        if source is not None and output.resolve() == source.resolve():
+        if source is not None and _real(output) == _real(source):
             raise OutputError(
                 f"{output} is the folder of the photos or the masks itself.",
                 "Name another folder for the results.",
             )
     one_for_all = str(masks) if masks is not None and not masks.is_dir() else None
     mask_folder = masks if masks is not None and masks.is_dir() else None
-    skipped = {each.resolve() for each in (output, mask_folder) if each is not None}
+    skipped = {_real(each) for each in (output, mask_folder) if each is not None}
     default = PATTERNS_BESIDE if mask_folder is None else PATTERNS_IN_FOLDER
     expressions = [_as_regex(each) for each in patterns or default]
     listing = Listing()
@@ -166,7 +166,7 @@ def _walk(
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and (not skipped or (here / name).resolve() not in skipped)
+            if not name.startswith(".") and (not skipped or _real(here / name) not in skipped)
         )
         pictures = []
         for name in sorted(names):
@@ -270,9 +270,14 @@ def _leave_out_masks_without_folder(
     folder: Path, mask_folder: Path, skipped: set[Path], left_out: list[LeftOut]
 ) -> None:
     """Leave out the masks in sub-folders that the folder of photos does not have."""
-    for subfolder, names in _walk(mask_folder, skipped - {mask_folder.resolve()}, []):
+    for subfolder, names in _walk(mask_folder, skipped - {_real(mask_folder)}, []):
         if not (folder / subfolder).is_dir():
             left_out.extend(_without_photo(str(mask_folder / subfolder / name)) for name in names)
+
+
+def _real(path: Path) -> Path:
+    """The path without links; a circle of links, at which `Path.resolve` fails, stays."""
+    return Path(os.path.realpath(path))
 
 
 def _pictures_in(folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +21,7 @@ from dip.commands.progress import Progress
 from dip.commands.signals import stop_on_signals
 from dip.console import format_duration, say
 from dip.errors import OutputError
+from dip.machine.disk import real_path
 
 if TYPE_CHECKING:
     from dip.regions.damaged_image import Preview
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     output = args.output or output_beside(args.photo)
     refuse_to_overwrite(args.photo, args.mask, output, args.preview)
 
-    from dip.image_io import check_writable, read_mask, read_photo, write_photo
+    from dip.image_io import check_writable, read_mask, read_photo, write_result
 
     photo = read_photo(args.photo)
     mask = None if args.mask is None else read_mask(args.mask)
@@ -93,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
             if received:
                 break
         progress.close()
-        write_photo(output, restoration.result_in_place(), like=photo)
+        write_result(output, restoration.result_in_place(), like=photo)
 
     print(output)
     if not args.quiet:
@@ -111,10 +113,10 @@ def output_beside(photo: Path) -> Path:
     """
     suffix = ".tif" if photo.suffix.lower() in {".tif", ".tiff"} else ".png"
     output = photo.with_name(f"{photo.stem}_restored{suffix}")
-    if output.exists():
+    if real_path(output).exists():
         raise OutputError(
             f"{output} exists already.",
-            f"To replace it, name it: -o {output.name}. Or name another file.",
+            f"To replace it, name it: -o {shlex.quote(str(output))}. Or name another file.",
         )
     return output
 
@@ -131,9 +133,10 @@ def refuse_to_overwrite(photo: Path, mask: Path | None, output: Path, preview: P
 
 def is_same_file(one: Path, other: Path) -> bool:
     """Whether two paths name the same file; the file need not exist yet."""
+    one, other = real_path(one), real_path(other)
     if one.exists() and other.exists():
         return one.samefile(other)
-    return one.resolve() == other.resolve()
+    return one == other
 
 
 class PreviewFile:

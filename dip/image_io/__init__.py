@@ -11,9 +11,10 @@ resolution) are carried over; `losses` names the rest before the work.
 
 `photo.py` defines photos, headers and limits; `formats.py` the formats and their samples;
 `reading.py`, `masks.py` and `writing.py` read and write files; `decoding.py` decodes within a
-memory limit; `metadata.py` chooses between `png.py`, `jpeg.py`, `webp.py`, `tiff.py` and `tiff_writing.py`, which know the containers;
-`tiff_structure.py` is the structure of TIFF files and EXIF blocks, `blocks.py` that of the other
-blocks; `replacing.py` replaces files atomically; `vips.py` sets up libvips.
+memory limit; `metadata.py` chooses between `png.py`, `jpeg.py`, `webp.py`, `tiff.py` and
+`tiff_writing.py`, which know the containers; `tiff_structure.py` is the structure of TIFF files and
+EXIF blocks, `blocks.py` that of the other blocks; `replacing.py` replaces files atomically;
+`vips.py` sets up libvips.
 """
 
 from dip.image_io.decoding import decoding
@@ -23,7 +24,13 @@ from dip.image_io.photo import DEFAULT_LIMITS, Header, Limits, Metadata, Photo
 from dip.image_io.reading import damaged, decode_photo, open_photo, read_header, read_photo
 from dip.image_io.replacing import write_file
 from dip.image_io.vips import FAILURES
-from dip.image_io.writing import check_writable, encode_photo, write_photo, write_pixels
+from dip.image_io.writing import (
+    check_writable,
+    encode_photo,
+    write_photo,
+    write_pixels,
+    write_result,
+)
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -46,4 +53,5 @@ __all__ = [
     "write_file",
     "write_photo",
     "write_pixels",
+    "write_result",
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from typing import IO
 
+from dip.errors import OutputError
 from dip.image_io import jpeg, png, tiff, tiff_writing, webp
 from dip.image_io.photo import Array, Metadata, Photo
 from dip.image_io.tiff import Pages
@@ -96,6 +98,22 @@ def write_around(
     encode : callable
         Encodes pixels in a format, without metadata.
     """
+    try:
+        _write_around(out, pixels, form, photo, encode)
+    except (ValueError, LookupError, struct.error) as error:
+        raise OutputError(
+            f"The photo's metadata cannot be written as {form.upper()}: {error}.",
+            "Choose another format, or save the photo anew with another program.",
+        ) from error
+
+
+def _write_around(
+    out: IO[bytes],
+    pixels: Array,
+    form: str,
+    photo: Photo,
+    encode: Callable[[Array, str], IO[bytes]],
+) -> None:
     metadata = photo.metadata
     if form == "tiff":
         extra = photo.extra

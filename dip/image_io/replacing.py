@@ -9,12 +9,12 @@ from pathlib import Path
 
 from dip.errors import OutputError
 from dip.image_io.vips import FAILURES, message_of
-from dip.machine.disk import flush
+from dip.machine.disk import flush, real_path
 
 
 def write_file(path: Path | str, data: bytes | memoryview) -> None:
     """Replace a file atomically by bytes, such as those of `encode_photo`."""
-    path = Path(path).resolve()
+    path = real_path(path)
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 

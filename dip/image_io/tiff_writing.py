@@ -9,7 +9,6 @@ from typing import IO
 import numpy as np
 import pyvips
 
-from dip.errors import OutputError
 from dip.image_io.photo import Array, Metadata
 from dip.image_io.tiff import (
     ICC,
@@ -34,7 +33,6 @@ from dip.image_io.tiff_structure import (
     Entries,
     Entry,
     Layout,
-    StructureError,
     resolution_entries,
     upright_entries,
 )
@@ -66,12 +64,7 @@ def wrap(
     if not isinstance(container, Container):
         container = _container_of_blocks(metadata)
         added = _tags_of_blocks(metadata, container.layout)
-    try:
-        _Writer(out, container, encode).write(pixels, extra, added)
-    except StructureError as error:
-        raise OutputError(
-            f"The result cannot be written as TIFF: {error}.", "Write .png, or cut out a part."
-        ) from error
+    _Writer(out, container, encode).write(pixels, extra, added)
 
 
 def _lay(container: Container, out: IO[bytes]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import secrets
+import shutil
 import tempfile
 from pathlib import Path
 from typing import IO, Any
@@ -17,6 +19,7 @@ from dip.image_io.metadata import losses, write_around
 from dip.image_io.photo import Array, Photo, has_alpha
 from dip.image_io.replacing import replacing
 from dip.image_io.vips import FAILURES, message_of
+from dip.machine.disk import real_path
 from dip.samples import to_8_bit
 
 
@@ -38,7 +41,7 @@ def write_photo(path: Path | str, pixels: Array, like: Photo | None = None) -> N
     OutputError
         The format cannot hold these samples, or the file cannot be written.
     """
-    path = Path(path).resolve()  # a link stays, and its target is replaced
+    path = real_path(path)
     form = writable_format(path, pixels)
     with replacing(path) as temporary, temporary.open("w+b") as out:
 
@@ -105,24 +108,59 @@ def check_writable(path: Path | str, photo: Photo | None = None) -> tuple[str, .
     tuple of str
         Sentences about the photo's metadata that the result cannot hold.
     """
-    path = Path(path).resolve()
+    path = real_path(path)
     if path.suffix.lower() == ".json":
         pass
     elif photo is None:
         format_named(path)
     else:
         writable_format(path, photo.pixels)
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder.", "Name a file in it.")
-    if not path.parent.is_dir():
-        raise OutputError(f"There is no folder {path.parent}.", "Make it first.")
-    if path.exists() and not os.access(path, os.W_OK):
-        raise OutputError(f"{path} is write-protected.", "Name another file.")
     with replacing(path, keep=False) as temporary:
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder.", "Name a file in it.")
+        if not path.parent.is_dir():
+            raise OutputError(f"There is no folder {path.parent}.", "Make it first.")
+        if path.exists() and not os.access(path, os.W_OK):
+            raise OutputError(f"{path} is write-protected.", "Name another file.")
         temporary.touch()
+        free_bytes = shutil.disk_usage(path.parent).free
     if photo is None or path.suffix.lower() == ".json":
         return ()
-    return losses(photo, format_named(path))
+    # Twice: the encoded pixels lie beside the file while they are put into it.
+    needed_bytes = 2 * photo.pixels.nbytes
+    if free_bytes < needed_bytes:
+        raise OutputError(
+            f"The disk of {path} has {free_bytes / 1e6:.0f} MB of free space; the result "
+            f"may take {needed_bytes / 1e6:.0f} MB.",
+            "Make room, or name a folder on another disk.",
+        )
+    form = format_named(path)
+    encode_photo(photo.pixels[:1, :1], form, like=photo)  # its metadata can be written
+    return losses(photo, form)
+
+
+def write_result(path: Path | str, pixels: Array, like: Photo) -> None:
+    """Write a result as `write_photo` does; where that fails, write a plain TIFF elsewhere.
+
+    Raises
+    ------
+    OutputError
+        The wished file cannot be written; the message names the file that holds the result.
+    """
+    try:
+        write_photo(path, pixels, like)
+    except OutputError as error:
+        for folder in (Path(path).parent, Path.home(), Path(tempfile.gettempdir())):
+            spare = folder / f"dip_restored_{secrets.token_hex(4)}.tif"
+            try:
+                write_photo(spare, pixels)
+            except OutputError:
+                continue
+            raise OutputError(
+                f"{error.message} The result lies in {spare.absolute()}, as a plain TIFF.",
+                error.hint,
+            ) from error
+        raise
 
 
 def _encode(pixels: Array, form: str, file: IO[bytes]) -> IO[bytes]:

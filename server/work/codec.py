@@ -103,7 +103,7 @@ def result_format(parameters: JobParameters, source: Source) -> str:
         first = samples[:1, :1]
         if parameters.part == "fill":
             first = _layer_like(samples, 1, 1)
-        image_io.encode_photo(first, form)
+        image_io.encode_photo(first, form, like=_model(parameters.part, source))
         longest = samples[:1] if samples.shape[1] > samples.shape[0] else samples[:, :1]
         image_io.encode_photo(np.ascontiguousarray(longest), form)
     return form
@@ -150,7 +150,12 @@ def layer(fills: list[Fill], box: Box, source: Source) -> Array:
 
 
 def encode(samples: Array, form: str, parameters: JobParameters, source: Source) -> Buffer:
-    """The bytes of a result."""
+    """The bytes of a result.
+
+    Raises
+    ------
+    OutputError
+    """
     if form == "raw":
         ordered = np.ascontiguousarray(samples, dtype=samples.dtype.newbyteorder("<"))
         return ordered.reshape(-1).view(np.uint8).data

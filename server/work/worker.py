@@ -19,7 +19,8 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from dip.errors import DipError, NotEnoughMemory
+from dip.errors import DipError, NotEnoughMemory, OutputError
+from dip.image_io import encode_photo
 from dip.machine.locks import LockFile
 from dip.machine.parent_pipe import EXIT_ORPHANED
 from server import logs
@@ -162,7 +163,12 @@ class Worker:
     ) -> dict[str, Any]:
         """Write a result and describe it."""
         samples, place = codec.take(job.parameters.part, restoration, source)
-        data = codec.encode(samples, form, job.parameters, source)
+        try:
+            data = codec.encode(samples, form, job.parameters, source)
+        except OutputError as error:
+            # A fit that is done is never thrown away.
+            reporter.notes.append(f"{error.message} The result is a TIFF file without metadata.")
+            form, data = "tiff", encode_photo(samples, "tiff")
         name = f"result.{network}.{job.attempt}"
         try:
             self._files.write(job.id, name, data)

@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ def samples(dtype: str, channels: int = 3) -> npt.NDArray[Any]:
     return values.astype(dtype)[:, :, 0] if channels == 1 else values.astype(dtype)
 
 
+@cache
 def profile() -> bytes:
     """A small RGB profile."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

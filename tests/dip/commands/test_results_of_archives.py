@@ -1,0 +1,170 @@
+"""Results keep what their photos had, and a result that cannot be written is not thrown away."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from exiftool import tags_of
+from PIL import Image
+from tagged_photos import Account, make, profile
+
+from dip.image_io import losses, read_photo, write_photo, write_result
+
+QUICK = ["--iterations", 2, "--threads", 1]
+ENDLESS = ["--iterations", 100_000, "--threads", 1]
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Archive = Any  # see conftest.py
+
+
+def task(files: Path, *more: object) -> list[object]:
+    """The words that restore the photo of the folder."""
+    return ["restore", files / "photo.png", "--mask", files / "mask.png", *QUICK, *more]
+
+
+def test_things_that_the_format_cannot_hold_are_named_before_the_work(
+    files: Path, here: Run, photo: np.ndarray
+) -> None:
+    Image.fromarray(photo).save(files / "photo.jpg", icc_profile=profile() + bytes(4), comment=b"x")
+    words = ["restore", files / "photo.jpg", "--mask", files / "mask.png", "-o", files / "r.png"]
+    done = here(*words, *QUICK)
+    assert done.returncode == 0
+    before = done.stderr.splitlines()[0]
+    assert "a PNG file cannot hold the JPEG comment" in before
+    assert "4 bytes too long and was cut" in before
+    with Image.open(files / "r.png") as result:
+        assert result.info["icc_profile"] == profile()
+
+
+@pytest.mark.slow
+def test_no_tag_is_lost_silently_by_a_batch(archive: Archive, run: Run, tmp_path: Path) -> None:
+    made = make(tmp_path / "scans")
+    kinds = ("tiles_uint16", "motorola_uint16", "pages", "png_uint16", "jpeg", "webp")
+    for name, path in made.items():
+        if name not in kinds:
+            path.unlink()
+            continue
+        mask = np.zeros(read_photo(path).pixels.shape[:2], np.uint8)
+        mask[10:20, 10:20] = 255
+        write_photo(tmp_path / "masks" / f"{name}.png", mask)
+    before = dict(zip(kinds, tags_of(*(made[name] for name in kinds)), strict=True))
+    assert run().returncode == 0
+    records = archive.manifest()
+    assert len(records) == len(kinds)
+    account = Account()
+    results = tags_of(*(archive.folder / "out" / each["output"] for each in records))
+    for record, after in zip(records, results, strict=True):
+        name = Path(record["photo"]).stem
+        same = (
+            read_photo(made[name]).format
+            == {".png": "png", ".tif": "tiff"}[Path(record["output"]).suffix]
+        )
+        account.add(name, before[name], after, record["figures"]["notes"], same=same)
+    assert not account.silent, "\n".join(account.silent)
+    assert account.tried > 500
+
+
+# --- Results that cannot be written ---------------------------------------------------------------
+
+
+def test_a_full_disk_is_refused_before_the_work(
+    files: Path, here: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "dip.image_io.writing.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000)
+    )
+    done = here(*task(files, "-o", files / "restored.png"))
+    assert done.returncode == 5
+    assert "0 MB of free space; the result may take" in done.stderr
+    assert not (files / "restored.png").exists()
+
+
+@pytest.mark.parametrize(
+    "name", [252 * "x" + ".png", 81 * "写" + "_" * 9 + ".png", "circle.png"], ids=len
+)
+def test_a_name_that_cannot_be_is_refused_before_the_work(
+    files: Path, here: Run, name: str
+) -> None:
+    if name == "circle.png":
+        (files / name).symlink_to(files / "other.png")
+        (files / "other.png").symlink_to(files / name)
+    done = here(*task(files, "-o", files / name))
+    assert done.returncode == 5
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_result_beside_a_photo_with_a_long_name(files: Path, here: Run) -> None:
+    for name in (81 * "写" + ".png", 251 * "x" + ".png"):
+        (files / "photo.png").rename(files / name)
+        done = here("restore", files / name, "--mask", files / "mask.png", *QUICK)
+        (files / name).rename(files / "photo.png")
+        assert done.returncode == 5
+        assert "File name too long" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_the_hint_names_the_whole_path(files: Path, here: Run) -> None:
+    (files / "photo_restored.png").touch()
+    done = here("restore", files / "photo.png", "--mask", files / "mask.png", *QUICK)
+    assert f"-o {files / 'photo_restored.png'}." in done.stderr
+
+
+@pytest.mark.slow
+def test_a_result_that_cannot_be_written_lies_beside_as_tiff(
+    files: Path, photo: np.ndarray, mask: np.ndarray
+) -> None:
+    output, preview = files / "restored.png", files / "preview.png"
+    words = ["restore", files / "photo.png", "--mask", files / "mask.png", *ENDLESS]
+    words += ["-o", output, "--preview", preview]
+    command = [sys.executable, "-m", "dip", *map(str, words)]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline, seen = time.monotonic() + 120, set[int]()
+    while len(seen) < 2 and time.monotonic() < deadline:  # the first preview comes before the fit
+        if preview.exists():
+            seen.add(preview.stat().st_ino)
+        time.sleep(0.02)
+    output.mkdir()
+    (output / "in the way").touch()
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 5, said
+    (spare,) = files.glob("dip_restored_*.tif")
+    assert str(spare) in said
+    result = read_photo(spare).pixels
+    np.testing.assert_array_equal(result[~mask], photo[~mask])
+
+
+def test_a_result_whose_folder_is_gone_lies_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: np.ndarray
+) -> None:
+    from dip.errors import OutputError
+
+    write_photo(tmp_path / "photo.png", photo)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(OutputError, match=r"The result lies in .*dip_restored_\w+\.tif"):
+        write_result(tmp_path / "gone" / "restored.png", photo, read_photo(tmp_path / "photo.png"))
+    (spare,) = tmp_path.glob("dip_restored_*.tif")
+    np.testing.assert_array_equal(read_photo(spare).pixels, photo)
+
+
+def test_a_batch_keeps_a_result_whose_name_is_taken(archive: Archive, run: Run) -> None:
+    archive.put("box/a.png")
+    (archive.folder / "out").mkdir()
+    (archive.folder / "out/box").touch()  # no folder
+    ran = run()
+    assert ran.returncode == 11
+    (record,) = archive.manifest()
+    assert record["outcome"] == "failed"
+    spare = Path(record["error"]["message"].partition("The result lies in ")[2].rstrip("."))
+    assert read_photo(spare).pixels.shape == archive.photo.shape
+    assert not losses(read_photo(spare), "png")
