@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -122,15 +123,21 @@ def test_stopping_keeps_the_measured_cases(folder, outcome, tmp_path, monkeypatc
     assert "ramp" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGKILL", "Ctrl-C"])
 def test_the_worker_ends_with_a_benchmark_that_is_killed(folder, name):
     command = [sys.executable, "-m", "dip", "bench", "--cases", folder, "--case", "ramp"]
     options = ["--preset", "fast", "--iterations", "100000", "--threads", "1"]
-    with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as bench:
+    with subprocess.Popen(
+        [*command, *options], stdout=subprocess.DEVNULL, start_new_session=True
+    ) as bench:
         try:
             worker = find_worker(psutil.Process(bench.pid))
-            number = getattr(signal, name)
-            bench.send_signal(number)
+            if name == "Ctrl-C":  # a terminal sends it to the benchmark and its worker alike
+                number = signal.SIGINT
+                os.killpg(bench.pid, number)
+            else:
+                number = getattr(signal, name)
+                bench.send_signal(number)
             worker.wait(60)
             expected = -number if name == "SIGKILL" else 128 + number
             assert bench.wait(60) == expected
