@@ -18,7 +18,8 @@ class Step:
     loss : float, optional
         None if it was not read from the device.
     validation_psnr_db : float, optional
-        PSNR at held-out known pixels near the damage; None between measurements.
+        PSNR at held-out known pixels near the damage; None between measurements, and where the
+        picture is flat, so that every fill would have a high one.
     note : str, optional
         A message for the user.
     """

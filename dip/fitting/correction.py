@@ -20,7 +20,7 @@ from torch import Tensor
 from dip.filling.kriging import krige_image
 from dip.fitting.model import Model, image_tensor, mask_tensor, place
 from dip.fitting.optimizers import Scalar
-from dip.fitting.validation import Validation
+from dip.fitting.validation import Validation, is_flat
 from dip.machine.device import Compute
 
 FOLDS = 8
@@ -73,7 +73,9 @@ class Correction:
         self._validation_code, hidden = self._fold(0)
         self.validation: Validation | None = None
         if hidden.any():
-            self.validation = Validation(self.target, hidden[0, 0].bool(), averages=False)
+            where = hidden[0, 0].bool()
+            flat = is_flat(self._pixels, known, where.cpu().numpy())
+            self.validation = Validation(self.target, where, averages=False, flat=flat)
 
     def _fold(self, number: int) -> tuple[Tensor, Tensor]:
         """Return a code (1, C + 1, H, W) that hides known pixels, and these, (1, 1, H, W)."""

@@ -56,7 +56,7 @@ class FitStep:
     loss : float, optional
         None if it was not read from the device; on a GPU, that of a few iterations ago.
     validation_psnr_db : float, optional
-        PSNR at the held-out pixels; None between measurements.
+        PSNR at the held-out pixels; None between measurements, and where the picture is flat.
     note : str, optional
         A message for the user.
     """
@@ -121,7 +121,7 @@ class Fit:
         self._notes: list[str] = []
 
     def __iter__(self) -> Iterator[FitStep]:
-        iterations = self.config.iterations
+        iterations, validation = self.config.iterations, self.objective.validation
         step: Callable[..., Tensor] = self._step
         if self._compute.records_steps:  # a local variable: as an attribute it would be a cycle
             step = CudaGraphStep(step, self._compute.device, self._notes.append)
@@ -156,7 +156,8 @@ class Fit:
                 )
             note = "; ".join(self._notes) or None
             self._notes.clear()
-            yield FitStep(index=index, loss=value, validation_psnr_db=psnr_db, note=note)
+            shown_db = None if validation is None or validation.flat else psnr_db
+            yield FitStep(index=index, loss=value, validation_psnr_db=shown_db, note=note)
             if stops:
                 return
 

@@ -20,7 +20,7 @@ from dip.fitting.input_code import input_code
 from dip.fitting.loss import masked_loss
 from dip.fitting.model import Model, image_array, image_tensor, mask_tensor, place
 from dip.fitting.optimizers import Scalar
-from dip.fitting.validation import Validation, held_out
+from dip.fitting.validation import Validation, held_out, is_flat
 from dip.machine.device import Compute
 
 _WORSE_DB = 2.0
@@ -66,7 +66,8 @@ class Reconstruction:
         self.validation: Validation | None = None
         if self._held_out.any():
             where = torch.from_numpy(self._held_out).to(compute.device)
-            self.validation = Validation(self.target, where)
+            flat = is_flat(clean, known, self._held_out)
+            self.validation = Validation(self.target, where, flat=flat)
         self._membrane_psnr_db = -math.inf
         if self.validation and config.residual_fill == "kriging":
             self._membrane = image_tensor(membrane(clean, self._fitted), compute)

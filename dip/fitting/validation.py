@@ -3,7 +3,8 @@
 A few per cent of the known pixels are held out of the loss. To predict them is the task of a
 restoration in small, so their PSNR is shown to the user and weights the outputs. Outputs of
 different iterations are averaged: the one that is best at a few thousand pixels is often not the
-best. A fit in texture can get worse again; then it is stopped.
+best. A fit in texture can get worse again; then it is stopped. Where the picture is flat,
+the figure steers the fit all the same, but is not shown: 99 dB in a clear sky say nothing.
 
 Source of the averaging: exponential weights; Leung, Barron, *Information theory and mixing
 least-squares regressions*, IEEE Trans. Inf. Theory 52(8), 2006, DOI 10.1109/TIT.2006.878172.
@@ -34,6 +35,10 @@ _MANY = 4000
 _WORSE_DB = 0.5
 """With `_MANY` held-out pixels, a result this far below the best one counts as worse; with fewer
 pixels the difference must be larger."""
+
+_FLAT_STD = 1 / 255
+"""A picture that varies less than this, one level of 8 bit, is flat: any fill predicts its held-out
+pixels at 50 to 100 dB, which says nothing about the quality of this one."""
 
 _POWER = 8
 """The weight of an output is its squared error to the power of -8: at 1 dB less, a sixth."""
@@ -82,6 +87,39 @@ def _pieces(known: NDArray[np.bool_], wanted: int, rng: np.random.Generator) -> 
     return moved & (turns <= np.sort(turns[moved])[:wanted].max(initial=0))
 
 
+def is_flat(image: NDArray[np.float32], known: NDArray[np.bool_], where: NDArray[np.bool_]) -> bool:
+    """Whether an image is flat around the held-out pixels, so that their PSNR is no figure.
+
+    Parameters
+    ----------
+    image : ndarray
+        (H, W, C), float32 in [0, 1], 0 at unknown pixels.
+    known : ndarray
+        (H, W) bool
+    where : ndarray
+        (H, W) bool, the held-out pixels, a subset of `known`.
+
+    Returns
+    -------
+    bool
+        Whether the known pixels within 24 px of a held-out one have a standard deviation below one
+        level of 8 bit: the root mean square over the held-out pixels and the channels.
+    """
+
+    def mean_nearby(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        mean: NDArray[np.float32] = ndimage.uniform_filter(
+            values, 2 * _NEAR_PX + 1, mode="constant"
+        )
+        return mean[where]
+
+    share = mean_nearby(known.astype(np.float32))
+    variances = [
+        mean_nearby(np.square(plane)) / share - np.square(mean_nearby(plane) / share)
+        for plane in np.moveaxis(image, -1, 0)
+    ]
+    return bool(np.mean(variances) < _FLAT_STD**2)
+
+
 class Validation:
     """The PSNR of held-out pixels during a fit, and the best state of the fit.
 
@@ -93,15 +131,21 @@ class Validation:
         (H, W) bool, the held-out pixels.
     averages : bool
         Whether measured states are averaged by weight; otherwise the best one is kept.
+    flat : bool
+        Whether the picture is flat there; see `is_flat`.
 
     Attributes
     ----------
+    flat : bool
     kept : list of Tensor or None
         The average of the measured states, or the best one; None before the first measurement.
     best_psnr_db, latest_psnr_db : float
     """
 
-    def __init__(self, target: Tensor, where: Tensor, *, averages: bool = True) -> None:
+    def __init__(
+        self, target: Tensor, where: Tensor, *, averages: bool = True, flat: bool = False
+    ) -> None:
+        self.flat = flat
         self._target = target
         self._averages = averages
         self._where = where.nonzero(as_tuple=True)  # here, because counting them waits for a GPU

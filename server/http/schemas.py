@@ -15,6 +15,10 @@ from server.errors import MEANINGS
 from server.jobs.job import State
 from server.jobs.parameters import BOTH, FORMATS, PARTS, SAMPLE_BYTES
 
+VALIDATION = (
+    "PSNR at known pixels that were held out of the fit. Null before the first measurement, and "
+    "where the picture is flat, so that every fill would have a high one."
+)
 SIDE_PX = Range(min=1, max=1_000_000)
 
 
@@ -187,7 +191,7 @@ class ProgressOut(Schema):
     regions = Integer()
     fraction = Float()
     loss = Float(allow_none=True)
-    validation_psnr_db = Float(allow_none=True)
+    validation_psnr_db = Float(allow_none=True, metadata=described(VALIDATION))
     elapsed_s = Float()
     remaining_s = Float(allow_none=True)
     note = String(allow_none=True)
@@ -216,7 +220,7 @@ class ResultOut(PlaceOut):
     bytes = Integer(required=True)
     sha256 = String(required=True)
     iterations = Integer(required=True)
-    validation_psnr_db = Float(allow_none=True)
+    validation_psnr_db = Float(allow_none=True, metadata=described(VALIDATION))
     seconds = Float(required=True)
     url = String()
 

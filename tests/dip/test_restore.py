@@ -336,3 +336,21 @@ def test_float_samples_beyond_the_nominal_range_are_fitted_and_kept(photo: Any, 
     result = restore(image, mask, Settings(iterations=60))
     np.testing.assert_array_equal(result[~mask], image[~mask])
     assert np.abs(result - image)[mask].mean() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("detailed", "kind"), [(False, "thin"), (False, "scattered"), (True, "thin")]
+)
+def test_a_flat_picture_has_no_figure_of_quality(detailed: bool, kind: str) -> None:
+    rng = np.random.default_rng(0)
+    image = np.full((64, 80, 3), (250, 240, 200), dtype=np.uint8)
+    if detailed:
+        image[20:40] -= rng.integers(0, 90, (20, 80, 3), dtype=np.uint8)
+    mask = np.zeros((64, 80), dtype=bool)
+    mask[30:33, 10:70] = True
+    if kind == "scattered":
+        mask = rng.random((64, 80)) < 0.45
+    restoration = Restoration(image, mask, Settings(iterations=12))
+    assert [region.damage for region in restoration.regions] == [kind]
+    figures = [step.validation_psnr_db for step in restoration]
+    assert any(figure is not None for figure in figures) is detailed

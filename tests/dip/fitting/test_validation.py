@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from dip.fitting.validation import Validation, held_out
+from dip.fitting.validation import Validation, held_out, is_flat
 
 
 @pytest.mark.parametrize("damage", ["thin", "hole", "scattered"])
@@ -82,3 +82,41 @@ def test_states_are_weighted_by_their_accuracy(logarithms: tuple[float, ...]) ->
     wanted = np.average([0, 1, 2], weights=weights)
     assert validation.kept is not None
     np.testing.assert_allclose(validation.kept[0], wanted, rtol=1e-5, atol=1e-6)
+
+
+def flat_picture(noise_levels: float) -> npt.NDArray[np.float32]:
+    noise = np.random.default_rng(0).normal(0, noise_levels / 255, (90, 120, 3))
+    return (np.array([0.9, 0.5, 0.1]) + noise).astype(np.float32)
+
+
+def is_flat_beside_a_scratch(picture: npt.NDArray[np.float32]) -> bool:
+    known = np.ones(picture.shape[:2], dtype=bool)
+    known[40:44, 10:60] = False
+    where = held_out(known, 0.1, "thin", seed=0)
+    return is_flat(np.where(known[:, :, None], picture, np.float32(0)), known, where)
+
+
+def test_a_picture_that_varies_less_than_a_level_is_flat() -> None:
+    assert is_flat_beside_a_scratch(flat_picture(0))
+    assert is_flat_beside_a_scratch(flat_picture(0.7))
+    assert not is_flat_beside_a_scratch(flat_picture(1.5))
+
+
+def test_a_gradient_or_an_edge_near_the_damage_is_not_flat() -> None:
+    ramp, edge = flat_picture(0), flat_picture(0)
+    ramp += (np.arange(120) / 255)[None, :, None].astype(np.float32)  # a level for each pixel
+    edge[52:] = 0.2
+    assert not is_flat_beside_a_scratch(ramp)
+    assert not is_flat_beside_a_scratch(edge)
+
+
+def test_two_flat_areas_far_from_each_other_are_flat_each() -> None:
+    picture = flat_picture(0)
+    known = np.ones((90, 120), dtype=bool)
+    known[20:24, 10:20], known[60:64, 100:110] = False, False
+    picture[:, 60:] = 0.2
+    where = np.zeros_like(known)
+    where[16:30, 8:22], where[58:68, 98:112] = True, True
+    where &= known
+    assert np.var(picture[where]) > 0.01
+    assert is_flat(np.where(known[:, :, None], picture, np.float32(0)), known, where)
