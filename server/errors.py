@@ -86,7 +86,7 @@ _SERVICE_ERRORS = {
     "headers_too_large": Meaning(431, "Send fewer or shorter headers."),
     "internal": Meaning(500, "This is a fault of the service: see the log in its data folder."),
     "worker_died": Meaning(
-        500, "Memory may have run out: try the preset 'fast', or set max_memory_mb."
+        500, "Submit the job again; the log in the service's data folder has the details."
     ),
     "not_implemented": Meaning(501, "Send the body without a transfer coding, or in chunks."),
     "too_many_streams": Meaning(503, "Close a stream, or poll GET /v1/jobs/ID.", 5),

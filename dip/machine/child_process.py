@@ -18,6 +18,7 @@ from typing import IO, Any
 from dip.errors import ProcessDied
 from dip.machine import pipe
 from dip.machine.device import environment_for_cpu
+from dip.machine.memory import OutOfMemoryKills
 from dip.machine.pipe import Frame
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -76,6 +77,7 @@ class ChildProcess:
             start_new_session=os.name == "posix",
         )
         self.pid = self._process.pid
+        self._kills = OutOfMemoryKills()
         self._received: queue.Queue[Frame | None] = queue.Queue()
         self._last_lines: deque[str] = deque(maxlen=_STDERR_LINES)
         assert self._process.stdin is not None
@@ -111,9 +113,11 @@ class ChildProcess:
         try:
             frame = self._received.get(timeout=timeout_s)
         except queue.Empty:
-            return None
-        if frame is None:
-            raise self._exit_error()
+            frame = None
+        else:
+            if frame is None:
+                raise self._exit_error()
+        self._kills.mark()
         return frame
 
     def run_task(
@@ -201,9 +205,13 @@ class ChildProcess:
         self._readers[1].join(_EXIT_TIMEOUT_S)
         last = next((line for line in reversed(self._last_lines) if line.strip()), "")
         if status == -getattr(signal, "SIGKILL", 9):
+            if self._kills.happened():
+                return ProcessDied(
+                    "The system killed the process for lack of memory.",
+                    "Close other programs, or set a lower --max-memory-mb.",
+                )
             return ProcessDied(
-                "The process was killed, by a user or by the system for lack of memory.",
-                "Close other programs, or set a lower --max-memory-mb.",
+                "The process was killed by a user or another program.", "Start it again."
             )
         how = f"by {signal.Signals(-status).name}" if status < 0 else f"with status {status}"
         return ProcessDied(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
     from dip.machine.device import Compute
 
 _limiting = threading.Lock()
+
+FORGOTTEN_S = 10.0
+"""Kills for lack of memory are forgotten after this time, or twice as long."""
 
 USABLE_SHARE = 0.8
 """Fraction of the free memory that fits may take."""
@@ -107,6 +112,46 @@ def limited_growth(growth_bytes: int) -> Iterator[None]:
             yield
         finally:
             resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
+
+
+class OutOfMemoryKills:
+    """The system's record of processes that it killed for lack of memory.
+
+    The record is of the whole machine, so only the last seconds count: call `mark` often.
+
+    Parameters
+    ----------
+    root : Path
+        The root of the file system.
+
+    References
+    ----------
+    `oom_kill` in /proc/vmstat, since Linux 4.13; groups with a memory limit count as well. Other
+    systems have no such record.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._path = root / "proc/vmstat"
+        self._before = self._latest = self._count()
+        self._marked = time.monotonic()
+
+    def mark(self) -> None:
+        """Forget the kills of a while ago; a process may take seconds from its kill to its end."""
+        now = time.monotonic()
+        if now - self._marked > FORGOTTEN_S:
+            self._before, self._latest, self._marked = self._latest, self._count(), now
+
+    def happened(self) -> bool:
+        """Whether the system killed a process lately; False where there is no record."""
+        return self._count() > self._before
+
+    def _count(self) -> int:
+        try:
+            text = self._path.read_text()
+        except OSError:
+            return 0
+        found = re.search(r"^oom_kill ([0-9]+)$", text, re.MULTILINE)
+        return int(found[1]) if found else 0
 
 
 def release_freed_memory() -> None:

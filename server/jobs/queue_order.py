@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from server.jobs.job import State
+
 _QUEUE = """
 SELECT jobs.*, coalesce(taken, 0) AS taken,
        row_number() OVER (PARTITION BY deaths, jobs.owner ORDER BY number) AS place
@@ -36,5 +38,14 @@ def count_ahead(db: sqlite3.Connection, job_id: str) -> int:
         " (SELECT deaths AS a, place AS b, taken AS c, number AS d FROM queue WHERE id = ?)"
         " WHERE (deaths, place, taken, number) < (a, b, c, d)",
         (job_id,),
+    ).fetchone()
+    return int(row[0])
+
+
+def count_jobs(db: sqlite3.Connection, state: State, owner: str | None = None) -> int:
+    """The number of jobs in a state; of one user, or of all."""
+    row = db.execute(
+        "SELECT count(*) FROM jobs WHERE state = ? AND owner = coalesce(?, owner)",
+        (state.value, owner),
     ).fetchone()
     return int(row[0])

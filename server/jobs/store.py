@@ -3,8 +3,8 @@
 A promise to a client (acceptance, an end, a cancellation) is flushed to disk before a method
 returns. Progress is only in the write-ahead log, which survives a crash of the process but perhaps
 not of the machine. A worker's report counts only for the latest attempt, so a worker that was
-declared dead cannot overwrite its successor's work. On a full disk, every method that writes
-raises ServiceError `disk_full`.
+declared dead cannot overwrite its successor's work. On a full disk, a method that writes raises
+ServiceError `disk_full`; those that end, cancel or delete jobs first give up a reserve.
 
 `server.jobs.transitions` changes states, `queue_order` chooses the next job, `events` and
 `pruning` do as their names say.
@@ -27,6 +27,8 @@ from server.jobs.events import Event, add_event
 from server.jobs.job import MAX_DEATHS, OWNER, Attempt, Job, State, preview_url
 from server.jobs.parameters import JobParameters
 from server.jobs.pruning import prunable_jobs
+from server.jobs.queue_order import count_jobs
+from server.jobs.reserve import DiskReserve, always_possible
 from server.jobs.transitions import get_job, is_current
 
 _ENDED = "state IN ('done','failed','cancelled')"
@@ -38,10 +40,12 @@ class Store:
     Parameters
     ----------
     path : Path
-        The database file; created if it is missing.
+        The database file; created if it is missing. `reserve` is a DiskReserve beside it.
     """
 
     def __init__(self, path: Path) -> None:
+        self.reserve = DiskReserve(path.with_name("reserve"))
+        self.reserve.give_up_if_full()
         self._database = Database(path)
         self._reading, self._writing = self._database.reading, self._database.writing
 
@@ -53,10 +57,7 @@ class Store:
     def find_by_key(self, key: str, fingerprint: str, owner: str = OWNER) -> Job | None:
         """The job that a user submitted with an Idempotency-Key, if any.
 
-        Raises
-        ------
-        ServiceError
-            `key_reused`: the key belongs to a different submission.
+        ServiceError `key_reused`: the key belongs to a different submission.
         """
         with self._reading() as db:
             row = db.execute("SELECT * FROM jobs WHERE key = ?", (f"{owner}:{key}",)).fetchone()
@@ -90,9 +91,9 @@ class Store:
         """
         now = time.time()
         with self._writing() as db:
-            if _count(db, State.QUEUED) >= max_queued:
+            if count_jobs(db, State.QUEUED) >= max_queued:
                 raise ServiceError("queue_full", f"{max_queued} jobs are waiting already.")
-            if owner != OWNER and _count(db, State.QUEUED, owner) >= max_queued_each:
+            if owner != OWNER and count_jobs(db, State.QUEUED, owner) >= max_queued_each:
                 raise ServiceError("queue_full", f"{max_queued_each} of your jobs are waiting.")
             try:
                 db.execute(
@@ -119,6 +120,7 @@ class Store:
             add_event(db, job_id, "progress", {"state": "queued", "attempt": 0})
             return get_job(db, job_id)
 
+    @always_possible
     def request_stop(self, job_id: str) -> Job:
         """Ask a running job to end with the best result so far.
 
@@ -134,6 +136,7 @@ class Store:
             db.execute("UPDATE jobs SET stop_at = coalesce(stop_at, 0) WHERE id = ?", (job_id,))
             return get_job(db, job_id)
 
+    @always_possible
     def cancel(self, job_id: str, message: str = "The job was cancelled.") -> Job:
         """Cancel a job; a job that has ended stays as it is.
 
@@ -148,6 +151,7 @@ class Store:
                 transitions.cancel(db, job, ServiceError("cancelled", message))
             return get_job(db, job_id)
 
+    @always_possible
     def forget(self, job_id: str) -> None:
         """Delete a job that has ended, with its events."""
         with self._writing() as db:
@@ -174,7 +178,6 @@ class Store:
     # --- Queries ---------------------------------------------------------------------------------
 
     def get(self, job_id: str) -> Job:
-        """Read a job; ServiceError `job_unknown` where there is none."""
         with self._reading() as db:
             return get_job(db, job_id)
 
@@ -206,7 +209,7 @@ class Store:
 
     def count(self, state: State) -> int:
         with self._reading() as db:
-            return _count(db, state)
+            return count_jobs(db, state)
 
     def events_after(self, job_id: str, seq: int, limit: int = 500) -> list[Event]:
         """Events of a job with a higher number, in order."""
@@ -219,7 +222,7 @@ class Store:
             return events.last_events(db, job_ids)
 
     def version(self) -> int:
-        """A number that changes with every write of any process. For one thread only."""
+        """As `Database.version`."""
         return self._database.version()
 
     # --- Status of the processes -----------------------------------------------------------------
@@ -230,6 +233,7 @@ class Store:
             row = db.execute("SELECT value FROM status WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row["value"])
 
+    @always_possible
     def set_status(self, name: str, value: Any) -> None:
         with self._writing(durable=False) as db:
             db.execute(
@@ -245,7 +249,7 @@ class Store:
         Users take turns. A job that crashed a worker comes after all others.
         """
         with self._reading() as db:  # usually the queue is empty, and needs no lock
-            if _count(db, State.QUEUED) == 0:
+            if count_jobs(db, State.QUEUED) == 0:
                 return None
         now = time.time()
         with self._writing(durable=False) as db:
@@ -289,6 +293,7 @@ class Store:
             add_event(db, job.id, "preview", {**told, "url": preview_url(job.id)})
         return True
 
+    @always_possible
     def finish(
         self, job: Attempt, results: list[dict[str, Any]], *, stopped: bool, notes: list[str]
     ) -> bool:
@@ -303,6 +308,7 @@ class Store:
             )
         return True
 
+    @always_possible
     def fail(self, job: Attempt, error: ServiceError) -> bool:
         """End an attempt with an error; False where it no longer counts."""
         with self._writing() as db:
@@ -313,7 +319,8 @@ class Store:
 
     # --- Maintenance: the dispatcher -------------------------------------------------------------
 
-    def release_running(self, cause_of_death: str | None) -> list[Job]:
+    @always_possible
+    def release_running(self, cause_of_death: str | None, hint: str | None = None) -> list[Job]:
         """Queue all running jobs again, because their worker is gone.
 
         Parameters
@@ -321,6 +328,8 @@ class Store:
         cause_of_death : str, optional
             How the worker ended, where the job may be the cause; None where it is not. A job that
             crashed too many workers is failed.
+        hint : str, optional
+            The remedy, where the cause has one.
 
         Returns
         -------
@@ -330,11 +339,12 @@ class Store:
         with self._writing() as db:
             rows = db.execute("SELECT * FROM jobs WHERE state = 'running'").fetchall()
             released = [
-                transitions.requeue(db, Job.from_row(row), cause_of_death, MAX_DEATHS)
+                transitions.requeue(db, Job.from_row(row), cause_of_death, MAX_DEATHS, hint)
                 for row in rows
             ]
         return [job for job in released if job is not None]
 
+    @always_possible
     def release(
         self, job: Job, cause_of_death: str | None, max_deaths: int = MAX_DEATHS
     ) -> Job | None:
@@ -344,6 +354,7 @@ class Store:
                 return None
             return transitions.requeue(db, get_job(db, job.id), cause_of_death, max_deaths)
 
+    @always_possible
     def cancel_expired(self, now: float) -> list[str]:
         """Cancel the jobs whose lease has expired; return their ids."""
         expired = f"SELECT * FROM jobs WHERE lease_until < ? AND NOT {_ENDED}"
@@ -357,6 +368,7 @@ class Store:
                 transitions.cancel(db, job, ServiceError("lease_expired", message))
         return [job.id for job in jobs]
 
+    @always_possible
     def restart_timeouts(self, now: float) -> None:
         """Restart all leases and the workers' timeouts: the machine may have slept."""
         with self._writing(durable=False) as db:
@@ -371,6 +383,7 @@ class Store:
             ).fetchall()
         return [row["id"] for row in rows]
 
+    @always_possible
     def prune(self, *, ended_before: float, keep_bytes: int) -> list[str]:
         """Delete old jobs as `prunable_jobs` says; return their ids."""
         with self._reading() as db:
@@ -382,11 +395,3 @@ class Store:
             with self._writing() as db:
                 db.executemany("DELETE FROM jobs WHERE id = ?", [(job_id,) for job_id in pruned])
         return pruned
-
-
-def _count(db: sqlite3.Connection, state: State, owner: str | None = None) -> int:
-    row = db.execute(
-        "SELECT count(*) FROM jobs WHERE state = ? AND owner = coalesce(?, owner)",
-        (state.value, owner),
-    ).fetchone()
-    return int(row[0])

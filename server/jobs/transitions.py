@@ -51,14 +51,18 @@ def start(db: sqlite3.Connection, job_id: str, now: float) -> None:
 
 
 def requeue(
-    db: sqlite3.Connection, job: Job, cause_of_death: str | None, max_deaths: int
+    db: sqlite3.Connection,
+    job: Job,
+    cause_of_death: str | None,
+    max_deaths: int,
+    hint: str | None = None,
 ) -> Job | None:
     """Queue a running job again; fail it and return None after too many deaths or attempts."""
     if cause_of_death is not None:
         db.execute("UPDATE jobs SET deaths = deaths + 1 WHERE id = ?", (job.id,))
         if job.deaths + 1 >= max_deaths:
             message = f"This job's worker died {job.deaths + 1} times. {cause_of_death}"
-            fail(db, job, ServiceError("worker_died", message))
+            fail(db, job, ServiceError("worker_died", message, hint))
             return None
     if job.attempt >= MAX_ATTEMPTS:
         message = f"The job was started {job.attempt} times and never ended."

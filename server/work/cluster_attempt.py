@@ -15,6 +15,7 @@ from server.errors import MEANINGS, ServiceError
 from server.jobs.files import JobFiles
 from server.jobs.job import Job
 from server.jobs.store import Store
+from server.work.full_disk import reports_left_out, write_result
 
 MAX_LOST = 3
 """A job that this many workers were lost with is failed."""
@@ -106,7 +107,8 @@ class ClusterAttempt(RemoteTask):
     def on_event(self, event: dict[str, Any]) -> None:
         content = event["content"]
         if "progress" in content:
-            self._store.note_progress(self._job, **content["progress"])
+            with reports_left_out():
+                self._store.note_progress(self._job, **content["progress"])
         elif "preview" in content:
             self._has_new_preview = True
 
@@ -139,23 +141,22 @@ class ClusterAttempt(RemoteTask):
             return
         job, preview = self._job, frame.content["preview"]
         name = preview["file"]
-        try:
-            self._files.write(job.id, name, frame.blobs[0], durable=False)
-        except FileNotFoundError:
-            return  # cancelled: the folder is gone
-        self._store.note_preview(job, preview)
-        if self._preview is not None:
-            self._files.remove(job.id, self._preview)
-        self._preview = name
+        with reports_left_out():
+            try:
+                self._files.write(job.id, name, frame.blobs[0], durable=False)
+            except FileNotFoundError:
+                return  # cancelled: the folder is gone
+            self._store.note_preview(job, preview)
+            if self._preview is not None:
+                self._files.remove(job.id, self._preview)
+            self._preview = name
 
     def _store_results(self, done: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
         job = self._job
         names = [result["file"] for result in done["results"]]
-        try:
-            for name, data in zip(names, blobs, strict=True):
-                self._files.write(job.id, name, data)
-        except FileNotFoundError:
-            return  # cancelled
+        for name, data in zip(names, blobs, strict=True):
+            if not write_result(self._store, self._files, job, name, data):
+                return
         if self._store.finish(job, **done):
             keep = {"image", "mask", *names, *filter(None, [self._preview])}
             self._files.remove_old_attempts(job.id, keep)

@@ -95,6 +95,7 @@ class Dispatcher(threading.Thread):
         """Do the work that is the same for all kinds of workers."""
         self._watch_clock()
         self._cancel_abandoned()
+        self._store.reserve.make(self._settings.reserve_bytes)
         if time.monotonic() - self._pruned > PRUNE_EVERY_S:
             self._prune()
 

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dip.image_io import Metadata, Photo, encode_photo
+from dip.regions.region import Box
 from dip.samples import to_8_bit
 from server.jobs.job import Attempt
+from server.work.full_disk import reports_left_out
 from server.work.job_store import JobStore, PixelFiles
 
 if TYPE_CHECKING:
@@ -148,9 +150,10 @@ class Reporter:
             "remaining_s": round(elapsed_s / fraction - elapsed_s, 1),
             "note": step.note,
         }
-        if not self._store.note_progress(self._job, data, steps=steps, notes=self.notes):
-            raise Abandoned
-        self._events += 1
+        with reports_left_out():
+            if not self._store.note_progress(self._job, data, steps=steps, notes=self.notes):
+                raise Abandoned
+            self._events += 1
         self._next_progress = now + max(PROGRESS_EVERY_S, PROGRESS_PART * elapsed_s)
 
     def _show_preview(self, now: float) -> None:
@@ -161,6 +164,12 @@ class Reporter:
         factor = -(-max(box.height, box.width) // MAX_PREVIEW_PX)
         data = encode_photo(_reduced(levels, factor), "jpeg", like=self._colours)
         self._previews += 1
+        with reports_left_out():
+            self._store_preview(box, data)
+        cost_s = time.monotonic() - now
+        self._next_preview = now + max(PREVIEW_EVERY_S, cost_s / PREVIEW_SHARE)
+
+    def _store_preview(self, box: Box, data: bytes) -> None:
         name = f"preview.{self._job.attempt}.{self._previews}"
         try:
             self._files.write(self._job.id, name, data, durable=False)
@@ -181,8 +190,6 @@ class Reporter:
         for old in self.preview_files:
             self._files.remove(self._job.id, old)
         self.preview_files = {name}
-        cost_s = time.monotonic() - now
-        self._next_preview = now + max(PREVIEW_EVERY_S, cost_s / PREVIEW_SHARE)
 
 
 def _finite(value: float | None, otherwise: float | None) -> float | None:

@@ -14,6 +14,7 @@ from typing import IO
 
 from dip.machine.child_process import child_environment
 from dip.machine.device import environment_for_cpu
+from dip.machine.memory import OutOfMemoryKills
 from server.errors import ServiceError
 from server.jobs.files import JobFiles
 from server.jobs.job import State
@@ -84,6 +85,8 @@ class Supervisor(Dispatcher):
     def _tick(self) -> None:
         if self._worker is not None and self._worker.has_ended():
             self._reap(self._worker)
+        elif self._worker is not None:
+            self._worker.out_of_memory.mark()
         wanted = self._wanted or self._store.count(State.QUEUED) > 0
         if self._worker is None and wanted and time.monotonic() >= self._not_before:
             self._start()
@@ -106,9 +109,9 @@ class Supervisor(Dispatcher):
         else:
             _log.error("the worker %s", worker.exit_reason())
         blameless = worker.is_blameless or worker.exit_status in (0, -signal.SIGTERM)
-        cause = None if blameless else f"It {worker.exit_reason()}"
+        cause, hint = (None, None) if blameless else (f"It {worker.exit_reason()}", worker.remedy())
         had_job = self._store.count(State.RUNNING)
-        for job in self._store.release_running(cause):
+        for job in self._store.release_running(cause, hint):
             _log.warning("queued again: its worker died", extra={"job": job.id})
         self._store.set_status("busy", None)
         self._worker = None
@@ -162,6 +165,8 @@ class WorkerProcess:
     ----------
     is_blameless : bool
         Whether it was killed through no fault of its job.
+    out_of_memory : OutOfMemoryKills
+        Marked often while the process runs.
     """
 
     def __init__(self, settings: ServerSettings) -> None:
@@ -176,6 +181,7 @@ class WorkerProcess:
         )
         self.pid = self._process.pid
         self.is_blameless = False
+        self.out_of_memory = OutOfMemoryKills()
         self._blame = ""
         self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         assert self._process.stderr is not None
@@ -213,11 +219,23 @@ class WorkerProcess:
         status = self._process.returncode
         if self._blame:
             return self._blame
+        if self._was_killed_for_memory():
+            return "was killed by the system for lack of memory."
         if status < 0:
             return f"was killed by {signal.Signals(-status).name}."
         self._reader.join(1)
         last = next((line for line in reversed(self._last_lines) if line.strip()), "")
         return f"ended with status {status}" + (f": {last.strip()}" if last else ".")
+
+    def remedy(self) -> str | None:
+        """The remedy of an end for lack of memory; None for others."""
+        if self._was_killed_for_memory():
+            return "Close other programs, choose the preset 'fast', or set max_memory_mb."
+        return None
+
+    def _was_killed_for_memory(self) -> bool:
+        killed = self._process.returncode == -getattr(signal, "SIGKILL", 9)
+        return killed and not (self._blame or self.is_blameless) and self.out_of_memory.happened()
 
     def _read(self, stderr: IO[bytes]) -> None:
         with stderr:

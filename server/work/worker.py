@@ -26,10 +26,11 @@ from dip.machine.parent_pipe import EXIT_ORPHANED
 from server import logs
 from server.errors import ServiceError
 from server.jobs.files import JobFiles
-from server.jobs.job import Attempt
+from server.jobs.job import Attempt, Job
 from server.jobs.store import Store
 from server.settings import ServerSettings
 from server.work import codec
+from server.work.full_disk import write_result
 from server.work.job_store import JobStore, PixelFiles
 from server.work.progress_reporter import Abandoned, Reporter
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S = 0.05
 _LOCK_WAIT_S = 60.0
+_FULL_DISK_WAIT_S = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +66,7 @@ def work_from(store: Store, worker: Worker, idle_exit_s: float) -> None:
     idle_since, seen = time.monotonic(), -1
     while time.monotonic() - idle_since < idle_exit_s:
         now = store.version()
-        job = store.claim() if now != seen else None
+        job = _claim(store) if now != seen else None
         if job is None:
             seen = now
             time.sleep(LOOK_EVERY_S)
@@ -76,6 +78,16 @@ def work_from(store: Store, worker: Worker, idle_exit_s: float) -> None:
             store.set_status("busy", None)
         idle_since, seen = time.monotonic(), -1
     _log.info("no job for %.0f s: leaving", idle_exit_s)
+
+
+def _claim(store: Store) -> Job | None:
+    """The next job; None also while the disk is full."""
+    try:
+        return store.claim()
+    except ServiceError as error:
+        _log.error("no job can be taken: %s", error)
+        time.sleep(_FULL_DISK_WAIT_S)
+        return None
 
 
 class Worker:
@@ -170,10 +182,8 @@ class Worker:
             reporter.notes.append(f"{error.message} The result is a TIFF file without metadata.")
             form, data = "tiff", encode_photo(samples, "tiff")
         name = f"result.{network}.{job.attempt}"
-        try:
-            self._files.write(job.id, name, data)
-        except FileNotFoundError:
-            raise Abandoned from None  # cancelled: the folder is gone
+        if not write_result(self._store, self._files, job, name, data):
+            raise Abandoned
         return {
             **place,
             "network": network,
@@ -188,16 +198,15 @@ class Worker:
         }
 
     def _end(self, job: Attempt, failure: ServiceError) -> None:
-        """Record a failure; on a full disk that may take a while."""
-        for wait_s in (0, 1, 5, 30):
-            time.sleep(wait_s)
+        """Record a failure; where even the reserve of the disk is used up, when there is space."""
+        while True:
             try:
                 self._store.fail(job, failure)
             except ServiceError as error:
                 _log.error("the failure cannot be recorded: %s", error, extra={"job": job.id})
             else:
                 return
-        raise failure
+            time.sleep(_FULL_DISK_WAIT_S)
 
 
 def _failure(error: Exception) -> ServiceError:

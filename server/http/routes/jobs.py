@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from apiflask import APIBlueprint
 from apiflask.schemas import FileSchema
@@ -29,6 +29,8 @@ from server.jobs.job import Job, State, job_url
 from server.jobs.parameters import MEDIA_TYPES
 
 jobs = APIBlueprint("jobs", __name__, url_prefix="/v1")
+
+Changed = TypeVar("Changed")
 
 _RESTORE_LEASE_S = 30.0
 _POLL_EVERY_S = 1.0
@@ -105,7 +107,7 @@ def delete_job(job_id: str) -> Any:
         job = _cancel(job, here)
         if job.state is State.CANCELLED:
             return _json(JobOut().dump(_public(job)), 202)
-    here.store.forget(job.id)
+    _relieved(here, job.id, lambda: here.store.forget(job.id))
     here.files.remove(job.id)
     return Response(status=204)
 
@@ -224,10 +226,21 @@ def _wait(job: Job, here: Service) -> Job:
 
 def _cancel(job: Job, here: Service, message: str = "The job was cancelled.") -> Job:
     """Cancel a job and delete its files, unless it ends at this moment."""
-    job = here.store.cancel(job.id, message)
+    job = _relieved(here, job.id, lambda: here.store.cancel(job.id, message))
     if job.state is State.CANCELLED:
         here.files.remove(job.id)
     return job
+
+
+def _relieved(here: Service, job_id: str, change: Callable[[], Changed]) -> Changed:
+    """Make a change that deletes a job's files; on a full disk, after they are deleted."""
+    try:
+        return change()
+    except ServiceError as error:
+        if error.code != "disk_full":
+            raise
+    here.files.remove(job_id)
+    return change()
 
 
 def _result(job: Job, network: str | None) -> Response:

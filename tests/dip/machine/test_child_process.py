@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dip.machine.child_process import CHECKOUT, child_environment
+from dip.errors import ProcessDied
+from dip.machine.child_process import CHECKOUT, ChildProcess, child_environment
+from dip.machine.memory import OutOfMemoryKills
 
 
 def test_a_child_finds_dip_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +25,25 @@ def test_a_child_finds_dip_from_any_folder(tmp_path: Path, monkeypatch: pytest.M
         check=True,
     )
     assert Path(asked.stdout.strip()).parent == CHECKOUT / "dip"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signal")
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_killed_child_ran_out_of_memory_only_where_the_system_says_so(
+    tmp_path: Path, recorded: bool
+) -> None:
+    record = tmp_path / "proc" / "vmstat"
+    record.parent.mkdir()
+    record.write_text("oom_kill 3\n")
+    child = ChildProcess("dip.batch.fit_worker")
+    child._kills = OutOfMemoryKills(tmp_path)
+    record.write_text(f"oom_kill {3 + recorded}\n")
+    child.kill()
+    with pytest.raises(ProcessDied) as caught:
+        child.receive(60)
+    assert ("for lack of memory" in caught.value.message) == recorded
+    assert ("--max-memory-mb" in caught.value.hint) == recorded
+    child.close()
 
 
 def test_the_environment_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

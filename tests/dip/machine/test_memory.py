@@ -82,3 +82,25 @@ def test_the_limit_of_a_container_is_found(tmp_path: Path, name: str) -> None:
 
 def test_a_system_without_containers_has_no_limit(tmp_path: Path) -> None:
     assert memory._cgroup_limit(tmp_path) is None
+
+
+def test_kills_for_lack_of_memory_are_forgotten_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(memory.time, "monotonic", lambda: now[0])
+    kills = memory.OutOfMemoryKills(tmp_path)
+    assert not kills.happened()  # no record at all
+    (tmp_path / "proc").mkdir()
+    record = tmp_path / "proc/vmstat"
+    record.write_text("pgfault 9\noom_kill 5\nnuma_hit 1\n")
+    kills = memory.OutOfMemoryKills(tmp_path)
+    assert not kills.happened()
+    record.write_text("pgfault 9\noom_kill 6\nnuma_hit 1\n")
+    assert kills.happened()
+    kills.mark()
+    assert kills.happened()  # the process may take a moment to end
+    for _ in range(2):
+        now[0] += memory.FORGOTTEN_S + 1
+        kills.mark()
+    assert not kills.happened()

@@ -105,7 +105,7 @@ def test_a_job_that_kills_two_workers_is_failed_and_the_queue_goes_on(store: Sto
     assert error is not None
     assert error["code"] == "worker_died"
     assert "2 times. It was killed by SIGSEGV." in error["message"]
-    assert "fast" in error["hint"]
+    assert "log" in error["hint"]
 
 
 def test_one_attempt_among_several_is_released_by_itself(store: Store) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dip.config import Settings
+from dip.machine.memory import OutOfMemoryKills
 from server.errors import ServiceError
 from server.http.context import Service
 from server.jobs.job import Job, State
 from server.jobs.parameters import JobParameters
 from server.settings import ServerSettings
 from server.work.dispatcher import CLOCK_JUMP_S
-from server.work.supervisor import Supervisor
+from server.work.supervisor import Supervisor, WorkerProcess
 
 
 @dataclass
@@ -31,6 +35,9 @@ class Dead:
 
     def exit_reason(self) -> str:
         return "died."
+
+    def remedy(self) -> str | None:
+        return None
 
 
 def supervisor_of(service: Service, settings: ServerSettings | None = None) -> Supervisor:
@@ -82,7 +89,7 @@ def test_a_disk_that_was_full_when_a_worker_died_leaves_no_job_running_for_ever(
     job = taken(service)
     supervisor._worker = Dead(-signal.SIGKILL)  # type: ignore[assignment]
 
-    def full(cause: str | None) -> list[Job]:
+    def full(cause: str | None, hint: str | None) -> list[Job]:
         raise ServiceError("disk_full", "Full.")
 
     with monkeypatch.context() as patch:
@@ -92,6 +99,36 @@ def test_a_disk_that_was_full_when_a_worker_died_leaves_no_job_running_for_ever(
     assert service.store.get(job.id).state is State.RUNNING
     supervisor._tick()
     assert service.store.get(job.id).state is State.QUEUED
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_lack_of_memory_is_named_only_where_the_system_recorded_it(
+    supervisor: Supervisor, service: Service, tmp_path: Path, recorded: bool
+) -> None:
+    """Two real workers are killed; the system's record is a file of this test."""
+    record = tmp_path / "proc" / "vmstat"
+    record.parent.mkdir()
+    job = taken(service)
+    for death in (1, 2):
+        record.write_text(f"nr_free_pages 7\noom_kill {death}\n")
+        worker = WorkerProcess(service.settings)
+        worker.out_of_memory = OutOfMemoryKills(tmp_path)
+        if recorded:
+            record.write_text(f"nr_free_pages 7\noom_kill {death + 1}\n")
+        os.kill(worker.pid, signal.SIGKILL)
+        while not worker.has_ended():
+            time.sleep(0.01)
+        supervisor._worker = worker
+        supervisor._tick()
+        worker.shutdown()  # closes its pipe
+        if death == 1:
+            assert service.store.claim() is not None
+    error = service.store.get(job.id).error
+    assert error is not None
+    assert error["code"] == "worker_died"
+    assert ("for lack of memory" in error["message"]) == recorded
+    assert ("max_memory_mb" in error["hint"]) == recorded
+    assert ("SIGKILL" in error["message"]) != recorded
 
 
 def test_a_machine_that_slept_finds_its_job_alive(
