@@ -13,6 +13,8 @@ _SIGNATURES = (
     (b"II+\0", "tiff"),  # BigTIFF
     (b"MM\0+", "tiff"),
 )
+_JPEG_2000, _CODESTREAM = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xffO\xffQ"
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"avis")
 _UNSUPPORTED = (
     (b"GIF8", "a GIF"),
     (b"BM", "a BMP"),
@@ -29,8 +31,18 @@ def identify(start: bytes) -> str | None:
     return next((form for magic, form in _SIGNATURES if start.startswith(magic)), None)
 
 
+def identify_further(start: bytes) -> str | None:
+    """The format of a file that is read from disk only: 'jp2', 'heif' (HEIC or AVIF), or None.
+
+    The service refuses these formats: each decoder that it offers is one more that can be attacked.
+    """
+    if start.startswith((_JPEG_2000, _CODESTREAM)):
+        return "jp2"
+    return "heif" if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS else None
+
+
 def identify_unsupported(start: bytes) -> str | None:
     """The name of a known format that is not read, such as 'a GIF', or None."""
     if start[4:8] == b"ftyp":
-        return "a HEIC, AVIF or video"
+        return "a video"
     return next((name for magic, name in _UNSUPPORTED if start.startswith(magic)), None)

@@ -50,7 +50,7 @@ wanted=$(cksum <pyproject.toml)
 if [[ $(cat "$NOTE" 2>/dev/null) != "$wanted" ]]; then
     echo "==> Installing the Python packages of the tests"
     "$BIN/python" -m pip install --quiet --disable-pip-version-check \
-        --constraint .venv/.install/constraints.txt --editable '.[test,bench,cluster]'
+        --constraint .venv/.install/constraints.txt --editable '.[test,bench,cluster,formats]'
     echo "$wanted" >"$NOTE"
 fi
 

@@ -20,12 +20,14 @@ from dip.commands.arguments import (
 from dip.commands.progress import Progress
 from dip.commands.signals import stop_on_signals
 from dip.console import format_duration, say
-from dip.errors import OutputError
+from dip.errors import MaskError, OutputError
 from dip.machine.disk import real_path
 
 if TYPE_CHECKING:
+    from dip.config import Settings
     from dip.regions.damaged_image import Preview
 
+ALL = "all"
 PREVIEW_EVERY_S = 0.5
 PREVIEW_SHARE = 0.05  # upper limit, as a fraction of the running time
 
@@ -34,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `dip restore`."""
     parser.description = "Restore the masked pixels of a photo; every other pixel stays as it is."
     parser.epilog = "Ctrl-C keeps the best result so far; a second Ctrl-C quits at once."
-    parser.add_argument("photo", type=Path, help="PNG, JPEG, TIFF or WebP file")
+    parser.add_argument(
+        "photo", type=Path, help="PNG, JPEG, TIFF or WebP file; JPEG 2000, HEIC, AVIF"
+    )
     parser.add_argument(
         "--mask",
         type=Path,
@@ -49,6 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="where to write the result (.png, .tif, .webp, .jpg); replaced if it exists. "
         "Default: NAME_restored.png beside the photo (.tif for a TIFF), never replaced",
+    )
+    parser.add_argument(
+        "--page",
+        type=_page,
+        metavar="N",
+        help="restore page N of a TIFF, or all of them with a mask of as many pages, or of one: "
+        "all (default: all if the mask has as many pages, else the first full-size page)",
     )
     parser.add_argument(
         "--preview",
@@ -68,10 +79,68 @@ def run(args: argparse.Namespace) -> int:
     output = args.output or output_beside(args.photo)
     refuse_to_overwrite(args.photo, args.mask, output, args.preview)
 
+    photo = args.photo
+    for photo_page, mask_page in pages_of(photo, args.mask, output, args.page):
+        status = _restore(args, settings, photo, photo_page, mask_page, output)
+        if status:
+            break
+        photo = output  # which holds the pages that are restored already
+    print(output)
+    return status
+
+
+def _page(text: str) -> int | str:
+    """The value of --page."""
+    if text == ALL:
+        return ALL
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no page: give a number from 1, or {ALL}")
+    return int(text)
+
+
+def pages_of(
+    photo: Path, mask: Path | None, output: Path, page: int | str | None
+) -> list[tuple[int | None, int | None]]:
+    """The pages to restore, each with its page of the mask; None is the file's own choice.
+
+    Raises
+    ------
+    MaskError
+        All pages are asked for, and the mask has another number of pages.
+    OutputError
+        The result's format holds one page.
+    """
+    from dip.image_io import photo_pages
+
+    if isinstance(page, int):
+        return [(page - 1, None)]
+    pages = photo_pages(photo)
+    masks = (0,) if mask is None else photo_pages(mask)
+    if len(pages) == 1 or (page is None and len(masks) != len(pages)):
+        return [(None, None)]
+    if len(masks) not in (1, len(pages)):
+        raise MaskError(
+            f"{mask} has {len(masks)} pages, {photo} has {len(pages)}.",
+            "Give a mask with as many pages, or with one for all.",
+        )
+    if output.suffix.lower() not in (".tif", ".tiff"):
+        raise OutputError(f"{output.name} cannot hold {len(pages)} pages.", "Write .tif.")
+    return list(zip(pages, masks if len(masks) > 1 else len(pages) * masks, strict=True))
+
+
+def _restore(
+    args: argparse.Namespace,
+    settings: Settings,
+    source: Path,
+    photo_page: int | None,
+    mask_page: int | None,
+    output: Path,
+) -> int:
+    """Restore one page; return 0, or the exit status of a signal that ended it early."""
     from dip.image_io import check_writable, read_mask, read_photo, write_result
 
-    photo = read_photo(args.photo)
-    mask = None if args.mask is None else read_mask(args.mask)
+    photo = read_photo(source, page=photo_page)
+    mask = None if args.mask is None else read_mask(args.mask, page=mask_page)
     for note in check_writable(output, photo):
         say(f"dip: {note}")
     progress = Progress(quiet=args.quiet)
@@ -97,7 +166,6 @@ def run(args: argparse.Namespace) -> int:
         progress.close()
         write_result(output, restoration.result_in_place(), like=photo)
 
-    print(output)
     if not args.quiet:
         say(f"dip: {summary(progress, restoration.iterations)}")
     return 128 + received[0] if received else 0

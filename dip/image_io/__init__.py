@@ -14,14 +14,21 @@ resolution) are carried over; `losses` names the rest before the work.
 memory limit; `metadata.py` chooses between `png.py`, `jpeg.py`, `webp.py`, `tiff.py` and
 `tiff_writing.py`, which know the containers; `tiff_structure.py` is the structure of TIFF files and
 EXIF blocks, `blocks.py` that of the other blocks; `replacing.py` replaces files atomically;
-`vips.py` sets up libvips.
+`further_formats.py` reads JPEG 2000, HEIC, AVIF and rare TIFF files; `vips.py` sets up libvips.
 """
 
 from dip.image_io.decoding import decoding
 from dip.image_io.masks import decode_mask, read_mask
 from dip.image_io.metadata import losses
 from dip.image_io.photo import DEFAULT_LIMITS, Header, Limits, Metadata, Photo
-from dip.image_io.reading import damaged, decode_photo, open_photo, read_header, read_photo
+from dip.image_io.reading import (
+    damaged,
+    decode_photo,
+    open_photo,
+    photo_pages,
+    read_header,
+    read_photo,
+)
 from dip.image_io.replacing import write_file
 from dip.image_io.vips import FAILURES
 from dip.image_io.writing import (
@@ -47,6 +54,7 @@ __all__ = [
     "encode_photo",
     "losses",
     "open_photo",
+    "photo_pages",
     "read_header",
     "read_mask",
     "read_photo",

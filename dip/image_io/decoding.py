@@ -44,6 +44,16 @@ def loader_bytes(image: Any, form: str) -> int:
     return 0
 
 
+def refuse_pixels(width: int, height: int, limits: Limits) -> None:
+    """Raise ImageTooLarge where an image has more pixels than the limits allow."""
+    if width * height > limits.pixels:
+        raise ImageTooLarge(
+            f"The image has {width}×{height} px, {width * height / 1e6:.0f} megapixels; the limit "
+            f"is {limits.pixels / 1e6:.0f}.",
+            "Cut out the part around the damage.",
+        )
+
+
 def refuse_large(image: Any, form: str, limits: Limits, kept_bytes: int) -> None:
     """Raise ImageTooLarge where decoding needs more memory than the limits allow.
 

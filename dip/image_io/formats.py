@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from dip.errors import ImageTooLarge, InputError, OutputError
-from dip.file_signatures import SIGNATURE_BYTES, identify, identify_unsupported
+from dip.file_signatures import SIGNATURE_BYTES, identify, identify_further, identify_unsupported
 from dip.image_io.photo import Array, Limits, has_alpha
 
-_FORMATS = "PNG, TIFF, JPEG and WebP"
+_FORMATS = "PNG, TIFF, JPEG, WebP, JPEG 2000, HEIC and AVIF"
 _SUFFIXES = {
     ".png": "png", ".tif": "tiff", ".tiff": "tiff",
     ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp",
@@ -69,7 +69,7 @@ def format_of(start: bytes, size: int, limits: Limits) -> str:
             f"The file has {size / 1e6:.0f} MB, the limit is {limits.bytes / 1e6:.0f} MB.",
             "Cut out the part around the damage.",
         )
-    form = identify(start)
+    form = identify(start) or identify_further(start)
     if form is not None:
         return form
     other = identify_unsupported(start)

@@ -15,7 +15,12 @@ from dip.samples import full_scale, to_floats
 _ROWS = 256  # processed at a time, to copy no image of 100 megapixels
 
 
-def read_mask(path: Path | str, limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> Array:
+def read_mask(
+    path: Path | str,
+    limits: Limits = DEFAULT_LIMITS,
+    name: str | None = None,
+    page: int | None = None,
+) -> Array:
     """Read a mask from a file: white = restore this; errors name it `name`, or by its path.
 
     Returns
@@ -30,7 +35,7 @@ def read_mask(path: Path | str, limits: Limits = DEFAULT_LIMITS, name: str | Non
     InputError, ImageTooLarge
         As for `read_photo`.
     """
-    return _gray(read_photo(path, _for_masks(limits), name).pixels, name or str(path))
+    return _gray(read_photo(path, _for_masks(limits), name, page).pixels, name or str(path))
 
 
 def decode_mask(data: bytes, name: str = "mask", limits: Limits = DEFAULT_LIMITS) -> Array:

@@ -6,10 +6,11 @@ import logging
 import struct
 from collections.abc import Callable
 from dataclasses import replace
-from typing import IO
+from typing import IO, Any
 
 from dip.errors import OutputError
 from dip.image_io import jpeg, png, tiff, tiff_writing, webp
+from dip.image_io.further_formats import heif_metadata, jpeg_2000_metadata
 from dip.image_io.photo import Array, Metadata, Photo
 from dip.image_io.tiff import Pages
 from dip.image_io.tiff_structure import StructureError, exif_resolution
@@ -19,17 +20,24 @@ _log = logging.getLogger(__name__)
 _AROUND_PIXELS = {"png": png, "jpeg": jpeg, "webp": webp}
 
 
-def read_metadata(file: IO[bytes], form: str, orientation: int, pages: Pages | None) -> Metadata:
+def read_metadata(
+    file: IO[bytes], image: Any, form: str, orientation: int, pages: Pages | None
+) -> Metadata:
     """The metadata in a file, for a photo that is turned upright.
 
     Damaged metadata is left out with a note.
     """
     try:
         if form == "tiff":
-            if pages is None:
+            if pages is None or not pages.count:
                 raise StructureError("its directories are damaged")
             return tiff.read(file, orientation, pages)
-        metadata = _AROUND_PIXELS[form].read(file, orientation)
+        if form == "heif":
+            metadata = heif_metadata(image)
+        elif form == "jp2":
+            metadata = jpeg_2000_metadata(file)
+        else:
+            metadata = _AROUND_PIXELS[form].read(file, orientation)
         if metadata.resolution is None and metadata.exif is not None:
             return replace(metadata, resolution=exif_resolution(metadata.exif))
         return metadata

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pyvips
 
-from dip.errors import ImageTooLarge, InputError
+from dip.errors import InputError
 from dip.file_signatures import SIGNATURE_BYTES
-from dip.image_io.decoding import decoded_bytes, decoding, refuse_large, upright_pixels
+from dip.image_io.decoding import (
+    decoded_bytes,
+    decoding,
+    refuse_large,
+    refuse_pixels,
+    upright_pixels,
+)
 from dip.image_io.formats import format_of, format_of_file
+from dip.image_io.further_formats import is_rare, load_heif, load_jpeg_2000, load_rare_tiff
 from dip.image_io.metadata import read_metadata
 from dip.image_io.photo import DEFAULT_LIMITS, Header, Limits, Photo
-from dip.image_io.tiff import Pages, find_pages
+from dip.image_io.tiff import NO_PAGES, Pages, find_pages
 from dip.image_io.vips import FAILURES, message_of
 
 MOST_CHANNELS = 16
@@ -28,29 +36,39 @@ _SAMPLES = ("uchar", "ushort", "float")
 _COLOURS = ("b-w", "grey16", "srgb", "rgb", "rgb16", "scrgb", "multiband")
 
 
-def read_photo(path: Path | str, limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> Photo:
+def read_photo(
+    path: Path | str,
+    limits: Limits = DEFAULT_LIMITS,
+    name: str | None = None,
+    page: int | None = None,
+) -> Photo:
     """Read a photo from a file; errors name the file `name`, by default by its path.
+
+    Parameters
+    ----------
+    path : Path
+    limits : Limits
+    name : str, optional
+    page : int, optional
+        Of a TIFF file, from 0; by default the first one that is no reduced copy of another.
 
     Raises
     ------
     ImageTooLarge
         The file or the image is above the limits; nothing was decoded.
     InputError
-        The format or its samples (CMYK, 64 bit) are not supported, or the file is damaged.
+        The format or its samples (CMYK, 64 bit) are not supported, the file is damaged, or has no
+        such page.
     """
     path = Path(path)
     with _named(name or str(path)):
-        form = format_of_file(path, limits)
-        load = partial(_loader(form, buffer=False), os.fsencode(path))
-        return _decode(form, load, lambda: path.open("rb"), limits)
+        return _decode(_Source(format_of_file(path, limits), path, page), limits)
 
 
 def decode_photo(data: bytes, name: str = "image", limits: Limits = DEFAULT_LIMITS) -> Photo:
     """Read a photo from the bytes of a file; otherwise as `read_photo`."""
     with _named(name):
-        form = format_of(data[:SIGNATURE_BYTES], len(data), limits)
-        load = partial(_loader(form, buffer=True), data)
-        return _decode(form, load, partial(io.BytesIO, data), limits)
+        return _decode(_Source(format_of(data[:SIGNATURE_BYTES], len(data), limits), data), limits)
 
 
 def read_header(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Header:
@@ -58,8 +76,7 @@ def read_header(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Header:
     path = Path(path)
     with _named(str(path)):
         form = format_of_file(path, limits)
-        load = partial(_loader(form, buffer=False), os.fsencode(path))
-        image, pages = _open(form, load, lambda: path.open("rb"), limits)
+        image, pages = _open(_Source(form, path), limits)
         refuse_large(image, form, limits, decoded_bytes(image))
         _, has_alpha = _channels(image, pages)
         return Header(format=form, width=image.width, height=image.height, has_alpha=has_alpha)
@@ -80,11 +97,54 @@ def open_photo(
     path = Path(path)
     with _named(name or str(path)):
         form = format_of_file(path, limits)
-        load = partial(_loader(form, buffer=False), os.fsencode(path))
-        image, pages = _open(form, load, lambda: path.open("rb"), limits)
+        image, pages = _open(_Source(form, path), limits)
         refuse_large(image, form, limits, 0)
         used = sum(_channels(image, pages))
         return image if used == image.bands else image.extract_band(0, n=used), form
+
+
+def photo_pages(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> tuple[int, ...]:
+    """The pages of a TIFF file that are no reduced copies of others, from 0; (0,) for others."""
+    path = Path(path)
+    with _named(str(path)):
+        if format_of_file(path, limits) != "tiff":
+            return (0,)
+        with path.open("rb") as file:
+            return _pages_of(file).full_size or (0,)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file in a format: its path, or its bytes, and the page that is asked for."""
+
+    form: str
+    place: Path | bytes
+    page: int | None = None
+
+    def open(self) -> IO[bytes]:
+        return io.BytesIO(self.place) if isinstance(self.place, bytes) else self.place.open("rb")
+
+    def load(self, pages: Pages | None, limits: Limits) -> Any:
+        """Open as an image of libvips; formats other than `form` are not tried."""
+        is_buffer = isinstance(self.place, bytes)
+        data = self.place if isinstance(self.place, bytes) else os.fsencode(self.place)
+        if self.form == "jp2":
+            with self.open() as file:
+                return load_jpeg_2000(file, limits)
+        if self.form == "heif":
+            return load_heif(data, buffer=is_buffer, limits=limits)
+        if pages is not None and is_rare(pages.compression):
+            with self.open() as file:
+                return load_rare_tiff(file, pages.page, pages.compression, limits)
+        options = {} if pages is None else {"page": pages.page}
+        # Rows are decoded on demand: libvips keeps no image of its own.
+        return pyvips.Operation.call(
+            f"{self.form}load{'_buffer' if is_buffer else ''}",
+            data,
+            fail_on="error",
+            access="sequential",
+            **options,
+        )
 
 
 @contextmanager
@@ -96,33 +156,28 @@ def _named(name: str) -> Iterator[None]:
         raise type(error)(f"{name}: {error.message}", error.hint) from error
 
 
-def _loader(form: str, *, buffer: bool) -> Callable[..., Any]:
-    """The loader of one format; other formats are not tried.
+def _pages_of(file: IO[bytes], page: int | None = None) -> Pages:
+    try:
+        return find_pages(file, page)
+    except (ValueError, LookupError, struct.error):
+        if page is not None:
+            raise InputError(f"The file has no page {page + 1}.", "Check --page.") from None
+        return NO_PAGES  # libtiff names the fault
 
-    It decodes rows on demand, so libvips keeps no image of its own.
-    """
-    load = partial(pyvips.Operation.call, f"{form}load{'_buffer' if buffer else ''}")
-    return partial(load, fail_on="error", access="sequential")
 
-
-def _open(
-    form: str, load: Callable[..., Any], open_source: Callable[[], IO[bytes]], limits: Limits
-) -> tuple[Any, Pages | None]:
+def _open(source: _Source, limits: Limits) -> tuple[Any, Pages | None]:
     """Read the header, and check its size and its samples; find the page of a TIFF file."""
     pages = None
-    if form == "tiff":
-        with suppress(Exception), open_source() as file:  # libtiff names the fault
-            pages = find_pages(file)
+    if source.form == "tiff":
+        with source.open() as file:
+            pages = _pages_of(file, source.page)
+    elif source.page:
+        raise InputError(f"The file has no page {source.page + 1}.", "Check --page.")
     try:
-        image = load(page=pages.page) if pages is not None else load()
+        image = source.load(pages, limits)
     except FAILURES as error:
         raise damaged(error) from error
-    if image.width * image.height > limits.pixels:
-        raise ImageTooLarge(
-            f"The image has {image.width}×{image.height} px, {image.width * image.height / 1e6:.0f}"
-            f" megapixels; the limit is {limits.pixels / 1e6:.0f}.",
-            "Cut out the part around the damage.",
-        )
+    refuse_pixels(image.width, image.height, limits)
     if image.interpretation not in _COLOURS:
         raise InputError(
             f"The colours are {image.interpretation.upper()}.",
@@ -151,14 +206,13 @@ def _channels(image: Any, pages: Pages | None) -> tuple[int, bool]:
     return image.bands - len(kinds), kinds[0] in _ALPHA_KINDS
 
 
-def _decode(
-    form: str, load: Callable[..., Any], open_source: Callable[[], IO[bytes]], limits: Limits
-) -> Photo:
-    image, pages = _open(form, load, open_source, limits)
+def _decode(source: _Source, limits: Limits) -> Photo:
+    form = source.form
+    image, pages = _open(source, limits)
     refuse_large(image, form, limits, decoded_bytes(image))
     orientation = image.get("orientation") if image.get_typeof("orientation") else 1
-    with open_source() as file:
-        metadata = read_metadata(file, form, orientation, pages)
+    with source.open() as file:
+        metadata = read_metadata(file, image, form, orientation, pages)
     try:
         with decoding(image, limits):
             pixels = upright_pixels(image)

@@ -16,6 +16,7 @@ from dip.image_io.blocks import split_photoshop, upright_xmp, without_thumbnails
 from dip.image_io.photo import Metadata
 from dip.image_io.tiff_structure import (
     BITS,
+    COMPRESSION,
     EXIF,
     EXTRA_SAMPLES,
     HEIGHT,
@@ -80,12 +81,32 @@ class Container:
 
 @dataclass(frozen=True, kw_only=True)
 class Pages:
-    """The pages of a TIFF file: which one is the photo, and which are reduced copies of it."""
+    """The pages of a TIFF file: which one is the photo, and which are reduced copies of it.
+
+    Parameters
+    ----------
+    count : int
+    page : int
+        The photo, from 0.
+    full_size : tuple of int
+        The pages that are no reduced copies.
+    thumbnails : frozenset of int
+        Reduced copies of the photo.
+    extra_kinds : tuple of int
+        ExtraSamples of the photo: 1 and 2 are alpha.
+    compression : int
+    """
 
     count: int
     page: int
-    thumbnails: frozenset[int]
-    extra_kinds: tuple[int, ...]
+    full_size: tuple[int, ...] = ()
+    thumbnails: frozenset[int] = frozenset()
+    extra_kinds: tuple[int, ...] = ()
+    compression: int = 1
+
+
+NO_PAGES = Pages(count=0, page=0)
+"""Of a file whose directories are damaged."""
 
 
 def find_pages(file: IO[bytes], page: int | None = None) -> Pages:
@@ -96,17 +117,30 @@ def find_pages(file: IO[bytes], page: int | None = None) -> Pages:
     file : file
     page : int, optional
         The page that is the photo, from 0; by default the first one that is no reduced copy.
+
+    Raises
+    ------
+    ValueError, LookupError, struct.error
+        The directories are damaged, or there is no such page.
     """
     layout = _layout(file)
     chain = [directory for _, directory in layout.chain(file)]
-    reduced = [is_reduced(file, layout, each) for each in chain]
+    full_size = [at for at, each in enumerate(chain) if not is_reduced(file, layout, each)]
     if page is None:
-        page = reduced.index(False) if False in reduced else 0
-    following = next((at for at in range(page + 1, len(chain)) if not reduced[at]), len(chain))
-    first = 0 if not any(not each for each in reduced[:page]) else page
-    own = frozenset(at for at in range(first, following) if at != page and reduced[at])
-    kinds = layout.numbers(file, chain[page].entries, EXTRA_SAMPLES) if page < len(chain) else []
-    return Pages(count=len(chain), page=page, thumbnails=own, extra_kinds=tuple(kinds))
+        page = full_size[0] if full_size else 0
+    entries = chain[page].entries
+    # Reduced copies follow their page; those at the start belong to the first one.
+    following = next((at for at in full_size if at > page), len(chain))
+    first = page if any(at < page for at in full_size) else 0
+    own = frozenset(range(first, following)) - {page, *full_size}
+    return Pages(
+        count=len(chain),
+        page=page,
+        full_size=tuple(full_size),
+        thumbnails=own,
+        extra_kinds=tuple(layout.numbers(file, entries, EXTRA_SAMPLES)),
+        compression=(layout.numbers(file, entries, COMPRESSION) or [1])[0],
+    )
 
 
 def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
@@ -134,6 +168,8 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
         if without_thumbnails(whole) != whole and PHOTOSHOP in entries:
             replaced[PHOTOSHOP] = without_thumbnails(whole)
         found = split_photoshop(whole) | found
+    if len(pages.full_size) > 1:
+        notes.append(f"of {len(pages.full_size)} pages, page {pages.page + 1} is restored")
     if _LAYERS in entries:
         replaced[_LAYERS] = b""
         notes.append("Photoshop's layers, which show the damage, are removed")

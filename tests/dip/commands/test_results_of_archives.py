@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from exiftool import tags_of
 from PIL import Image
 from tagged_photos import Account, make, profile
@@ -168,3 +169,54 @@ def test_a_batch_keeps_a_result_whose_name_is_taken(archive: Archive, run: Run) 
     spare = Path(record["error"]["message"].partition("The result lies in ")[2].rstrip("."))
     assert read_photo(spare).pixels.shape == archive.photo.shape
     assert not losses(read_photo(spare), "png")
+
+
+# --- Pages ----------------------------------------------------------------------------------------
+
+
+def pages_file(path: Path, *pages: np.ndarray) -> Path:
+    with tifffile.TiffWriter(path) as file:
+        for page in pages:
+            file.write(page, photometric="rgb" if page.ndim == 3 else "minisblack", metadata=None)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("page", "masks", "restored"),
+    [(None, 2, (0, 1)), ("all", 1, (0, 1)), (None, 1, (0,)), (2, 1, (1,)), (1, 2, (0,))],
+)
+def test_the_pages_of_a_tiff_are_restored(
+    files: Path, here: Run, photo: np.ndarray, mask: np.ndarray,
+    page: Any, masks: int, restored: tuple[int, ...],
+) -> None:  # fmt: skip
+    pages = [photo, photo[::-1].astype(np.uint16) * 257]
+    source = pages_file(files / "photo.tif", *pages)
+    damage = [mask.astype(np.uint8) * 255, mask[::-1].astype(np.uint8) * 255][:masks]
+    mask_file = pages_file(files / "mask.tif", *damage)
+    options = [] if page is None else ["--page", page]
+    words = ["restore", source, "--mask", mask_file, "-o", files / "r.tif", *QUICK, *options]
+    done = here(*words)
+    assert done.returncode == 0, done.stderr
+    with tifffile.TiffFile(files / "r.tif") as file:
+        results = [each.asarray() for each in file.pages]
+    for number, (before, after) in enumerate(zip(pages, results, strict=True)):
+        where = mask if number == 0 or masks == 1 else mask[::-1]
+        np.testing.assert_array_equal(after[~where], before[~where])
+        assert (after != before).any() == (number in restored)
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "seen"),
+    [
+        (["--page", 3, "-o", "r.tif"], 3, "no page 3"),
+        (["--page", "all", "-o", "r.png"], 5, "cannot hold 2 pages"),
+        (["--page", "0", "-o", "r.tif"], 2, "no page: give a number from 1, or all"),
+    ],
+)
+def test_wrong_pages_are_refused(
+    files: Path, here: Run, photo: np.ndarray, options: list[object], status: int, seen: str
+) -> None:
+    source = pages_file(files / "photo.tif", photo, photo)
+    options = [files / each if str(each).startswith("r.") else each for each in options]
+    done = here("restore", source, "--mask", files / "mask.png", *QUICK, *options)
+    assert (done.returncode, seen in done.stderr) == (status, True), done.stderr

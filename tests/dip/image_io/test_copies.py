@@ -184,6 +184,7 @@ def test_further_pages_stay_and_are_named_where_they_cannot() -> None:
     np.testing.assert_array_equal(pages[1].asarray(), infrared)
     assert pages[1].description == "infrared"
     assert losses(decode_photo(file.getvalue()), "png") == (
+        "of 2 pages, page 1 is restored",
         "a PNG file cannot hold 1 further page",
     )
 

@@ -1,0 +1,181 @@
+"""Formats that are read, not written: JPEG 2000, HEIC, AVIF, and rare compressions of TIFF.
+
+libvips reads AVIF. The others need packages that `pip install '.[formats]'` adds: imagecodecs
+(OpenJPEG, Zstandard, JPEG XL) and pillow-heif (HEVC). They decode in one piece, so the size is
+checked before.
+
+References
+----------
+JPEG 2000 boxes: ISO/IEC 15444-1, annex I.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from importlib import import_module
+from typing import IO, Any
+
+import numpy as np
+import pyvips
+
+from dip.errors import InputError
+from dip.image_io.decoding import refuse_pixels
+from dip.image_io.photo import Limits, Metadata
+from dip.image_io.tiff_structure import upright
+from dip.image_io.vips import FAILURES
+
+_RARE = {
+    33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000",
+    34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL",
+}  # fmt: skip
+"""Compressions of TIFF that libvips does not read."""
+_EXIF_UUID = b"JpgTiffExif->JP2"
+_XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_IPTC_UUID = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
+_STRUCTURE = (b"jP  ", b"ftyp", b"ihdr", b"jp2c", b"bpcc", b"pclr", b"cmap", b"cdef", b"res ")
+
+
+def is_rare(compression: int) -> bool:
+    """Whether libvips does not read a TIFF file with this compression."""
+    return compression in _RARE
+
+
+def load_rare_tiff(file: IO[bytes], page: int, compression: int, limits: Limits) -> Any:
+    """Decode a page of a TIFF file; an image of libvips."""
+    name = f"The TIFF file is compressed with {_RARE[compression]}."
+    _module("imagecodecs", name, "Save it with the compression Deflate or LZW")
+    import tifffile
+
+    with tifffile.TiffFile(file) as pages:
+        found = pages.pages[page].aspage()
+        refuse_pixels(found.imagewidth, found.imagelength, limits)
+        if found.photometric not in (1, 2):
+            raise InputError(f"{name} Its colours are neither gray nor RGB.", "Convert it to RGB.")
+        samples = found.asarray()
+        if found.axes.startswith("S"):  # planes
+            samples = np.moveaxis(samples, 0, 2)
+        orientation = found.tags.get(274)
+    image = _image(samples, name)
+    image.set_type(
+        pyvips.GValue.gint_type, "orientation", int(orientation.value) if orientation else 1
+    )
+    return image
+
+
+def load_jpeg_2000(file: IO[bytes], limits: Limits) -> Any:
+    """Decode a JPEG 2000 file; an image of libvips."""
+    codecs = _module("imagecodecs", "This is a JPEG 2000 file.", "Save it as TIFF")
+    from PIL import Image
+
+    data = file.read()
+    try:
+        with Image.open(io.BytesIO(data)) as header:
+            refuse_pixels(*header.size, limits)
+        samples = codecs.jpeg2k_decode(data)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"The JPEG 2000 file cannot be decoded: {error}.", "Save it anew as TIFF."
+        ) from error
+    return _image(samples, "The JPEG 2000 file")
+
+
+def load_heif(data: bytes, *, buffer: bool, limits: Limits) -> Any:
+    """Open an AVIF or HEIC file: an image of libvips, which decodes on demand."""
+    load = pyvips.Image.heifload_buffer if buffer else pyvips.Image.heifload
+    image = load(data)
+    refuse_pixels(image.width, image.height, limits)
+    if image.get("heif-compression") != "hevc" or _decodes(image):
+        return image
+    heif = _module("pillow_heif", "This is a HEIC file.", "Save it as TIFF or PNG")
+    source = io.BytesIO(data) if buffer else os.fsdecode(data)
+    opened = heif.open_heif(source, convert_hdr_to_8bit=False)
+    decoded = _image(np.asarray(opened), "The HEIC file")
+    for name in ("exif-data", "xmp-data", "icc-profile-data"):
+        if image.get_typeof(name):
+            decoded.set_type(pyvips.GValue.blob_type, name, image.get(name))
+    decoded.set_type(pyvips.GValue.gint_type, "n-pages", image.get("n-pages"))
+    return decoded
+
+
+def heif_metadata(image: Any) -> Metadata:
+    """The blocks that libvips finds in an AVIF or HEIC file."""
+
+    def field(name: str) -> bytes | None:
+        return image.get(name) if image.get_typeof(name) else None
+
+    exif = field("exif-data")
+    return Metadata(
+        form="heif",
+        icc=field("icc-profile-data"),
+        exif=exif and upright(exif.removeprefix(b"Exif\0\0"), transposed=False)[0],
+        xmp=field("xmp-data"),
+        own=("further images of the HEIF file",) if image.get("n-pages") > 1 else (),
+    )
+
+
+def jpeg_2000_metadata(file: IO[bytes]) -> Metadata:
+    """The blocks in the boxes of a JPEG 2000 file."""
+    found: dict[str, bytes] = {}
+    own = []
+    for name, data in _boxes(file.read()):
+        if name == b"colr":
+            if data[:1] == b"\2":
+                found["icc"] = data[3:]
+        elif name == b"uuid" and data[:16] in (_EXIF_UUID, _XMP_UUID, _IPTC_UUID):
+            kind = {_EXIF_UUID: "exif", _XMP_UUID: "xmp", _IPTC_UUID: "iptc"}[data[:16]]
+            found[kind] = data[16:]
+        elif name not in _STRUCTURE:
+            own.append(f"JPEG 2000 {name.decode('latin-1').strip()}")
+        elif name == b"res ":
+            own.append("the resolution in the JPEG 2000 file")
+    if "exif" in found:
+        found["exif"] = upright(found["exif"], transposed=False)[0]
+    return Metadata(form="jp2", own=tuple(dict.fromkeys(own)), **found)  # type: ignore[arg-type]
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 0 if data[4:8] == b"jP  " else len(data)  # a bare codestream has none
+    while at + 8 <= len(data):
+        size, name, head = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
+        if size == 1:
+            size, head = int.from_bytes(data[at + 8 : at + 16], "big"), 16
+        end = at + size if size else len(data)
+        if end <= at or name == b"jp2c":
+            at = end if end > at else len(data)
+            continue
+        if name == b"jp2h":
+            at += head  # its boxes are looked through as well
+            continue
+        yield name, data[at + head : end]
+        at = end
+
+
+def _decodes(image: Any) -> bool:
+    try:
+        image.crop(0, 0, 1, 1).avg()
+    except FAILURES:
+        return False
+    return True
+
+
+def _module(name: str, seen: str, otherwise: str) -> Any:
+    """A package of the extra `formats`, or InputError."""
+    try:
+        return import_module(name)
+    except ImportError:
+        raise InputError(
+            f"{seen} To read it, the package {name} is missing.",
+            f"{otherwise}, or install the package: pip install '.[formats]'.",
+        ) from None
+
+
+def _image(samples: Any, name: str) -> Any:
+    if samples.ndim not in (2, 3) or samples.dtype not in (np.uint8, np.uint16, np.float32):
+        raise InputError(f"{name} The samples are {samples.dtype} of {samples.ndim} axes.")
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(samples))
+    gray = image.bands <= 2
+    deep = image.format == "ushort"
+    kinds = {(True, False): "b-w", (True, True): "grey16", (False, False): "srgb"}
+    return image.copy(interpretation=kinds.get((gray, deep), "rgb16"))
