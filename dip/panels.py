@@ -174,10 +174,10 @@ def draw_panels(
     return page
 
 
-def heading(text: str, width_px: int, size_px: int = TITLE_PX) -> Image.Image:
+def heading(text: str, width_px: int, size_px: int = TITLE_PX, colour: Colour = INK) -> Image.Image:
     """Draw one line of text as a strip."""
     strip = Image.new("RGB", (width_px, round(size_px * 1.6)), PAPER)
-    ImageDraw.Draw(strip).text((0, 2), text, font=font(size_px), fill=INK)
+    ImageDraw.Draw(strip).text((0, 2), text, font=font(size_px), fill=colour)
     return strip
 
 
@@ -236,7 +236,8 @@ def draw_curves(
     Parameters
     ----------
     curves : sequence of Curve
-        Points that are not finite, or not positive on a logarithmic axis, are left out.
+        Several of one name, such as the runs of one network, are named once. Points that are not
+        finite, or not positive on a logarithmic axis, are left out.
     size : (width, height)
         px
     from_zero : bool
@@ -297,10 +298,10 @@ def draw_curves(
 
     draw = ImageDraw.Draw(page)
     x = float(right)
-    for curve in reversed(curves):
-        x -= draw.textlength(curve.name, font=font(TEXT_PX - 1))
-        draw.text((x, 5), curve.name, font=font(TEXT_PX - 1), fill=curve.colour)
-        draw.line((x - 28, 16, x - 8, 16), fill=curve.colour, width=3)
+    for name, colour in reversed({curve.name: curve.colour for curve in curves}.items()):
+        x -= draw.textlength(name, font=font(TEXT_PX - 1))
+        draw.text((x, 5), name, font=font(TEXT_PX - 1), fill=colour)
+        draw.line((x - 28, 16, x - 8, 16), fill=colour, width=3)
         x -= 46
     return page
 

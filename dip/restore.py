@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dip.config import FitConfig, Settings
+from dip.config import FitConfig, InputCode, Settings
 from dip.errors import NotEnoughMemory
 from dip.filling.kriging import krige
 from dip.filling.membrane import membrane
@@ -21,6 +21,7 @@ from dip.filling.residual import extrapolate_residual
 from dip.filling.texture import add_texture
 from dip.fitting.ensemble import Ensemble
 from dip.fitting.fit import Fit, FitStep, begin_fit
+from dip.fitting.input_code import input_picture
 from dip.machine import device
 from dip.machine.memory import release_freed_memory
 from dip.plan import plan
@@ -133,6 +134,7 @@ class Restoration:
                     loss=step.loss,
                     validation_psnr_db=step.validation_psnr_db,
                     note=step.note,
+                    run=step.run,
                 )
             done += config.total_iterations
             self._store_fill()
@@ -219,6 +221,28 @@ class Restoration:
         if self._smooth is None:
             raise ValueError("Restoration was made without keep_reconstruction=True.")
         return self._smooth
+
+    @property
+    def input_codes(self) -> set[InputCode]:
+        """The kinds of input that the networks start from; see `FitConfig.code`."""
+        return {self._plan.recipe(region).code for region in self.regions}
+
+    def input_picture(self) -> NDArray[np.float32]:
+        """Draw what the networks start from; see `dip.fitting.input_code.input_picture`.
+
+        Returns
+        -------
+        ndarray
+            (H, W, 3), float32 in [0, 1]: for each region, the input of its first run; gray outside.
+        """
+        picture = np.full((*self._image.shape[:2], 3), 0.5, dtype=np.float32)
+        for number, region in enumerate(self.regions):
+            target, known = self._reduced(region)
+            config, seed = self._plan.recipe(region), self.settings.seed + number
+            code = input_picture(config, target, known, seed)
+            box = region.box
+            picture[box.slices] = enlarge(code, box.height, box.width, region.reduction)
+        return picture.clip(0, 1)
 
     @property
     def _image(self) -> Array:

@@ -15,6 +15,8 @@ class Step:
         The number of the iteration, 1-based, and of all iterations, over all regions.
     region, regions : int
         The number of the region, 0-based, and of all regions.
+    run : int
+        The number of the region's fit, 0-based; fits side by side take turns.
     loss : float, optional
         None if it was not read from the device.
     validation_psnr_db : float, optional
@@ -31,3 +33,4 @@ class Step:
     loss: float | None
     validation_psnr_db: float | None
     note: str | None
+    run: int = 0

@@ -1,10 +1,16 @@
-"""`dip compare`: a damaged photo restored by both networks, side by side, with curves."""
+"""`dip compare`: a damaged photo restored by both networks, side by side, with curves.
+
+A row for each network shows what the original project showed: the original, the damaged photo, the
+input of the network and its output; then the restored photo.
+"""
 
 from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +19,7 @@ from dip.commands.progress import Progress
 from dip.config import NETWORKS, Settings
 from dip.console import format_duration, say
 from dip.errors import MaskSizeMismatch
+from dip.step import Step
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +27,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 TITLES = {"unet": "U-Net", "segnet": "SegNet"}
+INPUTS = {
+    "noise": "random input",
+    "both": "random input, coordinates",
+    "coordinates": "input: coordinates",
+    "fill": "input: a kriged fill",
+}
+"""What a network starts from, by `FitConfig.code`."""
+
 PAGE_PX = 1760
 LARGEST_PANEL_PX = 640
 CURVES_HEIGHT_PX = 300
@@ -74,16 +89,37 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-@dataclass
+Curves = Sequence[Sequence[tuple[float, float]]]
+
+
+@dataclass(frozen=True)
 class Attempt:
-    """The result of one network, with its curves."""
+    """The result of one network, with its curves.
+
+    Parameters
+    ----------
+    network : str
+    result : ndarray
+        The restored photo.
+    output : ndarray
+        The raw output of the network in the regions that it fitted, float32.
+    input : ndarray
+        The input of the network, (H, W, 3) in [0, 1], and `input_title`, a few words about it.
+    seconds : float
+    iterations : int
+    loss, validation_psnr_db : sequence of sequences of points
+        A curve for each fit: (iteration, value), in order of the iterations.
+    """
 
     network: str
     result: npt.NDArray[Any]
+    output: npt.NDArray[np.float32]
+    input: npt.NDArray[np.float32]
+    input_title: str
     seconds: float
     iterations: int
-    loss: list[tuple[float, float]] = field(default_factory=list)
-    validation_psnr_db: list[tuple[float, float]] = field(default_factory=list)
+    loss: Curves
+    validation_psnr_db: Curves
 
     @property
     def title(self) -> str:
@@ -104,7 +140,8 @@ class Attempt:
                 spent,
             ]
         if self.validation_psnr_db:
-            return [f"validation {self.validation_psnr_db[-1][1]:.1f} dB (held-out pixels)", spent]
+            _, latest_db = self.validation_psnr_db[-1][-1]
+            return [f"validation {latest_db:.1f} dB (held-out pixels)", spent]
         return [spent]
 
 
@@ -115,19 +152,44 @@ def attempt(
     from dip.restore import Restoration
 
     say(f"dip: {TITLES.get(settings.network, settings.network)}")
-    restoration = Restoration(photo, mask, settings)
+    restoration = Restoration(photo, mask, settings, keep_reconstruction=True)
     progress = Progress(quiet=quiet)
-    loss, validation = [], []
+    loss, validation = RecordedCurves(), RecordedCurves()
     began = time.monotonic()
     for step in progress.follow(restoration):
-        if step.loss is not None:
-            loss.append((float(step.iteration), step.loss))
-        if step.validation_psnr_db is not None:
-            validation.append((float(step.iteration), step.validation_psnr_db))
+        loss.add(step, step.loss)
+        validation.add(step, step.validation_psnr_db)
     result = restoration.result()
     progress.close()
     seconds = time.monotonic() - began
-    return Attempt(settings.network, result, seconds, progress.done, loss, validation)
+    codes = {INPUTS[code] for code in restoration.input_codes}
+    return Attempt(
+        network=settings.network,
+        result=result,
+        output=restoration.reconstruction(),
+        input=restoration.input_picture(),
+        input_title=codes.pop() if len(codes) == 1 else "inputs",
+        seconds=seconds,
+        iterations=progress.done,
+        loss=loss.curves,
+        validation_psnr_db=validation.curves,
+    )
+
+
+class RecordedCurves:
+    """A curve for each fit: fits of different regions, or runs of one region side by side."""
+
+    def __init__(self) -> None:
+        self._points: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
+
+    def add(self, step: Step, value: float | None) -> None:
+        """Record the value of a step; None is left out."""
+        if value is not None:
+            self._points[step.region, step.run].append((float(step.iteration), value))
+
+    @property
+    def curves(self) -> Curves:
+        return list(self._points.values())
 
 
 def find_unknown(photo: npt.NDArray[Any], mask: npt.NDArray[Any] | None) -> npt.NDArray[np.bool_]:
@@ -146,7 +208,7 @@ def draw(
     attempts: list[Attempt],
     truth: npt.NDArray[Any] | None = None,
 ) -> npt.NDArray[np.uint8]:
-    """Draw damaged, results and original, with the same detail below each, then the curves.
+    """Draw a row of pictures for each network, with the same detail below each, then the curves.
 
     Returns
     -------
@@ -160,6 +222,7 @@ def draw(
         Panel,
         draw_panels,
         find_detail,
+        heading,
         mark,
         picture,
         stack,
@@ -167,16 +230,24 @@ def draw(
 
     height, width = unknown.shape
     about = f"{width} by {height} px, {unknown.mean():.1%} to restore"
-    panels = [Panel(mark(picture(photo), unknown), "damaged", [about])]
+    damaged = Panel(mark(picture(photo), unknown), "damaged", [about])
+    shared = [damaged] if truth is None else [Panel(picture(truth), "original"), damaged]
+    count = len(shared) + 3
+    width_px = min(LARGEST_PANEL_PX, (PAGE_PX + GAP_PX) // count - GAP_PX)
+    detail = find_detail(unknown)
+    strips = []
     for each in attempts:
         colour = NETWORK_COLOURS[each.network]
-        lines = each.describe(unknown, truth)
-        panels.append(Panel(picture(each.result), each.title, lines, colour))
-    if truth is not None:
-        panels.append(Panel(picture(truth), "original"))
-    width_px = min(LARGEST_PANEL_PX, (PAGE_PX + GAP_PX) // len(panels) - GAP_PX)
-    pictures = draw_panels(panels, width_px, detail=find_detail(unknown))
-    return np.asarray(stack([pictures, draw_all_curves(attempts, pictures.width)], gap_px=32))
+        panels = [
+            *shared,
+            Panel(picture(each.input), each.input_title),
+            Panel(picture(each.output), "output of the network"),
+            Panel(picture(each.result), "restored", each.describe(unknown, truth)),
+        ]
+        pictures = draw_panels(panels, width_px, detail=detail)
+        strips += [heading(each.title, pictures.width, colour=colour), pictures]
+    curves = draw_all_curves(attempts, strips[-1].width)
+    return np.asarray(stack([*strips, curves]))
 
 
 def draw_all_curves(attempts: list[Attempt], width_px: int) -> Image:
@@ -188,8 +259,9 @@ def draw_all_curves(attempts: list[Attempt], width_px: int) -> Image:
 
     def curves(figure: str) -> list[Curve]:
         return [
-            Curve(each.title, getattr(each, figure), NETWORK_COLOURS[each.network])
+            Curve(each.title, points, NETWORK_COLOURS[each.network])
             for each in attempts
+            for points in getattr(each, figure)
         ]
 
     loss = draw_curves(

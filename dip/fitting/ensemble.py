@@ -66,7 +66,8 @@ class Ensemble:
                         f"run {first + run + 1} of {len(self._runs)}; "
                         "the result is a mean of the runs that agree"
                     )
-                yield replace(step, index=first * iterations + index, note=note)
+                index += first * iterations
+                yield replace(step, index=index, note=note, run=first + run)
             outputs += [fit.output() for fit in self._fits]
             self._mean = weighted_mean(np.stack(outputs), self._unknown)
 

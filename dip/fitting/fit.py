@@ -59,12 +59,15 @@ class FitStep:
         PSNR at the held-out pixels; None between measurements, and where the picture is flat.
     note : str, optional
         A message for the user.
+    run : int
+        The number of the fit in an ensemble, 0-based.
     """
 
     index: int
     loss: float | None = None
     validation_psnr_db: float | None = None
     note: str | None = None
+    run: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -189,6 +189,9 @@ class ProgressOut(Schema):
     iterations = Integer()
     region = Integer()
     regions = Integer()
+    run = Integer(
+        metadata=described("The fit of the region, from 0; fits side by side take turns.")
+    )
     fraction = Float()
     loss = Float(allow_none=True)
     validation_psnr_db = Float(allow_none=True, metadata=described(VALIDATION))

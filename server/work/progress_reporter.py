@@ -143,6 +143,7 @@ class Reporter:
             "iterations": step.iterations,
             "region": step.region,
             "regions": step.regions,
+            "run": step.run,
             "fraction": round(fraction, 5),
             "loss": self._loss,
             "validation_psnr_db": self._psnr_db,

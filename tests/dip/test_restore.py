@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from dip.bench.metrics import psnr_db
 from dip.config import NETWORKS, Settings
@@ -24,6 +25,8 @@ from dip.errors import (
     SamplesNotFinite,
     TooFewKnownPixels,
 )
+from dip.fitting import reconstruction
+from dip.fitting.input_code import input_code
 from dip.regions.damaged_image import Preview
 from dip.restore import Restoration, restore
 
@@ -354,3 +357,27 @@ def test_a_flat_picture_has_no_figure_of_quality(detailed: bool, kind: str) -> N
     assert [region.damage for region in restoration.regions] == [kind]
     figures = [step.validation_psnr_db for step in restoration]
     assert any(figure is not None for figure in figures) is detailed
+
+
+def test_the_picture_of_the_inputs_shows_the_codes_of_the_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    codes = []
+
+    def recorded(*given: Any) -> torch.Tensor:
+        code = input_code(*given)
+        codes.append(code[0, :3].permute(1, 2, 0).numpy())
+        return code
+
+    monkeypatch.setattr(reconstruction, "input_code", recorded)
+    image = np.random.default_rng(0).integers(0, 255, (64, 400, 3), dtype=np.uint8)
+    mask = np.zeros((64, 400), dtype=bool)
+    mask[30:33, 10:30] = mask[30:33, 370:390] = True
+    restoration = Restoration(image, mask, Settings(iterations=1, seed=5))
+    list(restoration)
+    picture = restoration.input_picture()
+    assert restoration.input_codes == {"noise"}
+    assert len(codes) >= 2
+    for region, code in zip(restoration.regions, codes, strict=True):
+        np.testing.assert_allclose(picture[region.box.slices], 10 * code, atol=1e-6)
+    assert (picture[:, 180:220] == 0.5).all()

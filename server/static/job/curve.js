@@ -15,11 +15,11 @@ export class Curve {
   }
 
   /** Add the data of a progress event. A new attempt at the job starts a new curve. */
-  add({ attempt, network, region, iteration, fraction, loss, validation_psnr_db: validation }) {
+  add({ attempt, network, region, run, iteration, fraction, loss, validation_psnr_db: validation }) {
     if (iteration === undefined) return;
     const last = this.#points.at(-1);
     if (last && (last.attempt !== attempt || fraction < last.fraction)) this.#points = [];
-    this.#points.push({ attempt, network, region, fraction, loss, validation });
+    this.#points.push({ attempt, network, region, run, fraction, loss, validation });
     this.#schedule();
   }
 
@@ -60,16 +60,17 @@ export class Curve {
     const margin = 8 * ratio;
     context.strokeStyle = colour;
     context.lineWidth = 2 * ratio;
-    context.lineJoin = "round";
+    context.lineCap = "round";
     context.beginPath();
-    let previous = null;
-    points.forEach((point, index) => {
-      const x = point.fraction * width;
+    // One line for each fit; fits side by side take turns.
+    const ends = new Map();
+    points.forEach(({ network, region, run, fraction }, index) => {
+      const fit = [network, region, run].join();
+      const x = fraction * width;
       const y = height - margin - ((values[index] - low) / (high - low || 1)) * (height - 2 * margin);
-      // One line for each region and network.
-      if (previous && previous.region === point.region && previous.network === point.network) context.lineTo(x, y);
-      else context.moveTo(x, y);
-      previous = point;
+      context.moveTo(...(ends.get(fit) ?? [x, y]));
+      context.lineTo(x, y);
+      ends.set(fit, [x, y]);
     });
     context.stroke();
   }

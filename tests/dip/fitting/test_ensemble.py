@@ -39,6 +39,7 @@ def test_the_result_is_the_weighted_mean_of_all_runs(begin: Any, mask: Any) -> N
         outputs.append(fit.output())
     np.testing.assert_array_equal(ensemble.output(), weighted_mean(np.stack(outputs), mask))
     assert [step.index for step in steps] == list(range(1, 13))
+    assert [step.run for step in steps] == [0] * 4 + [1] * 4 + [2] * 4
 
 
 def test_a_note_says_that_another_run_begins(begin: Any, mask: Any) -> None:
@@ -63,7 +64,9 @@ def test_side_by_side_they_are_what_they_are_with_one_thread(
     begin: Any, mask: Any, runs: int
 ) -> None:
     ensemble = Ensemble(begin, runs, mask, at_once=2)
-    indices = [step.index for step in ensemble]
+    steps = list(ensemble)
+    indices = [step.index for step in steps]
+    assert [step.run for step in steps] == [0, 1] * 4 + [2] * 4 * (runs - 2)
     assert torch.get_num_threads() == 2
     assert indices == list(range(1, 4 * runs + 1))
     torch.set_num_threads(1)
