@@ -45,7 +45,7 @@ MEAN_CHUNK_BYTES = 512
 FRAMING_BYTES = 2 * BODY_BYTES
 """Chunk sizes, extensions and trailers take at most so much, and an eighth of the body."""
 
-LINGER_S, LINGER_BYTES = 2.0, 8 * 2**20
+LINGER_S, LINGER_BYTES = 2.0, 2**20
 """So much of a refused body is discarded, so that the client sees the answer."""
 
 _KEPT_IN_MEMORY_BYTES = 512 * 1024

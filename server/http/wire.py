@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, cast
 
 HEAD_BYTES = 16 * 1024
@@ -16,6 +17,9 @@ HEAD_BYTES = 16 * 1024
 
 BODY_BYTES = 256 * 1024
 """So many bytes are received in advance of a body."""
+
+
+_DISCARD_EVERY_S = 0.05
 
 
 class TooSlow(Exception):
@@ -153,16 +157,14 @@ class Wire(asyncio.BufferedProtocol):
         self.transport.abort()
 
     async def _linger(self, deadline: float, most: int) -> None:
+        """Discard a little at a time: a client without a token must not keep this loop busy."""
         self._discarding, self._received = True, bytearray()
-        try:
-            if self.transport.can_write_eof() and not self._lost:
-                self.transport.write_eof()
-            if self._paused and not self._lost:
-                self.transport.resume_reading()
+        with suppress(TooSlow):
             while not self.gone and self._discarded < most:
+                self.transport.resume_reading()
                 await self._change(deadline)
-        except (TooSlow, OSError):  # OSError: the client has closed the connection
-            pass
+                self.transport.pause_reading()
+                await asyncio.sleep(_DISCARD_EVERY_S)
 
     async def _drain(self, unsent: Callable[[], bool], stall_s: float) -> None:
         """Wait while `unsent` and the client reads at least a byte in `stall_s` seconds."""
