@@ -210,7 +210,7 @@ def _path(text: str | None) -> Path | None:
 def _check_cluster(cluster: ClusterSettings) -> None:
     scheme, _, location = cluster.address.partition("://")
     host, _, port = location.rpartition(":")
-    if scheme not in ("tcp", "tls") or not host or not port.isdigit():
+    if scheme not in ("tcp", "tls") or not host or not (port.isascii() and port.isdigit()):
         raise SettingError(
             f"{cluster.address} is not the address of a scheduler.",
             "Give an address such as tls://host:8786.",

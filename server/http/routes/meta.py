@@ -16,7 +16,7 @@ from server.http.routes import refusals
 from server.http.schemas import CapabilitiesOut, HealthOut, HealthQuery, LaunchOut
 from server.jobs.files import free_space_problem
 from server.jobs.job import State
-from server.jobs.parameters import FORMATS, PARTS, SAMPLE_BYTES
+from server.jobs.parameters import FORMATS, MAX_DECODED_BYTES, PARTS, SAMPLE_BYTES
 
 API_VERSION = 1
 
@@ -67,6 +67,7 @@ def capabilities() -> Any:
         "limits": {
             "body_bytes": settings.max_body_bytes,
             "pixels": settings.max_pixels,
+            "decoded_bytes": MAX_DECODED_BYTES,
             "queued_jobs": settings.max_queued_each if user() else settings.max_queued,
             "streams": settings.max_streams,
             "lease_min_s": settings.lease_min_s,
