@@ -104,14 +104,27 @@ class Connection:
         try:
             while await self._serve_one():
                 pass
-            linger_s = LINGER_S if self._unread else 0
-            await self._wire.close(self._settings.output_stall_s, linger_s, LINGER_BYTES)
+            await self._close()
         except (ConnectionError, TooSlow):
             self._wire.abort()
         except Exception:
             # The edge of a connection: any error ends this one only.
             _log.exception("a connection failed")
             self._wire.abort()
+
+    async def turn_away(self) -> None:
+        """Answer that there are too many connections."""
+        self._unread = True
+        try:
+            error = ServiceError("too_many_streams", "Too many connections are open.")
+            await self._refuse(error, None)
+            await self._close()
+        except (ConnectionError, TooSlow):
+            self._wire.abort()
+
+    async def _close(self) -> None:
+        linger_s = LINGER_S if self._unread else 0
+        await self._wire.close(self._settings.output_stall_s, linger_s, LINGER_BYTES)
 
     async def _serve_one(self) -> bool:
         """Answer one request; whether another may follow."""

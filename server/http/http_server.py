@@ -118,12 +118,12 @@ class HttpServer:
         await asyncio.sleep(0)  # the transports close their sockets in the next turn
 
     async def _serve_connection(self, wire: Wire) -> None:
+        connection = Connection(wire, self._doors)
         if len(self._connections) >= _MAX_CONNECTIONS:
-            wire.abort()
+            await connection.turn_away()
             return
         task = asyncio.current_task()
         assert task is not None
-        connection = Connection(wire, self._doors)
         self._connections[task] = wire, connection
         try:
             await connection.serve()
