@@ -49,8 +49,11 @@ class RequestHead:
         Raises
         ------
         ServiceError
-            `bad_request`: two sizes of the body, or a request line that contradicts Host.
+            `bad_request`: another version of HTTP, two sizes of the body, or a request line that
+            contradicts Host.
         """
+        if request.http_version not in (b"1.0", b"1.1"):
+            raise ServiceError("bad_request", "The request is of an HTTP version above 1.1.")
         headers: dict[str, str] = {}
         for raw_name, raw_value in request.headers:
             name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
