@@ -23,8 +23,8 @@ PRESET_NAMES = ("fast", "balanced", "best", "paper")
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
-DEFAULT_TEXTURE = 0.7
-"""Texture that holes get unless the user asks for more or less; see `Settings.texture`."""
+DEFAULT_TEXTURE = 1.0
+"""Texture that fills get unless the user asks for more or less; see `Settings.texture`."""
 
 RANGES: dict[str, tuple[int, int]] = {
     "iterations": (1, 1_000_000),
@@ -82,7 +82,7 @@ class Settings:
     iterations : int, optional
         Iterations of each run of a fit; the preset's own number when None.
     texture : float
-        In [0, 1]: the share of the surroundings' detail that holes get. 0 is the smooth fill, the
+        In [0, 1]: the share of the surroundings' detail that fills get. 0 is the smooth fill, the
         nearest to the truth in PSNR; 1 makes the fill as rich in detail as its surroundings.
     seed : int
         The same image, mask, settings and seed give the same result on the same machine.
@@ -274,7 +274,7 @@ class FitConfig:
 
     @property
     def extrapolates_residual(self) -> bool:
-        """Whether the residual is extrapolated far into a hole, and texture is added."""
+        """Whether the residual is extrapolated far into a hole."""
         return self.residual_fill in ("membrane", "stacked")
 
     def input_channels(self, image_channels: int) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dip.config import DAMAGES, Damage, FitConfig, Settings
 from dip.errors import NotEnoughMemory
-from dip.filling.texture import TEXTURE_MB
+from dip.filling.texture import texture_mb
 from dip.fitting import memory
 from dip.machine.device import Compute
 from dip.machine.memory import USABLE_SHARE, free_memory_mb
@@ -112,7 +112,9 @@ def plan(
     def work_mb(region: Region) -> float:
         config = recipes[region.damage]
         fit_mb = memory.fit_mb(region.fitted_pixels, config, channels, compute)
-        return at_once[region] * fit_mb + _residual_fill_mb(region, config, settings, channels)
+        fits_mb, fill_mb = at_once[region] * fit_mb, _fill_mb(region, config, settings, channels)
+        # Between its steps a fit holds little; holes are predicted with a reserve.
+        return fits_mb + fill_mb if config.extrapolates_residual else max(fits_mb, fill_mb)
 
     return Plan(
         regions=regions,
@@ -160,14 +162,11 @@ def _at_once(
     return max(1, min(config.runs, threads, int(room)))
 
 
-def _residual_fill_mb(
-    region: Region, config: FitConfig, settings: Settings, channels: int
-) -> float:
-    """Memory of a hole's residual fill and texture, which are made at full size."""
-    if not config.extrapolates_residual:
-        return 0
-    planes_mb = _RESIDUAL_FILL_PLANES * 4 * channels * region.box.area / 2**20
-    return planes_mb + (TEXTURE_MB if settings.texture else 0)
+def _fill_mb(region: Region, config: FitConfig, settings: Settings, channels: int) -> float:
+    """Memory of the residual fill and of the texture, which are made at full size."""
+    area, hole = region.box.area, config.extrapolates_residual
+    planes_mb = _RESIDUAL_FILL_PLANES * 4 * channels * area / 2**20 if hole else 0
+    return planes_mb + (texture_mb(area, channels, hole=hole) if settings.texture else 0)
 
 
 def _notes(

@@ -336,14 +336,15 @@ class Restoration:
     def _textured(
         self, smooth: NDArray[np.float32], regularity: float, region: Region
     ) -> NDArray[np.float32]:
-        """Add the detail of the surroundings to the smooth fill of a hole."""
-        if not self._plan.recipe(region).extrapolates_residual:
+        """Add the texture of the surroundings to a smooth fill, unless the recipe leaves it raw."""
+        if self._plan.recipe(region).residual_fill == "none":
             return smooth
         crop, settings = self._crop(region), self.settings
         return add_texture(
             smooth,
             crop.floats(),
             crop.known,
+            hole=region.damage == "hole",
             strength=settings.texture,
             regularity=regularity,
             seed=settings.seed,

@@ -42,7 +42,7 @@ COLUMNS = (
     ("peak MB", "peak_memory_mb", ".0f"),
 )
 LEGEND = """\
-hole dB: PSNR of the unknown pixels.  smooth: the same before large holes get texture, which looks
+hole dB: PSNR of the unknown pixels.  smooth: the same before the fill gets texture, which looks
 better but lowers PSNR.  full dB: PSNR of the whole picture.  raw dB: PSNR of the network's output,
 before known pixels are pasted back.  SSIM: at and around the unknown pixels.  texture: sliced
 Wasserstein distance, 0 is best.  seconds: of the whole process, including start-up.  1st s: until

@@ -41,7 +41,7 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=DEFAULTS.texture,
         metavar="F",
-        help="amount of fine detail in large holes, 0 (smooth, nearest to the truth in PSNR) to "
+        help="grain and detail of the surroundings, 0 (smooth, nearest to the truth in PSNR) to "
         "1 (as much as the surroundings have) (default: %(default)s)",
     )
     fit.add_argument(

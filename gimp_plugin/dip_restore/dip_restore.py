@@ -92,8 +92,8 @@ GROW = (
 )
 _MAX_GROWTH_PX = 100
 TEXTURE = (
-    "Texture in large h_oles",
-    "How much fine detail large holes get: 0 is smooth, 1 is as rich as the surroundings.",
+    "Texture of the surr_oundings",
+    "How much grain and detail a repair gets: 0 is smooth, 1 is as rich as the surroundings.",
 )
 ALLOW_RGB = (
     "Convert an inde_xed image to RGB",

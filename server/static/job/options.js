@@ -12,7 +12,7 @@ export function startOptions() {
   showTexture();
 }
 
-/** Set the texture of large holes, a fraction from 0 to 1. */
+/** Set the texture of repairs, a fraction from 0 to 1. */
 export function setTexture(fraction) {
   element("texture").value = String(100 * fraction);
   showTexture();

@@ -13,7 +13,7 @@ from dip.config import Settings
 from dip.errors import SettingError
 from dip.filling.patch_match import PatchField
 from dip.filling.shift_map import dominant_offsets, shift_map
-from dip.filling.texture import add_texture
+from dip.filling.structure import add_structure
 from dip.restore import Restoration
 
 Array = NDArray[np.float32]
@@ -48,7 +48,7 @@ def test_a_wall_continues_through_a_hole(bricks: Bricks):
     truth = bricks()
     known = hole(truth.shape)
     fill, target = smoothed(truth, known)
-    result = add_texture(fill, target, known)
+    result = add_structure(fill, target, known)
     assert psnr_db(fill, truth, ~known) < 16
     assert psnr_db(result, truth, ~known) > 30
 
@@ -57,19 +57,19 @@ def test_known_pixels_stay_and_unknown_ones_are_ignored(bricks: Bricks):
     truth = bricks()
     known = hole(truth.shape)
     fill, target = smoothed(truth, known)
-    result = add_texture(fill, target, known, seed=3)
+    result = add_structure(fill, target, known, seed=3)
     assert np.array_equal(result[known], fill[known])
     target[~known] = 0.123
-    assert np.array_equal(add_texture(fill, target, known, seed=3), result)
+    assert np.array_equal(add_structure(fill, target, known, seed=3), result)
 
 
 def test_the_strength_scales_the_added_detail(bricks: Bricks):
     truth = bricks()
     known = hole(truth.shape)
     fill, target = smoothed(truth, known)
-    full = add_texture(fill, target, known)
-    assert add_texture(fill, target, known, strength=0) is fill
-    half = add_texture(fill, target, known, strength=0.5)
+    full = add_structure(fill, target, known)
+    assert add_structure(fill, target, known, strength=0) is fill
+    half = add_structure(fill, target, known, strength=0.5)
     assert half.min() >= truth.min()
     assert half.max() <= truth.max()
     added = full - fill
@@ -84,7 +84,7 @@ def test_copies_replace_the_fill_where_the_surroundings_repeat(bricks: Bricks):
     fill, target = smoothed(truth, known)
     streaks = 0.1 * np.random.default_rng(5).normal(size=(1, truth.shape[1], 1))
     streaky = np.where(known[:, :, None], fill, fill + streaks).astype(np.float32)
-    results = [add_texture(streaky, target, known, regularity=each) for each in (0.0, 0.7, 1.0)]
+    results = [add_structure(streaky, target, known, regularity=each) for each in (0.0, 0.7, 1.0)]
     rest, less, least = (float(np.square(each - truth)[~known].mean()) for each in results)
     assert least < less < rest / 1.5
 
@@ -94,7 +94,7 @@ def test_gray_and_alpha(bricks: Bricks, channels: int):
     truth = np.repeat(bricks()[:, :, :1], channels, axis=2)
     known = hole(truth.shape)
     fill, target = smoothed(truth, known)
-    result = add_texture(fill, target, known)
+    result = add_structure(fill, target, known)
     assert result.shape == truth.shape
     assert psnr_db(result[:, :, 0], truth[:, :, 0], ~known) > 30
 
@@ -104,18 +104,18 @@ def test_with_too_few_known_pixels_the_fill_stays(size: tuple[int, int]):
     known = np.zeros(size, dtype=bool)
     known[:, :4] = True
     fill = np.full((*size, 3), 0.4, dtype=np.float32)
-    assert add_texture(fill, fill, known) is fill
+    assert add_structure(fill, fill, known) is fill
 
 
 def test_large_images_are_searched_at_a_smaller_size(
     bricks: Bricks, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("dip.filling.texture._MAX_SEARCHED_PX", 10_000)
-    monkeypatch.setattr("dip.filling.texture._MAX_SOURCES", 8_000)
+    monkeypatch.setattr("dip.filling.structure._MAX_SEARCHED_PX", 10_000)
+    monkeypatch.setattr("dip.filling.structure._MAX_SOURCES", 8_000)
     truth = bricks()
     known = hole(truth.shape)
     fill, target = smoothed(truth, known)
-    result = add_texture(fill, target, known)
+    result = add_structure(fill, target, known)
     assert psnr_db(result, truth, ~known) > 20
 
 

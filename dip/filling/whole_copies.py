@@ -1,0 +1,210 @@
+"""Copy blocks of detail from the surroundings, each whole, and cross-fade them.
+
+A mean of several copies is smooth: grain that is averaged is no longer grain. So each block of the
+damage copies from one place, all channels together, and between two blocks the weights are such
+that the sum of two independent copies has the energy of one.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Array = NDArray[np.float32]
+Plane = NDArray[np.bool_]
+Index = NDArray[np.int64]
+
+BLOCK_PX = 8
+_FADE_PX = 3.0
+"""Width of the cross-fade between two blocks; the rest of a block is a copy of one place."""
+_CLEAR_PX = BLOCK_PX
+"""A source has no unknown pixel this near to its centre, up or down, left or right."""
+_WINDOW_PX = np.arange(-8, 9, 2)
+"""Rows and columns, from a block's centre, at which a source is compared."""
+_BLUR_PX = 1.0
+"""Sources are compared after a blur: structure is to agree, and grain cannot."""
+_UNKNOWN_WEIGHT = 0.5
+"""Weight of the fill, relative to known pixels, in this comparison."""
+_NEAR_PX, _NEAR_TRIALS = 48, 32
+_FAR_PX, _FAR_TRIALS = 80, 8
+"""Largest distance of a source, and the number of random places that are tried for each block."""
+_ROUNDS = 2
+"""Rounds in which a block tries its neighbours' offsets, and places around its own."""
+_REFINED_PX = 12, 4, 2, 1, 1
+"""Largest distance of the places around: beside an edge a source must be right to a pixel."""
+
+SEARCHED_PX = _FAR_PX + BLOCK_PX
+"""Nothing further away than this is copied."""
+
+
+def copy_blocks(
+    detail: Array, guide: Array, unknown: Plane, wanted: Plane, generator: np.random.Generator
+) -> Array | None:
+    """Copy the detail of similar places to the damage.
+
+    Parameters
+    ----------
+    detail : ndarray
+        (H, W, C), float32, with a mean near zero.
+    guide : ndarray
+        (H, W, C), float32: the image, with a fill where unknown; sources resemble it.
+    unknown : ndarray
+        (H, W) bool; blocks that touch an unknown pixel get a copy.
+    wanted : ndarray
+        (H, W) bool, the pixels at which the copies are needed: `unknown` and a margin.
+    generator : numpy Generator
+
+    Returns
+    -------
+    ndarray or None
+        (H, W, C), float32: the detail, with copies where wanted; None where no source is known.
+    """
+    offsets = _Search(guide, unknown, generator).offsets()
+    if offsets is None:
+        return None
+    rows, columns = np.nonzero(wanted)
+    copied = detail.copy()
+    copied[rows, columns] = _cross_fade(detail, offsets, rows, columns)
+    return copied
+
+
+class _Search:
+    """For each block that touches the damage, the offset to the most similar known place."""
+
+    def __init__(self, guide: Array, unknown: Plane, generator: np.random.Generator) -> None:
+        self._generator = generator
+        self._height, self._width = height, width = unknown.shape
+        summed = np.pad(unknown, ((1, 0), (1, 0))).astype(np.int32)
+        self._summed = summed.cumsum(0).cumsum(1)
+        self._shape = -(-height // BLOCK_PX), -(-width // BLOCK_PX)
+        pad = [
+            (0, blocks * BLOCK_PX - side)
+            for blocks, side in zip(self._shape, unknown.shape, strict=True)
+        ]
+        blocks = np.pad(unknown, pad).reshape(self._shape[0], BLOCK_PX, self._shape[1], BLOCK_PX)
+        self._block_rows, self._block_columns = np.nonzero(blocks.any((1, 3)))
+        half = BLOCK_PX // 2
+        self._rows = np.minimum(self._block_rows * BLOCK_PX + half, height - 1)
+        self._columns = np.minimum(self._block_columns * BLOCK_PX + half, width - 1)
+        blurred = ndimage.gaussian_filter(guide, (_BLUR_PX, _BLUR_PX, 0), truncate=3.0)
+        self._pixels = blurred.reshape(height * width, -1)
+        own = self._window(self._rows, self._columns)
+        weights = np.where(unknown.ravel()[own], np.float32(_UNKNOWN_WEIGHT), np.float32(1))
+        self._weights = weights / weights.sum(1, keepdims=True)
+        self._own = self._pixels[own]
+        self._cost = np.full(len(self._rows), np.inf)
+        self._offsets = np.zeros((len(self._rows), 2), dtype=np.int64)
+
+    def offsets(self) -> Index | None:
+        """Rows and columns to each block's source, (blocks down, blocks across, 2).
+
+        A block without a source of its own, or without damage, has that of the nearest one with.
+        """
+        for reach, trials in ((_NEAR_PX, _NEAR_TRIALS), (_FAR_PX, _FAR_TRIALS)):
+            for _ in range(trials):
+                self._offer(self._random(reach))
+        for _ in range(_ROUNDS):
+            self._try_those_of_neighbours()
+            for reach in _REFINED_PX:
+                self._offer(self._offsets + self._random(reach))
+        found = np.zeros(self._shape, dtype=bool)
+        found[self._block_rows, self._block_columns] = np.isfinite(self._cost)
+        if not found.any():
+            return None
+        offsets = np.zeros((*self._shape, 2), dtype=np.int64)
+        offsets[self._block_rows, self._block_columns] = self._offsets
+        nearest = ndimage.distance_transform_edt(
+            ~found, return_distances=False, return_indices=True
+        )
+        filled: Index = offsets[nearest[0], nearest[1]]
+        return filled
+
+    def _random(self, reach: int) -> Index:
+        return self._generator.integers(-reach, reach + 1, (len(self._rows), 2))
+
+    def _try_those_of_neighbours(self) -> None:
+        """Offer each block the offsets of the four beside it: larger pieces then stay whole."""
+        number = np.full((self._shape[0] + 2, self._shape[1] + 2), -1)
+        number[self._block_rows + 1, self._block_columns + 1] = np.arange(len(self._rows))
+        for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+            other = number[self._block_rows + 1 + down, self._block_columns + 1 + right]
+            self._offer(self._offsets[other], other >= 0)
+
+    def _offer(self, offsets: Index, usable: Plane | None = None) -> None:
+        """Take an offset for each block, where it leads to known pixels that fit better."""
+        rows, columns = self._rows + offsets[:, 0], self._columns + offsets[:, 1]
+        clear = self._is_clear(rows, columns)
+        index = np.flatnonzero(clear if usable is None else clear & usable)
+        window = self._window(rows[index], columns[index])
+        difference = self._pixels.take(window, axis=0)
+        difference -= self._own[index]
+        cost = np.einsum("npc,npc,np->n", difference, difference, self._weights[index])
+        better = cost < self._cost[index]
+        self._cost[index[better]] = cost[better]
+        self._offsets[index[better]] = offsets[index[better]]
+
+    def _is_clear(self, rows: Index, columns: Index) -> Plane:
+        reach = _CLEAR_PX
+        inside = (rows >= reach) & (rows <= self._height - reach)
+        inside &= (columns >= reach) & (columns <= self._width - reach)
+        top, left = np.where(inside, rows, reach), np.where(inside, columns, reach)
+        if not inside.any():
+            return inside
+        summed = self._summed
+        count = (
+            summed[top + reach, left + reach]
+            - summed[top - reach, left + reach]
+            - summed[top + reach, left - reach]
+            + summed[top - reach, left - reach]
+        )
+        clear: Plane = inside & (count == 0)
+        return clear
+
+    def _window(self, rows: Index, columns: Index) -> Index:
+        """Indices of the pixels that are compared, (blocks, pixels)."""
+        down = np.clip(rows[:, None] + _WINDOW_PX, 0, self._height - 1)
+        right = np.clip(columns[:, None] + _WINDOW_PX, 0, self._width - 1)
+        window: Index = (down[:, :, None] * self._width + right[:, None]).reshape(
+            len(rows), len(_WINDOW_PX) ** 2
+        )
+        return window
+
+
+def _cross_fade(detail: Array, offsets: Index, rows: Index, columns: Index) -> Array:
+    """The copies at some pixels, (pixels, C).
+
+    The weights of the blocks around a pixel add to one. Independent copies lose energy in such a
+    sum, which is scaled up again; copies with the same offset are one copy, and lose none.
+    """
+    height, width, channels = detail.shape
+    pixels = detail.reshape(height * width, channels)
+    along = [
+        _block_weights(each, count)
+        for each, count in zip((rows, columns), offsets.shape[:2], strict=True)
+    ]
+    total = np.zeros((len(rows), channels), dtype=np.float32)
+    weights, sources = [], []
+    for (block_row, row_weight), (block_column, column_weight) in product(*along):
+        offset = offsets[block_row, block_column]
+        row = np.clip(rows + offset[:, 0], 0, height - 1)
+        column = np.clip(columns + offset[:, 1], 0, width - 1)
+        weights.append(row_weight * column_weight)
+        sources.append(row * width + column)
+        total += weights[-1][:, None] * pixels.take(sources[-1], axis=0)
+    energy = np.zeros(len(rows), dtype=np.float32)
+    parts = list(zip(weights, sources, strict=True))
+    for (weight, source), (other_weight, other) in product(parts, repeat=2):
+        energy += weight * other_weight * (source == other)
+    copies: Array = (total / np.sqrt(energy)[:, None]).astype(np.float32, copy=False)
+    return copies
+
+
+def _block_weights(position: Index, count: int) -> list[tuple[Index, Array]]:
+    """The two blocks next to each position along an axis, and their weights."""
+    along = (position + 0.5) / BLOCK_PX - 0.5  # 0 at the centre of the first block
+    first = np.floor(along).astype(np.int64)
+    weight = np.clip((along - first - 0.5) * BLOCK_PX / _FADE_PX + 0.5, 0, 1).astype(np.float32)
+    return [(first.clip(0, count - 1), 1 - weight), ((first + 1).clip(0, count - 1), weight)]
