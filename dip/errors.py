@@ -11,6 +11,7 @@
     ├── MaskError                mask_invalid           4
     │   ├── MaskSizeMismatch     mask_size_mismatch     4
     │   ├── MaskEmpty            mask_empty             4
+    │   ├── MaskMayBeInverted    mask_may_be_inverted   4
     │   └── TooFewKnownPixels    too_few_known_pixels   4
     ├── OutputError              output_unwritable      5
     ├── DeviceUnavailable        device_unavailable     6
@@ -106,6 +107,12 @@ class MaskEmpty(MaskError):
     """No pixel is marked for restoration."""
 
     code = "mask_empty"
+
+
+class MaskMayBeInverted(MaskError):
+    """The mask marks most of the image, and nobody has confirmed that this is meant."""
+
+    code = "mask_may_be_inverted"
 
 
 class TooFewKnownPixels(MaskError):

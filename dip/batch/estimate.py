@@ -109,7 +109,8 @@ def _trials(items: Sequence[Item], folder: Path, settings: dict[str, Any]) -> It
             loaded = load_photo(folder, item)
         except InputError:
             continue
-        yield replace(loaded.task(settings), limit_s=TRIAL_S)
+        # A mask that the batch will refuse is as good as another for an estimate.
+        yield replace(loaded.task(settings, mask_confirmed=True), limit_s=TRIAL_S)
 
 
 def _full_fit_s(outcome: Outcome) -> float:

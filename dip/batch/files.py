@@ -46,7 +46,7 @@ class LoadedPhoto:
             "mask_stamp": self.mask_stamp,
         }
 
-    def task(self, settings: dict[str, Any]) -> Task:
+    def task(self, settings: dict[str, Any], *, mask_confirmed: bool) -> Task:
         """The task for a `FitProcess`."""
         return Task(
             name=self.item.photo,
@@ -55,6 +55,7 @@ class LoadedPhoto:
             mask=self.mask,
             settings=settings,
             file_format=self.item.file_format,
+            mask_confirmed=mask_confirmed,
         )
 
 
@@ -98,6 +99,8 @@ class ResultWriter:
         Settings of every fit.
     manifest : Manifest
     progress : BatchProgress
+    masks_confirmed : bool
+        Whether masks may mark most of their photos.
     """
 
     def __init__(
@@ -108,11 +111,13 @@ class ResultWriter:
         settings: dict[str, Any],
         manifest: Manifest,
         progress: BatchProgress,
+        masks_confirmed: bool,
     ) -> None:
         self.folder = folder
         self.output = output
         self.settings = settings
         self.progress = progress
+        self.masks_confirmed = masks_confirmed
         self._manifest = manifest
 
     def write(

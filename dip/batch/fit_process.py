@@ -36,6 +36,8 @@ class Task:
         As `dip.config.Settings.from_mapping` takes them.
     file_format : str
         Format of the result: 'png', 'tiff', 'webp' or 'jpeg'.
+    mask_confirmed : bool
+        Whether the mask may mark most of the photo.
     limit_s : float, optional
         Stop after so many seconds and return figures only: for an estimate.
     """
@@ -46,6 +48,7 @@ class Task:
     mask: bytes | None
     settings: dict[str, Any]
     file_format: str = "png"
+    mask_confirmed: bool = False
     limit_s: float | None = None
 
     @property
@@ -57,6 +60,7 @@ class Task:
             "mask_name": self.mask_name,
             "settings": self.settings,
             "file_format": self.file_format,
+            "mask_confirmed": self.mask_confirmed,
             "limit_s": self.limit_s,
         }
 

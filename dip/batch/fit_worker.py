@@ -83,6 +83,7 @@ def _fit(task: Frame, parent: ParentPipe) -> None:
 
 def _restore(task: Frame, parent: ParentPipe) -> tuple[dict[str, Any], list[bytes]]:
     from dip.image_io import decode_mask, decode_photo, encode_photo, losses
+    from dip.regions.mask import refuse_inverted
     from dip.restore import Restoration
 
     request = task.content
@@ -95,6 +96,8 @@ def _restore(task: Frame, parent: ParentPipe) -> tuple[dict[str, Any], list[byte
         )
     form = request["file_format"]
     encode_photo(photo.pixels[:1, :1], form, like=photo)  # refused before the work
+    if mask is not None and not request["mask_confirmed"]:
+        refuse_inverted(mask, photo.pixels.shape, "give the same command with --yes")
     settings = Settings.from_mapping(request["settings"])
     restoration = Restoration(photo.pixels, mask, settings)
     parent.wait_for_admission(restoration.memory_mb, device_of(settings))

@@ -74,12 +74,14 @@ class _Entry:
     photo: tuple[str | None, list[int] | None]
     mask: tuple[str | None, list[int] | None]
     seconds: float | None
+    error: str | None
 
 
 class Manifest:
     """The manifest of one output folder.
 
-    `outcome_of` and `seconds_with` use the records that were there when it was opened.
+    `outcome_of`, `seconds_with` and `failed_with` use the records that were there when it was
+    opened.
 
     Parameters
     ----------
@@ -169,6 +171,10 @@ class Manifest:
             if entry.settings == settings and entry.outcome == DONE and entry.seconds is not None
         ]
 
+    def failed_with(self, code: str) -> frozenset[str]:
+        """The photos that failed with an error of this code."""
+        return frozenset(name for name, each in self._entries.items() if each.error == code)
+
     def append(self, record: Record) -> None:
         """Append a record and flush it to disk.
 
@@ -246,6 +252,7 @@ def _entry_of(record: Record) -> _Entry:
         photo=(record["photo_sha256"], record["photo_stamp"]),
         mask=(record["mask_sha256"], record["mask_stamp"]),
         seconds=record["seconds"],
+        error=record.get("error", {}).get("code"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from dip.batch.manifest import DONE, FAILED, Manifest, digest_of_settings
 from dip.batch.pairing import FORMAT_SUFFIXES, LEFT_OUT, Item, LeftOut, Listing, shown
 from dip.console import say
+from dip.errors import MaskMayBeInverted
 
 MAX_LEFT_OUT_SHOWN = 40
 HEADERS_AT_ONCE = 5000
@@ -58,6 +59,7 @@ def make_plan(
     settings: dict[str, Any],
     read_headers: ReadHeaders,
     retry_failed: bool,
+    masks_confirmed: bool,
 ) -> Plan:
     """Make the plan: compare the listing with the manifest, and read the headers of the rest.
 
@@ -72,15 +74,19 @@ def make_plan(
     read_headers : ReadHeaders
     retry_failed : bool
         Whether photos that failed before are restored again.
+    masks_confirmed : bool
+        Whether photos are restored again whose masks were refused before because they mark most of
+        the photo.
     """
     hashes = {each: digest_of_settings(settings, each) for each in FORMAT_SUFFIXES}
+    confirmed = manifest.failed_with(MaskMayBeInverted.code) if masks_confirmed else frozenset()
     pending: list[Item] = []
     done = failed = 0
     for item in listing.items:
         outcome = manifest.outcome_of(item, hashes[item.file_format], folder, output)
         if outcome == DONE:
             done += 1
-        elif outcome == FAILED and not retry_failed:
+        elif outcome == FAILED and not retry_failed and item.photo not in confirmed:
             failed += 1
         else:
             pending.append(item)

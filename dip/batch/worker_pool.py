@@ -206,7 +206,8 @@ class WorkerPool:
             except InputError as error:
                 writer.write_failure(item, error.as_dict(), began=began)
             else:
-                outcome = self._restore(number, loaded.task(writer.settings), writer)
+                task = loaded.task(writer.settings, mask_confirmed=writer.masks_confirmed)
+                outcome = self._restore(number, task, writer)
                 writer.write(item, loaded.fingerprint, outcome, began=loaded.began)
             writer.progress.set_idle(worker)
 

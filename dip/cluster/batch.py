@@ -195,6 +195,7 @@ class InFlight(RemoteTask):
 
     def request(self) -> TaskRequest:
         item, settings = self.item, self._writer.settings
+        mask_confirmed = self._writer.masks_confirmed
         paths: tuple[str, ...] = ()
         if self._cluster.shared_disk:
             photo, mask = self._writer.folder / item.photo, item.mask and Path(item.mask)
@@ -206,12 +207,14 @@ class InFlight(RemoteTask):
                 mask=None,
                 settings=settings,
                 file_format=item.file_format,
+                mask_confirmed=mask_confirmed,
             )
             self._fingerprint["photo_stamp"] = stamp_of(photo)
             self._fingerprint["mask_stamp"] = stamp_of(mask) if mask else None
         else:
             loaded = load_photo(self._writer.folder, item)
-            task, self._fingerprint = loaded.task(settings), loaded.fingerprint
+            task = loaded.task(settings, mask_confirmed=mask_confirmed)
+            self._fingerprint = loaded.fingerprint
         return TaskRequest(
             module="dip.batch.fit_worker",
             content=task.content,

@@ -32,6 +32,20 @@ def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=DEFAULTS.seed, metavar="N", help="default: 0")
 
 
+CONFIRM = "add --yes"
+"""How a mask that marks most of a photo is confirmed."""
+
+
+def add_mask_confirmation(parser: argparse.ArgumentParser) -> None:
+    """Declare the option that confirms a mask which marks most of a photo."""
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        help="restore also where a mask marks more than 60 %% of the photo; without this option "
+        "such a mask is refused, because it may be inverted",
+    )
+
+
 def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare iterations, texture, device, threads and memory, for every command that fits."""
     fit = parser.add_argument_group("the fit")

@@ -24,6 +24,7 @@ from dip.batch.pairing import (
 from dip.cluster.options import ClusterSettings, add_cluster_arguments, cluster_from
 from dip.commands.arguments import (
     add_fit_arguments,
+    add_mask_confirmation,
     add_network_argument,
     add_preset_arguments,
     settings_from,
@@ -86,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "for each core)",
     )
     parser.add_argument("--quiet", action="store_true", help="show failures only")
+    add_mask_confirmation(parser)
     add_network_argument(parser)
     add_preset_arguments(parser)
     add_fit_arguments(parser)
@@ -142,6 +144,7 @@ def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -
                     settings=pool.settings,
                     read_headers=pool.read_headers,
                     retry_failed=args.retry_failed,
+                    masks_confirmed=args.yes,
                 )
                 plan.announce()
                 if args.dry_run:
@@ -187,6 +190,7 @@ def restore_all(args: argparse.Namespace, pool: WorkerPool, plan: Plan, manifest
         settings=settings,
         manifest=manifest,
         progress=progress,
+        masks_confirmed=args.yes,
     )
     try:
         with progress:

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dip.commands.arguments import add_fit_arguments, add_preset_arguments, settings_from
+from dip.commands.arguments import (
+    CONFIRM,
+    add_fit_arguments,
+    add_mask_confirmation,
+    add_preset_arguments,
+    settings_from,
+)
 from dip.commands.progress import Progress
 from dip.config import NETWORKS, Settings
 from dip.console import format_duration, say
@@ -59,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the undamaged original: shown as well, and compared with both results",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_mask_confirmation(parser)
     add_preset_arguments(parser)
     add_fit_arguments(parser)
 
@@ -71,6 +78,10 @@ def run(args: argparse.Namespace) -> int:
 
     photo = read_photo(args.photo).pixels
     mask = None if args.mask is None else read_mask(args.mask)
+    if mask is not None and not args.yes:
+        from dip.regions.mask import refuse_inverted
+
+        refuse_inverted(mask, photo.shape, CONFIRM)
     truth = None if args.truth is None else read_photo(args.truth).pixels
     if truth is not None and truth.shape[:2] != photo.shape[:2]:
         raise MaskSizeMismatch(

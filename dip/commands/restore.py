@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dip.commands.arguments import (
+    CONFIRM,
     add_fit_arguments,
+    add_mask_confirmation,
     add_network_argument,
     add_preset_arguments,
     settings_from,
@@ -68,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a picture of the current region to this file, again and again during the work",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_mask_confirmation(parser)
     add_network_argument(parser)
     add_preset_arguments(parser)
     add_fit_arguments(parser)
@@ -141,6 +144,10 @@ def _restore(
 
     photo = read_photo(source, page=photo_page)
     mask = None if args.mask is None else read_mask(args.mask, page=mask_page)
+    if mask is not None and not args.yes:
+        from dip.regions.mask import refuse_inverted
+
+        refuse_inverted(mask, photo.pixels.shape, CONFIRM)
     for note in check_writable(output, photo):
         say(f"dip: {note}")
     progress = Progress(quiet=args.quiet)

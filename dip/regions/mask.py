@@ -19,13 +19,20 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dip.config import Damage
-from dip.errors import MaskEmpty, MaskError, MaskSizeMismatch, TooFewKnownPixels
+from dip.errors import (
+    MaskEmpty,
+    MaskError,
+    MaskMayBeInverted,
+    MaskSizeMismatch,
+    TooFewKnownPixels,
+)
 from dip.regions.rules import (
     FEWEST_KNOWN,
     SCATTERED_ABOVE,
     SCATTERED_UP_TO_PX,
     THIN_UP_TO_PX,
     UNKNOWN_ABOVE,
+    may_be_inverted,
 )
 from dip.samples import to_floats
 
@@ -115,6 +122,33 @@ def soft_mask_from(mask: Array, image_shape: tuple[int, ...]) -> SoftMask:
     elif mask.dtype != np.bool_ and not np.issubdtype(mask.dtype, np.unsignedinteger):
         raise MaskError(f"The mask's samples are {mask.dtype}.", "Use 8 or 16 bit.")
     return _checked(SoftMask(mask))
+
+
+def refuse_inverted(mask: Array, image_shape: tuple[int, ...], confirm: str) -> None:
+    """Refuse a mask that marks so much that it is perhaps inverted.
+
+    This is for callers that act for a user who has not confirmed the mask: the engine itself takes
+    every mask that leaves enough known pixels.
+
+    Parameters
+    ----------
+    mask, image_shape
+        As for `soft_mask_from`, whose errors are raised too.
+    confirm : str
+        How the user confirms the mask, for the hint: 'add --yes'.
+
+    Raises
+    ------
+    MaskMayBeInverted
+    """
+    unknown = soft_mask_from(mask, image_shape).unknown
+    count = int(np.count_nonzero(unknown))
+    if may_be_inverted(count, unknown.size):
+        raise MaskMayBeInverted(
+            f"The mask marks {count / unknown.size:.0%} of the image for restoration.",
+            "Is it inverted? White means restore, black means keep: invert it. "
+            f"If it is right, {confirm}.",
+        )
 
 
 def soft_mask_from_alpha(image: Array) -> SoftMask:

@@ -13,6 +13,10 @@ below."""
 FEWEST_KNOWN = 64
 """A fit needs at least this many known pixels."""
 
+MOSTLY_ABOVE = 0.6
+"""A mask with a larger share of unknown pixels is perhaps inverted: the user is asked. Real damage
+that is scattered over half of all pixels stays below."""
+
 THIN_UP_TO_PX = 30
 """Damage up to this thickness is 'thin' (text, scratches, dust); thicker damage is a 'hole'. The
 thickness is that of `dip.regions.mask.thickness_px`: a strip of 3 pixels measures 4, and damage at
@@ -32,6 +36,11 @@ THIN_CONTEXT_PX = 48
 
 _HOLE_CONTEXT = 4.5
 """The margin around a hole is this many times its thickness; with 3 the result was 4 dB worse."""
+
+
+def may_be_inverted(unknown: int, area: int) -> bool:
+    """Whether a mask marks so much of an image of `area` pixels that it is perhaps inverted."""
+    return unknown > MOSTLY_ABOVE * area
 
 
 def hole_context_px(thickness_px: float) -> int:

@@ -14,7 +14,7 @@ import gi
 import masks
 from buffers import read, select
 from checks import LAYER_MASK, SELECTION, TRANSPARENCY, Refusal
-from dip_rules import FEWEST_KNOWN, has_enough_context
+from dip_rules import FEWEST_KNOWN, has_enough_context, may_be_inverted
 from masks import Rect
 
 gi.require_version("Gimp", "3.0")
@@ -25,6 +25,12 @@ _NO_DAMAGE = {
     "better a little too much than too little.",
     TRANSPARENCY: "Nothing in this layer is transparent. Erase the damage, or select it.",
     LAYER_MASK: "The layer mask hides nothing. Paint the damage black in the layer mask.",
+}
+_WRONG_WAY_ROUND = {
+    SELECTION: "Is the selection the wrong way round? The selected pixels are replaced, the others "
+    "stay. Select > Invert exchanges them.",
+    LAYER_MASK: "Is the layer mask the wrong way round? The pixels that it hides are replaced, the "
+    "others stay. Colors > Invert, on the layer mask, exchanges them.",
 }
 
 
@@ -43,12 +49,16 @@ class Damage:
     mask : bytes
         Of `crop`: the pixels that the network must not learn from. These are more than the pixels
         to fill if only some of the damage is selected.
+    doubt : str
+        A question for the user where so much is marked that it may be the wrong way round; else
+        empty. Transparent pixels are never in doubt.
     """
 
     box: Rect
     crop: Rect
     soft_mask: bytes
     mask: bytes
+    doubt: str
 
     @property
     def description(self) -> str:
@@ -101,7 +111,14 @@ def find_damage(image: Any, layer: Any, source: str, grow_px: int = 0) -> Damage
             "Nearly all of the layer is marked as damage. Leave some of the photograph around it: "
             "the damage is filled from the rest of the photograph."
         )
-    return Damage(box, crop, padded, mask)
+    return Damage(box, crop, padded, mask, _doubt(padded, whole, source))
+
+
+def _doubt(soft_mask: bytes, whole: Rect, source: str) -> str:
+    count = masks.damaged_pixels(soft_mask)
+    if source == TRANSPARENCY or not may_be_inverted(count, whole.area):
+        return ""
+    return f"{count / whole.area:.0%} of the layer is marked as damage. {_WRONG_WAY_ROUND[source]}"
 
 
 def _pixels_to_fill(image: Any, layer: Any, source: str, whole: Rect) -> tuple[Rect, bytes]:

@@ -25,6 +25,7 @@ from checks import (
     check_output,
 )
 from damage import Damage, find_damage
+from dip_rules import may_be_inverted
 from masks import Rect
 from session import JobRequest, Result
 
@@ -92,6 +93,8 @@ def crop_layer(
         and not masks.is_opaque_outside(read(layer, damage.crop, "A u8"), damage.mask)
     )
     pixels = read(layer, damage.crop, pixel_format(layer, alpha, sample_type))
+    # The service sees this part only; the user was asked about the whole layer.
+    confirmed = may_be_inverted(masks.damaged_pixels(damage.mask), damage.crop.area)
     request = JobRequest(
         width=damage.crop.width,
         height=damage.crop.height,
@@ -100,7 +103,7 @@ def crop_layer(
         pixels=pixels,
         mask=damage.mask,
         result="fill" if output == NEW_LAYER else "image",
-        parameters=parameters,
+        parameters={**parameters, "mask_confirmed": confirmed or None},
     )
     return LayerCrop(
         layer=layer,

@@ -47,8 +47,11 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
 
     threading.Thread(target=_prepare, args=[service, show_destination], daemon=True).start()
 
+    doubt = ""
+
     def show_damage(*_: Any) -> bool:
         """Show the damage, or the reason why there is none; return whether there is some."""
+        nonlocal doubt
         source, grow_px = config.get_property("damage"), config.get_property("grow")
         output, allow_rgb = config.get_property("output"), config.get_property("allow-rgb")
         try:
@@ -57,6 +60,7 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
         except Refusal as refusal:
             found.set_markup(f"<b>{GLib.markup_escape_text(str(refusal))}</b>")
         else:
+            doubt = damage.doubt
             found.set_text(f"Damage found: {damage.description}.")
             dialog.set_response_sensitive(Gtk.ResponseType.OK, True)
             return True
@@ -73,12 +77,28 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
         source = likely_source(image, layer, config.get_property("damage"))
         config.set_property("damage", source)
     accepted = bool(dialog.run())
+    while accepted and doubt and not _confirms(dialog, doubt):
+        accepted = bool(dialog.run())
     for handler in handlers:
         config.disconnect(handler)
     dialog.disconnect(focus_handler)
     dialog.destroy()
     let_windows_close()
     return accepted
+
+
+def _confirms(dialog: Any, question: str) -> bool:
+    """Ask whether to restore all the same."""
+    asked = Gtk.MessageDialog(
+        transient_for=dialog, modal=True, message_type=Gtk.MessageType.QUESTION, text=question
+    )
+    asked.set_title("Restore so much?")
+    asked.add_button("_Back", Gtk.ResponseType.CANCEL)
+    asked.add_button("_Restore all the same", Gtk.ResponseType.OK)
+    asked.set_default_response(Gtk.ResponseType.CANCEL)
+    answer = asked.run()
+    asked.destroy()
+    return bool(answer == Gtk.ResponseType.OK)
 
 
 def _fill(dialog: Any, with_rgb: bool) -> None:

@@ -10,7 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dip.commands.arguments import DEFAULTS, add_fit_arguments, add_preset_arguments
+from dip.commands.arguments import (
+    DEFAULTS,
+    add_fit_arguments,
+    add_mask_confirmation,
+    add_preset_arguments,
+)
 from dip.commands.progress import Progress
 from dip.config import NETWORKS
 from dip.console import say
@@ -43,6 +48,7 @@ def add_submit_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULTS.network,
         help="both: fit both, one after the other (default: %(default)s)",
     )
+    add_mask_confirmation(parser)
     add_preset_arguments(parser)
     add_fit_arguments(parser)
     parser.add_argument("--result", choices=PARTS, default="image", help="default: %(default)s")
@@ -85,6 +91,7 @@ def run_submit(args: argparse.Namespace) -> int:
         job = client.submit(
             args.photo,
             args.mask,
+            mask_confirmed=args.yes or None,
             network=args.network,
             preset=args.preset,
             seed=args.seed,

@@ -11,6 +11,7 @@ from apiflask.validators import Length, OneOf, Range
 
 from dip.config import DEVICES, NETWORKS, RANGES, Settings
 from dip.presets import PRESETS
+from dip.regions.rules import MOSTLY_ABOVE
 from server.errors import MEANINGS
 from server.jobs.job import State
 from server.jobs.parameters import BOTH, FORMATS, PARTS, SAMPLE_BYTES
@@ -66,6 +67,13 @@ class RestoreIn(Schema):
             "White = restore this; same size as the image. Without a mask, the transparent pixels "
             "are restored."
         )
+    )
+    mask_confirmed = Boolean(
+        load_default=False,
+        metadata=described(
+            f"Restore also where the mask marks more than {MOSTLY_ABOVE:.0%} of the image. "
+            "Otherwise such a job fails with `mask_may_be_inverted`."
+        ),
     )
     network = String(validate=OneOf([*NETWORKS]), load_default=Settings.network)
     preset = String(validate=OneOf([*PRESETS]), load_default=Settings.preset)

@@ -71,6 +71,8 @@ class JobParameters:
         The samples of a raw mask, which has the image's size.
     has_mask : bool
         Whether there is a mask; without one the transparent pixels are the damage.
+    mask_confirmed : bool
+        Whether the mask may mark most of the image.
     """
 
     networks: tuple[str, ...] = ("unet",)
@@ -80,13 +82,15 @@ class JobParameters:
     raw: RawImage | None = None
     mask_samples: Samples | None = None
     has_mask: bool = False
+    mask_confirmed: bool = False
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> JobParameters:
-        values = json.loads(text)
+        # Jobs without the field were accepted before masks had to be confirmed.
+        values = {"mask_confirmed": True, **json.loads(text)}
         values["networks"] = tuple(values["networks"])
         values["settings"] = Settings(**values["settings"])
         if values["raw"] is not None:
@@ -143,6 +147,7 @@ def parameters_from(form: dict[str, Any], *, has_mask: bool) -> JobParameters:
         raw=raw,
         mask_samples=mask_samples,
         has_mask=has_mask,
+        mask_confirmed=form.get("mask_confirmed", False),
     )
 
 

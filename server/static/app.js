@@ -35,6 +35,7 @@ import { Stage } from "./view/stage.js";
 const TITLE = document.title;
 
 let photo = null;
+let mostMarked = 1; // the share above which a mask is questioned, from the service
 let openCount = 0; // the latest request to open a photo or a job wins
 
 const stage = new Stage(element("stage"));
@@ -148,6 +149,10 @@ async function restore() {
   element("restore").disabled = true;
   const options = readOptions(); // before anything waits
   try {
+    if (!photo.usesTransparency && photo.mask.share > mostMarked) {
+      if (!(await confirmMask())) return;
+      options.mask_confirmed = true;
+    }
     const mask = await photo.encodeMask();
     const job = await busy("Sending the photo…", api.submitJob({ image: photo.file, name: photo.name, mask, ...options }));
     rememberName(job.id, photo.name);
@@ -160,6 +165,18 @@ async function restore() {
   } finally {
     updateButtons();
   }
+}
+
+/** Ask whether a mask that marks most of the photo is meant; invert it where the answer is so. */
+async function confirmMask() {
+  const dialog = element("inverted");
+  const percent = Math.round(100 * photo.mask.share);
+  element("inverted-about").textContent = `${percent} % of the photo is marked. What is marked is replaced, the rest stays as it is.`;
+  dialog.returnValue = "back";
+  dialog.showModal();
+  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+  if (dialog.returnValue === "invert") photo.invertMask();
+  return dialog.returnValue === "restore";
 }
 
 /** Open the result of the shown job as a photo without a mask. */
@@ -278,6 +295,7 @@ const { presets, texture, limits, cluster } = await api.getCapabilities();
 offerPresets(Object.keys(presets));
 setTexture(texture);
 showRetention(limits.keep_days);
+mostMarked = limits.mask_share;
 showWhereabouts(cluster);
 await list.refresh();
 list.poll();

@@ -23,6 +23,7 @@ from dip.errors import DipError, NotEnoughMemory, OutputError
 from dip.image_io import encode_photo
 from dip.machine.locks import LockFile
 from dip.machine.parent_pipe import EXIT_ORPHANED
+from dip.regions.mask import refuse_inverted
 from server import logs
 from server.errors import ServiceError
 from server.jobs.files import JobFiles
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from dip.restore import Restoration
 
 LOOK_EVERY_S = 0.05
+_CONFIRM = "submit it with mask_confirmed=true (`dip submit --yes`)"
 _LOCK_WAIT_S = 60.0
 _FULL_DISK_WAIT_S = 2.0
 
@@ -136,6 +138,8 @@ class Worker:
 
     def _fit(self, job: Attempt) -> None:
         source = codec.read(job.parameters, self._files, job.id, self._max_pixels)
+        if source.mask is not None and not job.parameters.mask_confirmed:
+            refuse_inverted(source.mask, source.photo.pixels.shape, _CONFIRM)
         form = codec.result_format(job.parameters, source)
         reporter = Reporter(job, self._store, self._files)
         reporter.notes += codec.losses(job.parameters, form, source)

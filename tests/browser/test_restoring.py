@@ -328,11 +328,40 @@ def test_transparent_pixels_are_filled(
 def test_a_failed_job_shows_its_error(page: Any, canvas: Any) -> None:
     page.keyboard.press("r")
     canvas.draw((-2, -2), (98, 82))  # the whole photo
-    start_job(page)
+    page.click("#restore")
+    page.click("#inverted button[value=restore]")
     page.wait_for_selector("#job-error:visible")
     assert "known" in page.text_content("#job-error")
     page.click("#job-close")
     assert page.get_attribute("body", "data-mode") == "edit"
+
+
+def test_a_mask_that_marks_most_of_the_photo_is_questioned(page: Any, canvas: Any) -> None:
+    def marked() -> float:
+        return float(page.text_content("#marked").split(" %")[0])
+
+    page.keyboard.press("r")
+    canvas.draw((-2, -2), (98, 60))
+    share = marked()
+    assert share > 60
+    page.click("#restore")
+    page.wait_for_selector("#inverted:visible")
+    assert f"{share:.0f} % of the photo" in page.text_content("#inverted-about")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#restore:enabled")
+    assert page.is_hidden("#inverted")
+    assert page.get_attribute("body", "data-mode") == "edit"
+    assert marked() == share
+    page.click("#restore")
+    page.click("#inverted button[value=invert]")
+    page.wait_for_selector("#restore:enabled")
+    assert page.get_attribute("body", "data-mode") == "edit"
+    assert marked() == pytest.approx(100 - share, abs=1)
+    page.keyboard.press("Control+z")
+    assert marked() == share
+    page.click("#restore")
+    page.click("#inverted button[value=restore]")
+    wait_for_result(page)
 
 
 def test_the_details_show_curves_while_a_job_runs(page: Any, canvas: Any) -> None:

@@ -189,6 +189,26 @@ def test_repeating_with_the_last_values(screen: Any) -> None:
 
 
 @pytest.mark.newest_gimp
+def test_a_selection_of_most_of_the_layer_is_questioned(screen: Any) -> None:
+    question = "^Restore so much.$"
+    screen.remember(**QUICK)
+    screen.start_gimp()
+    screen.keys(screen.main, "ctrl+i")  # the selection is the wrong way round now
+    dialog = screen.open_dialog()
+    screen.press(dialog, "alt+t", lambda: screen.windows(question), "the question")
+    time.sleep(0.5)
+    screen.picture("14-question")
+    asked = screen.wait_window(question)
+    screen.press(asked, "alt+b", lambda: not screen.windows(question), "the question to be gone")
+    assert screen.windows(DIALOG) == [dialog]
+    assert screen.layers == ONE
+    screen.press(dialog, "alt+t", lambda: screen.windows(question), "the question again")
+    asked = screen.wait_window(question)
+    screen.press(asked, "alt+r", lambda: not screen.windows(question), "the question to be gone")
+    screen.until(lambda: screen.layers == TWO, "the new layer")
+
+
+@pytest.mark.newest_gimp
 def test_texture_is_remembered(screen: Any, jobs: Callable[[], list[dict[str, Any]]]) -> None:
     screen.remember(**LONG, texture=0.5)
     screen.start_gimp()

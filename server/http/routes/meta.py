@@ -10,6 +10,7 @@ from apiflask import APIBlueprint
 from dip import __version__
 from dip.config import DEFAULT_TEXTURE, NETWORKS
 from dip.presets import PRESETS
+from dip.regions.rules import MOSTLY_ABOVE
 from server.errors import MEANINGS
 from server.http.context import Service, service, user
 from server.http.routes import refusals
@@ -68,6 +69,7 @@ def capabilities() -> Any:
             "body_bytes": settings.max_body_bytes,
             "pixels": settings.max_pixels,
             "decoded_bytes": MAX_DECODED_BYTES,
+            "mask_share": MOSTLY_ABOVE,
             "queued_jobs": settings.max_queued_each if user() else settings.max_queued,
             "streams": settings.max_streams,
             "lease_min_s": settings.lease_min_s,

@@ -2,6 +2,7 @@
 // which exist only where the user has painted; each has a canvas that shows it.
 
 export const TILE = 512;
+const FAINT = 16; // the engine restores pixels above this value; see UNKNOWN_ABOVE in dip/regions/rules.py
 
 /** Merge the coverage of a pixel into a tile: marking takes the maximum, erasing the rest. */
 export function mergeCoverage(data, index, coverage, erase) {
@@ -24,9 +25,9 @@ export class Mask {
 
   /** The share of the photo that is marked, in [0, 1]. */
   get share() {
-    let sum = 0;
-    for (const { data } of this.tiles.values()) for (let index = 0; index < data.length; index++) sum += data[index];
-    return sum / 255 / (this.width * this.height);
+    let count = 0;
+    for (const { data } of this.tiles.values()) for (let index = 0; index < data.length; index++) count += data[index] > FAINT;
+    return count / (this.width * this.height);
   }
 
   /**

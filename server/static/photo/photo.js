@@ -91,6 +91,12 @@ export class Photo {
     this.history.step(() => this.mask.write(area, grown));
   }
 
+  /** Mark what is not marked, and the other way round. */
+  invertMask() {
+    const values = this.mask.read(this.#whole).map((value) => 255 - value);
+    this.history.step(() => this.mask.write(this.#whole, values));
+  }
+
   /** The mask as a PNG file, or null while transparency is used. */
   async encodeMask() {
     if (this.usesTransparency) return null;

@@ -69,6 +69,25 @@ def test_an_archive_is_restored_and_unusable_files_are_named_first(
     assert len(archive.manifest()) == 2
 
 
+def test_a_photo_whose_mask_may_be_inverted_is_named_and_skipped_until_it_is_confirmed(
+    archive: Archive, run: Run
+) -> None:
+    archive.put("a.png")
+    archive.put("inverted.png")
+    write_photo(archive.folder / "masks/inverted.png", 255 - archive.mask)
+    ran = run()
+    assert ran.returncode == 11
+    assert "inverted.png: The mask marks 9" in ran.stderr
+    assert "1 restored, 1 failed" in ran.stderr
+    assert archive.done() == ["a.png"]
+    assert not (archive.folder / "out/inverted.png").exists()
+    assert "0 photos to restore, 1 done before, 1 failed before" in run().stderr
+    confirmed = run("--yes")
+    assert confirmed.returncode == 0
+    assert "1 photos to restore, 1 done before" in confirmed.stderr
+    assert archive.done() == ["a.png", "inverted.png"]
+
+
 @pytest.mark.slow
 def test_the_result_does_not_depend_on_how_many_work(archive: Archive, run: Run) -> None:
     names = [f"{number}.png" for number in range(4)]

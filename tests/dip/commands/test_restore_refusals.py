@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from image_headers import png_claiming
 
-from dip.image_io import encode_photo, write_photo
+from dip.image_io import encode_photo, read_mask, write_photo
 
 QUICK = ["--iterations", 3, "--threads", 1]
 
@@ -88,6 +88,19 @@ def test_a_mask_that_leaves_too_little_is_named(files: Path, here: Run) -> None:
     write_photo(files / "mask.png", mask)
     done = here(*task(files, "-o", files / "restored.png"))
     refused(done, 4, "leaves 63 known", "needs 64 or more", files)
+
+
+@pytest.mark.parametrize("command", ["restore", "compare"])
+def test_a_mask_that_may_be_inverted_needs_a_yes(files: Path, command: str, here: Run) -> None:
+    mask = read_mask(files / "mask.png")
+    write_photo(files / "mask.png", 255 - mask)
+    words = [command, files / "photo.png", "--mask", files / "mask.png", *QUICK]
+    done = here(*words, "-o", files / "out.png")
+    refused(done, 4, "The mask marks 9", "add --yes", files)
+    assert not (files / "out.png").exists()
+    done = here(*words, "--yes", "-o", files / "out.png")
+    assert done.returncode == 0
+    assert (files / "out.png").exists()
 
 
 @pytest.mark.parametrize(

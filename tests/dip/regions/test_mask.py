@@ -8,9 +8,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from dip.errors import MaskEmpty, MaskError, MaskSizeMismatch, TooFewKnownPixels
+from dip.errors import (
+    MaskEmpty,
+    MaskError,
+    MaskMayBeInverted,
+    MaskSizeMismatch,
+    TooFewKnownPixels,
+)
 from dip.regions.mask import (
     kind_of_damage,
+    refuse_inverted,
     soft_mask_from,
     soft_mask_from_alpha,
     thickness_px,
@@ -123,3 +130,31 @@ def test_damage_is_classified() -> None:
     hole[30:70, 30:70] = True
     half = np.random.default_rng(0).random((100, 100)) < 0.5
     assert [kind_of_damage(each) for each in (scratch, hole, half)] == ["thin", "hole", "scattered"]
+
+
+def mask_of(share: float, dtype: str = "uint8") -> npt.NDArray[Any]:
+    mask = np.zeros(1000, dtype=dtype)
+    mask[: round(1000 * share)] = np.iinfo(dtype).max
+    return mask.reshape(20, 50)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.6])
+def test_a_mask_of_up_to_60_percent_is_taken(share: float) -> None:
+    refuse_inverted(mask_of(share), (20, 50, 3), "say so")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_a_mask_of_more_than_60_percent_is_doubted(dtype: str) -> None:
+    with pytest.raises(MaskMayBeInverted) as refused:
+        refuse_inverted(mask_of(0.63, dtype), (20, 50, 3), "say so")
+    assert refused.value.message == "The mask marks 63% of the image for restoration."
+    assert "inverted" in refused.value.hint
+    assert refused.value.hint.endswith("If it is right, say so.")
+    assert refused.value.exit_status == 4
+
+
+def test_an_unusable_mask_is_named_before_it_is_doubted() -> None:
+    with pytest.raises(MaskSizeMismatch):
+        refuse_inverted(mask_of(0.9), (20, 51), "say so")
+    with pytest.raises(TooFewKnownPixels):
+        refuse_inverted(mask_of(1.0), (20, 50), "say so")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ from dip.restore import Restoration
 from server.errors import ServiceError
 from server.http.context import Service
 from server.jobs.job import Job, State
-from server.jobs.parameters import MEDIA_TYPES
+from server.jobs.parameters import MEDIA_TYPES, JobParameters
 from server.work import codec
 from server.work.progress_reporter import Abandoned, Reporter, _reduced
 from server.work.worker import Worker, _failure, work_from
@@ -140,6 +141,30 @@ def test_both_networks_give_two_results_and_one_story(
     assert kinds[-1] == "done"
     assert job.progress is not None
     assert job.progress["fraction"] == 1
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_a_mask_that_may_be_inverted_must_be_confirmed(
+    worker: Worker, service: Service, submit: Callable[..., str],
+    image_file: bytes, mask: np.ndarray, confirmed: bool,
+) -> None:  # fmt: skip
+    inverted = encode_photo(np.where(mask > 0, 0, 255).astype(np.uint8), "png")
+    submit(image_file, inverted, iterations=1, **({"mask_confirmed": True} if confirmed else {}))
+    job = work(worker, service)
+    if confirmed:
+        assert job.state is State.DONE
+        return
+    assert job.state is State.FAILED
+    assert job.error is not None
+    assert job.error["code"] == "mask_may_be_inverted"
+    assert "mask_confirmed=true" in job.error["hint"]
+
+
+def test_jobs_from_before_masks_had_to_be_confirmed_are_not_refused() -> None:
+    stored = json.loads(JobParameters(settings=Settings()).as_json())
+    assert JobParameters.from_json(json.dumps(stored)).mask_confirmed is False
+    del stored["mask_confirmed"]
+    assert JobParameters.from_json(json.dumps(stored)).mask_confirmed is True
 
 
 def test_raw_samples_come_back_raw(
