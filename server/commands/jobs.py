@@ -202,7 +202,10 @@ def _watch(client: Client, job_id: str) -> int:
             progress.close()
             progress = Progress()  # the next fit has its own rate
         fit = data["network"], data["attempt"]
-        progress.show(Step(**{field.name: data[field.name] for field in fields(Step)}))
+        # Events of an older service lack the newer fields.
+        progress.show(
+            Step(**{each.name: data[each.name] for each in fields(Step) if each.name in data})
+        )
     progress.close()
     job = client.wait(job_id)
     for result in job["results"]:

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from dip.commands import doctor
 from dip.image_io import read_photo
 from dip.machine.locks import LockFile
 from server.client import Client
-from server.commands import COMMANDS
+from server.commands import COMMANDS, jobs
 from server.commands.doctor import check_service
 from server.commands.jobs import _line
 
@@ -256,3 +257,14 @@ def test_what_a_service_complains_of_is_passed_on(
     finding = check_service()
     assert (finding.status, said in finding.seen) == (status, True)
     assert finding.advice
+
+
+def test_events_of_an_older_service_are_shown(capfd: pytest.CaptureFixture[str]) -> None:
+    data = {
+        "network": "unet", "attempt": 1, "iteration": 5, "iterations": 5, "region": 0,
+        "regions": 1, "loss": 0.5, "validation_psnr_db": None, "note": None,
+    }  # fmt: skip  # without "run"
+    event = SimpleNamespace(kind="progress", data=data)
+    client = SimpleNamespace(events=lambda job: [event], wait=lambda job: {"results": []})
+    assert jobs._watch(client, "abc") == 0  # type: ignore[arg-type]
+    assert "5/5" in capfd.readouterr().err
