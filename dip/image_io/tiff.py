@@ -22,6 +22,7 @@ from dip.image_io.tiff_structure import (
     HEIGHT,
     NESTED,
     OLD_SUBFILE,
+    SIZES,
     STRIP_BYTES,
     STRIP_OFFSETS,
     SUB_IFDS,
@@ -31,6 +32,7 @@ from dip.image_io.tiff_structure import (
     WIDTH,
     Directory,
     Entries,
+    Entry,
     Layout,
     exif_block,
     resolution_of,
@@ -77,6 +79,12 @@ class Container:
     thumbnails: frozenset[int] = frozenset()
     transposed: bool = False
     replaced: Mapping[int, bytes] = field(default_factory=dict)
+
+    def is_sound(self, entry: Entry) -> bool:
+        """Whether a value is of a known type and inside the file; libtiff may refuse others."""
+        size = max((start + len(data) for start, data in self.pieces), default=0)
+        size = max([size, *(stop for _, stop in self.holes)])
+        return entry.type in SIZES and (entry.offset is None or entry.offset + entry.size <= size)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,11 +176,15 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
         if without_thumbnails(whole) != whole and PHOTOSHOP in entries:
             replaced[PHOTOSHOP] = without_thumbnails(whole)
         found = split_photoshop(whole) | found
-    if len(pages.full_size) > 1:
-        notes.append(f"of {len(pages.full_size)} pages, page {pages.page + 1} is restored")
     if _LAYERS in entries:
         replaced[_LAYERS] = b""
         notes.append("Photoshop's layers, which show the damage, are removed")
+    container = _cut(file, layout, chain, pages, replaced, orientation >= 5)
+    damaged = [f"{tag:#x}" for tag, entry in entries.items() if not container.is_sound(entry)]
+    if damaged:
+        notes.append(f"damaged tags are left out: {', '.join(damaged)}")
+    if len(pages.full_size) > 1:
+        notes.append(f"of {len(pages.full_size)} pages, page {pages.page + 1} is restored")
     moved = (*OF_PIXELS, XMP, IPTC, PHOTOSHOP, ICC, _LAYERS, SUB_IFDS, SUBFILE)
     described = {tag: entry for tag, entry in described.items() if tag not in moved}
     if described:
@@ -180,7 +192,7 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
     return Metadata(
         form="tiff",
         resolution=resolution_of(file, layout, straight),
-        container=_cut(file, layout, chain, pages, replaced, orientation >= 5),
+        container=container,
         notes=tuple(notes),
         own=tuple(_own_names(file, layout, entries, pages)),
         **found,

@@ -18,7 +18,7 @@ from typing import IO
 
 import numpy as np
 
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
           16: 8, 17: 8, 18: 8}  # fmt: skip
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 SHORT, LONG, UNDEFINED, LONG8, IFD8 = 3, 4, 7, 16, 18
@@ -48,7 +48,7 @@ class Entry:
 
     @property
     def size(self) -> int:
-        return _SIZES.get(self.type, 1) * self.count
+        return SIZES.get(self.type, 1) * self.count
 
 
 Entries = dict[int, Entry]
@@ -150,6 +150,8 @@ class Layout:
     def read_directory(self, file: IO[bytes], offset: int) -> Directory:
         """The directory at an offset; StructureError if it is not inside the file."""
         count_form, form = ("Q", "HHQ") if self.big else ("H", "HHI")
+        if offset > file.seek(0, io.SEEK_END):
+            raise StructureError("a directory outside the file")
         file.seek(offset)
         count = self._unpack(count_form, file.read(struct.calcsize("<" + count_form)))
         head = struct.calcsize("<" + form)
@@ -280,10 +282,13 @@ def resolution_of(file: IO[bytes], layout: Layout, entries: Entries) -> tuple[fl
 
 
 def exif_resolution(block: bytes) -> tuple[float, float] | None:
-    """The resolution that an EXIF block names, px/mm."""
-    layout, file = Layout.of(block[:8]), io.BytesIO(block)
-    _, directory = next(layout.chain(file))
-    return resolution_of(file, layout, directory.entries)
+    """The resolution that an EXIF block names, px/mm; None if it names none that can be read."""
+    try:
+        layout, file = Layout.of(block[:8]), io.BytesIO(block)
+        _, directory = next(layout.chain(file))
+        return resolution_of(file, layout, directory.entries)
+    except (StructureError, StopIteration):
+        return None
 
 
 def resolution_entries(layout: Layout, resolution: tuple[float, float]) -> Entries:

@@ -119,7 +119,12 @@ class _Writer:
         for number in reversed(range(len(chain))):
             start, directory = chain[number]
             if number == container.page:
-                entries = upright_entries(layout, directory.entries, container.transposed)
+                sound = {
+                    tag: entry
+                    for tag, entry in directory.entries.items()
+                    if container.is_sound(entry)
+                }
+                entries = upright_entries(layout, sound, container.transposed)
                 entries = self._renewed(entries, pixels)
                 start = self._page(entries, pixels, extra, added, following)
             elif number in container.thumbnails:
@@ -133,8 +138,8 @@ class _Writer:
         """The tags of the page, with blocks and thumbnails that agree with the new pixels."""
         layout = self._layout
         for tag, block in self._container.replaced.items():
-            old = entries.pop(tag)
-            if block:
+            old = entries.pop(tag, None)
+            if block and old is not None:
                 entries[tag] = Entry(old.type, len(block), block)
         if SUB_IFDS in entries:
             kind, offsets = entries[SUB_IFDS].type, []
