@@ -104,6 +104,7 @@ def crop_layer(
         mask=damage.mask,
         result="fill" if output == NEW_LAYER else "image",
         parameters={**parameters, "mask_confirmed": confirmed or None},
+        photo_name=layer.get_image().get_name(),
     )
     return LayerCrop(
         layer=layer,

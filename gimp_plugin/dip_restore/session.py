@@ -44,6 +44,8 @@ class JobRequest:
         'fill' for the filled pixels with their soft mask as alpha, 'image' for all pixels.
     parameters : dict
         `network`, `preset`, `seed` and the other settings of a job; None values are left out.
+    photo_name : str
+        Of the image in GIMP, for people who see the job.
     """
 
     width: int
@@ -54,6 +56,7 @@ class JobRequest:
     mask: bytes
     result: str
     parameters: dict[str, str | int | float | None]
+    photo_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -234,6 +237,7 @@ class Session:
             request.pixels,
             request.mask,
             key=self._key,
+            photo_name=request.photo_name,
             lease_s=LEASE_S,
             width=request.width,
             height=request.height,

@@ -113,6 +113,7 @@ class Client:
         mask: Pixels | None = None,
         *,
         key: str | None = None,
+        photo_name: str = "",
         **parameters: str | int | float | None,
     ) -> dict[str, Any]:
         """Submit a job; the service has it on disk when this returns.
@@ -123,11 +124,13 @@ class Client:
             An image file; plain samples where `parameters` declare them.
         key : str, optional
             Two submissions with the same key are the same job; a new key by default.
+        photo_name : str, optional
+            For people who see the job; by default the name of a file.
         **parameters
             The form fields of /openapi.json; None is left out.
         """
         form = Form({name: value for name, value in parameters.items() if value is not None})
-        form.add_file("image", image)
+        form.add_file("image", image, photo_name)
         if mask is not None:
             form.add_file("mask", mask)
         headers = {"Idempotency-Key": key or secrets.token_hex(16)}

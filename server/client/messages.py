@@ -75,13 +75,18 @@ class Form:
             self._add(f'form-data; name="{name}"', str(value).encode())
         self.content_type = f"multipart/form-data; boundary={self._boundary}"
 
-    def add_file(self, name: str, pixels: Pixels) -> None:
+    def add_file(self, name: str, pixels: Pixels, filename: str = "") -> None:
+        """Add a file; by default it has the name of its path, or that of the field."""
         data = pixels.read_bytes() if isinstance(pixels, Path) else pixels
-        self._add(f'form-data; name="{name}"; filename="{name}"', data)
+        filename = filename or (pixels.name if isinstance(pixels, Path) else name)
+        # As browsers do: https://html.spec.whatwg.org/#multipart-form-data
+        for character, escaped in (('"', "%22"), ("\r", "%0D"), ("\n", "%0A")):
+            filename = filename.replace(character, escaped)
+        self._add(f'form-data; name="{name}"; filename="{filename}"', data)
 
     def _add(self, disposition: str, data: bytes | bytearray | memoryview) -> None:
         head = f"--{self._boundary}\r\nContent-Disposition: {disposition}\r\n\r\n"
-        for piece in (head.encode(), data, b"\r\n"):
+        for piece in (head.encode(errors="replace"), data, b"\r\n"):
             self._pieces.append(memoryview(piece).cast("B"))
 
     def _all(self) -> list[memoryview]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -20,6 +21,7 @@ from dip.commands.progress import Progress
 from dip.config import NETWORKS
 from dip.console import say
 from dip.errors import DipError, InputError, OutputError
+from dip.machine.disk import real_path
 from dip.step import Step
 from server.commands.arguments import add_data_dir_argument
 from server.errors import ServiceFailure
@@ -27,6 +29,7 @@ from server.jobs.parameters import BOTH, FORMATS, PARTS
 
 if TYPE_CHECKING:
     from server.client import Client, ClientError
+    from server.client.messages import Picture
 
 _SUFFIXES = {"image/png": ".png", "image/tiff": ".tif", "image/jpeg": ".jpg", "image/webp": ".webp"}
 
@@ -70,7 +73,11 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
 def add_fetch_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_arguments(parser)
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="replaced if it exists (default: JOB.png)"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="replaced if it exists (default: NAME_restored.png in this folder, never replaced)",
     )
     parser.add_argument("--network", choices=NETWORKS, help="of a job with --network both")
 
@@ -127,9 +134,9 @@ def run_watch(args: argparse.Namespace) -> int:
 def run_fetch(args: argparse.Namespace) -> int:
     with _service(args) as client:
         job_id = _full_id(client, args.job)
+        job = client.job(job_id)
         picture = client.result(job_id, args.network)
-    suffix = _SUFFIXES.get(picture.media_type, ".bin")
-    output = args.output or Path(f"{job_id[:8]}_{picture.about['network']}{suffix}")
+    output = args.output or _output_for(job, picture)
     try:
         picture.save(output)
     except OSError as error:
@@ -213,6 +220,20 @@ def _watch(client: Client, job_id: str) -> int:
     return 0
 
 
+def _output_for(job: dict[str, Any], picture: Picture) -> Path:
+    """A name after the photo, in this folder; OutputError if there is such a file already."""
+    stem = Path(job["photo"]).stem.lstrip(".") or job["id"][:8]
+    network = f"_{picture.about['network']}" if len(job["results"]) > 1 else ""
+    suffix = _SUFFIXES.get(picture.media_type, ".bin")
+    output = Path(f"{stem}_restored{network}{suffix}")
+    if real_path(output).exists():
+        raise OutputError(
+            f"{output} exists already.",
+            f"To replace it, name it: -o {shlex.quote(str(output))}. Or name another file.",
+        )
+    return output
+
+
 def _line(job: dict[str, Any]) -> str:
     parameters, progress = job["parameters"], job["progress"] or {}
     fraction = f"{100 * progress['fraction']:.0f} %" if progress.get("fraction") else ""
@@ -222,4 +243,6 @@ def _line(job: dict[str, Any]) -> str:
     if job["user"]:
         columns.append(job["user"])
     columns.append(job["error"]["message"] if job["error"] else fraction)
+    if job["photo"]:
+        columns.insert(1, job["photo"])
     return "  ".join(columns).rstrip()

@@ -262,6 +262,9 @@ class JobOut(Schema):
     id = String(required=True)
     state = String(required=True, validate=OneOf([state.value for state in State]))
     user = String(required=True, metadata=described("Empty for the owner of the service."))
+    photo = String(
+        required=True, metadata=described("The file name of the photo; empty if none was given.")
+    )
     parameters = Nested(ParametersOut, required=True)
     created = String(required=True)
     started = String(allow_none=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import secrets
 from collections import Counter
 from contextlib import suppress
@@ -22,6 +23,10 @@ from server.http.context import Service, service, user
 from server.jobs.files import check_free_space, disk_full_is_an_error
 from server.jobs.job import Job
 from server.jobs.parameters import MAX_DECODED_BYTES, SAMPLE_BYTES, JobParameters, parameters_from
+
+UNNAMED = "image"
+"""The file name of a photo that has none; a form needs one."""
+_LONGEST_NAME = 255
 
 _log = logging.getLogger(__name__)
 
@@ -174,7 +179,9 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
     """
     here = service()
     uploads = {name: take_upload(form[name]) for name in ("image", "mask") if form.get(name)}
-    parameters = parameters_from(form, has_mask="mask" in uploads)
+    parameters = parameters_from(
+        form, has_mask="mask" in uploads, photo_name=shown_name(form["image"].filename)
+    )
     _check_pixels(parameters, uploads, here)
     lease_s = _lease(form.get("lease_s"), here)
     digests = [f"{name} {upload.complete()}" for name, upload in uploads.items()]
@@ -211,6 +218,13 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
     _log.info("accepted: %s", parameters.public(), extra={"job": job.id})
     here.dispatcher.wake()
     return job
+
+
+def shown_name(filename: str | None) -> str:
+    """The last part of a file name, for people to read: printable, without any folder."""
+    name = re.split(r"[/\\]", filename or "")[-1]
+    name = "".join(each for each in name if each.isprintable())[:_LONGEST_NAME]
+    return "" if name in ("", ".", "..", UNNAMED) else name
 
 
 def take_upload(file: FileStorage) -> Upload:

@@ -193,6 +193,7 @@ class Job(Attempt):
             "id": self.id,
             "state": self.state.value,
             "user": self.owner,
+            "photo": self.parameters.photo_name,
             "parameters": self.parameters.public(),
             "created": _timestamp(self.created),
             "started": _timestamp(self.started),

@@ -73,6 +73,8 @@ class JobParameters:
         Whether there is a mask; without one the transparent pixels are the damage.
     mask_confirmed : bool
         Whether the mask may mark most of the image.
+    photo_name : str
+        The name of the photo's file, for people; '' if the client gave none.
     """
 
     networks: tuple[str, ...] = ("unet",)
@@ -83,6 +85,7 @@ class JobParameters:
     mask_samples: Samples | None = None
     has_mask: bool = False
     mask_confirmed: bool = False
+    photo_name: str = ""
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -107,7 +110,7 @@ class JobParameters:
 _SETTINGS = tuple(field.name for field in fields(Settings) if field.name != "network")
 
 
-def parameters_from(form: dict[str, Any], *, has_mask: bool) -> JobParameters:
+def parameters_from(form: dict[str, Any], *, has_mask: bool, photo_name: str = "") -> JobParameters:
     """Create parameters from the validated fields of a form.
 
     Raises
@@ -148,6 +151,7 @@ def parameters_from(form: dict[str, Any], *, has_mask: bool) -> JobParameters:
         mask_samples=mask_samples,
         has_mask=has_mask,
         mask_confirmed=form.get("mask_confirmed", False),
+        photo_name=photo_name,
     )
 
 

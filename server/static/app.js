@@ -155,7 +155,7 @@ async function restore() {
     }
     const mask = await photo.encodeMask();
     const job = await busy("Sending the photo…", api.submitJob({ image: photo.file, name: photo.name, mask, ...options }));
-    rememberName(job.id, photo.name);
+    rememberName(job);
     photo.jobs.add(job.id);
     photo.submittedRevision = photo.history.revision;
     list.wake();

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -155,9 +154,9 @@ def test_screenshots_of_a_job_and_of_its_result(
     files = encode_photo(damage.photo, "png"), encode_photo(damage.mask, "png")
     page = open_page(size=DESKTOP, color_scheme="dark")
     with service.client() as client:
-        job_id = client.submit(*files, preset="fast", iterations=40, threads=1)["id"]
-        names = json.dumps({job_id: "portrait.png"})
-        page.evaluate("names => localStorage.setItem('dip-names', names)", names)
+        job_id = client.submit(
+            *files, photo_name="portrait.png", preset="fast", iterations=40, threads=1
+        )["id"]
         page.goto(f"{service.url}/#job={job_id}")
         page.reload()
         page.click("#job-details summary")

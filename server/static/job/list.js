@@ -3,7 +3,7 @@
 import { element, make } from "../page/elements.js";
 import { showError } from "../page/messages.js";
 import { deleteJob, displayUrl, listJobs, pause } from "../service/api.js";
-import { isActive, isShowable, photoName, summary } from "./words.js";
+import { isActive, isShowable, photoName, rememberName, summary } from "./words.js";
 
 const ACTIVE_POLL_MS = 1500;
 const IDLE_POLL_MS = 8000;
@@ -49,6 +49,7 @@ export class JobList {
 
   async refresh() {
     this.jobs = (await listJobs()).filter((job) => job.state !== "cancelled"); // these have no pictures
+    this.jobs.forEach(rememberName);
     this.#render();
   }
 

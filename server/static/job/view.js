@@ -8,7 +8,7 @@ import { openPicture } from "../view/picture.js";
 import { fetchResult } from "./download.js";
 import { JobPanel } from "./panel.js";
 import { Previews } from "./preview.js";
-import { isActive, isShowable, networkName } from "./words.js";
+import { isActive, isShowable, networkName, photoName, rememberName } from "./words.js";
 
 export class JobView {
   job = null;
@@ -41,7 +41,9 @@ export class JobView {
     this.panel.clear();
     this.stage.split = 0.5;
     this.job = await getJob(id, { signal });
+    rememberName(this.job);
     if (signal.aborted) return;
+    element("about-photo").textContent = photoName(id);
     this.#showPanel();
     this.#before = photo?.picture ?? null;
     if (!this.#before && isShowable(this.job)) this.#before = await this.#openDisplay({ of: "image" }, signal);

@@ -10,7 +10,6 @@ const PRESETS = {
   paper: ["As published", "The method of the scientific paper, unchanged. It takes hours."],
 };
 const STATES = { queued: "Waiting", running: "Restoring", done: "Restored", failed: "Not restored", cancelled: "Cancelled" };
-const MOST_NAMES = 300;
 
 // Notes with these words belong to the details.
 const TECHNICAL = /\b(iterations?|loss|learning rate|rate|run|seed|network|held-out|CUDA|GPU|dB)\b/i;
@@ -25,13 +24,9 @@ export const isActive = (job) => job.state === "queued" || job.state === "runnin
 /** Whether the page can show a job's pictures; other programs may send plain samples. */
 export const isShowable = (job) => job.parameters.result === "image" && job.parameters.format !== "raw";
 
-// The service keeps no file names; this browser remembers those of the photos that it sent.
-const photoNames = () => JSON.parse(localStorage.getItem("dip-names") ?? "{}");
-export const photoName = (id) => photoNames()[id] ?? "Photo";
-export function rememberName(id, name) {
-  const kept = Object.entries({ ...photoNames(), [id]: name }).slice(-MOST_NAMES);
-  localStorage.setItem("dip-names", JSON.stringify(Object.fromEntries(kept)));
-}
+const photoNames = new Map();
+export const photoName = (id) => photoNames.get(id) || "Photo";
+export const rememberName = ({ id, photo }) => photoNames.set(id, photo);
 
 /** Settings and state in one line, such as "Fast · 35 %, 50 s left". */
 export function summary(job) {

@@ -79,9 +79,12 @@ def test_a_photo_is_submitted_watched_and_fetched(
     line = next(each for each in capsys.readouterr().out.splitlines() if job_id in each)
     assert "done" in line
     assert "both fast" in line
+    assert "  photo.png  " in line
     assert dip("fetch", job_id, "--network", "segnet") == 0
-    named = tmp_path / f"{job_id[:8]}_segnet.png"
+    named = tmp_path / "photo_restored_segnet.png"
     assert capsys.readouterr().out.strip() == named.name
+    assert dip("fetch", job_id, "--network", "segnet") == 5
+    assert f"-o {named.name}" in capsys.readouterr().err
     assert dip("fetch", job_id, "-o", tmp_path / "mine.png") == 0
     assert read_photo(named).pixels.shape == read_photo(tmp_path / "mine.png").pixels.shape
     assert dip("fetch", job_id, "-o", tmp_path / "no" / "folder.png") == 5
@@ -105,12 +108,16 @@ def test_a_listed_job_shows_local_time_and_what_became_of_it(
     monkeypatch.setenv("TZ", "Etc/GMT-2")
     time.tzset()
     job: dict[str, Any] = {
-        "id": "abc", "user": "", "created": "2026-01-31T23:30:00.000Z", "state": "running",
+        "id": "abc", "photo": "", "user": "", "created": "2026-01-31T23:30:00.000Z",
+        "state": "running",
         "parameters": {"network": "both", "preset": "fast"}, "progress": {"fraction": 0.071},
         "error": None,
     }  # fmt: skip
     try:
         assert _line(job) == "abc  2026-02-01 01:30:00  running    both fast         7 %"
+        assert _line({**job, "photo": "Großmutter 1931.tif"}).startswith(
+            "abc  Großmutter 1931.tif  2026"
+        )
         cancelled = {**job, "state": "cancelled", "error": {"message": "It was cancelled."}}
         assert _line(cancelled).endswith("  both fast         It was cancelled.")
     finally:

@@ -215,3 +215,23 @@ def test_a_disk_without_room_takes_no_job(
     assert code_of(submit(http, form(image_file))) == "disk_full"
     health = http.get("/v1/health").get_json()
     assert (health["status"], health["problems"][0]["code"]) == ("degraded", "disk_full")
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("Großmutter 写真.tif", "Großmutter 写真.tif"),
+        ("../../etc/passwd", "passwd"),
+        ("..", ""),
+        ("image", ""),
+        ("a\u202eb\x07.png", "ab.png"),
+        (300 * "x", 255 * "x"),
+    ],
+)
+def test_a_job_has_the_name_of_its_photo(
+    http: FlaskClient, image_file: bytes, mask_file: bytes, sent: str, shown: str
+) -> None:
+    data = {"image": (io.BytesIO(image_file), sent), "mask": (io.BytesIO(mask_file), "mask.png")}
+    job = http.post("/v1/jobs", data=data).get_json()
+    assert job["photo"] == shown
+    assert http.get(f"/v1/jobs/{job['id']}").get_json()["photo"] == shown
