@@ -1,6 +1,21 @@
-"""`python -m dip` runs the command `dip`."""
+"""`dip`, and `python -m dip`: the process of the command line.
 
-from dip.cli import console
+Ctrl-C during the imports ends the process at once and silently, as it ends any program.
+"""
+
+import signal
+
+
+def run() -> None:
+    """Run the command line."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):  # `dip.cli` blocks it while it restarts the process
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    from dip.cli import console
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    console()
+
 
 if __name__ == "__main__":
-    console()
+    run()

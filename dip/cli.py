@@ -13,19 +13,21 @@ stopped by Ctrl-C or SIGTERM, with the best result so far written.
 
 import argparse
 import importlib
+import io
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from dip import __version__
 from dip.commands import batch, bench, compare, demo, doctor, restore
 from dip.commands.lists import NETWORK_LIST, PRESET_LIST
 from dip.console import say
-from dip.errors import DipError
+from dip.errors import DipError, OutputError
 from dip.machine.device import environment_for_cpu
 
 EXTENSIONS = ("server", "gimp_plugin")
@@ -49,16 +51,73 @@ def console() -> None:
     words = set(sys.argv[1:])
     if sys.platform == "linux" and words & FITTING_COMMANDS and not words & {"-h", "--help"}:
         restart_with_cpu_environment()
-    # A file name may be any bytes; results are printed as they are.
-    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    use_standard_output()
     try:
-        status = main()
+        status = _status_of(main)
         sys.stdout.flush()
+    except OutputError as error:
+        status = _refuse(error)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except BrokenPipeError:
         # The reader of the output is gone, and Python would fail to flush the rest at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = BROKEN_PIPE
     sys.exit(status)
+
+
+def _status_of(command: Callable[[], int]) -> int:
+    """The exit status, also of --help and of wrong options, after which argparse exits."""
+    try:
+        return command()
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else 0
+
+
+class StandardOutput(io.TextIOWrapper):
+    """Standard output, whose failures are errors for the user."""
+
+    def write(self, text: str) -> int:
+        with self._errors():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with self._errors():
+            super().flush()
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OutputError(
+                f"Standard output cannot be written: {error.strerror}.", "Is its disk full?"
+            ) from error
+
+
+def use_standard_output() -> None:
+    """Open standard streams that are closed, lest a file takes their place; wrap the output."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    # A file name may be any bytes; results are printed as they are.
+    output = open(1, "wb", closefd=False)  # noqa: SIM115  # open until the process ends
+    sys.stdout = StandardOutput(
+        output,
+        encoding=getattr(sys.stdout, "encoding", "utf-8"),
+        errors="surrogateescape",
+        line_buffering=output.isatty(),
+    )
+
+
+def _refuse(error: DipError) -> int:
+    say(f"dip: {error.message}")
+    if error.hint:
+        say(f"     {error.hint}")
+    return error.exit_status
 
 
 def restart_with_cpu_environment() -> None:
@@ -69,20 +128,18 @@ def restart_with_cpu_environment() -> None:
     missing = environment_for_cpu()
     if missing and RESTARTED not in os.environ:
         environment = {**os.environ, **missing, RESTARTED: "1"}
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until `dip.__main__` runs
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    args = build_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="dip: %(message)s")
     try:
+        args = build_parser().parse_args(arguments)
+        logging.basicConfig(level=logging.WARNING, format="dip: %(message)s")
         return int(args.run(args))
     except DipError as error:
-        say(f"dip: {error.message}")
-        if error.hint:
-            say(f"     {error.hint}")
-        return error.exit_status
+        return _refuse(error)
     except KeyboardInterrupt:
         say("dip: stopped before there was a result")
         return 128 + signal.SIGINT

@@ -21,6 +21,7 @@ from dip.commands.arguments import (
 )
 from dip.commands.progress import Progress
 from dip.commands.signals import stop_on_signals
+from dip.commands.streams import STREAM, as_files
 from dip.console import format_duration, say
 from dip.errors import MaskError, OutputError
 from dip.machine.disk import real_path
@@ -78,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Restore one photo, print the path of the result and return the exit status."""
+    with as_files(args.photo, args.mask, args.output) as named:
+        is_streamed, (args.photo, args.mask, args.output) = args.output == STREAM, named
+        return _run(args, print_path=not is_streamed)
+
+
+def _run(args: argparse.Namespace, *, print_path: bool) -> int:
     settings = settings_from(args)
     output = args.output or output_beside(args.photo)
     refuse_to_overwrite(args.photo, args.mask, output, args.preview)
@@ -88,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
         if status:
             break
         photo = output  # which holds the pages that are restored already
-    print(output)
+    if print_path:
+        print(output)
     return status
 
 

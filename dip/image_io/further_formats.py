@@ -74,7 +74,7 @@ def load_jpeg_2000(file: IO[bytes], limits: Limits) -> Any:
         with Image.open(io.BytesIO(data)) as header:
             refuse_pixels(*header.size, limits)
         samples = codecs.jpeg2k_decode(data)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
         raise InputError(
             f"The JPEG 2000 file cannot be decoded: {error}.", "Save it anew as TIFF."
         ) from error

@@ -86,7 +86,10 @@ def plan(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:
             pieces.append((b"iCCP", b"ICC profile\0\0" + zlib.compress(icc)))
     if metadata.resolution:
         dots = [round(1000 * each) for each in metadata.resolution]
-        pieces.append((b"pHYs", struct.pack(">IIB", *dots, 1)))
+        if 0 < min(dots) <= max(dots) < 2**31:
+            pieces.append((b"pHYs", struct.pack(">IIB", *dots, 1)))
+        else:
+            lost.append("the resolution")
     if metadata.exif:
         pieces.append((b"eXIf", metadata.exif))
     if metadata.xmp:

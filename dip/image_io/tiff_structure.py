@@ -293,7 +293,10 @@ def exif_resolution(block: bytes) -> tuple[float, float] | None:
 
 def resolution_entries(layout: Layout, resolution: tuple[float, float]) -> Entries:
     """The three tags of a resolution in px/mm, written in dots per inch."""
-    dots = [struct.pack(layout.order + "II", round(each * 25_400), 1000) for each in resolution]
+    dots = [
+        struct.pack(layout.order + "II", min(round(each * 25_400), 2**32 - 1), 1000)
+        for each in resolution
+    ]
     return {
         X_RESOLUTION: Entry(5, 1, dots[0]),
         Y_RESOLUTION: Entry(5, 1, dots[1]),

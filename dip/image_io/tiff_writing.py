@@ -26,6 +26,7 @@ from dip.image_io.tiff_structure import (
     HEIGHT,
     LONG,
     LONG8,
+    RESOLUTION_UNIT,
     STRIP_OFFSETS,
     SUB_IFDS,
     UNDEFINED,
@@ -157,6 +158,8 @@ class _Writer:
         """Write pixels and their directory; return its offset."""
         kinds = entries.get(EXTRA_SAMPLES)
         kept = {tag: entry for tag, entry in entries.items() if tag not in OF_PIXELS}
+        if self._layout.numbers(self._out, entries, RESOLUTION_UNIT) not in ([], [1], [2], [3]):
+            del kept[RESOLUTION_UNIT]  # libtiff refuses a file with another unit
         samples = pixels
         if extra is not None:
             samples = np.concatenate([np.atleast_3d(pixels), extra], axis=2)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +130,44 @@ def test_the_doctor_finds_a_prepared_process_on_this_machine() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "large buffers are reused" in done.stdout
     assert "a small fit works" in done.stdout
+
+
+def run_with_output(output: int | None, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m dip` with a standard output of this kind; None closes it."""
+    return subprocess.run(
+        [sys.executable, "-m", "dip", *words],
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        preexec_fn=(lambda: os.close(1)) if output is None else None,
+    )
+
+
+@pytest.mark.parametrize("word", ["networks", "--help"])
+def test_a_full_standard_output_is_named(word: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = run_with_output(full.fileno(), word)
+    assert "Traceback" not in done.stderr
+    if word == "networks":  # argparse ignores it
+        assert done.returncode == 5
+        assert "Standard output cannot be written: No space left" in done.stderr
+
+
+def test_a_closed_standard_output_does_no_harm(tmp_path: Path) -> None:
+    done = run_with_output(None, "networks")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_early_ctrl_c_ends_the_process_silently() -> None:
+    for delay_s in (0.02, 0.1, 0.2, 0.4):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "dip", "restore", "none.png", "--mask", "none.png"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(delay_s)
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=60)
+        # Before the first line of dip, the interpreter itself may complain.
+        assert str(Path(cli.__file__).parent) not in said, said

@@ -18,7 +18,7 @@ from exiftool import tags_of
 from PIL import Image
 from tagged_photos import Account, make, profile
 
-from dip.image_io import losses, read_photo, write_photo, write_result
+from dip.image_io import decode_photo, losses, read_photo, write_photo, write_result
 
 QUICK = ["--iterations", 2, "--threads", 1]
 ENDLESS = ["--iterations", 100_000, "--threads", 1]
@@ -220,3 +220,33 @@ def test_wrong_pages_are_refused(
     options = [files / each if str(each).startswith("r.") else each for each in options]
     done = here("restore", source, "--mask", files / "mask.png", *QUICK, *options)
     assert (done.returncode, seen in done.stderr) == (status, True), done.stderr
+
+
+# --- Standard input and output --------------------------------------------------------------------
+
+
+def test_a_photo_comes_from_standard_input_and_its_result_goes_to_standard_output(
+    files: Path, photo: np.ndarray, mask: np.ndarray
+) -> None:
+    words = [*["restore", "-", "-o", "-", "--mask"], files / "mask.png", *QUICK]
+    done = subprocess.run(
+        [sys.executable, "-m", "dip", *map(str, words)],
+        input=(files / "photo.png").read_bytes(),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    result = decode_photo(done.stdout).pixels
+    np.testing.assert_array_equal(result[~mask], photo[~mask])
+    assert (result != photo).any()
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "seen"),
+    [(["-", "--mask", "m.png"], 5, "has no name"), (["-", "--mask", "-", "-o", "-"], 3, "both -")],
+)
+def test_streams_that_make_no_sense_are_refused(
+    here: Run, words: list[str], status: int, seen: str
+) -> None:
+    done = here("restore", *words)
+    assert (done.returncode, seen in done.stderr) == (status, True)
