@@ -100,7 +100,8 @@ def add_detail(
         if missing is None:
             return
         detailed = guide[near] + np.float32(strength) * missing
-        detailed = _within_local_range(detailed, guide[near], unknown[near])
+        widest = guide[~unknown].min(0), guide[~unknown].max(0)
+        detailed = _within_local_range(detailed, guide[near], unknown[near], widest)
         inside = core.within(rimmed)
         changed = unknown[core.within(seen)]
         result[core.slices][changed] = detailed[inside][changed]
@@ -141,7 +142,8 @@ def _missing_detail(
     bands = list(zip(_bands(detail), _bands(copied), _bands(added), strict=True))
     goals = []
     for present, wanting, _ in bands:
-        ratio = rim.energy(present) / (rim.energy(wanting) + _TINY)
+        # One where no rim is near, deep in a hole.
+        ratio = (rim.energy(present) + _TINY) / (rim.energy(wanting) + _TINY)
         goals.append(inside.energy(wanting) * ratio.clip(1 / _RIM_RATIO, _RIM_RATIO))
     masking = 1 / (1 + np.square(np.sum(goals, axis=0) / np.float32(_MASKED_FROM**2)))
     missing, (height, width) = np.zeros_like(detail), unknown.shape
@@ -199,12 +201,17 @@ def _blur(image: Array, sigma_px: float) -> Array:
     return blurred
 
 
-def _within_local_range(detailed: Array, guide: Array, unknown: Plane) -> Array:
-    """Clip to the range of the known pixels around: nothing is brighter or darker than they are."""
+def _within_local_range(
+    detailed: Array, guide: Array, unknown: Plane, widest: tuple[Array, Array]
+) -> Array:
+    """Clip to the range of the known pixels around: nothing is brighter or darker than they are.
+
+    Where none is near, `widest` is the range, (C,) each.
+    """
     bounds = []
     for limit, filtered, farther in (
-        (np.inf, ndimage.minimum_filter, guide[~unknown].min(0)),
-        (-np.inf, ndimage.maximum_filter, guide[~unknown].max(0)),
+        (np.inf, ndimage.minimum_filter, widest[0]),
+        (-np.inf, ndimage.maximum_filter, widest[1]),
     ):
         bound = np.where(unknown[:, :, None], np.float32(limit), guide)
         bound = filtered(bound, (2 * _RIM_PX + 1, 1, 1))

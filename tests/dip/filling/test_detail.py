@@ -150,6 +150,15 @@ def test_tiles_do_not_change_the_amount(monkeypatch: pytest.MonkeyPatch):
     test_grain_continues_in_thin_damage_and_spots()
 
 
+def test_a_tile_without_known_pixels_copies_from_beyond_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("dip.filling.detail._TILE_PX", 48)
+    known, smooth = np.ones((160, 200), dtype=bool), ramp()
+    known[90:, 90:] = False
+    truth = smooth + 0.04 * grain()
+    added = add_detail(smooth, truth, known) - smooth
+    assert added[150:, 190:].std() == pytest.approx(0.04, rel=0.3)
+
+
 def test_a_restoration_of_thin_damage_has_grain():
     known, smooth = scratches(96, 120), ramp(96, 120)
     truth = ((smooth + 0.06 * grain(96, 120)).clip(0, 1) * 255).astype(np.uint8)
