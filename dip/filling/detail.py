@@ -15,7 +15,7 @@ Theirs simulates a Gaussian field; here it is copied, and a membrane stands for 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -39,6 +39,8 @@ _BANDS_PX = (0.8, 1.6, 3.2)
 """Standard deviations of the blurs between the bands of detail."""
 _RIM_PX = 8
 """Known pixels this near to the damage say how much detail there is."""
+_FARTHER_PX = 8, 16, 32
+"""Where no known pixel is near, the range of values is looked for so much further, step by step."""
 _MEASURED_PX = 24
 """Energies are measured this far around a tile."""
 _CELL_PX = 4
@@ -214,10 +216,18 @@ def _within_local_range(
         (-np.inf, ndimage.maximum_filter, widest[1]),
     ):
         bound = np.where(unknown[:, :, None], np.float32(limit), guide)
-        bound = filtered(bound, (2 * _RIM_PX + 1, 1, 1))
-        bound = filtered(bound, (1, 2 * _RIM_PX + 1, 1))
+        bound = _spread(bound, filtered, _RIM_PX)
+        for reach in _FARTHER_PX:  # only where nothing is known as near as that
+            if np.isfinite(bound).all():
+                break
+            bound = np.where(np.isfinite(bound), bound, _spread(bound, filtered, reach))
         bounds.append(np.where(np.isfinite(bound), bound, farther))
     # A fill that is beyond the range already stays where it is.
     low, high = np.minimum(bounds[0], guide), np.maximum(bounds[1], guide)
     clipped: Array = np.clip(detailed, low, high)
     return clipped
+
+
+def _spread(bound: Array, filtered: Callable[..., Array], reach: int) -> Array:
+    """The least or greatest value within so many rows and columns."""
+    return filtered(filtered(bound, (2 * reach + 1, 1, 1)), (1, 2 * reach + 1, 1))

@@ -129,6 +129,18 @@ def test_nothing_is_brighter_or_darker_than_around():
     assert result.max() <= np.float32(0.9)
 
 
+def test_a_white_margin_at_the_edge_stays_white():
+    truth = np.full((120, 160, 3), 0.92, dtype=np.float32)
+    truth[26:-26, 26:-26] = 0.45
+    truth += 0.01 * grain(120, 160)
+    known = np.zeros((120, 160), dtype=bool)
+    known[10:-10, 10:-10] = True
+    fill = np.where(known[:, :, None], truth, np.float32(0.92))
+    result = add_detail(fill, truth, known)
+    assert result[~known].min() > 0.86
+    assert 0.006 < result[~known].std() < 0.014
+
+
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_gray_and_alpha(channels: int):
     known, smooth = scratches(), ramp(channels=channels)
