@@ -47,8 +47,8 @@ const originalFetch = window.fetch;
 window.fetch = (path, options) => {
   const form = options?.body;
   if (path === "/v1/jobs" && form instanceof FormData) {
-    form.append("threads", "1");
-    form.append("iterations", form.get("preset") === "best" ? "100000" : "4");
+    form.set("threads", "1");
+    form.set("iterations", form.get("preset") === "best" ? "100000" : "4");
   }
   return originalFetch(path, options);
 };
