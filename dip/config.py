@@ -29,14 +29,16 @@ DEFAULT_TEXTURE = 1.0
 RANGES: dict[str, tuple[int, int]] = {
     "iterations": (1, 1_000_000),
     "texture": (0, 1),
+    "time_s": (1, 1_000_000),
     "seed": (0, 2**63 - 1),
     "threads": (1, 1024),
     "max_memory_mb": (64, 10_000_000),
 }
 """Lowest and highest value of each number in `Settings`; also for the HTTP service and GIMP."""
 
-Damage = Literal["thin", "hole", "scattered"]
-"""Kinds of damage that need different recipes; see `dip.regions.mask.kind_of_damage`."""
+Damage = Literal["speck", "thin", "hole", "scattered"]
+"""Kinds of damage that need different recipes; see `dip.regions.mask.kind_of_damage`. A 'speck' is
+thin damage in a patch of its own (`dip.regions.patches`)."""
 
 DAMAGES: tuple[Damage, ...] = get_args(Damage)
 
@@ -84,6 +86,9 @@ class Settings:
     texture : float
         In [0, 1]: the share of the surroundings' detail that fills get. 0 is the smooth fill, the
         nearest to the truth in PSNR; 1 makes the fill as rich in detail as its surroundings.
+    time_s : float, optional
+        Seconds after which the restoration ends with the best result so far; no limit when None.
+        With a limit, the result depends on the speed of the machine.
     seed : int
         The same image, mask, settings and seed give the same result on the same machine.
     device : str
@@ -103,6 +108,7 @@ class Settings:
     preset: str = "balanced"
     iterations: int | None = None
     texture: float = DEFAULT_TEXTURE
+    time_s: float | None = None
     seed: int = 0
     device: str = "auto"
     threads: int | None = None
@@ -113,6 +119,8 @@ class Settings:
         _check_choice("preset", self.preset, PRESET_NAMES)
         _check_choice("device", self.device, DEVICES)
         _check_number("texture", self.texture, *RANGES["texture"])
+        if self.time_s is not None:
+            _check_number("time_s", self.time_s, *RANGES["time_s"])
         _check_integer("seed", self.seed, *RANGES["seed"])
         for name in ("iterations", "threads", "max_memory_mb"):
             value = getattr(self, name)

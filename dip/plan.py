@@ -1,4 +1,4 @@
-"""The plan of a restoration: its regions, how each is fitted, and the predicted memory.
+"""The plan of a restoration: patches and regions, how each is fitted, and the predicted memory.
 
 Preset and free memory limit the size of a region.
 """
@@ -17,8 +17,9 @@ from dip.filling.texture import texture_mb
 from dip.fitting import memory
 from dip.machine.device import Compute
 from dip.machine.memory import USABLE_SHARE, free_memory_mb
-from dip.presets import max_pixels, recipe
-from dip.regions.region import Region, plan_regions
+from dip.presets import PRESETS, gain_share, max_pixels, recipe
+from dip.regions.patches import Patch, covered, find_patches, in_stacks
+from dip.regions.region import Box, Region, plan_regions
 
 _SMALLEST_REGION_PX = 160 * 160
 _SMALL_PX = 100_000
@@ -26,6 +27,9 @@ _SMALL_PX = 100_000
 
 _RESIDUAL_FILL_PLANES = 11
 """Measured memory of a hole's residual fill, in copies of its box in float32."""
+
+_STACK_PLANES = 5
+"""Copies of all patches in float32: targets, kriged fills, and work on a part of them."""
 
 _SHARPEST_REDUCTION = 3
 """A fill is no sharper than a third of the full size, so less reduction loses nothing."""
@@ -37,6 +41,14 @@ class Plan:
 
     Parameters
     ----------
+    patches : mapping
+        Side of a patch, px, to all patches of this size.
+    gain_share : float
+        See `dip.presets.Work`.
+    stack_pixels : int
+        Largest stack of patches that one network is fitted to.
+    stacks_at_once : int
+        Number of stacks that are fitted side by side.
     regions : tuple of Region
     recipes : mapping
         The configuration of a fit, for each kind of damage.
@@ -48,6 +60,10 @@ class Plan:
         Messages for the user about tiles and reduced sizes.
     """
 
+    patches: Mapping[int, list[Patch]]
+    gain_share: float
+    stack_pixels: int
+    stacks_at_once: int
     regions: tuple[Region, ...]
     recipes: Mapping[Damage, FitConfig]
     at_once: Mapping[Region, int]
@@ -56,8 +72,11 @@ class Plan:
 
     @property
     def iterations(self) -> int:
-        """Iterations of all regions."""
-        return sum(self.recipe(region).total_iterations for region in self.regions)
+        """Iterations of all fits, if every patch needs one; exact where there are no patches."""
+        speck, most = self.recipes["speck"].total_iterations, self.stack_pixels
+        stacks = sum(-(-len(each) * side**2 // most) for side, each in self.patches.items())
+        regions = sum(self.recipe(region).total_iterations for region in self.regions)
+        return stacks * speck + regions
 
     def recipe(self, region: Region) -> FitConfig:
         """The configuration of a region's fit."""
@@ -102,12 +121,23 @@ def plan(
     affordable = _affordable_pixels(budget_mb, recipes, channels, compute)
     wanted = max_pixels(preset, low_compute=low_compute)
     limits = {damage: min(affordable, wanted[damage]) for damage in DAMAGES}
-    regions = tuple(plan_regions(unknown, max_pixels=limits))
+    patches, rest = ([], unknown) if PRESETS[preset].published else find_patches(unknown)
+    regions: tuple[Region, ...] = ()
+    if not patches or rest.any():
+        regions = tuple(plan_regions(unknown, max_pixels=limits, damage=rest))
+    patches = [each for each in patches if not covered(each, regions)]
+    speck_mb = memory.fit_mb(limits["speck"], recipes["speck"], channels, compute)
+    room_mb = budget_mb - memory.BASE_MB
+    on_cpu = compute.device.type == "cpu"
+    stacks_at_once = max(1, min(threads, int(room_mb / speck_mb))) if on_cpu else 1
     at_once = {
         region: _at_once(region, recipes[region.damage], threads, budget_mb, channels, compute)
         for region in regions
     }
     images_mb = 3 * image_bytes / 2**20
+    stacks_mb = _STACK_PLANES * 4 * channels * sum(each.box.area for each in patches) / 2**20
+    if patches:
+        stacks_mb += stacks_at_once * speck_mb
 
     def work_mb(region: Region) -> float:
         config = recipes[region.damage]
@@ -117,11 +147,15 @@ def plan(
         return fits_mb + fill_mb if config.extrapolates_residual else max(fits_mb, fill_mb)
 
     return Plan(
+        patches=in_stacks(patches, Box.of(unknown)),
+        gain_share=gain_share(preset, settings.iterations, low_compute=compute.low_compute),
+        stack_pixels=limits["speck"],
+        stacks_at_once=stacks_at_once,
         regions=regions,
         recipes=recipes,
         at_once=at_once,
-        memory_mb=memory.BASE_MB + images_mb + max(map(work_mb, regions)),
-        notes=tuple(_notes(regions, limits, settings)),
+        memory_mb=memory.BASE_MB + images_mb + max([stacks_mb, *map(work_mb, regions)]),
+        notes=tuple(_notes(regions, bool(patches), limits, wanted, settings)),
     )
 
 
@@ -170,15 +204,24 @@ def _fill_mb(region: Region, config: FitConfig, settings: Settings, channels: in
 
 
 def _notes(
-    regions: Sequence[Region], limits: Mapping[Damage, int], settings: Settings
+    regions: Sequence[Region],
+    has_patches: bool,
+    limits: Mapping[Damage, int],
+    wanted: Mapping[Damage, int],
+    settings: Settings,
 ) -> Iterator[str]:
+    if has_patches and limits["speck"] < wanted["speck"]:
+        yield (
+            f"memory is short: specks are fitted in smaller groups, of {limits['speck']:,} pixels "
+            f"instead of {wanted['speck']:,}"
+        )
     tiles = sum(region.tiled for region in regions)
     if tiles:
         yield (
             f"worked on in {tiles} overlapping tiles of at most "
             f"{limits['thin'] / 1e6:.2g} megapixels"
         )
-    reduction = max(region.reduction for region in regions)
+    reduction = max((region.reduction for region in regions), default=1)
     if reduction > _SHARPEST_REDUCTION:
         detail = "is copied from around it" if settings.texture else "is missing"
         yield (

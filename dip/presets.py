@@ -32,11 +32,15 @@ class Work:
         An iteration of SegNet takes twice as long. In thin damage its runs differ more than those
         of a U-Net, so several short runs and their mean are better than one long run.
     max_pixels : int
-        A larger region is cut into tiles; a larger hole is fitted at reduced size.
+        A larger region is cut into tiles; a larger hole is fitted at reduced size. Of specks: the
+        pixels of all patches that one network is fitted to.
     residual_fill : str, optional
         See `FitConfig.residual_fill`; the method's own when None.
     membrane_part : float
         See `FitConfig.membrane_part`.
+    gain_share : float
+        Only of specks: those with the largest predicted gains are fitted, as many as hold this
+        share of the gain of all.
     """
 
     unet: Runs
@@ -44,6 +48,7 @@ class Work:
     max_pixels: int
     residual_fill: ResidualFill | None = None
     membrane_part: float = 0.0
+    gain_share: float = 1.0
 
     def runs(self, network: str) -> Runs:
         """The runs of a network, by its name."""
@@ -75,7 +80,11 @@ class Preset:
 _HOLE_PIXELS = 40_000
 """At this size few runs fail on a hole; a finer fit is not better."""
 
+_STACK_PIXELS = 80_000
+"""Of one stack of patches: small enough to spread over the cores, large enough to share weights."""
+
 _PAPER_WORK: Mapping[Damage, Work] = {
+    "speck": Work(Runs(1, 6001), Runs(1, 6001), _STACK_PIXELS),
     "thin": Work(Runs(1, 6001), Runs(1, 6001), 100_000_000),
     "hole": Work(Runs(1, 3001), Runs(1, 3001), 100_000_000),
     "scattered": Work(Runs(1, 11000), Runs(1, 11000), 100_000_000),
@@ -87,11 +96,13 @@ PRESETS: Mapping[str, Preset] = {
         description="a first look, in about a third of the time; a little softer",
         work={
             #             U-Net         SegNet        max_pixels
+            "speck": Work(Runs(1, 60), Runs(1, 60), _STACK_PIXELS, gain_share=0.6),
             "thin": Work(Runs(1, 34), Runs(2, 19), 400_000, membrane_part=0.3),
             "hole": Work(Runs(3, 80), Runs(2, 80), _HOLE_PIXELS, residual_fill="membrane"),
             "scattered": Work(Runs(1, 17), Runs(1, 17), 400_000),
         },
         low_compute_work={
+            "speck": Work(Runs(1, 43), Runs(1, 43), _STACK_PIXELS, gain_share=0.6),
             "thin": Work(Runs(1, 20), Runs(1, 14), 400_000, membrane_part=0.7),
             "hole": Work(Runs(2, 80), Runs(2, 80), 22_000, residual_fill="membrane"),
             "scattered": Work(Runs(1, 10), Runs(1, 10), 400_000),
@@ -100,11 +111,13 @@ PRESETS: Mapping[str, Preset] = {
     "balanced": Preset(
         description="the default",
         work={
+            "speck": Work(Runs(1, 86), Runs(1, 86), _STACK_PIXELS, gain_share=0.95),
             "thin": Work(Runs(1, 172), Runs(2, 93), 700_000),
             "hole": Work(Runs(8, 80), Runs(6, 80), _HOLE_PIXELS),
             "scattered": Work(Runs(1, 400), Runs(1, 400), 700_000),
         },
         low_compute_work={
+            "speck": Work(Runs(1, 60), Runs(1, 60), _STACK_PIXELS, gain_share=0.95),
             "thin": Work(Runs(1, 110), Runs(1, 77), 700_000),
             "hole": Work(Runs(6, 80), Runs(4, 80), _HOLE_PIXELS),
             "scattered": Work(Runs(1, 300), Runs(1, 300), 700_000),
@@ -113,11 +126,13 @@ PRESETS: Mapping[str, Preset] = {
     "best": Preset(
         description="the highest quality, in about five times the time",
         work={
+            "speck": Work(Runs(4, 86), Runs(4, 86), _STACK_PIXELS),
             "thin": Work(Runs(6, 172), Runs(12, 93), 2_000_000),
             "hole": Work(Runs(20, 80), Runs(14, 80), _HOLE_PIXELS),
             "scattered": Work(Runs(2, 400), Runs(2, 400), 2_000_000),
         },
         low_compute_work={
+            "speck": Work(Runs(4, 60), Runs(4, 60), _STACK_PIXELS),
             "thin": Work(Runs(6, 150), Runs(6, 105), 2_000_000),
             "hole": Work(Runs(20, 80), Runs(14, 80), _HOLE_PIXELS),
             "scattered": Work(Runs(2, 300), Runs(2, 300), 2_000_000),
@@ -171,6 +186,21 @@ _scattered_shape = partial(
 )
 
 _TUNED: Mapping[Damage, _Method] = {
+    "speck": _Method(
+        networks={
+            "unet": NetworkConfig(
+                channels=(32, 48, 64, 64, 64),
+                shuffle_channels=16,
+                shuffle_kernel=1,
+                reduce_first=True,
+            ),
+            "segnet": NetworkConfig(
+                name="segnet", channels=(16, 32, 64, 64, 64), reduce_first=True
+            ),
+        },
+        fit=partial(FitConfig, code="noise", learning_rate=0.1),
+        residual_fill="kriging",
+    ),
     "thin": _Method(
         networks={
             # 32 channels at the finest scale: 1 dB more in fine detail than 16. The pixel shuffle
@@ -247,6 +277,11 @@ _PAPER_SEGNET = NetworkConfig(name="segnet", channels=(64, 128, 256, 512, 512))
 
 # Source: arXiv:1711.10925, section 4, and the settings in the authors' code.
 _PAPER: Mapping[Damage, _Method] = {
+    "speck": _Method(
+        networks={"unet": _PAPER_UNET, "segnet": _PAPER_SEGNET},
+        fit=partial(_paper_fit, learning_rate=0.01, jitter_std=0.03),
+        residual_fill="none",
+    ),
     "thin": _Method(
         networks={"unet": _PAPER_UNET, "segnet": _PAPER_SEGNET},
         fit=partial(_paper_fit, learning_rate=0.01, jitter_std=0.03),
@@ -316,6 +351,14 @@ def max_pixels(preset: str, *, low_compute: bool = False) -> dict[Damage, int]:
     """
     work = _work(preset, low_compute)
     return {damage: work[damage].max_pixels for damage in DAMAGES}
+
+
+def gain_share(preset: str, iterations: int | None = None, *, low_compute: bool = False) -> float:
+    """The share of the predicted gain for which specks are fitted; see `Work.gain_share`.
+
+    Parameters are those of `recipe`.
+    """
+    return 1.0 if iterations else _work(preset, low_compute)["speck"].gain_share
 
 
 def _work(preset: str, low_compute: bool) -> Mapping[Damage, Work]:

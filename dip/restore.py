@@ -1,57 +1,42 @@
-"""The restoration of an image: mask → regions → fit → residual fill → texture → composite.
+"""The restoration of an image: mask → first fill → fits of patches and regions → composite.
 
-`Restoration` is one job: iterate to work, read the result at any time, stop iterating to cancel.
+All damage is filled at once without a network; then networks are fitted where they pay, the largest
+gain for the work first. `Restoration` is one job: iterate to work, read the result at any time,
+stop iterating to cancel.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dip.config import FitConfig, InputCode, Settings
-from dip.errors import NotEnoughMemory
-from dip.filling.kriging import krige
-from dip.filling.membrane import membrane
-from dip.filling.resample import enlarge, reduce
-from dip.filling.residual import extrapolate_residual
-from dip.filling.texture import add_texture
-from dip.fitting.ensemble import Ensemble
-from dip.fitting.fit import Fit, FitStep, begin_fit
-from dip.fitting.input_code import input_picture
+from dip.config import InputCode, Settings
+from dip.fit_schedule import FitSchedule
+from dip.fitting.fallback import FittingDevice
+from dip.fitting.fit import FitStep
 from dip.machine import device
 from dip.machine.memory import release_freed_memory
+from dip.machine.threads import interleave
 from dip.plan import plan
-from dip.regions.composite import Canvas, composite
-from dip.regions.damaged_image import Array, DamagedImage, ImageCrop, Preview
-from dip.regions.region import Box, Region
+from dip.region_fit import RegionFit
+from dip.regions.composite import Canvas, Fill, composite
+from dip.regions.damaged_image import Array, DamagedImage
+from dip.regions.mask import PackedPlane
+from dip.regions.preview import Preview, preview_of_damage
+from dip.regions.region import Box
 from dip.samples import full_scale, to_floats
+from dip.specks import PatchFill, Specks, StackFit, soft_masks
+from dip.spot_texture import texture_spots
 from dip.step import Step
 
-_RUN_SEEDS = 1_000_003
-"""Distance between the seeds of runs; the seeds between belong to other regions."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fill:
-    """Filled pixels of one rectangle.
-
-    Parameters
-    ----------
-    box : Box
-    pixels : ndarray
-        (height, width, C), of the image's sample type, not blended with the image; valid where
-        `soft_mask` is above 0.
-    soft_mask : ndarray
-        (height, width), float32 in [0, 1]: the opacity of the pixels over the image.
-    """
-
-    box: Box
-    pixels: Array
-    soft_mask: NDArray[np.float32]
+_KRIGED_UP_TO_PX = 1_000_000
+"""Regions up to this size together are kriged at first; larger ones get a membrane, which takes a
+tenth of the time."""
 
 
 class Restoration:
@@ -73,8 +58,9 @@ class Restoration:
     Attributes
     ----------
     regions : tuple of Region
+        Of large or dense damage; specks and sparse scratches are in patches.
     iterations : int
-        Planned number, over all regions.
+        Planned number, over all fits; a guess until the first step.
     memory_mb : float
         Predicted peak of the process.
     notes : tuple of str
@@ -98,7 +84,8 @@ class Restoration:
         self._shape = image.shape
         damaged = DamagedImage(image, mask)
         self._make_opaque = mask is None
-        self._compute = device.choose(self.settings.device)
+        compute = device.choose(self.settings.device)
+        self._device = FittingDevice(compute)
         threads = self.settings.threads or device.cores()
         torch.set_num_threads(threads)
         self._plan = plan(
@@ -106,38 +93,149 @@ class Restoration:
             self.settings,
             channels=damaged.samples.shape[2],
             image_bytes=damaged.samples.nbytes,
-            compute=self._compute,
+            compute=compute,
             threads=threads,
         )
         self.regions, self.notes = self._plan.regions, self._plan.notes
         self.iterations, self.memory_mb = self._plan.iterations, self._plan.memory_mb
-        crops = {region: damaged.crop(region.box) for region in self.regions}
-        self._input: tuple[Array, dict[Region, ImageCrop]] | None = damaged.samples, crops
+        fits = [
+            RegionFit(
+                region,
+                damaged.crop(region.box),
+                self._plan.recipe(region),
+                self.settings,
+                seed=self.settings.seed + number,
+                at_once=self._plan.at_once[region],
+            )
+            for number, region in enumerate(self.regions)
+        ]
+        self._input: tuple[Array, list[RegionFit]] | None = damaged.samples, fits
+        patches = [patch for stack in self._plan.patches.values() for patch in stack]
+        self._spots = soft_masks(damaged, patches)
+        self._damaged: DamagedImage | None = damaged
+        self._unknown = PackedPlane(damaged.soft_mask.unknown)
+        damaged.soft_mask.release()
         self._canvas = Canvas(self._image)
+        self._textured: Canvas | None = None
         self._reconstruction = to_floats(self._image) if keep_reconstruction else None
         self._smooth = to_floats(self._image) if keep_reconstruction else None
-        self._fit: Fit | Ensemble | None = None
-        self._region = self.regions[0]
+        self._specks: Specks | None = None
+        self._stacks_in_work: dict[int, StackFit] = {}
+        self._in_work: RegionFit | None = None
 
     def __iter__(self) -> Iterator[Step]:
+        limit_s = self.settings.time_s
+        deadline = None if limit_s is None else time.monotonic() + limit_s
+        specks = self._fill_first()
         release_freed_memory()  # the memory of the mask, of reading and of planning
-        done = 0
-        for number, region in enumerate(self.regions):
-            config = self._plan.recipe(region)
-            self._region = region
-            for step in self._steps(region, config, self.settings.seed + number):
-                yield Step(
-                    iteration=done + step.index,
-                    iterations=self.iterations,
-                    region=number,
-                    regions=len(self.regions),
-                    loss=step.loss,
-                    validation_psnr_db=step.validation_psnr_db,
-                    note=step.note,
-                    run=step.run,
-                )
-            done += config.total_iterations
-            self._store_fill()
+        regions = sorted(self._region_fits, key=lambda fit: -fit.gain_density())
+        schedule = FitSchedule(
+            [(fit.stack.pixels, fit.config) for fit in specks.fits]
+            + [(fit.region.fitted_pixels, fit.config) for fit in regions],
+            deadline,
+        )
+        self.iterations = schedule.iterations
+        yield schedule.step(0, note=specks.note)
+        yield from self._fit_stacks(specks.fits, schedule)
+        for number, fit in enumerate(regions, start=len(specks.fits)):
+            yield from self._fit_region(number, fit, schedule)
+        if schedule.is_cut:
+            yield schedule.step(0, note="the time is over: not everything was fitted")
+
+    def _fit_stacks(self, fits: list[StackFit], schedule: FitSchedule) -> Iterator[Step]:
+        """Fit stacks side by side, a core each, and write their fills."""
+        complete: set[int] = set()
+        written = 0
+
+        def steps(number: int) -> Iterator[FitStep]:
+            config = schedule.config(number)
+            if config is not None:
+                fits[number].config = config
+                yield from fits[number]
+
+        tasks = [partial(steps, number) for number in range(len(fits))]
+        for number, step in interleave(tasks, self._plan.stacks_at_once):
+            if step is not None:
+                self._stacks_in_work[number] = fits[number]
+                yield schedule.step(number, step)
+                if schedule.is_late:
+                    return
+                continue
+            schedule.end(number)
+            complete.add(number)
+            while written in complete:  # in order, so that the result does not depend on the load
+                self._write_stack(fits[written])
+                self._stacks_in_work.pop(written, None)
+                fits[written].release()
+                written += 1
+
+    def _fit_region(self, number: int, fit: RegionFit, schedule: FitSchedule) -> Iterator[Step]:
+        config = schedule.config(number)
+        if config is None:
+            return
+        self._in_work = fit
+        for step in fit.steps(self._device, config):
+            yield schedule.step(number, step)
+            if schedule.is_late:
+                break
+        else:
+            schedule.end(number)
+        self._store_fill(fit)
+        self._in_work = None
+
+    def _fill_first(self) -> Specks:
+        """Fill all damage without a network, once."""
+        if self._specks is not None:
+            return self._specks
+        assert self._damaged is not None
+        scale = full_scale(self._image.dtype)
+        size = sum(fit.region.fitted_pixels for fit in self._region_fits)
+        for fit in self._region_fits:
+            region = fit.region
+            kriged = size <= _KRIGED_UP_TO_PX and region.damage != "hole"
+            within = region.core.within(region.box)
+            pixels = fit.first_fill(kriged=kriged)[within]
+            self._canvas.begin(region.core, pixels * scale)
+            self._keep_smooth(region.core, pixels, ~fit.crop.known[within])
+        self._specks = Specks(self._damaged, self._plan, self.settings.seed, self._device)
+        for first in self._specks.first_fills():
+            core, inside = first.patch.core, first.patch.weight > 0
+            pixels = first.pixels[core.within(first.patch.box)]
+            self._canvas.blend(core, pixels * scale, inside.astype(np.float32))
+            self._keep_smooth(core, pixels, inside)
+        self._damaged = None  # and with it the mask, which is as large as the image
+        return self._specks
+
+    def _keep_smooth(self, core: Box, pixels: Array, inside: NDArray[np.bool_]) -> None:
+        if self._smooth is not None:
+            self._smooth[core.slices][inside] = pixels[inside]
+
+    def _write_stack(self, fit: StackFit) -> None:
+        self._textured = None
+        for fill in fit.fills():
+            self._write_patch(fill)
+
+    def _write_patch(self, fill: PatchFill) -> None:
+        core, weight = fill.patch.core, fill.patch.weight
+        within = core.within(fill.patch.box)
+        self._canvas.blend(core, fill.pixels[within] * full_scale(self._image.dtype), weight)
+        for kept, pixels in ((self._smooth, fill.pixels), (self._reconstruction, fill.output)):
+            if kept is not None and pixels is not None:
+                old = kept[core.slices]
+                old += weight[:, :, None] * (pixels[within] - old)
+
+    def _store_fill(self, fit: RegionFit) -> None:
+        """Write the fill of a completely fitted region to the canvas."""
+        if not fit.is_begun:
+            return
+        box = fit.region.box
+        fill, regularity = fit.smooth_fill()
+        if self._reconstruction is not None:
+            self._reconstruction[box.slices] = fit.output()
+            self._keep_smooth(box, fill, ~fit.crop.known)
+        fit.end()
+        textured = fit.textured(fill, regularity)
+        self._canvas.write(fit.region, textured * full_scale(self._image.dtype))
 
     def result(self) -> Array:
         """Return the image with all fills so far, in the shape and type of the input.
@@ -176,26 +274,54 @@ class Restoration:
                 alpha[fill.soft_mask > 0] = full_scale(alpha.dtype)
 
     def _fills(self) -> Iterator[Fill]:
-        if self._fit is not None:
-            scale = full_scale(self._image.dtype)
-            fill = self._textured(*self._smooth_fill(self._region, self._fit), self._region)
-            self._canvas.write(self._region, fill * scale, provisional=True)
-        for region in self.regions:
-            within = region.core.within(region.box)
-            soft_mask = self._crop(region).soft_mask[within]
-            pixels, soft_mask = self._canvas.crop(region.core, soft_mask)
+        self._fill_first()
+        for number in sorted(self._stacks_in_work):
+            self._write_stack(self._stacks_in_work[number])
+        fit = self._in_work
+        if fit is not None and fit.is_begun:
+            fill = fit.textured(*fit.smooth_fill()) * full_scale(self._image.dtype)
+            self._canvas.write(fit.region, fill, provisional=True)
+        for core, soft_mask in self._region_masks():
+            yield Fill(box=core, pixels=self._canvas.crop(core.slices), soft_mask=soft_mask)
+        textured = self._textured_spots()
+        for core, soft_mask in self._spots:
+            yield Fill(box=core, pixels=textured.crop(core.slices), soft_mask=soft_mask)
+
+    def _textured_spots(self) -> Canvas:
+        """The fills of the patches with texture; made again only after new fits."""
+        if not self.settings.texture or self._plan.recipes["speck"].residual_fill == "none":
+            return self._canvas
+        if self._textured is None:
+            self._textured = Canvas(self._image)
+            texture_spots(
+                self._image,
+                self._unknown,
+                self._canvas,
+                self._textured,
+                self._spots,
+                strength=self.settings.texture,
+                seed=self.settings.seed,
+            )
+        return self._textured
+
+    def _region_masks(self) -> Iterator[tuple[Box, NDArray[np.float32]]]:
+        """The soft mask of the damage of each region that fills any."""
+        for fit in self._region_fits:
+            region = fit.region
+            soft_mask = fit.crop.soft_mask[region.core.within(region.box)]
             if soft_mask.any():
-                yield Fill(box=region.core, pixels=pixels, soft_mask=soft_mask)
+                yield region.core, soft_mask
 
     def preview(self) -> Preview:
-        """Return the present state of the region in work; cheap, with a visible rim.
+        """Return the present state of the region in work, with a visible rim, or of all damage.
 
-        Before the first step it is a smooth membrane, which takes a moment; a fit can take seconds
-        to begin.
+        The first one comes from the first fill of all damage, which takes a moment.
         """
-        region = self._region
-        output = self._fit.output() if self._fit else membrane(*self._reduced(region))
-        return self._crop(region).preview(self._at_full_size(output, region))
+        self._fill_first()
+        fit = self._in_work
+        if fit is not None and fit.is_begun:
+            return fit.crop.preview(fit.output())
+        return preview_of_damage(self._image, self._canvas, [*self._region_masks(), *self._spots])
 
     def reconstruction(self) -> NDArray[np.float32]:
         """Return the raw output of the networks in their regions, and the input elsewhere.
@@ -225,7 +351,8 @@ class Restoration:
     @property
     def input_codes(self) -> set[InputCode]:
         """The kinds of input that the networks start from; see `FitConfig.code`."""
-        return {self._plan.recipe(region).code for region in self.regions}
+        codes = {fit.config.code for fit in self._region_fits}
+        return codes | ({self._plan.recipes["speck"].code} if self._plan.patches else set())
 
     def input_picture(self) -> NDArray[np.float32]:
         """Draw what the networks start from; see `dip.fitting.input_code.input_picture`.
@@ -233,136 +360,28 @@ class Restoration:
         Returns
         -------
         ndarray
-            (H, W, 3), float32 in [0, 1]: for each region, the input of its first run; gray outside.
+            (H, W, 3), float32 in [0, 1]: the input of the first run of each fit; gray outside.
         """
         picture = np.full((*self._image.shape[:2], 3), 0.5, dtype=np.float32)
-        for number, region in enumerate(self.regions):
-            target, known = self._reduced(region)
-            config, seed = self._plan.recipe(region), self.settings.seed + number
-            code = input_picture(config, target, known, seed)
-            box = region.box
-            picture[box.slices] = enlarge(code, box.height, box.width, region.reduction)
+        for stack in self._fill_first().fits:
+            for box, code in stack.input_pictures():
+                picture[box.slices] = code
+        for fit in self._region_fits:
+            picture[fit.region.box.slices] = fit.input_picture()
         return picture.clip(0, 1)
 
     @property
     def _image(self) -> Array:
-        return self._input_and_crops()[0]
+        return self._input_and_fits()[0]
 
-    def _crop(self, region: Region) -> ImageCrop:
-        return self._input_and_crops()[1][region]
+    @property
+    def _region_fits(self) -> list[RegionFit]:
+        return self._input_and_fits()[1]
 
-    def _input_and_crops(self) -> tuple[Array, dict[Region, ImageCrop]]:
+    def _input_and_fits(self) -> tuple[Array, list[RegionFit]]:
         if self._input is None:
             raise ValueError("result_in_place() has ended this restoration.")
         return self._input
-
-    def _steps(self, region: Region, config: FitConfig, seed: int) -> Iterator[FitStep]:
-        """Fit a region; if a GPU runs out of memory, fit it again on the CPU."""
-        try:
-            self._fit = self._begin_region(region, config, seed)
-            yield from self._fit
-            return
-        except RuntimeError as error:
-            if not device.is_out_of_memory(error):
-                raise
-            self._fit = None
-            if self._compute.device.type == "cpu":
-                raise NotEnoughMemory(
-                    f"Memory ran out in a fit of {region.fitted_pixels / 1e6:.2g} megapixels.",
-                    "Close other programs, or set a lower memory limit: regions are then smaller.",
-                ) from error
-        # Here the error is deleted, and with it all tensors that its traceback kept on the GPU.
-        note = (
-            f"{self._compute.device.type} ran out of memory; this region and the rest use the CPU"
-        )
-        if self._compute.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self._compute = device.choose("cpu")
-        self._fit = self._begin_region(region, config, seed)
-        for step in self._fit:
-            yield replace(step, note=note if step.index == 1 else step.note)
-
-    def _reduced(self, region: Region) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """The target of a fit, (h, w, C) in [0, 1], zero at unknown pixels, and `known`."""
-        return reduce(*self._crop(region).target(), region.reduction)
-
-    def _begin_region(self, region: Region, config: FitConfig, seed: int) -> Fit | Ensemble:
-        target, known = self._reduced(region)
-
-        def begin(run: int) -> Fit:
-            return begin_fit(
-                target,
-                known,
-                config,
-                compute=self._compute,
-                damage=region.damage,
-                seed=(seed + _RUN_SEEDS * run) % 2**63,
-            )
-
-        if config.runs == 1:
-            return begin(0)
-        return Ensemble(begin, config.runs, ~known, at_once=self._plan.at_once[region])
-
-    def _at_full_size(self, output: NDArray[np.float32], region: Region) -> NDArray[np.float32]:
-        """Enlarge a fit's output to the whole box, (height, width, C), in units of full scale."""
-        low, high = self._crop(region).range()
-        box = region.box
-        output = enlarge(output, box.height, box.width, region.reduction)
-        return output * np.float32(high - low) + np.float32(low)
-
-    def _smooth_fill(
-        self, region: Region, fit: Fit | Ensemble
-    ) -> tuple[NDArray[np.float32], float]:
-        """Fill a region without texture and without a seam at the rim.
-
-        Returns
-        -------
-        ndarray
-            (height, width, C) of the whole box, float32, 1 for full scale.
-        float
-            Regularity of the surroundings, in [0, 1].
-        """
-        output = self._at_full_size(fit.output(), region)
-        config, crop = self._plan.recipe(region), self._crop(region)
-        if config.residual_fill == "none":
-            return output, 0.0
-        residual, known = crop.floats() - output, crop.known
-        if config.residual_fill == "kriging":
-            return output + krige(residual, known), 0.0
-        stacked, seed = config.residual_fill == "stacked", self.settings.seed
-        extrapolated, regularity = extrapolate_residual(residual, known, stacked=stacked, seed=seed)
-        return output + extrapolated, regularity
-
-    def _textured(
-        self, smooth: NDArray[np.float32], regularity: float, region: Region
-    ) -> NDArray[np.float32]:
-        """Add the texture of the surroundings to a smooth fill, unless the recipe leaves it raw."""
-        if self._plan.recipe(region).residual_fill == "none":
-            return smooth
-        crop, settings = self._crop(region), self.settings
-        return add_texture(
-            smooth,
-            crop.floats(),
-            crop.known,
-            hole=region.damage == "hole",
-            strength=settings.texture,
-            regularity=regularity,
-            seed=settings.seed,
-        )
-
-    def _store_fill(self) -> None:
-        """Write the fill of a completely fitted region to the canvas."""
-        region, fit = self._region, self._fit
-        if fit is None:
-            return
-        fill, regularity = self._smooth_fill(region, fit)
-        if self._reconstruction is not None and self._smooth is not None:
-            self._reconstruction[region.box.slices] = self._at_full_size(fit.output(), region)
-            unknown = ~self._crop(region).known
-            self._smooth[region.box.slices][unknown] = fill[unknown]
-        self._fit = None
-        textured = self._textured(fill, regularity, region)
-        self._canvas.write(region, textured * full_scale(self._image.dtype))
 
 
 def restore(image: Array, mask: Array | None, settings: Settings | None = None) -> Array:

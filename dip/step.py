@@ -12,11 +12,14 @@ class Step:
     Parameters
     ----------
     iteration, iterations : int
-        The number of the iteration, 1-based, and of all iterations, over all regions.
+        The number of iterations so far, and of all iterations, over all fits. The first step, after
+        all damage is filled without a network, has iteration 0.
     region, regions : int
-        The number of the region, 0-based, and of all regions.
+        The number of the fit, 0-based, and of all fits: a region or a stack of patches each.
+    fraction : float
+        The share of the predicted work that is done, in [0, 1].
     run : int
-        The number of the region's fit, 0-based; fits side by side take turns.
+        The number of the run of this fit, 0-based; runs side by side take turns.
     loss : float, optional
         None if it was not read from the device.
     validation_psnr_db : float, optional
@@ -30,6 +33,7 @@ class Step:
     iterations: int
     region: int
     regions: int
+    fraction: float
     loss: float | None
     validation_psnr_db: float | None
     note: str | None

@@ -116,5 +116,5 @@ def _trials(items: Sequence[Item], folder: Path, settings: dict[str, Any]) -> It
 def _full_fit_s(outcome: Outcome) -> float:
     """Duration of the whole fit, extrapolated from its first iterations, s."""
     figures = outcome.figures
-    share = figures["iterations"] / max(1, figures["planned_iterations"])
+    share = figures["fraction"]
     return float(figures["fit_s"] / max(share, 1e-6))

@@ -122,9 +122,9 @@ def _work(
     began = reported = time.monotonic()
     loss = validation_psnr_db = None
     notes = list(restoration.notes)
-    done = 0
+    done, fraction = 0, 0.0
     for step in restoration:
-        done = step.iteration
+        done, fraction = step.iteration, step.fraction
         loss = loss if step.loss is None else step.loss
         if step.validation_psnr_db is not None:
             validation_psnr_db = step.validation_psnr_db
@@ -146,6 +146,7 @@ def _work(
         "validation_psnr_db": _number(validation_psnr_db),
         "loss": _number(loss),
         "iterations": done,
+        "fraction": round(fraction, 6),
         "planned_iterations": restoration.iterations,
         "regions": len(restoration.regions),
         "fit_s": round(time.monotonic() - began, 3),

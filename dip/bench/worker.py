@@ -56,7 +56,7 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
     from dip.config import Settings
     from dip.filling.smooth_preview import smooth_preview
     from dip.image_io import read_mask, read_photo, write_photo
-    from dip.regions.damaged_image import Preview
+    from dip.regions.preview import Preview
 
     damaged, marked = read_photo(photo), read_mask(mask)
     previews: dict[str, Any] = {}
@@ -79,7 +79,7 @@ def restore(photo: Path, mask: Path, folder: Path, settings: dict[str, Any]) -> 
     notes = list(restoration.notes)
     began = time.perf_counter()
     for step in restoration:
-        steps += 1
+        steps = step.iteration
         first_s = first_s or time.perf_counter() - began
         if steps in PREVIEWS_AFTER and time.perf_counter() - began < PREVIEWS_FOR_S:
             keep(restoration.preview())

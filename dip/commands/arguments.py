@@ -47,9 +47,16 @@ def add_mask_confirmation(parser: argparse.ArgumentParser) -> None:
 
 
 def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare iterations, texture, device, threads and memory, for every command that fits."""
+    """Declare iterations, time, texture, device, threads and memory limit of a fit."""
     fit = parser.add_argument_group("the fit")
     fit.add_argument("--iterations", type=int, metavar="N", help="instead of the preset's number")
+    fit.add_argument(
+        "--time",
+        dest="time_s",
+        type=float,
+        metavar="SECONDS",
+        help="the best result in at most this time; it then depends on the speed of the machine",
+    )
     fit.add_argument(
         "--texture",
         type=float,

@@ -42,7 +42,7 @@ class Progress:
         self._loss: float | None = None
         self._began = time.monotonic()
         # A fit from coarse to fine slows down: only the last steps tell the rate.
-        self._recent = deque([(self._began, 0)], maxlen=RATE_OVER_STEPS)
+        self._recent: deque[tuple[float, int, float]] = deque(maxlen=RATE_OVER_STEPS)
         self._next = 0.0 if self.on_terminal else self._began + PLAIN_EVERY_S
         self._line_shown = False
 
@@ -56,7 +56,7 @@ class Progress:
         if step.note:
             self.note(step.note)
         now = time.monotonic()
-        self._recent.append((now, step.iteration))
+        self._recent.append((now, step.iteration, step.fraction))
         if not self.quiet and (now >= self._next or step.iteration == step.iterations):
             self._next = now + (TERMINAL_EVERY_S if self.on_terminal else PLAIN_EVERY_S)
             self._write(self._describe(step))
@@ -86,14 +86,15 @@ class Progress:
         return time.monotonic() - self._began
 
     def _describe(self, step: Step) -> str:
-        (then, first), (now, last) = self._recent[0], self._recent[-1]
-        rate = (last - first) / max(now - then, 1e-6)
-        left_s = (step.iterations - step.iteration) / rate
         parts = [f"{step.iteration}/{step.iterations}"]
         if step.regions > 1:
-            parts.append(f"region {step.region + 1} of {step.regions}")
-        parts.append(f"{rate:.1f} it/s" if rate >= 1 else f"{1 / rate:.1f} s/it")
-        parts.append(f"{format_duration(left_s)} left")
+            parts.append(f"fit {step.region + 1} of {step.regions}")
+        (then, first, before), (now, last, after) = self._recent[0], self._recent[-1]
+        if after > before:
+            rate = (last - first) / max(now - then, 1e-6)
+            parts.append(f"{rate:.1f} it/s" if rate >= 1 else f"{1 / rate:.1f} s/it")
+            left_s = (1 - after) * (now - then) / (after - before)
+            parts.append(f"{format_duration(left_s)} left")
         if self._loss is not None:
             parts.append(f"loss {self._loss:.4g}")
         if self.validation_psnr_db is not None:

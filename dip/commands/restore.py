@@ -28,7 +28,7 @@ from dip.machine.disk import real_path
 
 if TYPE_CHECKING:
     from dip.config import Settings
-    from dip.regions.damaged_image import Preview
+    from dip.regions.preview import Preview
 
 ALL = "all"
 PREVIEW_EVERY_S = 0.5

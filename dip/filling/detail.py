@@ -67,7 +67,13 @@ def detail_mb(pixels: int, channels: int) -> float:
 
 
 def add_detail(
-    fill: Array, target: Array, known: Plane, *, strength: float = 1.0, seed: int = 0
+    fill: Array,
+    target: Array,
+    known: Plane,
+    *,
+    needed: Plane | None = None,
+    strength: float = 1.0,
+    seed: int = 0,
 ) -> Array:
     """Add the detail of the known pixels to a smooth fill, wherever it lacks detail.
 
@@ -77,6 +83,8 @@ def add_detail(
         (H, W, C), float32, in units of full scale
     known : ndarray
         (H, W) bool; the target is ignored elsewhere.
+    needed : ndarray, optional
+        (H, W) bool, the unknown pixels that get detail; all when None.
     strength : float
         In [0, 1]: 0 leaves the fill unchanged, 1 gives it as much detail as its surroundings.
     seed : int
@@ -91,6 +99,7 @@ def add_detail(
     if strength <= 0:
         return result
     frame = Box.of(known)
+    wanted = ~known if needed is None else needed
 
     def work(core: Box) -> None:
         seen, rimmed = core.expanded(SEARCHED_PX, frame), core.expanded(_MEASURED_PX, frame)
@@ -105,11 +114,11 @@ def add_detail(
         widest = guide[~unknown].min(0), guide[~unknown].max(0)
         detailed = _within_local_range(detailed, guide[near], unknown[near], widest)
         inside = core.within(rimmed)
-        changed = unknown[core.within(seen)]
+        changed = wanted[core.slices]
         result[core.slices][changed] = detailed[inside][changed]
 
     with side_by_side(torch.get_num_threads()) as pool:
-        for _ in pool.map(work, _cores(~known)):
+        for _ in pool.map(work, _cores(wanted)):
             pass
     return result
 

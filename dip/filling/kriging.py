@@ -231,3 +231,34 @@ def _spectrum(values: Tensor, weight: Tensor, range_px: int, nugget: float) -> T
     taper = torch.where(distance < range_px, 0.5 + 0.5 * (np.pi * distance / range_px).cos(), 0)
     power = torch.fft.rfft2(covariance * taper).real
     return power.clamp_min(0).add_(nugget * variance)
+
+
+def measure_covariance(values: Tensor, weight: Tensor, range_px: int) -> Tensor:
+    """Measure the autocovariances of patches from their known pixels, made positive definite.
+
+    Parameters
+    ----------
+    values : Tensor
+        (N, C, S, S), zero where unknown.
+    weight : Tensor
+        (N, S, S), 1 where known, 0 elsewhere.
+    range_px : int
+        See `krige`.
+
+    Returns
+    -------
+    Tensor
+        (N, 2 range_px - 1, 2 range_px - 1), by lag; lag 0 is in the middle.
+    """
+    side = weight.shape[-1]
+    shape = (side + range_px, side + range_px)  # zeros between a patch and its continuation
+    pairs = torch.fft.irfft2(torch.fft.rfft2(weight, shape).abs().square(), shape)
+    powers = torch.fft.rfft2(values, shape).abs().square().mean(1)
+    products = torch.fft.irfft2(powers, shape)
+    covariance = torch.where(pairs > _FEWEST_PAIRS, products / pairs.clamp_min(1), 0)
+    distances = torch.arange(shape[0]).minimum(shape[0] - torch.arange(shape[0]))
+    distance = torch.hypot(distances[:, None].float(), distances[None].float())
+    taper = torch.where(distance < range_px, 0.5 + 0.5 * (np.pi * distance / range_px).cos(), 0)
+    power = torch.fft.rfft2(covariance * taper).real.clamp_min(0)
+    positive = torch.fft.irfft2(power, shape).roll((range_px - 1, range_px - 1), (-2, -1))
+    return positive[..., : 2 * range_px - 1, : 2 * range_px - 1]

@@ -36,8 +36,8 @@ def harmonise(
     ndarray
         (H, W, C), float32
     """
-    weight = known.astype(np.float32)[:, :, None]
-    residual = np.where(known[:, :, None], target - reconstruction, np.float32(0))
+    weight = known.astype(np.float32)[..., None]
+    residual = np.where(known[..., None], target - reconstruction, np.float32(0))
     blurred = _blur(residual, smoothing_px)
     total = _blur(weight, smoothing_px)
     smooth = np.where(total > 1e-3, blurred / np.maximum(total, 1e-3), 0).astype(np.float32)
@@ -50,34 +50,37 @@ def membrane(target: Array, known: NDArray[np.bool_]) -> Array:
     Parameters
     ----------
     target : ndarray
-        (H, W, C), float32
+        (..., H, W, C), float32: an image, or a stack of images of one size.
     known : ndarray
-        (H, W) bool; the target is ignored elsewhere.
+        (..., H, W) bool; the target is ignored elsewhere.
 
     Returns
     -------
     ndarray
-        (H, W, C), float32; smoothed at the known pixels as well.
+        (..., H, W, C), float32; smoothed at the known pixels as well.
     """
-    clean = np.where(known[:, :, None], target, np.float32(0))
-    mean = clean.sum((0, 1), dtype=np.float64) / max(1, np.count_nonzero(known))
+    clean = np.where(known[..., None], target, np.float32(0))
+    count = np.maximum(1, np.count_nonzero(known, axis=(-2, -1), keepdims=True))[..., None]
+    mean = clean.sum((-3, -2), dtype=np.float64, keepdims=True) / count
     return harmonise(np.broadcast_to(mean.astype(np.float32), target.shape), clean, known)
 
 
 def _blur(values: Array, sigma_px: float) -> Array:
-    blurred: Array = ndimage.gaussian_filter(values, (sigma_px, sigma_px, 0), truncate=3.0)
+    blurred: Array = ndimage.gaussian_filter(
+        values, (*(0,) * (values.ndim - 3), sigma_px, sigma_px, 0), truncate=3.0
+    )
     return blurred
 
 
 def _pull_push(values: Array, weight: Array) -> Array:
     """Fill pixels of low weight from coarser and coarser averages of their surroundings.
 
-    values: (H, W, C); weight: (H, W, 1) in [0, 1].
+    values: (..., H, W, C); weight: (..., H, W, 1) in [0, 1].
     """
-    height, width = values.shape[:2]
+    height, width = values.shape[-3:-1]
     if max(height, width) <= 2:
-        total = weight.sum()
-        mean = (values * weight).sum((0, 1)) / max(float(total), 1e-6)
+        total = weight.sum((-3, -2), keepdims=True)
+        mean = (values * weight).sum((-3, -2), keepdims=True) / np.maximum(total, 1e-6)
         return np.broadcast_to(mean, values.shape).astype(np.float32)
     weighted = _halve(values * weight)
     total = _halve(weight)
@@ -89,15 +92,16 @@ def _pull_push(values: Array, weight: Array) -> Array:
 
 def _halve(values: Array) -> Array:
     """Mean of each 2×2 block; an odd border counts zeros with weight 0."""
-    height, width = values.shape[:2]
-    padded = np.pad(values, ((0, height % 2), (0, width % 2), (0, 0)))
-    blocks = padded.reshape(padded.shape[0] // 2, 2, padded.shape[1] // 2, 2, -1)
-    return blocks.mean(axis=(1, 3))
+    *stack, height, width, channels = values.shape
+    unpadded = ((0, 0),) * len(stack)
+    padded = np.pad(values, (*unpadded, (0, height % 2), (0, width % 2), (0, 0)))
+    blocks = padded.reshape(*stack, -(-height // 2), 2, -(-width // 2), 2, channels)
+    return blocks.mean(axis=(-4, -2))
 
 
 def _double(values: Array, shape: tuple[int, int]) -> Array:
     """Enlarge twofold, bilinear with sample centres kept, and crop to a shape."""
-    for axis in (0, 1):
+    for axis in (values.ndim - 3, values.ndim - 2):
         before = np.concatenate(
             [values.take([0], axis), values.take(range(values.shape[axis] - 1), axis)], axis
         )
@@ -108,4 +112,4 @@ def _double(values: Array, shape: tuple[int, int]) -> Array:
         values = pair.reshape(
             *values.shape[:axis], 2 * values.shape[axis], *values.shape[axis + 1 :]
         )
-    return values[: shape[0], : shape[1]]
+    return values[..., : shape[0], : shape[1], :]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dip.filling.membrane import membrane
 from dip.presets import max_pixels
-from dip.regions.damaged_image import Array, DamagedImage, Preview
+from dip.regions.damaged_image import Array, DamagedImage
+from dip.regions.preview import Preview
 from dip.regions.region import plan_regions
 
 

@@ -21,7 +21,7 @@ from dip.errors import FitFailed
 from dip.fitting.correction import Correction
 from dip.fitting.cuda_graphs import AsyncMetrics, CudaGraphStep, Metrics
 from dip.fitting.loss import masked_loss
-from dip.fitting.model import Model, image_array
+from dip.fitting.model import Model
 from dip.fitting.objective import Objective
 from dip.fitting.optimizers import Scalar, optimizers_for
 from dip.fitting.reconstruction import Reconstruction
@@ -166,7 +166,12 @@ class Fit:
 
     def output(self) -> NDArray[np.float32]:
         """Return the best estimate so far, (H, W, C), float32 in [0, 1]."""
-        return image_array(self.objective.image(self._model)).copy()
+        return self.outputs()[0]
+
+    def outputs(self) -> NDArray[np.float32]:
+        """Return the best estimates so far of all patches of a stack, (N, H, W, C)."""
+        images = self.objective.image(self._model)
+        return images.permute(0, 2, 3, 1).float().cpu().numpy().copy()
 
     def _scalars(self, index: int) -> tuple[float, float, tuple[tuple[float, ...], ...]]:
         """Penalty weight, weight of the newest output in the average, scalars of optimizers."""

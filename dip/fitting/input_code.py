@@ -47,7 +47,10 @@ def input_code(config: FitConfig, height: int, width: int, generator: torch.Gene
 
 
 def input_picture(
-    config: FitConfig, target: NDArray[np.float32], known: NDArray[np.bool_], seed: int
+    config: FitConfig,
+    target: NDArray[np.float32],
+    known: NDArray[np.bool_],
+    generator: torch.Generator,
 ) -> NDArray[np.float32]:
     """Draw the input of a fit: the first three channels of its code, as red, green and blue.
 
@@ -58,7 +61,7 @@ def input_picture(
         (H, W, C), float32 in [0, 1]; ignored where unknown.
     known : ndarray
         (H, W) bool
-    seed : int
+    generator : torch.Generator
         Of the fit; see `dip.fitting.fit.begin_fit`.
 
     Returns
@@ -72,7 +75,7 @@ def input_picture(
         return np.repeat(filled[:, :, :1], 3, axis=2) if filled.shape[2] < 3 else filled[:, :, :3]
     # The same draw as in `begin_fit`: the code comes before the network's weights.
     height, width = known.shape
-    code = input_code(config, height, width, torch.Generator().manual_seed(seed))[0, :3]
+    code = input_code(config, height, width, generator)[0, :3]
     picture = np.zeros((height, width, 3), dtype=np.float32)
     picture[:, :, : len(code)] = code.permute(1, 2, 0).numpy()
     coordinates = 2 if config.code in ("coordinates", "both") else 0

@@ -1,6 +1,8 @@
 """The objective of a fit: the learning task of the network, and the image made from its output.
 
-There are two: `dip.fitting.reconstruction.Reconstruction` and `dip.fitting.correction.Correction`.
+There are three: `dip.fitting.reconstruction.Reconstruction`, `dip.fitting.correction.Correction`,
+and `dip.fitting.patch_reconstruction.PatchReconstruction`, whose tensors hold N patches, not one
+image.
 """
 
 from __future__ import annotations

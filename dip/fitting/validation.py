@@ -36,7 +36,7 @@ _WORSE_DB = 0.5
 """With `_MANY` held-out pixels, a result this far below the best one counts as worse; with fewer
 pixels the difference must be larger."""
 
-_FLAT_STD = 1 / 255
+FLAT_STD = 1 / 255
 """A picture that varies less than this, one level of 8 bit, is flat: any fill predicts its held-out
 pixels at 50 to 100 dB, which says nothing about the quality of this one."""
 
@@ -117,7 +117,7 @@ def is_flat(image: NDArray[np.float32], known: NDArray[np.bool_], where: NDArray
         mean_nearby(np.square(plane)) / share - np.square(mean_nearby(plane) / share)
         for plane in np.moveaxis(image, -1, 0)
     ]
-    return bool(np.mean(variances) < _FLAT_STD**2)
+    return bool(np.mean(variances) < FLAT_STD**2)
 
 
 class Validation:

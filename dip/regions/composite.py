@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-import math
-import mmap
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dip.machine.memory import untouched_zeros
 from dip.regions.region import TILE_OVERLAP_PX, Box, Region
 from dip.samples import to_samples
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fill:
+    """Filled pixels of one rectangle.
+
+    Parameters
+    ----------
+    box : Box
+    pixels : ndarray
+        (height, width, C), of the image's sample type, not blended with the image; valid where
+        `soft_mask` is above 0.
+    soft_mask : ndarray
+        (height, width), float32 in [0, 1]: the opacity of the pixels over the image.
+    """
+
+    box: Box
+    pixels: Array
+    soft_mask: NDArray[np.float32]
 
 
 def composite(target: Array, fill: Array, soft_mask: NDArray[np.float32]) -> Array:
@@ -43,15 +62,35 @@ def composite(target: Array, fill: Array, soft_mask: NDArray[np.float32]) -> Arr
 
 
 class Canvas:
-    """The fills of all regions in an image's size, not yet blended with the target.
+    """The fills of all damage in an image's size, not yet blended with the target.
+
+    First a fill without a network is written everywhere, then those of the fits over it.
 
     Only pages that are written take memory, so a few scratches in many megapixels cost little.
     """
 
     def __init__(self, like: Array) -> None:
-        self._pixels = _untouched_zeros(like.shape, like.dtype)
-        self._filled = _untouched_zeros(like.shape[:2], np.dtype(bool))
+        self._pixels = untouched_zeros(like.shape, like.dtype)
+        self._fitted = untouched_zeros(like.shape[:2], np.dtype(bool))
         self._provisional: tuple[Box, Array, NDArray[np.bool_]] | None = None
+
+    def begin(self, core: Box, pixels: Array) -> None:
+        """Write a first fill, (height, width, C) floats in the units of the image's samples."""
+        self._pixels[core.slices] = to_samples(pixels.astype(np.float64), self._pixels.dtype)
+
+    def blend(self, core: Box, pixels: Array, weight: NDArray[np.float32]) -> None:
+        """Mix a fill with the fill that is there; weights are (height, width), in [0, 1]."""
+        self._undo_provisional()
+        inside = weight > 0
+        old, share = self._pixels[core.slices][inside], weight[inside][:, None].astype(np.float64)
+        mixed = share * pixels[inside] + (1 - share) * old
+        self._pixels[core.slices][inside] = to_samples(mixed, self._pixels.dtype)
+
+    def _undo_provisional(self) -> None:
+        if self._provisional is not None:
+            box, old_pixels, old_fitted = self._provisional
+            self._pixels[box.slices], self._fitted[box.slices] = old_pixels, old_fitted
+            self._provisional = None
 
     def write(self, region: Region, pixels: Array, *, provisional: bool = False) -> None:
         """Write the fill of a region; tiles are cross-faded with the fills already there.
@@ -64,36 +103,23 @@ class Canvas:
         provisional : bool
             Whether the next call undoes this call first.
         """
-        if self._provisional is not None:
-            box, old_pixels, old_filled = self._provisional
-            self._pixels[box.slices], self._filled[box.slices] = old_pixels, old_filled
-            self._provisional = None
+        self._undo_provisional()
         box = region.core
         if region.tiled:
             box = box.expanded(TILE_OVERLAP_PX, region.box)
-        old, filled = self._pixels[box.slices].copy(), self._filled[box.slices].copy()
+        old, fitted = self._pixels[box.slices].copy(), self._fitted[box.slices].copy()
         if provisional:
-            self._provisional = box, old, filled
+            self._provisional = box, old, fitted
         new = pixels[box.within(region.box)].astype(np.float64)
-        if region.tiled and filled.any():
-            weight = np.where(filled, _ramp(box, region.box), 1.0)[:, :, None]
+        if region.tiled and fitted.any():
+            weight = np.where(fitted, _ramp(box, region.box), 1.0)[:, :, None]
             new = weight * new + (1 - weight) * old
         self._pixels[box.slices] = to_samples(new, self._pixels.dtype)
-        self._filled[box.slices] = True
+        self._fitted[box.slices] = True
 
-    def crop(self, box: Box, soft_mask: NDArray[np.float32]) -> tuple[Array, NDArray[np.float32]]:
-        """Copies of a box's pixels and of its soft mask, which is 0 where no fill was written."""
-        filled = self._filled[box.slices]
-        return self._pixels[box.slices].copy(), np.where(filled, soft_mask, np.float32(0))
-
-
-def _untouched_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Zeros in pages that the system allocates when they are written.
-
-    `np.zeros` writes to every page if the C library reuses memory for it.
-    """
-    pages = mmap.mmap(-1, math.prod(shape) * dtype.itemsize)
-    return np.frombuffer(pages, dtype).reshape(shape)
+    def crop(self, index: tuple[slice, slice]) -> Array:
+        """A copy of some pixels; only those of the damage are valid."""
+        return self._pixels[index].copy()
 
 
 def _ramp(box: Box, limits: Box) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dip.errors import ImageTooSmall, InputError, SamplesNotFinite, TooFewKnownPixels
 from dip.regions.composite import composite
 from dip.regions.mask import SoftMask, soft_mask_from, soft_mask_from_alpha
+from dip.regions.preview import Preview
 from dip.regions.region import Box
 from dip.regions.rules import FEWEST_KNOWN
 from dip.samples import full_scale, to_floats
@@ -112,21 +113,6 @@ class ImageCrop:
         scaled = fill * np.float32(full_scale(self.samples.dtype))
         pixels = composite(self.samples, scaled, self.soft_mask[:])
         return Preview(box=self.box, pixels=pixels)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Preview:
-    """The current state of a rectangle of the image.
-
-    Parameters
-    ----------
-    box : Box
-    pixels : ndarray
-        (height, width, C), of the image's sample type; the image's own outside the damage.
-    """
-
-    box: Box
-    pixels: Array
 
 
 def _check_finite(samples: Array, unknown: NDArray[np.bool_]) -> None:

@@ -71,6 +71,10 @@ class SoftMask:
         """The soft mask of a part, with a copy of its samples: the rest can be freed."""
         return SoftMask(self._samples[index].copy(), inverted=self._inverted)
 
+    def release(self) -> None:
+        """Free the memory of `unknown`; it is computed again on access."""
+        self.__dict__.pop("unknown", None)
+
     @cached_property
     def unknown(self) -> NDArray[np.bool_]:
         """The pixels that no fit may see, (H, W)."""
@@ -78,6 +82,23 @@ class SoftMask:
         for top in range(0, len(unknown), _ROWS):
             unknown[top : top + _ROWS] = self[top : top + _ROWS] > 0
         return unknown
+
+
+class PackedPlane:
+    """A plane of truth values in an eighth of the memory.
+
+    Parameters
+    ----------
+    values : ndarray
+        (H, W) bool
+    """
+
+    def __init__(self, values: NDArray[np.bool_]) -> None:
+        self._bits = np.packbits(values, axis=1)
+
+    def __getitem__(self, index: tuple[slice, slice]) -> NDArray[np.bool_]:
+        rows, columns = index
+        return np.unpackbits(self._bits[rows], axis=1)[:, columns].astype(bool)
 
 
 def soft_mask_from(mask: Array, image_shape: tuple[int, ...]) -> SoftMask:

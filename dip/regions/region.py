@@ -137,7 +137,12 @@ def tight_box(unknown: NDArray[np.bool_], within: Box) -> Box | None:
     )
 
 
-def plan_regions(unknown: NDArray[np.bool_], *, max_pixels: Mapping[Damage, int]) -> list[Region]:
+def plan_regions(
+    unknown: NDArray[np.bool_],
+    *,
+    max_pixels: Mapping[Damage, int],
+    damage: NDArray[np.bool_] | None = None,
+) -> list[Region]:
     """Divide the damage into regions; distant damage gets a region of its own.
 
     Parameters
@@ -147,14 +152,17 @@ def plan_regions(unknown: NDArray[np.bool_], *, max_pixels: Mapping[Damage, int]
     max_pixels : mapping
         Largest region for each kind of damage, in pixels. A larger region of thin or scattered
         damage is cut into overlapping tiles; one with a hole is fitted at reduced size.
+    damage : ndarray, optional
+        (H, W) bool: the unknown pixels that need a region; all when None.
 
     Returns
     -------
     list of Region
-        In reading order. Each unknown pixel is in the core of at least one region.
+        In reading order. Each pixel of the damage is in the core of at least one region.
     """
     frame = Box.of(unknown)
-    groups = _merged([_with_context(unknown, box, frame) for box in _damage_boxes(unknown)], frame)
+    boxes = damage_boxes(unknown if damage is None else damage)
+    groups = _merged([with_context(unknown, box, frame) for box in boxes], frame)
     regions: list[Region] = []
     for group in groups:
         most = max_pixels[group.damage]
@@ -170,8 +178,8 @@ def plan_regions(unknown: NDArray[np.bool_], *, max_pixels: Mapping[Damage, int]
     return sorted(regions, key=lambda region: region.core)
 
 
-def _damage_boxes(unknown: NDArray[np.bool_]) -> list[Box]:
-    """Tight boxes around damaged areas that are more than a block apart."""
+def damage_boxes(unknown: NDArray[np.bool_]) -> list[Box]:
+    """Find tight boxes around damaged areas that are more than a block apart."""
     height, width = unknown.shape
     rows = np.arange(0, height, BLOCK_PX)
     columns = np.arange(0, width, BLOCK_PX)
@@ -193,7 +201,8 @@ def _damage_boxes(unknown: NDArray[np.bool_]) -> list[Box]:
     return boxes
 
 
-def _with_context(unknown: NDArray[np.bool_], core: Box, frame: Box) -> Region:
+def with_context(unknown: NDArray[np.bool_], core: Box, frame: Box) -> Region:
+    """Make the region of the damage in a box, with the margin that its kind of damage needs."""
     # With some surroundings: a straight scratch fills its own box.
     crop = unknown[core.expanded(BLOCK_PX, frame).slices]
     damage = kind_of_damage(crop)
@@ -241,7 +250,7 @@ def _tiles(
         for left, width in _split(group.core.left, group.core.width, across):
             core = tight_box(unknown, Box(top, left, height, width))
             if core is not None:
-                context = _with_context(unknown, core, frame)
+                context = with_context(unknown, core, frame)
                 yield Region(box=context.box, core=core, damage=group.damage, tiled=True)
 
 

@@ -95,6 +95,10 @@ TEXTURE = (
     "Texture of the surr_oundings",
     "How much grain and detail a repair gets: 0 is smooth, 1 is as rich as the surroundings.",
 )
+TIME = (
+    "_Work at most, in minutes (0 = no limit)",
+    "Afterwards you get the best result so far. Each network has this time.",
+)
 ALLOW_RGB = (
     "Convert an inde_xed image to RGB",
     "An indexed image has at most 256 colours. A restoration needs new ones.",
@@ -147,6 +151,8 @@ def _add_arguments(procedure: Any) -> None:
         procedure.add_int_argument(name, label, tooltip, 0, most, 0, flags)
     low, high = ranges["texture"]
     procedure.add_double_argument("texture", *TEXTURE, low, high, defaults["texture"], flags)
+    minutes = ranges["time_s"][1] / 60
+    procedure.add_double_argument("time", *TIME, 0, minutes, 0, flags)
     procedure.add_boolean_argument("allow-rgb", *ALLOW_RGB, False, flags)
 
 
@@ -214,6 +220,7 @@ class Options:
             "seed": value("seed"),
             "iterations": value("iterations") or None,
             "texture": value("texture"),
+            "time_s": 60 * value("time") or None,
             "threads": value("threads") or None,
             "max_memory_mb": value("max-memory") or None,
         }

@@ -20,7 +20,7 @@ from gi.repository import GimpUi, GLib, Gtk  # noqa: E402  # the versions must b
 
 _WELCOME = "Fills the damage from the rest of this photograph. No other pictures are used."
 _OPTIONS = ("damage", "grow", "preset", "output")
-_ADVANCED = ("network", "seed", "texture", "iterations", "device", "threads", "max-memory")
+_ADVANCED = ("network", "seed", "texture", "time", "iterations", "device", "threads", "max-memory")
 _AFFECT_DAMAGE = ("damage", "grow", "output", "allow-rgb")
 
 

@@ -93,12 +93,15 @@ class Progress:
     remaining_s : float, optional
     details : Details, optional
         None before the fit begins.
+    note : str
+        A message of the engine, once; '' if there is none.
     """
 
     text: str
     fraction: float | None = None
     remaining_s: float | None = None
     details: Details | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -296,11 +299,8 @@ def progress_from(event: Event) -> Progress:
     if "iteration" not in data:
         queued = data["state"] == "queued"
         return Progress("Waiting in the queue…" if queued else "Getting ready…")
-    part = ""
-    if data["regions"] > 1:
-        part = f" part {data['region'] + 1} of {data['regions']}"
     return Progress(
-        text=f"Restoring{part}",
+        text="Restoring",
         fraction=data["fraction"],
         remaining_s=data["remaining_s"] if data["iteration"] >= _WARM_UP_ITERATIONS else None,
         details=Details(
@@ -310,4 +310,5 @@ def progress_from(event: Event) -> Progress:
             loss=data["loss"],
             validation_psnr_db=data["validation_psnr_db"],
         ),
+        note=data.get("note") or "",
     )

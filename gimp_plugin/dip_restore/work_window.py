@@ -91,6 +91,7 @@ class _Window:
         self.error: Exception | None = None
         self.results: list[Result] = []
         self.closed = threading.Event()
+        self._note = ""
         self._session, self._photograph, self._crop = session, image, crop
         self._originals: dict[Rect, Any] = {}
         self._preview: Any = None
@@ -177,7 +178,9 @@ class _Window:
     # --- Inside ----------------------------------------------------------------------------------
 
     def _show_progress(self, progress: Progress) -> None:
-        self._message.set_text("")
+        if progress.note:
+            self._note = f"{progress.note[0].upper()}{progress.note[1:].rstrip('.')}."
+        self._message.set_text(self._note)
         self._copy.hide()
         if progress.fraction is None:
             self._bar.set_text(progress.text)

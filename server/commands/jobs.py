@@ -104,6 +104,7 @@ def run_submit(args: argparse.Namespace) -> int:
             seed=args.seed,
             iterations=args.iterations,
             texture=args.texture,
+            time_s=args.time_s,
             device=args.device,
             threads=args.threads,
             max_memory_mb=args.max_memory_mb,
@@ -210,9 +211,8 @@ def _watch(client: Client, job_id: str) -> int:
             progress = Progress()  # the next fit has its own rate
         fit = data["network"], data["attempt"]
         # Events of an older service lack the newer fields.
-        progress.show(
-            Step(**{each.name: data[each.name] for each in fields(Step) if each.name in data})
-        )
+        known = {each.name: data[each.name] for each in fields(Step) if each.name in data}
+        progress.show(Step(**{"fraction": data["iteration"] / max(1, data["iterations"]), **known}))
     progress.close()
     job = client.wait(job_id)
     for result in job["results"]:

@@ -86,6 +86,13 @@ class RestoreIn(Schema):
             "the truth in PSNR."
         ),
     )
+    time_s = Float(
+        validate=_range("time_s"),
+        metadata=described(
+            "Seconds after which the fit of each network ends with the best result. The "
+            "result then depends on the speed of the machine. Without it there is no limit."
+        ),
+    )
     seed = Integer(validate=_range("seed"), load_default=Settings.seed)
     device = String(validate=OneOf(DEVICES), load_default=Settings.device)
     threads = Integer(validate=_range("threads"))
@@ -193,19 +200,25 @@ class ProgressOut(Schema):
     state = String(required=True)
     attempt = Integer(required=True)
     network = String()
-    iteration = Integer()
-    iterations = Integer()
-    region = Integer()
-    regions = Integer()
-    run = Integer(
-        metadata=described("The fit of the region, from 0; fits side by side take turns.")
+    iteration = Integer(
+        metadata=described("0 in the first event, when all damage is filled without a network.")
     )
-    fraction = Float()
+    iterations = Integer(metadata=described("Of all fits of this network."))
+    region = Integer(
+        metadata=described("The fit, from 0: of a region, or of small patches side by side.")
+    )
+    regions = Integer(metadata=described("The number of fits."))
+    run = Integer(metadata=described("The run of the fit, from 0; runs side by side take turns."))
+    fraction = Float(
+        metadata=described("The share of the predicted work of all networks that is done, 0 to 1.")
+    )
     loss = Float(allow_none=True)
     validation_psnr_db = Float(allow_none=True, metadata=described(VALIDATION))
     elapsed_s = Float()
-    remaining_s = Float(allow_none=True)
-    note = String(allow_none=True)
+    remaining_s = Float(
+        allow_none=True, metadata=described("A prediction; null before the first iteration.")
+    )
+    note = String(allow_none=True, metadata=described("A message for the user, in one event only."))
 
 
 class PlaceOut(Schema):
@@ -241,6 +254,7 @@ class ParametersOut(Schema):
     preset = String(required=True)
     iterations = Integer(allow_none=True, required=True)
     texture = Float(required=True)
+    time_s = Float(allow_none=True, required=True)
     seed = Integer(required=True)
     device = String(required=True)
     threads = Integer(allow_none=True, required=True)

@@ -1,7 +1,7 @@
 // The page. This file connects the modules and holds their shared state: the open photo, and the
 // mode of the page, "empty", "edit" (a photo is painted on) or "job" (a job is shown).
 //
-//   job/       options: quality, texture, network, seed    list: the jobs
+//   job/       options: quality, texture, network, time, seed    list: the jobs
 //              view: a job on the stage                    panel: progress, result, details
 //              preview, download, curve                    words: a job in words
 //   photo/     photo: file, picture and masks              open-photo: reads a file

@@ -20,7 +20,8 @@ from server.jobs.parameters import JobParameters, RawImage
 from server.work.job_store import PixelFiles
 
 if TYPE_CHECKING:
-    from dip.restore import Fill, Restoration
+    from dip.regions.composite import Fill
+    from dip.restore import Restoration
 
 Array = NDArray[Any]
 

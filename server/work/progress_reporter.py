@@ -79,7 +79,7 @@ class Reporter:
         self._colours = Photo(
             pixels=image[:1, :1], format="jpeg", metadata=Metadata(icc=photo.metadata.icc)
         )
-        self._network_began = time.monotonic()
+        self._network_began = self._fit_began = time.monotonic()
         self._networks_done += 1
         self._iteration = 0
         self._loss = self._psnr_db = None
@@ -114,7 +114,9 @@ class Reporter:
         if not wanted:
             raise Abandoned
         now = time.monotonic()
-        last = step.iteration == step.iterations
+        if step.fraction == 0:
+            self._fit_began = now  # the first fill of all damage is no measure of the rest
+        last = step.fraction == 1
         if (now >= self._next_progress or last or step.note) and self._events < MAX_EVENTS:
             self._report_progress(step, now)
         self.show()
@@ -133,7 +135,7 @@ class Reporter:
     def _report_progress(self, step: Step, now: float) -> None:
         networks = len(self._job.parameters.networks)
         steps = self._networks_done * step.iterations + step.iteration
-        fraction = steps / (networks * step.iterations)
+        fraction = (self._networks_done + step.fraction) / networks
         elapsed_s = now - self._began
         data = {
             "state": "running",
@@ -148,7 +150,7 @@ class Reporter:
             "loss": self._loss,
             "validation_psnr_db": self._psnr_db,
             "elapsed_s": round(elapsed_s, 3),
-            "remaining_s": round(elapsed_s / fraction - elapsed_s, 1),
+            "remaining_s": self._remaining_s(step.fraction, now),
             "note": step.note,
         }
         with reports_left_out():
@@ -157,12 +159,24 @@ class Reporter:
             self._events += 1
         self._next_progress = now + max(PROGRESS_EVERY_S, PROGRESS_PART * elapsed_s)
 
+    def _remaining_s(self, done: float, now: float) -> float | None:
+        """Predict the time left from the share of the work for this network."""
+        if not done:
+            return None
+        parameters = self._job.parameters
+        networks_left = len(parameters.networks) - self._networks_done
+        left_s = (now - self._fit_began) * (networks_left / done - 1)
+        limit_s = parameters.settings.time_s
+        if limit_s is not None:
+            left_s = min(left_s, networks_left * limit_s - (now - self._network_began))
+        return round(max(0.0, left_s), 1)
+
     def _show_preview(self, now: float) -> None:
         preview = self._restoration.preview()
         box, levels = preview.box, to_8_bit(preview.pixels)
         if levels.shape[2] in (2, 4):
             levels = levels[:, :, :-1]  # a preview has no transparency
-        factor = -(-max(box.height, box.width) // MAX_PREVIEW_PX)
+        factor = -(-max(levels.shape[:2]) // MAX_PREVIEW_PX)
         data = encode_photo(_reduced(levels, factor), "jpeg", like=self._colours)
         self._previews += 1
         with reports_left_out():

@@ -76,7 +76,7 @@ def readme_table(figures: dict[str, Any]) -> str:
     said = (
         f"The default preset on {measured_on(figures)}. {whose}, measured with `dip bench`: PSNR "
         "over the restored pixels alone, in dB, and the seconds of the whole process, start-up "
-        f"included; {_of_seeds(figures)}. The texture that large holes get looks better than a "
+        f"included; {_of_seeds(figures)}. Texture looks better than a "
         "smooth fill and costs PSNR: where that shows, the figure of the smooth one follows."
     )
     lines = [

@@ -271,20 +271,49 @@ def test_every_preset_is_offered_with_a_description(page: Any) -> None:
 def test_texture_is_chosen_with_the_keyboard_and_sent(page: Any, canvas: Any, service: Any) -> None:
     paint_scratch(canvas)
     slider = page.get_by_role("slider", name="Texture")
-    assert slider.input_value() == "70"
+    assert slider.input_value() == str(round(100 * Settings().texture))
     with service.client() as client:
         assert client.job(start_job(page))["parameters"]["texture"] == Settings().texture
         page.click("#job-close")
         slider.focus()
         page.keyboard.press("ArrowLeft")
-        assert page.text_content("#texture-shown") == "65 %"
-        assert slider.get_attribute("aria-valuetext") == "65 %"
-        assert client.job(start_job(page))["parameters"]["texture"] == 0.65
+        assert page.text_content("#texture-shown") == "95 %"
+        assert slider.get_attribute("aria-valuetext") == "95 %"
+        assert client.job(start_job(page))["parameters"]["texture"] == 0.95
         page.click("#job-close")
         slider.focus()
         page.keyboard.press("Home")
         assert page.text_content("#texture-shown") == "0 %"
         assert client.job(start_job(page))["parameters"]["texture"] == 0
+
+
+def test_a_time_limit_is_sent_in_seconds_and_ends_the_job(
+    page: Any, canvas: Any, service: Any
+) -> None:
+    paint_scratch(canvas)
+    with service.client() as client:
+        assert client.job(start_job(page))["parameters"]["time_s"] is None
+        page.click("#job-close")
+        page.click("#advanced summary")
+        page.get_by_label("At most (minutes)").fill("0.05")
+        job_id = start_job(page, preset="best")  # of 100 000 iterations
+        assert client.job(job_id)["parameters"]["time_s"] == pytest.approx(3)
+        wait_for_result(page)
+        assert any("the time is over" in note for note in client.job(job_id)["notes"])
+
+
+def test_the_note_of_the_first_fill_stands_in_the_details_while_the_job_runs(
+    page: Any, canvas: Any
+) -> None:
+    for x in (20, 70):
+        canvas.draw((x, 15), (x, 15))
+        canvas.draw((x, 65), (x, 65))
+    start_job(page, preset="best")
+    page.wait_for_selector("#job-technical-notes li", state="attached")
+    notes = page.locator("#job-technical-notes li").all_text_contents()
+    assert [bool(re.fullmatch(r"\d of 4 spots need a network.", note)) for note in notes] == [True]
+    assert technical_words(page) == []
+    page.click("#cancel")
 
 
 def test_a_result_can_be_restored_further_with_another_mask(

@@ -28,7 +28,7 @@ def plan_for(unknown: NDArray[np.bool_], **settings: Any) -> Plan:
 
 def test_a_limit_of_memory_makes_regions_smaller() -> None:
     unknown = np.zeros((768, 1024), dtype=bool)
-    unknown[::37, 20:-20] = True
+    unknown[::17, 20:-20] = True
     limit_mb = round(BASE_MB) + 150
     free = plan_for(unknown, iterations=1)
     limited = plan_for(unknown, iterations=1, max_memory_mb=limit_mb)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from dip import restore as story
+from dip import region_fit
 from dip.config import Settings
 from dip.errors import NotEnoughMemory
 from dip.fitting.fit import FitStep, begin_fit
@@ -37,7 +37,7 @@ def test_a_large_photo_with_a_scratch_costs_what_the_scratch_costs() -> None:
 
 @pytest.fixture
 def small_regions(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits = {"thin": 18_000, "hole": 6_000, "scattered": 18_000}
+    limits = {"speck": 80_000, "thin": 18_000, "hole": 6_000, "scattered": 18_000}
     monkeypatch.setattr("dip.plan.max_pixels", lambda preset, low_compute: limits)
 
 
@@ -45,7 +45,7 @@ def small_regions(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_long_scratch_is_fitted_in_tiles_and_a_note_says_so(photo: Any) -> None:
     image = np.tile(photo, (3, 8, 1))
     mask = np.zeros(image.shape[:2], dtype=bool)
-    mask[70:73, 5:500] = True
+    mask[60:90:4, 5:500] = True
     restoration = Restoration(image, mask, QUICK)
     assert len(restoration.regions) > 3
     assert "overlapping tiles" in restoration.notes[0]
@@ -96,7 +96,7 @@ def test_a_gpu_that_runs_out_of_memory_hands_over_to_the_cpu(
     monkeypatch.setattr(device, "choose", lambda name: gpu if name == "auto" else choose(name))
     monkeypatch.setattr("dip.plan.free_memory_mb", lambda compute: 8000.0)
     monkeypatch.setattr(
-        story, "begin_fit", lambda *a, compute, **k: FullGpu(error) if compute is gpu
+        region_fit, "begin_fit", lambda *a, compute, **k: FullGpu(error) if compute is gpu
         else begin_fit(*a, compute=compute, **k),
     )  # fmt: skip
     restoration = Restoration(photo, mask, QUICK)
@@ -109,7 +109,7 @@ def test_running_out_of_memory_on_the_cpu_is_an_error_with_advice(
     photo: Any, mask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 GB")
-    monkeypatch.setattr(story, "begin_fit", lambda *a, **k: FullGpu(error))
+    monkeypatch.setattr(region_fit, "begin_fit", lambda *a, **k: FullGpu(error))
     with pytest.raises(NotEnoughMemory, match=r"Memory ran out in a fit of .* megapixels"):
         restore(photo, mask, replace(QUICK, device="cpu"))
 
@@ -117,7 +117,7 @@ def test_running_out_of_memory_on_the_cpu_is_an_error_with_advice(
 def test_other_errors_of_a_fit_are_not_taken_for_a_lack_of_memory(
     photo: Any, mask: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(story, "begin_fit", lambda *a, **k: FullGpu(RuntimeError("a fault")))
+    monkeypatch.setattr(region_fit, "begin_fit", lambda *a, **k: FullGpu(RuntimeError("a fault")))
     with pytest.raises(RuntimeError, match="a fault"):
         restore(photo, mask, QUICK)
 

@@ -209,8 +209,10 @@ def test_a_selection_of_most_of_the_layer_is_questioned(screen: Any) -> None:
 
 
 @pytest.mark.newest_gimp
-def test_texture_is_remembered(screen: Any, jobs: Callable[[], list[dict[str, Any]]]) -> None:
-    screen.remember(**LONG, texture=0.5)
+def test_texture_and_time_are_remembered(
+    screen: Any, jobs: Callable[[], list[dict[str, Any]]]
+) -> None:
+    screen.remember(**LONG, texture=0.5, time=1.5)
     screen.start_gimp()
     dialog = screen.open_dialog()
     time.sleep(0.5)
@@ -220,6 +222,7 @@ def test_texture_is_remembered(screen: Any, jobs: Callable[[], list[dict[str, An
     window = press_restore(screen, dialog)
     screen.until(jobs, "the job")
     assert jobs()[0]["parameters"]["texture"] == 0.5
+    assert jobs()[0]["parameters"]["time_s"] == 90
     press_cancel(screen, window)
 
 

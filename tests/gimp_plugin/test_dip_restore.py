@@ -36,7 +36,7 @@ def test_engine_service_and_plug_in_have_the_same_range(name: str) -> None:
     assert (validator.min, validator.max) == (low, high)
     assert engine_options()["ranges"][name] == (low, high)
     numbers = {setting for setting, *_ in constant("NUMBERS").values()}
-    assert {*numbers, "texture"} == set(RANGES)
+    assert {*numbers, "texture", "time_s"} == set(RANGES)
 
 
 def test_the_defaults_are_the_engines() -> None:

@@ -177,10 +177,21 @@ def test_an_abandoned_session_ends_with_its_lease(
         ({"state": "running"}, Progress("Getting ready…")),
         (
             {
+                "network": "unet", "iteration": 0, "iterations": 9, "region": 0, "regions": 3,
+                "fraction": 0.0, "remaining_s": None, "loss": None, "validation_psnr_db": None,
+                "note": "2 of 8 spots need a network",
+            },
+            Progress(
+                "Restoring", 0.0, None, Details("U-Net", 0, 9, None, None),
+                "2 of 8 spots need a network",
+            ),
+        ),
+        (
+            {
                 "network": "segnet", "iteration": 1, "iterations": 9, "region": 1, "regions": 3,
                 "fraction": 0.1, "remaining_s": 900.0, "loss": None, "validation_psnr_db": None,
             },
-            Progress("Restoring part 2 of 3", 0.1, None, Details("SegNet", 1, 9, None, None)),
+            Progress("Restoring", 0.1, None, Details("SegNet", 1, 9, None, None)),
         ),
         (
             {

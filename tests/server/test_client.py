@@ -225,7 +225,7 @@ def test_a_job_can_be_stopped_and_keeps_the_best_so_far(
     done = client.wait(job["id"])
     assert time.monotonic() - asked < 60
     assert done["state"] == "done"
-    assert 1 <= done["results"][0]["iterations"] < 1000
+    assert 0 <= done["results"][0]["iterations"] < 1000
     assert client.result(job["id"]).data
 
 

@@ -1,4 +1,4 @@
-// The options of a restoration: quality, texture, and under Advanced the network and the seed.
+// The options of a restoration: quality, texture, and under Advanced the network, the time limit and the seed.
 
 import { chosen, element, make } from "../page/elements.js";
 import { presetDescription, presetName } from "./words.js";
@@ -45,7 +45,9 @@ export function offerPresets(presets) {
 
 /** The options as parameters of a job. */
 export function readOptions() {
+  const minutes = Number(element("time").value);
   return {
+    ...(minutes ? { time_s: String(60 * minutes) } : {}), // without a number there is no limit
     network: chosen("network"),
     preset: chosen("preset"),
     texture: String(element("texture").value / 100),

@@ -22,8 +22,6 @@ export class JobPanel {
   /** Show a job in any state. */
   show(job) {
     const active = isActive(job);
-    const { plain, technical } = sortNotes(job.notes);
-    if (!isShowable(job)) plain.unshift(NOT_SHOWABLE);
     element("job-title").textContent = stateName(job.state);
     element("job-about").textContent = active ? "" : [photoName(job.id), summary(job), ...timeTaken(job)].join(" · ");
     element("job-running").hidden = !active;
@@ -31,12 +29,20 @@ export class JobPanel {
     element("job-result").hidden = job.state !== "done";
     element("job-error").hidden = !job.error || job.state === "cancelled";
     element("job-error").textContent = job.error ? `${job.error.message} ${job.error.hint}` : "";
-    element("job-notes").replaceChildren(...plain.map((note) => make("li", {}, note)));
-    element("job-technical-notes").replaceChildren(...technical.map((note) => make("li", {}, note)));
+    const technical = this.showNotes(job);
     element("compare-choice").hidden = job.results.length < 2;
     if (!active) this.#showFacts(job.results.flatMap(factsOfResult));
     if (job.state === "done") showDownloads(job);
     element("job-details").hidden = !active && !job.results.length && !technical.length;
+  }
+
+  /** Show the notes of the engine; return the technical ones. */
+  showNotes(job) {
+    const { plain, technical } = sortNotes(job.notes);
+    if (!isShowable(job)) plain.unshift(NOT_SHOWABLE);
+    element("job-notes").replaceChildren(...plain.map((note) => make("li", {}, note)));
+    element("job-technical-notes").replaceChildren(...technical.map((note) => make("li", {}, note)));
+    return technical;
   }
 
   clear() {
@@ -62,9 +68,7 @@ export class JobPanel {
     element("stop").disabled = !started;
     element("curve-loss").textContent = data.loss == null ? "" : data.loss.toPrecision(3);
     element("curve-validation").textContent = data.validation_psnr_db == null ? "" : `${data.validation_psnr_db.toFixed(1)} dB`;
-    if (started && data.iteration) {
-      const part = data.region + (data.region < data.regions ? 1 : 0);
-      element("job-about").textContent = data.regions > 1 ? `Part ${part} of ${data.regions}` : "";
+    if (started) {
       this.#showFacts([["Network", networkName(data.network)], ["Iteration", `${data.iteration} of ${data.iterations}`]]);
     } else this.#showFacts([]);
     return started ? percent : "…";

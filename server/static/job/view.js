@@ -82,6 +82,10 @@ export class JobView {
     if (kind === "progress") {
       Object.assign(this.job, { progress: data, state: data.state });
       if (!polled) this.panel.addPoint(data);
+      if (data.note && !this.job.notes.includes(data.note)) {
+        this.job.notes.push(data.note);
+        this.panel.showNotes(this.job);
+      }
       this.#showProgress();
     } else if (kind === "preview") {
       this.#previews.fetch();

@@ -13,7 +13,7 @@ from dip.bench.cases import write_damaged
 def test_the_raw_output_covers_each_region(tmp_path):
     photo = np.tile(np.arange(64, dtype=np.uint8)[:, None], (1, 600))
     unknown = np.zeros(photo.shape, dtype=bool)
-    unknown[30:34, 20:40] = unknown[30:34, 560:580] = True
+    unknown[8:56:3, 20:60] = unknown[8:56:3, 540:580] = True
     paths = write_damaged(photo, unknown, tmp_path)
     settings = {"preset": "fast", "iterations": 2, "threads": 1}
     report = worker.restore(*paths, tmp_path, settings)

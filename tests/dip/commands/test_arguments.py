@@ -27,6 +27,7 @@ def test_every_setting_has_an_option() -> None:
         "network": "segnet",
         "preset": "fast",
         "iterations": 7,
+        "time_s": 90.5,
         "texture": 0.25,
         "seed": 8,
         "device": "cpu",
@@ -34,7 +35,10 @@ def test_every_setting_has_an_option() -> None:
         "max_memory_mb": 900,
     }
     assert other.keys() == {field.name for field in fields(Settings)}
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in other.items()]
+    options = {"time_s": "time"}
+    words = [
+        f"--{options.get(name, name).replace('_', '-')}={value}" for name, value in other.items()
+    ]
     assert asdict(settings(*words)) == other
 
 

@@ -116,7 +116,7 @@ def test_each_fit_has_a_curve_of_its_own():
     steps = [
         Step(
             iteration=iteration, iterations=8, region=region, regions=2, run=run, loss=loss,
-            validation_psnr_db=None, note=None,
+            validation_psnr_db=None, note=None, fraction=iteration / 8,
         )
         for iteration, region, run, loss in [
             (1, 0, 0, 0.5), (2, 0, 1, 0.9), (3, 0, 0, 0.4), (4, 0, 1, 0.8),

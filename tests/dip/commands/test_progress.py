@@ -33,6 +33,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def step(iteration: int, iterations: int = 100, **more: object) -> Step:
     fields = {"region": 0, "regions": 1, "loss": None, "validation_psnr_db": None, "note": None}
+    fields["fraction"] = iteration / iterations  # type: ignore[assignment]
     return Step(iteration=iteration, iterations=iterations, **{**fields, **more})  # type: ignore[arg-type]
 
 
@@ -85,7 +86,7 @@ def test_figures_stay_until_there_are_newer_ones(clock: list[float]) -> None:
     clock[0] += 10
     shown.show(step(2, region=1, regions=3))
     line = stream.getvalue().splitlines()[-1]
-    assert "region 2 of 3" in line
+    assert "fit 2 of 3" in line
     assert line.endswith("loss 0.25  validation 20.0 dB")
     assert shown.validation_psnr_db == 20.0
     assert shown.done == 2

@@ -41,14 +41,14 @@ KNOWN = np.ones((20, 30), dtype=bool)
 )
 def test_the_picture_of_an_input_shows_its_first_channels(code: Any, factors: Any) -> None:
     z = input_code(config(code), 20, 30, torch.Generator().manual_seed(7))
-    picture = input_picture(config(code), TARGET, KNOWN, seed=7)
+    picture = input_picture(config(code), TARGET, KNOWN, torch.Generator().manual_seed(7))
     assert picture.shape == (20, 30, 3)
     assert picture.dtype == np.float32
     assert 0.9 < picture.max() <= 1
     for channel, factor in enumerate(factors):
         wanted = factor * z[0, channel].numpy()
         np.testing.assert_allclose(picture[:, :, channel], wanted, atol=1e-6)
-    other = input_picture(config(code), TARGET, KNOWN, seed=8)
+    other = input_picture(config(code), TARGET, KNOWN, torch.Generator().manual_seed(8))
     assert np.array_equal(picture, other) is (code == "coordinates")
 
 
@@ -58,7 +58,7 @@ def test_the_picture_of_a_fill_is_a_fill(channels: int) -> None:
     target = np.where(known[:, :, None], TARGET[:, :, :1], np.float32(0)).repeat(channels, axis=2)
     network = NetworkConfig(correction=True)
     picture = input_picture(
-        FitConfig(network=network, iterations=1, code="fill"), target, known, seed=0
+        FitConfig(network=network, iterations=1, code="fill"), target, known, torch.Generator()
     )
     assert picture.shape == (20, 30, 3)
     np.testing.assert_allclose(picture, 0.5, atol=0.01)

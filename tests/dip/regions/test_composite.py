@@ -72,19 +72,30 @@ def write(canvas: Canvas, where: Region, level: float, *, provisional: bool = Fa
     canvas.write(where, fill, provisional=provisional)
 
 
-def test_only_written_regions_are_filled() -> None:
+def test_a_fit_replaces_the_first_fill_of_its_core() -> None:
     canvas = Canvas(np.zeros((60, 200, 1), np.uint8))
+    everywhere = Box(0, 0, 60, 200)
+    canvas.begin(everywhere, np.full((60, 200, 1), 30.0))
     write(canvas, region(40, 50, tiled=False), 80)
-    pixels, soft_mask = canvas.crop(Box(0, 0, 60, 200), np.ones((60, 200), np.float32))
-    assert soft_mask.sum() == 20 * 50
-    assert set(pixels[soft_mask > 0].ravel()) == {80}
+    pixels = canvas.crop(everywhere.slices)
+    assert (pixels == 80).sum() == 20 * 50
+    assert (pixels == 30).sum() == 60 * 200 - 20 * 50
+
+
+def test_patches_are_blended_by_their_weights() -> None:
+    canvas = Canvas(np.zeros((10, 10, 1), np.uint8))
+    canvas.begin(Box(0, 0, 10, 10), np.full((10, 10, 1), 40.0))
+    weight = np.array([[0, 0.25, 1]], np.float32)
+    canvas.blend(Box(4, 2, 1, 3), np.full((1, 3, 1), 80.0), weight)
+    row = canvas.crop((slice(4, 5), slice(1, 6))).ravel()
+    assert row.tolist() == [40, 40, 50, 80, 40]
 
 
 def test_tiles_fade_into_each_other() -> None:
     canvas = Canvas(np.zeros((60, 200, 1), np.uint8))
     write(canvas, region(40, 50, tiled=True), 50)
     write(canvas, region(90, 50, tiled=True), 150)
-    row = canvas.crop(Box(20, 40, 1, 100), np.ones((1, 100), np.float32))[0].ravel().astype(int)
+    row = canvas.crop(Box(20, 40, 1, 100).slices).ravel().astype(int)
     assert row[:30].tolist() == [50] * 30
     assert row[70:].tolist() == [150] * 30
     assert (np.diff(row) >= 0).all()
@@ -94,12 +105,10 @@ def test_tiles_fade_into_each_other() -> None:
 def test_a_provisional_fill_is_undone() -> None:
     canvas = Canvas(np.zeros((60, 200, 1), np.uint8))
     first, second = region(40, 50, tiled=True), region(90, 50, tiled=True)
-    everywhere = Box(0, 0, 60, 200), np.ones((60, 200), np.float32)
+    everywhere = Box(0, 0, 60, 200).slices
     write(canvas, first, 50)
-    before = canvas.crop(*everywhere)
+    before = canvas.crop(everywhere)
     write(canvas, second, 70, provisional=True)
     write(canvas, second, 150, provisional=True)
     write(canvas, first, 50)
-    after = canvas.crop(*everywhere)
-    np.testing.assert_array_equal(before[0], after[0])
-    np.testing.assert_array_equal(before[1], after[1])
+    np.testing.assert_array_equal(before, canvas.crop(everywhere))

@@ -69,10 +69,11 @@ def test_a_photo_is_submitted_watched_and_fetched(
 ) -> None:  # fmt: skip
     photo, mask = files
     options = ("--preset", "fast", "--iterations", 2, "--network", "both", "--seed", 3)
-    assert dip("submit", photo, "--mask", mask, *options, "--texture", 0.25) == 0
+    assert dip("submit", photo, "--mask", mask, *options, "--texture", 0.25, "--time", 600) == 0
     job_id = capsys.readouterr().out.strip()
     with real.client() as client:
         assert client.job(job_id)["parameters"]["texture"] == 0.25
+        assert client.job(job_id)["parameters"]["time_s"] == 600
     assert dip("watch", job_id[:10]) == 0
     assert "segnet: 2 iterations in" in capsys.readouterr().err
     assert dip("jobs", "--all") == 0
@@ -270,7 +271,7 @@ def test_events_of_an_older_service_are_shown(capfd: pytest.CaptureFixture[str])
     data = {
         "network": "unet", "attempt": 1, "iteration": 5, "iterations": 5, "region": 0,
         "regions": 1, "loss": 0.5, "validation_psnr_db": None, "note": None,
-    }  # fmt: skip  # without "run"
+    }  # fmt: skip  # without "run" and "fraction"
     event = SimpleNamespace(kind="progress", data=data)
     client = SimpleNamespace(events=lambda job: [event], wait=lambda job: {"results": []})
     assert jobs._watch(client, "abc") == 0  # type: ignore[arg-type]

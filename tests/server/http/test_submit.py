@@ -116,6 +116,19 @@ def test_texture_is_the_engine_s_own_unless_told(http: FlaskClient, job: dict[st
     assert "texture" in described["ParametersOut"]["required"]
 
 
+def test_a_time_limit_is_kept_and_without_one_there_is_none(
+    http: FlaskClient, service: Service, image_file: bytes
+) -> None:
+    job = submit(http, form(image_file, time_s=90.5)).get_json()
+    assert job["parameters"]["time_s"] == 90.5
+    assert service.store.get(job["id"]).parameters.settings.time_s == 90.5
+    unlimited = submit(http, form(image_file)).get_json()
+    assert unlimited["parameters"]["time_s"] is None
+    refused = submit(http, form(image_file, time_s=0))
+    assert code_of(refused) == "parameter_invalid"
+    assert refused.get_json()["error"]["message"].startswith("time_s: Must be greater than")
+
+
 def test_a_form_without_an_image_is_refused(http: FlaskClient) -> None:
     assert code_of(http.post("/v1/jobs", data={"seed": (io.BytesIO(), "s")})) == "parameter_invalid"
 

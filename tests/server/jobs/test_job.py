@@ -55,6 +55,7 @@ raw_images = st.none() | st.builds(
             Settings,
             iterations=st.none() | st.integers(1, 10**6),
             texture=st.floats(0, 1),
+            time_s=st.none() | st.floats(1, 10**6),
             seed=st.integers(0, 2**63 - 1),
             threads=st.none() | st.integers(1, 1024),
         ),

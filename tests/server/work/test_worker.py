@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ def test_a_result_is_what_the_engine_makes_of_the_same_input(
     assert job.state is State.DONE
     result, data = result_of(service, job)
     restoration = Restoration(photo, mask, Settings(preset="fast", iterations=2, seed=5))
-    assert [step.iteration for step in restoration] == [1, 2]
+    assert [step.iteration for step in restoration] == [0, 1, 2]
     np.testing.assert_array_equal(decode_photo(data).pixels, restoration.result())
     assert (result["format"], result["iterations"], result["network"]) == ("png", 2, "unet")
     names = {path.name for path in (service.files.folder / job.id).iterdir()}
@@ -136,7 +137,14 @@ def test_both_networks_give_two_results_and_one_story(
     (first, _), (second, _) = result_of(service, job, 0), result_of(service, job, 1)
     assert (first["network"], second["network"]) == ("unet", "segnet")
     kinds = [event.kind for event in service.store.events_after(job_id, 0)]
-    assert kinds.count("progress") == 3
+    progress = [
+        json.loads(event.data)
+        for event in service.store.events_after(job_id, 0)
+        if event.kind == "progress" and "fraction" in event.data
+    ]
+    assert {each["network"] for each in progress} == {"unet", "segnet"}
+    fractions = [each["fraction"] for each in progress]
+    assert fractions == sorted(fractions)
     assert "preview" in kinds
     assert kinds[-1] == "done"
     assert job.progress is not None
@@ -315,9 +323,12 @@ def test_cancelling_and_stopping_take_effect_within_a_step(
         requests.append(request)
         submit(image_file, mask_file, iterations=500)
         assert work(worker, service).state is state
-    assert steps == [1, 1]
+    assert steps == [0, 0]
     stopped = service.store.jobs(State.DONE)[0]
-    assert stopped.results[0]["iterations"] == 1
+    assert stopped.results[0]["iterations"] == 0
+    _, data = result_of(service, stopped)
+    filled = decode_photo(data).pixels != decode_photo(image_file).pixels
+    assert filled.any()  # all damage was filled at first
 
 
 @pytest.mark.parametrize("removed", [True, False], ids=["removed", "while it is written"])
@@ -351,13 +362,39 @@ def test_a_reporter_of_a_dead_attempt_gives_up(
         Reporter(ghost, service.store, service.files).note(_step())
 
 
-def _step() -> Any:
+def _step(iteration: int = 1, iterations: int = 1) -> Any:
     from dip.step import Step
 
     return Step(
-        iteration=1, iterations=1, region=0, regions=1, loss=float("nan"),
-        validation_psnr_db=None, note=None,
+        iteration=iteration, iterations=iterations, region=0, regions=1,
+        fraction=iteration / iterations, loss=float("nan"), validation_psnr_db=None, note=None,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "left_s"), [({}, 27), ({"network": "both"}, 57), ({"time_s": 20}, 7)]
+)
+def test_the_time_left_is_predicted_without_the_first_fill(
+    service: Service, submit: Callable[..., str], image_file: bytes, photo: np.ndarray,
+    mask: np.ndarray, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], left_s: float,
+) -> None:  # fmt: skip
+    clock = [0.0]
+    monkeypatch.setattr(
+        "server.work.progress_reporter.time",
+        SimpleNamespace(monotonic=lambda: clock[0], time=lambda: 0),
+    )
+    job_id = submit(image_file, **fields)
+    job = service.store.claim()
+    assert job is not None
+    reporter = Reporter(job, service.store, service.files)
+    like = codec.Photo(pixels=photo, format="png", metadata=codec.image_io.Metadata())
+    reporter.begin("unet", Restoration(photo, mask, Settings(preset="fast")), like)
+    told = []
+    for iteration, now in ((0, 10.0), (10, 13.0)):  # ten seconds for the first fill
+        clock[0] = now
+        reporter.note(_step(iteration, 100))
+        told.append((service.store.get(job_id).progress or {})["remaining_s"])
+    assert told == [None, left_s]
 
 
 def test_large_previews_are_shown_reduced() -> None:

@@ -1,0 +1,170 @@
+"""The restoration of one region: first fill → fit → residual fill → texture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from dip.config import FitConfig, Settings
+from dip.filling.kriging import krige, krige_image
+from dip.filling.membrane import membrane
+from dip.filling.resample import enlarge, reduce
+from dip.filling.residual import extrapolate_residual
+from dip.filling.texture import add_texture
+from dip.fitting.ensemble import Ensemble
+from dip.fitting.fallback import FittingDevice
+from dip.fitting.fit import Fit, FitStep, begin_fit
+from dip.fitting.input_code import input_picture
+from dip.machine.device import Compute
+from dip.regions.damaged_image import ImageCrop
+from dip.regions.region import Region
+
+_RUN_SEEDS = 1_000_003
+"""Distance between the seeds of runs; the seeds between belong to other regions."""
+
+Array = NDArray[np.float32]
+
+
+class RegionFit:
+    """The fit of one region, and its fill.
+
+    Parameters
+    ----------
+    region : Region
+    crop : ImageCrop
+        Of the region's box.
+    config : FitConfig
+    settings : Settings
+    seed : int
+        Of the fit.
+    at_once : int
+        Number of runs that are fitted side by side.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        crop: ImageCrop,
+        config: FitConfig,
+        settings: Settings,
+        *,
+        seed: int,
+        at_once: int,
+    ) -> None:
+        self.region, self.crop, self.config = region, crop, config
+        self._settings, self._seed, self._at_once = settings, seed, at_once
+        self._fit: Fit | Ensemble | None = None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is an output."""
+        return self._fit is not None
+
+    def first_fill(self, *, kriged: bool) -> Array:
+        """Fill without a network, (height, width, C) of the box in units of full scale."""
+        target, known = self._reduced()
+        fill = krige_image(target, known) if kriged else membrane(target, known)
+        return self._at_full_size(fill)
+
+    def gain_density(self) -> float:
+        """A guess of the gain of a fit, for each pixel and iteration.
+
+        The variance of the detail in the box stands for the error of the first fill.
+        """
+        target, known = self._reduced()
+        detail = np.square(target - membrane(target, known)).mean(2)[known].mean(dtype=np.float64)
+        unknown = known.size - np.count_nonzero(known)
+        return float(detail * unknown / (known.size * self.config.total_iterations))
+
+    def steps(self, where: FittingDevice, config: FitConfig) -> Iterator[FitStep]:
+        """Fit; if a GPU runs out of memory, fit again on the CPU."""
+        target, known = self._reduced()
+
+        def begin_run(compute: Compute, run: int) -> Fit:
+            return begin_fit(
+                target,
+                known,
+                config,
+                compute=compute,
+                damage=self.region.damage,
+                seed=(self._seed + _RUN_SEEDS * run) % 2**63,
+            )
+
+        def begin(compute: Compute) -> Fit | Ensemble:
+            self._fit = None
+            if config.runs == 1:
+                self._fit = begin_run(compute, 0)
+            else:
+                self._fit = Ensemble(
+                    lambda run: begin_run(compute, run),
+                    config.runs,
+                    ~known,
+                    at_once=self._at_once,
+                )
+            return self._fit
+
+        return where.steps(begin, self.region.fitted_pixels)
+
+    def input_picture(self) -> Array:
+        """Draw the input of the first run, (height, width, 3); see `dip.fitting.input_code`."""
+        generator = torch.Generator().manual_seed(self._seed)
+        code = input_picture(self.config, *self._reduced(), generator)
+        box = self.region.box
+        return enlarge(code, box.height, box.width, self.region.reduction)
+
+    def end(self) -> None:
+        """Release the fit."""
+        self._fit = None
+
+    def output(self) -> Array:
+        """Return the network's output, (height, width, C) of the box in units of full scale."""
+        assert self._fit is not None
+        return self._at_full_size(self._fit.output())
+
+    def smooth_fill(self) -> tuple[Array, float]:
+        """Fill the region without texture and without a seam at the rim.
+
+        Returns
+        -------
+        ndarray
+            (height, width, C) of the whole box, float32, 1 for full scale.
+        float
+            Regularity of the surroundings, in [0, 1].
+        """
+        output, config, known = self.output(), self.config, self.crop.known
+        if config.residual_fill == "none":
+            return output, 0.0
+        residual = self.crop.floats() - output
+        if config.residual_fill == "kriging":
+            return output + krige(residual, known), 0.0
+        stacked, seed = config.residual_fill == "stacked", self._settings.seed
+        extrapolated, regularity = extrapolate_residual(residual, known, stacked=stacked, seed=seed)
+        return output + extrapolated, regularity
+
+    def textured(self, smooth: Array, regularity: float) -> Array:
+        """Add the texture of the surroundings to a smooth fill, unless the recipe leaves it raw."""
+        if self.config.residual_fill == "none":
+            return smooth
+        return add_texture(
+            smooth,
+            self.crop.floats(),
+            self.crop.known,
+            hole=self.region.damage == "hole",
+            strength=self._settings.texture,
+            regularity=regularity,
+            seed=self._settings.seed,
+        )
+
+    def _reduced(self) -> tuple[Array, NDArray[np.bool_]]:
+        """The target of a fit, (h, w, C) in [0, 1], zero at unknown pixels, and `known`."""
+        return reduce(*self.crop.target(), self.region.reduction)
+
+    def _at_full_size(self, output: Array) -> Array:
+        """Enlarge a fit's output to the whole box, (height, width, C), in units of full scale."""
+        low, high = self.crop.range()
+        box = self.region.box
+        output = enlarge(output, box.height, box.width, self.region.reduction)
+        return output * np.float32(high - low) + np.float32(low)
