@@ -18,7 +18,7 @@ from dip.fitting.input_code import input_picture
 from dip.fitting.patch_reconstruction import PatchReconstruction
 from dip.fitting.patch_stack import PatchStack, make_stack
 from dip.machine.device import Compute
-from dip.machine.memory import untouched_zeros
+from dip.machine.pages import untouched_zeros
 from dip.plan import Plan
 from dip.regions.damaged_image import DamagedImage
 from dip.regions.patches import Patch

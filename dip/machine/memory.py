@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
-import mmap
 import re
 import sys
 import threading
@@ -12,10 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dip.machine.device import Compute
@@ -170,12 +165,3 @@ def release_freed_memory() -> None:
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
         if trim is not None:
             trim(0)
-
-
-def untouched_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Make zeros in pages that the system allocates when they are written.
-
-    `np.zeros` writes to every page if the C library reuses memory for it.
-    """
-    pages = mmap.mmap(-1, math.prod(shape) * dtype.itemsize)
-    return np.frombuffer(pages, dtype).reshape(shape)

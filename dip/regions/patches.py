@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dip.machine.memory import untouched_zeros
+from dip.machine.pages import untouched_zeros
 from dip.regions.mask import thickness_px
 from dip.regions.region import Box, Region, damage_boxes, tight_box, with_context
 from dip.regions.rules import THIN_UP_TO_PX, has_enough_context

@@ -105,11 +105,12 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
     context = _tls_context(settings)
     server = HttpServer(create_app(service), settings, service.authenticator, sock, context)
     url = _url(sock, settings.encrypted)
-    dispatcher.start()
-    service.notifier.start()
-    server.start()
     try:
+        server.start()
+        # Announced before any job goes on: on a full disk, that may take the last free space.
         with _exit_on_signals() as signals, announced(settings, url):
+            dispatcher.start()
+            service.notifier.start()
             _log.info("serving at %s", url)
             print(f"Serving at {url}")
             print(f"Token file: {settings.token_file}", flush=True)

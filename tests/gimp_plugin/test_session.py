@@ -26,6 +26,7 @@ from session import (
 )
 
 from server.client import ClientError, Event
+from server.client.errors import Unreachable
 from server.settings import ServerSettings
 
 
@@ -47,8 +48,12 @@ def request_for(**parameters: Any) -> JobRequest:
 
 
 def jobs(shared_service: Service) -> list[dict[str, Any]]:
-    with shared_service.running() as client:
-        return client.jobs()
+    """The jobs of the service, which may not have been started yet."""
+    try:
+        with shared_service.running() as client:
+            return client.jobs()
+    except Unreachable:
+        return []
 
 
 def wait_while_running(shared_service: Service) -> None:
