@@ -159,15 +159,20 @@ class Restoration:
                 self._stacks_in_work[number] = fits[number]
                 yield schedule.step(number, step)
                 if schedule.is_late:
-                    return
+                    break
                 continue
             schedule.end(number)
             complete.add(number)
             while written in complete:  # in order, so that the result does not depend on the load
-                self._write_stack(fits[written])
-                self._stacks_in_work.pop(written, None)
-                fits[written].release()
+                self._store_stack(written, fits[written])
                 written += 1
+        for number in sorted(self._stacks_in_work):  # the time is over
+            self._store_stack(number, fits[number])
+
+    def _store_stack(self, number: int, fit: StackFit) -> None:
+        self._write_stack(fit)
+        self._stacks_in_work.pop(number, None)
+        fit.release()
 
     def _fit_region(self, number: int, fit: RegionFit, schedule: FitSchedule) -> Iterator[Step]:
         config = schedule.config(number)
@@ -210,15 +215,18 @@ class Restoration:
         if self._smooth is not None:
             self._smooth[core.slices][inside] = pixels[inside]
 
-    def _write_stack(self, fit: StackFit) -> None:
-        self._textured = None
+    def _write_stack(self, fit: StackFit, *, provisional: bool = False) -> None:
+        self._textured, scale = None, full_scale(self._image.dtype)
         for fill in fit.fills():
-            self._write_patch(fill)
+            core, weight = fill.patch.core, fill.patch.weight
+            pixels = fill.pixels[core.within(fill.patch.box)] * scale
+            self._canvas.blend(core, pixels, weight, provisional=provisional)
+            if not provisional:
+                self._keep_patch(fill)
 
-    def _write_patch(self, fill: PatchFill) -> None:
+    def _keep_patch(self, fill: PatchFill) -> None:
         core, weight = fill.patch.core, fill.patch.weight
         within = core.within(fill.patch.box)
-        self._canvas.blend(core, fill.pixels[within] * full_scale(self._image.dtype), weight)
         for kept, pixels in ((self._smooth, fill.pixels), (self._reconstruction, fill.output)):
             if kept is not None and pixels is not None:
                 old = kept[core.slices]
@@ -275,8 +283,9 @@ class Restoration:
 
     def _fills(self) -> Iterator[Fill]:
         self._fill_first()
+        self._canvas.undo_provisional()
         for number in sorted(self._stacks_in_work):
-            self._write_stack(self._stacks_in_work[number])
+            self._write_stack(self._stacks_in_work[number], provisional=True)
         fit = self._in_work
         if fit is not None and fit.is_begun:
             fill = fit.textured(*fit.smooth_fill()) * full_scale(self._image.dtype)

@@ -72,25 +72,51 @@ class Canvas:
     def __init__(self, like: Array) -> None:
         self._pixels = untouched_zeros(like.shape, like.dtype)
         self._fitted = untouched_zeros(like.shape[:2], np.dtype(bool))
-        self._provisional: tuple[Box, Array, NDArray[np.bool_]] | None = None
+        self._provisional: list[tuple[Box, Array, NDArray[np.bool_]]] = []
 
     def begin(self, core: Box, pixels: Array) -> None:
         """Write a first fill, (height, width, C) floats in the units of the image's samples."""
         self._pixels[core.slices] = to_samples(pixels.astype(np.float64), self._pixels.dtype)
 
-    def blend(self, core: Box, pixels: Array, weight: NDArray[np.float32]) -> None:
-        """Mix a fill with the fill that is there; weights are (height, width), in [0, 1]."""
-        self._undo_provisional()
+    def blend(
+        self,
+        core: Box,
+        pixels: Array,
+        weight: NDArray[np.float32],
+        *,
+        provisional: bool = False,
+    ) -> None:
+        """Mix a fill with the fill that is there.
+
+        Parameters
+        ----------
+        core : Box
+        pixels : ndarray
+            (height, width, C), floats in the units of the image's samples.
+        weight : ndarray
+            (height, width), in [0, 1]: the share of the new fill.
+        provisional
+            See `write`.
+        """
+        self._prepare(core, provisional)
         inside = weight > 0
         old, share = self._pixels[core.slices][inside], weight[inside][:, None].astype(np.float64)
         mixed = share * pixels[inside] + (1 - share) * old
         self._pixels[core.slices][inside] = to_samples(mixed, self._pixels.dtype)
 
-    def _undo_provisional(self) -> None:
-        if self._provisional is not None:
-            box, old_pixels, old_fitted = self._provisional
+    def undo_provisional(self) -> None:
+        """Undo all provisional fills."""
+        while self._provisional:
+            box, old_pixels, old_fitted = self._provisional.pop()
             self._pixels[box.slices], self._fitted[box.slices] = old_pixels, old_fitted
-            self._provisional = None
+
+    def _prepare(self, box: Box, provisional: bool) -> None:
+        """Keep the state of a box before a provisional fill; a lasting one undoes those first."""
+        if not provisional:
+            self.undo_provisional()
+            return
+        old = self._pixels[box.slices].copy(), self._fitted[box.slices].copy()
+        self._provisional.append((box, *old))
 
     def write(self, region: Region, pixels: Array, *, provisional: bool = False) -> None:
         """Write the fill of a region; tiles are cross-faded with the fills already there.
@@ -101,15 +127,13 @@ class Canvas:
         pixels : ndarray
             (height, width, C) of `region.box`, floats in the units of the image's samples.
         provisional : bool
-            Whether the next call undoes this call first.
+            Whether `undo_provisional`, and the next fill that is not provisional, undo this one.
         """
-        self._undo_provisional()
         box = region.core
         if region.tiled:
             box = box.expanded(TILE_OVERLAP_PX, region.box)
-        old, fitted = self._pixels[box.slices].copy(), self._fitted[box.slices].copy()
-        if provisional:
-            self._provisional = box, old, fitted
+        self._prepare(box, provisional)
+        old, fitted = self._pixels[box.slices], self._fitted[box.slices]
         new = pixels[box.within(region.box)].astype(np.float64)
         if region.tiled and fitted.any():
             weight = np.where(fitted, _ramp(box, region.box), 1.0)[:, :, None]

@@ -1,0 +1,124 @@
+"""Specks are filled at once, and networks are fitted to the difficult ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from dip.bench.metrics import psnr_db
+from dip.config import Settings
+from dip.restore import Restoration, restore
+
+Array = npt.NDArray[Any]
+QUICK = Settings(iterations=2)
+
+
+def speckled(photo: Array, count: int = 40) -> tuple[Array, npt.NDArray[np.bool_]]:
+    """A photo with specks of white, and their mask."""
+    image = np.tile(photo, (5, 5, 1))
+    random = np.random.default_rng(3)
+    mask = np.zeros(image.shape[:2], dtype=bool)
+    for _ in range(count):
+        row, column = (
+            random.integers(4, image.shape[0] - 10),
+            random.integers(4, image.shape[1] - 10),
+        )
+        mask[row : row + random.integers(2, 6), column : column + random.integers(2, 6)] = True
+    damaged = image.copy()
+    damaged[mask] = 255
+    return damaged, mask
+
+
+def test_specks_are_complete_after_the_first_step(photo: Any) -> None:
+    damaged, mask = speckled(photo)
+    restoration = Restoration(damaged, mask, QUICK)
+    assert restoration.regions == ()
+    first = next(iter(restoration))
+    assert (first.iteration, first.fraction) == (0, 0)
+    assert first.note is not None
+    assert "spots need a network" in first.note
+    result = restoration.result()
+    truth = np.tile(photo, (5, 5, 1))
+    assert psnr_db(result, truth, mask) > psnr_db(damaged, truth, mask) + 10
+    np.testing.assert_array_equal(result[~mask], damaged[~mask])
+
+
+def test_a_fit_brings_specks_nearer_to_the_truth(photo: Any) -> None:
+    damaged, mask = speckled(photo)
+    truth = np.tile(photo, (5, 5, 1))
+    restoration = Restoration(damaged, mask, Settings(preset="fast", texture=0))
+    before = psnr_db(restoration.result(), truth, mask)
+    list(restoration)
+    assert psnr_db(restoration.result(), truth, mask) > before
+
+
+@pytest.mark.parametrize("texture", [0, 1])
+def test_the_fill_of_specks_depends_on_no_number_of_threads(photo: Any, texture: float) -> None:
+    damaged, mask = speckled(photo)
+    one, three = (
+        restore(damaged, mask, replace(QUICK, iterations=6, threads=threads, texture=texture))
+        for threads in (1, 3)
+    )
+    np.testing.assert_array_equal(one, three)
+
+
+def test_only_difficult_specks_get_a_network(photo: Any) -> None:
+    damaged, mask = speckled(photo)
+    notes = {}
+    for preset in ("fast", "best"):
+        restoration = Restoration(damaged, mask, Settings(preset=preset))
+        notes[preset] = next(iter(restoration)).note or ""
+    fitted, count = (int(word) for word in notes["fast"].split() if word.isdigit())
+    assert 0 < fitted < count
+    assert notes["best"].startswith(f"{count} of {count} spots")
+
+
+def test_a_time_limit_ends_the_work_with_all_damage_filled(photo: Any) -> None:
+    damaged, specks = speckled(photo)
+    restoration = Restoration(damaged, specks, Settings(preset="best", time_s=1))
+    steps = list(restoration)
+    assert steps[-1].note == "the time is over: not everything was fitted"
+    assert steps[-1].iteration < steps[-1].iterations
+    truth = np.tile(photo, (5, 5, 1))
+    assert psnr_db(restoration.result(), truth, specks) > psnr_db(damaged, truth, specks) + 10
+
+
+def test_a_stack_that_diverges_keeps_its_first_fill(
+    photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged, mask = speckled(photo)
+    monkeypatch.setattr("dip.fitting.fit._diverged", lambda loss, usual: True)
+    restoration = Restoration(damaged, mask, replace(QUICK, iterations=30))
+    first = restoration.result()
+    notes = [step.note for step in restoration if step.note]
+    assert any("keep their first fill" in note for note in notes)
+    np.testing.assert_array_equal(restoration.result(), first)
+
+
+def test_the_first_preview_shows_all_specks_filled(photo: Any) -> None:
+    damaged, mask = speckled(photo)
+    preview = Restoration(damaged, mask, QUICK).preview()
+    assert preview.reduction == 1
+    inside = mask[preview.box.slices]
+    assert inside.sum() == mask.sum()
+    truth = np.tile(photo, (5, 5, 1))[preview.box.slices]
+    assert psnr_db(preview.pixels, truth, inside) > 15
+    np.testing.assert_array_equal(preview.pixels[~inside], damaged[preview.box.slices][~inside])
+
+
+def test_looking_at_specks_does_not_change_them() -> None:
+    noise = np.random.default_rng(0).standard_normal((320, 360, 3))
+    image = (600 * gaussian_filter(noise, (3, 3, 0)) + 128).clip(0, 255).astype(np.uint8)
+    rows, columns = np.indices(image.shape[:2])
+    mask = (abs(rows - columns) < 3) & (rows > 20) & (rows < 300)  # cut into cells that overlap
+    settings = replace(QUICK, iterations=12, texture=0)
+    watched = Restoration(image, mask, settings)
+    for _ in watched:
+        watched.result()
+        watched.preview()
+    np.testing.assert_array_equal(watched.result(), restore(image, mask, settings))
