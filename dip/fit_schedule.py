@@ -29,11 +29,6 @@ class FitSchedule:
         The size, in pixels, and the configuration of each fit.
     deadline : float, optional
         The value of `time.monotonic` at which the work ends.
-
-    Attributes
-    ----------
-    is_cut : bool
-        Whether the time did not suffice for the iterations of every fit.
     """
 
     def __init__(
@@ -46,7 +41,6 @@ class FitSchedule:
         self._over = [False] * len(fits)
         self._cut = [False] * len(fits)
         self._deadline = deadline
-        self.is_cut = False
         self._began = time.monotonic()
 
     @property
@@ -57,9 +51,12 @@ class FitSchedule:
     @property
     def is_late(self) -> bool:
         """Whether the time is over."""
-        late = self._deadline is not None and time.monotonic() >= self._deadline
-        self.is_cut |= late
-        return late
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all fits have ended, and the time sufficed for their iterations."""
+        return all(self._over)
 
     def config(self, number: int) -> FitConfig | None:
         """The configuration of a fit, with as many iterations as the time allows.
@@ -75,7 +72,6 @@ class FitSchedule:
         possible = int((self._deadline - now) * rate / self._sizes[number])
         if possible >= config.total_iterations:
             return config
-        self.is_cut = True
         self._cut[number] = True
         if possible < min(_FEWEST_ITERATIONS, config.iterations):
             return None

@@ -185,15 +185,14 @@ _scattered_shape = partial(
     correction=True,
 )
 
+_SMALL_UNET = NetworkConfig(
+    channels=(32, 48, 64, 64, 64), shuffle_channels=16, shuffle_kernel=1, reduce_first=True
+)
+
 _TUNED: Mapping[Damage, _Method] = {
     "speck": _Method(
         networks={
-            "unet": NetworkConfig(
-                channels=(32, 48, 64, 64, 64),
-                shuffle_channels=16,
-                shuffle_kernel=1,
-                reduce_first=True,
-            ),
+            "unet": _SMALL_UNET,
             "segnet": NetworkConfig(
                 name="segnet", channels=(16, 32, 64, 64, 64), reduce_first=True
             ),
@@ -214,12 +213,7 @@ _TUNED: Mapping[Damage, _Method] = {
         },
         low_compute_networks={
             # 0.56 of the time, for 0.0 to 0.6 dB.
-            "unet": NetworkConfig(
-                channels=(32, 48, 64, 64, 64),
-                shuffle_channels=16,
-                shuffle_kernel=1,
-                reduce_first=True,
-            ),
+            "unet": _SMALL_UNET,
         },
         fit=partial(FitConfig, code="noise", learning_rate=0.1, holdout_fraction=0.1),
         residual_fill="kriging",
@@ -275,18 +269,16 @@ _PAPER_HOLE_UNET = _paper_shape(
 )
 _PAPER_SEGNET = NetworkConfig(name="segnet", channels=(64, 128, 256, 512, 512))
 
+_PAPER_THIN = _Method(
+    networks={"unet": _PAPER_UNET, "segnet": _PAPER_SEGNET},
+    fit=partial(_paper_fit, learning_rate=0.01, jitter_std=0.03),
+    residual_fill="none",
+)
+
 # Source: arXiv:1711.10925, section 4, and the settings in the authors' code.
 _PAPER: Mapping[Damage, _Method] = {
-    "speck": _Method(
-        networks={"unet": _PAPER_UNET, "segnet": _PAPER_SEGNET},
-        fit=partial(_paper_fit, learning_rate=0.01, jitter_std=0.03),
-        residual_fill="none",
-    ),
-    "thin": _Method(
-        networks={"unet": _PAPER_UNET, "segnet": _PAPER_SEGNET},
-        fit=partial(_paper_fit, learning_rate=0.01, jitter_std=0.03),
-        residual_fill="none",
-    ),
+    "speck": _PAPER_THIN,
+    "thin": _PAPER_THIN,
     "hole": _Method(
         networks={"unet": _PAPER_HOLE_UNET, "segnet": _PAPER_SEGNET},
         fit=partial(_paper_fit, learning_rate=0.01, jitter_std=0.0),

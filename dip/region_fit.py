@@ -9,21 +9,18 @@ import torch
 from numpy.typing import NDArray
 
 from dip.config import FitConfig, Settings
-from dip.filling.kriging import krige, krige_image
+from dip.filling.kriging import krige, krige_detail
 from dip.filling.membrane import membrane
 from dip.filling.resample import enlarge, reduce
 from dip.filling.residual import extrapolate_residual
 from dip.filling.texture import add_texture
-from dip.fitting.ensemble import Ensemble
+from dip.fitting.ensemble import Ensemble, seed_of_run
 from dip.fitting.fallback import FittingDevice
 from dip.fitting.fit import Fit, FitStep, begin_fit
 from dip.fitting.input_code import input_picture
 from dip.machine.device import Compute
 from dip.regions.damaged_image import ImageCrop
 from dip.regions.region import Region
-
-_RUN_SEEDS = 1_000_003
-"""Distance between the seeds of runs; the seeds between belong to other regions."""
 
 Array = NDArray[np.float32]
 
@@ -42,6 +39,12 @@ class RegionFit:
         Of the fit.
     at_once : int
         Number of runs that are fitted side by side.
+
+    Attributes
+    ----------
+    gain_density : float
+        After the first fill, a guess of the gain of a fit for each pixel and iteration: the
+        variance of the detail in the box stands for the error of the first fill.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class RegionFit:
         self.region, self.crop, self.config = region, crop, config
         self._settings, self._seed, self._at_once = settings, seed, at_once
         self._fit: Fit | Ensemble | None = None
+        self.gain_density = 0.0
 
     @property
     def is_begun(self) -> bool:
@@ -66,18 +70,11 @@ class RegionFit:
     def first_fill(self, *, kriged: bool) -> Array:
         """Fill without a network, (height, width, C) of the box in units of full scale."""
         target, known = self._reduced()
-        fill = krige_image(target, known) if kriged else membrane(target, known)
-        return self._at_full_size(fill)
-
-    def gain_density(self) -> float:
-        """A guess of the gain of a fit, for each pixel and iteration.
-
-        The variance of the detail in the box stands for the error of the first fill.
-        """
-        target, known = self._reduced()
-        detail = np.square(target - membrane(target, known)).mean(2)[known].mean(dtype=np.float64)
+        smooth = membrane(target, known)
+        detail = np.square(target - smooth).mean(2)[known].mean(dtype=np.float64)
         unknown = known.size - np.count_nonzero(known)
-        return float(detail * unknown / (known.size * self.config.total_iterations))
+        self.gain_density = detail * unknown / (known.size * self.config.total_iterations)
+        return self._at_full_size(krige_detail(target, known, smooth) if kriged else smooth)
 
     def steps(self, where: FittingDevice, config: FitConfig) -> Iterator[FitStep]:
         """Fit; if a GPU runs out of memory, fit again on the CPU."""
@@ -90,7 +87,7 @@ class RegionFit:
                 config,
                 compute=compute,
                 damage=self.region.damage,
-                seed=(self._seed + _RUN_SEEDS * run) % 2**63,
+                seed=seed_of_run(self._seed, run),
             )
 
         def begin(compute: Compute) -> Fit | Ensemble:

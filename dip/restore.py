@@ -23,14 +23,15 @@ from dip.machine import device
 from dip.machine.memory import release_freed_memory
 from dip.machine.threads import interleave
 from dip.plan import plan
+from dip.raw_results import RawResults
 from dip.region_fit import RegionFit
 from dip.regions.composite import Canvas, Fill, composite
 from dip.regions.damaged_image import Array, DamagedImage
 from dip.regions.mask import PackedPlane
 from dip.regions.preview import Preview, preview_of_damage
 from dip.regions.region import Box
-from dip.samples import full_scale, to_floats
-from dip.specks import PatchFill, Specks, StackFit, soft_masks
+from dip.samples import full_scale
+from dip.specks import Specks, StackFit, soft_masks
 from dip.spot_texture import texture_spots
 from dip.step import Step
 
@@ -117,8 +118,7 @@ class Restoration:
         damaged.soft_mask.release()
         self._canvas = Canvas(self._image)
         self._textured: Canvas | None = None
-        self._reconstruction = to_floats(self._image) if keep_reconstruction else None
-        self._smooth = to_floats(self._image) if keep_reconstruction else None
+        self._raw = RawResults(self._image) if keep_reconstruction else None
         self._specks: Specks | None = None
         self._stacks_in_work: dict[int, StackFit] = {}
         self._in_work: RegionFit | None = None
@@ -128,7 +128,7 @@ class Restoration:
         deadline = None if limit_s is None else time.monotonic() + limit_s
         specks = self._fill_first()
         release_freed_memory()  # the memory of the mask, of reading and of planning
-        regions = sorted(self._region_fits, key=lambda fit: -fit.gain_density())
+        regions = sorted(self._region_fits, key=lambda fit: -fit.gain_density)
         schedule = FitSchedule(
             [(fit.stack.pixels, fit.config) for fit in specks.fits]
             + [(fit.region.fitted_pixels, fit.config) for fit in regions],
@@ -139,7 +139,7 @@ class Restoration:
         yield from self._fit_stacks(specks.fits, schedule)
         for number, fit in enumerate(regions, start=len(specks.fits)):
             yield from self._fit_region(number, fit, schedule)
-        if schedule.is_cut:
+        if not schedule.is_complete:
             yield schedule.step(0, note="the time is over: not everything was fitted")
 
     def _fit_stacks(self, fits: list[StackFit], schedule: FitSchedule) -> Iterator[Step]:
@@ -201,19 +201,17 @@ class Restoration:
             within = region.core.within(region.box)
             pixels = fit.first_fill(kriged=kriged)[within]
             self._canvas.begin(region.core, pixels * scale)
-            self._keep_smooth(region.core, pixels, ~fit.crop.known[within])
+            if self._raw is not None:
+                self._raw.keep_first(region.core, pixels, ~fit.crop.known[within])
         self._specks = Specks(self._damaged, self._plan, self.settings.seed, self._device)
         for first in self._specks.first_fills():
             core, inside = first.patch.core, first.patch.weight > 0
             pixels = first.pixels[core.within(first.patch.box)]
             self._canvas.blend(core, pixels * scale, inside.astype(np.float32))
-            self._keep_smooth(core, pixels, inside)
+            if self._raw is not None:
+                self._raw.keep_first(core, pixels, inside)
         self._damaged = None  # and with it the mask, which is as large as the image
         return self._specks
-
-    def _keep_smooth(self, core: Box, pixels: Array, inside: NDArray[np.bool_]) -> None:
-        if self._smooth is not None:
-            self._smooth[core.slices][inside] = pixels[inside]
 
     def _write_stack(self, fit: StackFit, *, provisional: bool = False) -> None:
         self._textured, scale = None, full_scale(self._image.dtype)
@@ -221,26 +219,16 @@ class Restoration:
             core, weight = fill.patch.core, fill.patch.weight
             pixels = fill.pixels[core.within(fill.patch.box)] * scale
             self._canvas.blend(core, pixels, weight, provisional=provisional)
-            if not provisional:
-                self._keep_patch(fill)
-
-    def _keep_patch(self, fill: PatchFill) -> None:
-        core, weight = fill.patch.core, fill.patch.weight
-        within = core.within(fill.patch.box)
-        for kept, pixels in ((self._smooth, fill.pixels), (self._reconstruction, fill.output)):
-            if kept is not None and pixels is not None:
-                old = kept[core.slices]
-                old += weight[:, :, None] * (pixels[within] - old)
+            if self._raw is not None and not provisional:
+                self._raw.keep_patch(fill)
 
     def _store_fill(self, fit: RegionFit) -> None:
         """Write the fill of a completely fitted region to the canvas."""
         if not fit.is_begun:
             return
-        box = fit.region.box
         fill, regularity = fit.smooth_fill()
-        if self._reconstruction is not None:
-            self._reconstruction[box.slices] = fit.output()
-            self._keep_smooth(box, fill, ~fit.crop.known)
+        if self._raw is not None:
+            self._raw.keep_region(fit, fill)
         fit.end()
         textured = fit.textured(fill, regularity)
         self._canvas.write(fit.region, textured * full_scale(self._image.dtype))
@@ -341,9 +329,7 @@ class Restoration:
             (H, W, C), float32, 1 for full scale. Known pixels are the network's as well: the paper
             scores this image.
         """
-        if self._reconstruction is None:
-            raise ValueError("Restoration was made without keep_reconstruction=True.")
-        return self._reconstruction
+        return self._raw_results().reconstruction
 
     def smooth(self) -> NDArray[np.float32]:
         """Return the result without texture, as if `Settings.texture` were 0.
@@ -353,9 +339,12 @@ class Restoration:
         ndarray
             (H, W, C), float32, 1 for full scale
         """
-        if self._smooth is None:
+        return self._raw_results().smooth
+
+    def _raw_results(self) -> RawResults:
+        if self._raw is None:
             raise ValueError("Restoration was made without keep_reconstruction=True.")
-        return self._smooth
+        return self._raw
 
     @property
     def input_codes(self) -> set[InputCode]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dip.config import FitConfig
 from dip.errors import FitFailed
+from dip.fitting.ensemble import seed_of_run
 from dip.fitting.fallback import FittingDevice
 from dip.fitting.fit import Fit, FitStep
 from dip.fitting.input_code import input_picture
@@ -93,7 +94,7 @@ class StackFit:
     def _begin(self, run: int, compute: Compute) -> Fit:
         if compute.device.type == "cpu":
             compute = replace(compute, channels_last=len(self.stack.patches) > 1)
-        generator = torch.Generator().manual_seed((self._seed + 1_000_003 * run) % 2**63)
+        generator = torch.Generator().manual_seed(seed_of_run(self._seed, run))
         objective = PatchReconstruction(
             self.stack, self.config, compute=compute, generator=generator
         )

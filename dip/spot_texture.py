@@ -68,10 +68,8 @@ def texture_spots(
         for box, soft_mask in group:
             needed[box.within(seen)] |= soft_mask > 0
         fill = to_floats(smooth.crop(seen.slices))
-        return seen, add_detail(
-            fill, target, known, needed=needed & ~known, strength=strength,
-            seed=seed,
-        )  # fmt: skip
+        needed &= ~known
+        return seen, add_detail(fill, target, known, needed=needed, strength=strength, seed=seed)
 
     groups = [tiles[place] for place in sorted(tiles)]
     with side_by_side(torch.get_num_threads()) as pool:

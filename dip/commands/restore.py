@@ -196,12 +196,17 @@ def output_beside(photo: Path) -> Path:
     """
     suffix = ".tif" if photo.suffix.lower() in {".tif", ".tiff"} else ".png"
     output = photo.with_name(f"{photo.stem}_restored{suffix}")
+    refuse_existing(output)
+    return output
+
+
+def refuse_existing(output: Path) -> None:
+    """Raise OutputError where a result whose name nobody chose would replace a file."""
     if real_path(output).exists():
         raise OutputError(
             f"{output} exists already.",
             f"To replace it, name it: -o {shlex.quote(str(output))}. Or name another file.",
         )
-    return output
 
 
 def refuse_to_overwrite(photo: Path, mask: Path | None, output: Path, preview: Path | None) -> None:

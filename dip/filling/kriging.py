@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import fft
 from torch import Tensor
+from torch.nn import functional as F
 
 from dip.filling.membrane import membrane
 from dip.machine.threads import side_by_side
@@ -139,7 +140,14 @@ def krige_image(target: Array, known: Plane, *, range_px: int = 8) -> Array:
     ndarray
         (H, W, C), float32 in [0, 1]; the target itself at known pixels.
     """
-    smooth = membrane(target, known)
+    return krige_detail(target, known, membrane(target, known), range_px=range_px)
+
+
+def krige_detail(target: Array, known: Plane, smooth: Array, *, range_px: int = 8) -> Array:
+    """Fill an image by a membrane that is known already, plus the kriged residual.
+
+    `smooth` is the membrane, (H, W, C); other parameters and the result are those of `krige_image`.
+    """
     filled = smooth + krige(target - smooth, known, range_px=range_px, nugget=0.003, window=SHORT)
     return np.where(known[:, :, None], target, np.clip(filled, 0, 1)).astype(np.float32)
 
@@ -219,18 +227,26 @@ def _spectrum(values: Tensor, weight: Tensor, range_px: int, nugget: float) -> T
 
     values: (C, H, W), zero where unknown; weight: (H, W), 1 where known.
     """
-    shape = weight.shape
-    pairs = torch.fft.irfft2(torch.fft.rfft2(weight).abs().square(), shape)
-    products = torch.fft.irfft2(torch.fft.rfft2(values).abs().square().mean(0), shape)
-    covariance = torch.where(pairs > _FEWEST_PAIRS, products / pairs.clamp_min(1), 0)
+    covariance, tapered = _covariance(values, weight, range_px)
     variance = float(covariance[0, 0])
     if variance <= 1e-12:
         return None
+    return torch.fft.rfft2(tapered).real.clamp_min(0).add_(nugget * variance)
+
+
+def _covariance(values: Tensor, weight: Tensor, range_px: int) -> tuple[Tensor, Tensor]:
+    """The covariance of the known pixels by periodic lag, (..., H, W), and tapered to the range.
+
+    values: (..., C, H, W), zero where unknown; weight: (..., H, W), 1 where known.
+    """
+    shape = weight.shape[-2:]
+    pairs = torch.fft.irfft2(torch.fft.rfft2(weight).abs().square(), shape)
+    products = torch.fft.irfft2(torch.fft.rfft2(values).abs().square().mean(-3), shape)
+    covariance = torch.where(pairs > _FEWEST_PAIRS, products / pairs.clamp_min(1), 0)
     rows, columns = (torch.arange(side).minimum(side - torch.arange(side)) for side in shape)
     distance = torch.hypot(rows[:, None].float(), columns[None].float())
     taper = torch.where(distance < range_px, 0.5 + 0.5 * (np.pi * distance / range_px).cos(), 0)
-    power = torch.fft.rfft2(covariance * taper).real
-    return power.clamp_min(0).add_(nugget * variance)
+    return covariance, covariance * taper
 
 
 def measure_covariance(values: Tensor, weight: Tensor, range_px: int) -> Tensor:
@@ -250,15 +266,9 @@ def measure_covariance(values: Tensor, weight: Tensor, range_px: int) -> Tensor:
     Tensor
         (N, 2 range_px - 1, 2 range_px - 1), by lag; lag 0 is in the middle.
     """
-    side = weight.shape[-1]
-    shape = (side + range_px, side + range_px)  # zeros between a patch and its continuation
-    pairs = torch.fft.irfft2(torch.fft.rfft2(weight, shape).abs().square(), shape)
-    powers = torch.fft.rfft2(values, shape).abs().square().mean(1)
-    products = torch.fft.irfft2(powers, shape)
-    covariance = torch.where(pairs > _FEWEST_PAIRS, products / pairs.clamp_min(1), 0)
-    distances = torch.arange(shape[0]).minimum(shape[0] - torch.arange(shape[0]))
-    distance = torch.hypot(distances[:, None].float(), distances[None].float())
-    taper = torch.where(distance < range_px, 0.5 + 0.5 * (np.pi * distance / range_px).cos(), 0)
-    power = torch.fft.rfft2(covariance * taper).real.clamp_min(0)
-    positive = torch.fft.irfft2(power, shape).roll((range_px - 1, range_px - 1), (-2, -1))
-    return positive[..., : 2 * range_px - 1, : 2 * range_px - 1]
+    # Zeros between a patch and its periodic continuation.
+    values, weight = (F.pad(each, (0, range_px) * 2) for each in (values, weight))
+    power = torch.fft.rfft2(_covariance(values, weight, range_px)[1]).real.clamp_min(0)
+    positive = torch.fft.irfft2(power, weight.shape[-2:])
+    middle = positive.roll((range_px - 1, range_px - 1), (-2, -1))
+    return middle[..., : 2 * range_px - 1, : 2 * range_px - 1]

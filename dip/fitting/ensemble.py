@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from dip.fitting.fit import Fit, FitStep
 from dip.machine.threads import side_by_side
 
+_RUN_SEEDS = 1_000_003
+"""Distance between the seeds of runs; the seeds between belong to other regions."""
+
 _EQUAL = 1e-8
 """Mean squared distance of outputs that are practically equal."""
 
@@ -91,6 +94,11 @@ class Ensemble:
                 for run, step in enumerate(steps):
                     if step is not None:
                         yield run, (step.index - 1) * len(fits) + run + 1, step
+
+
+def seed_of_run(seed: int, run: int) -> int:
+    """Return the seed of a run, by the seed of the fit and the 0-based number of the run."""
+    return (seed + _RUN_SEEDS * run) % 2**63
 
 
 def _next(steps: Iterator[FitStep]) -> FitStep | None:

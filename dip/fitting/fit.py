@@ -21,7 +21,7 @@ from dip.errors import FitFailed
 from dip.fitting.correction import Correction
 from dip.fitting.cuda_graphs import AsyncMetrics, CudaGraphStep, Metrics
 from dip.fitting.loss import masked_loss
-from dip.fitting.model import Model
+from dip.fitting.model import Model, image_stack
 from dip.fitting.objective import Objective
 from dip.fitting.optimizers import Scalar, optimizers_for
 from dip.fitting.reconstruction import Reconstruction
@@ -170,8 +170,7 @@ class Fit:
 
     def outputs(self) -> NDArray[np.float32]:
         """Return the best estimates so far of all patches of a stack, (N, H, W, C)."""
-        images = self.objective.image(self._model)
-        return images.permute(0, 2, 3, 1).float().cpu().numpy().copy()
+        return image_stack(self.objective.image(self._model)).copy()
 
     def _scalars(self, index: int) -> tuple[float, float, tuple[tuple[float, ...], ...]]:
         """Penalty weight, weight of the newest output in the average, scalars of optimizers."""

@@ -77,16 +77,23 @@ def place(tensor: Tensor, compute: Compute) -> Tensor:
 
 
 def image_tensor(image: NDArray[np.float32], compute: Compute) -> Tensor:
-    """Convert an image (H, W, C) to a tensor (1, C, H, W) on the device."""
-    return place(torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0), compute)
+    """Convert an image (H, W, C) to (1, C, H, W) on the device; a stack to (N, C, H, W)."""
+    stack = image.reshape(-1, *image.shape[-3:])
+    return place(torch.from_numpy(stack).permute(0, 3, 1, 2), compute)
 
 
 def mask_tensor(mask: NDArray[np.bool_], compute: Compute) -> Tensor:
-    """Convert a mask (H, W) to a float tensor (1, 1, H, W) on the device."""
-    return place(torch.from_numpy(mask).float()[None, None], compute)
+    """Convert a mask (H, W) to floats (1, 1, H, W) on the device; a stack to (N, 1, H, W)."""
+    stack = mask.reshape(-1, 1, *mask.shape[-2:])
+    return place(torch.from_numpy(stack).float(), compute)
 
 
 def image_array(tensor: Tensor) -> NDArray[np.float32]:
     """Convert a tensor (1, C, H, W) to an image (H, W, C); this waits for a GPU."""
-    image: NDArray[np.float32] = tensor[0].permute(1, 2, 0).float().cpu().numpy()
-    return image
+    return image_stack(tensor)[0]
+
+
+def image_stack(tensor: Tensor) -> NDArray[np.float32]:
+    """Convert a tensor (N, C, H, W) to images (N, H, W, C); this waits for a GPU."""
+    images: NDArray[np.float32] = tensor.permute(0, 2, 3, 1).float().cpu().numpy()
+    return images

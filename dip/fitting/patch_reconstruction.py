@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from dip.config import FitConfig
 from dip.fitting.input_code import input_code
-from dip.fitting.model import Model, place
+from dip.fitting.model import Model, image_tensor, mask_tensor, place
 from dip.fitting.optimizers import Scalar
 from dip.fitting.patch_stack import PatchStack
 from dip.fitting.validation import FLAT_STD, Validation
@@ -39,13 +38,13 @@ class PatchReconstruction:
         compute: Compute,
         generator: torch.Generator,
     ) -> None:
-        self.target = _tensor(stack.targets, compute)
-        self._hidden = _planes(stack.hidden, compute)
-        self._weight = _planes(stack.known & ~stack.hidden, compute)
+        self.target = image_tensor(stack.targets, compute)
+        self._hidden = mask_tensor(stack.hidden, compute)
+        self._weight = mask_tensor(stack.known & ~stack.hidden, compute)
         where = torch.from_numpy(stack.hidden.any(0)).to(compute.device)
         flat = bool(np.mean(stack.targets[stack.known].var(0)) < FLAT_STD**2)
         self.validation: Validation | None = PatchValidation(self.target, where, flat=flat)
-        known = _planes(stack.known, compute)
+        known = mask_tensor(stack.known, compute)
         mean = self.target.sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True)
         self.average = mean.expand_as(self.target).clone()
         self.tensors = [self.average]
@@ -105,13 +104,3 @@ class PatchValidation(Validation):
         else:
             self.kept[0].lerp_(output, weight / self._weights)
         return self.latest_psnr_db
-
-
-def _tensor(stack: NDArray[np.float32], compute: Compute) -> Tensor:
-    """(N, S, S, C) as (N, C, S, S) on the device."""
-    return place(torch.from_numpy(stack).permute(0, 3, 1, 2), compute)
-
-
-def _planes(stack: NDArray[np.bool_], compute: Compute) -> Tensor:
-    """(N, S, S) as floats, (N, 1, S, S), on the device."""
-    return place(torch.from_numpy(stack).float()[:, None], compute)

@@ -107,28 +107,18 @@ def write_around(
         Encodes pixels in a format, without metadata.
     """
     try:
-        _write_around(out, pixels, form, photo, encode)
+        metadata = photo.metadata
+        if form == "tiff":
+            extra = photo.extra
+            if extra is not None and extra.shape[:2] != pixels.shape[:2]:
+                extra = None
+            tiff_writing.wrap(out, metadata, pixels, extra, lambda each: encode(each, "tiff"))
+            return
+        writer = _AROUND_PIXELS[form]
+        with encode(pixels, form) as encoded:
+            writer.wrap(encoded, out, writer.plan(metadata, pixels)[0])
     except (ValueError, LookupError, struct.error) as error:
         raise OutputError(
             f"The photo's metadata cannot be written as {form.upper()}: {error}.",
             "Choose another format, or save the photo anew with another program.",
         ) from error
-
-
-def _write_around(
-    out: IO[bytes],
-    pixels: Array,
-    form: str,
-    photo: Photo,
-    encode: Callable[[Array, str], IO[bytes]],
-) -> None:
-    metadata = photo.metadata
-    if form == "tiff":
-        extra = photo.extra
-        if extra is not None and extra.shape[:2] != pixels.shape[:2]:
-            extra = None
-        tiff_writing.wrap(out, metadata, pixels, extra, lambda each: encode(each, "tiff"))
-        return
-    writer = _AROUND_PIXELS[form]
-    with encode(pixels, form) as encoded:
-        writer.wrap(encoded, out, writer.plan(metadata, pixels)[0])

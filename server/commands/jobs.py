@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -18,10 +17,10 @@ from dip.commands.arguments import (
     add_preset_arguments,
 )
 from dip.commands.progress import Progress
+from dip.commands.restore import refuse_existing
 from dip.config import NETWORKS
 from dip.console import say
 from dip.errors import DipError, InputError, OutputError
-from dip.machine.disk import real_path
 from dip.step import Step
 from server.commands.arguments import add_data_dir_argument
 from server.errors import ServiceFailure
@@ -226,11 +225,7 @@ def _output_for(job: dict[str, Any], picture: Picture) -> Path:
     network = f"_{picture.about['network']}" if len(job["results"]) > 1 else ""
     suffix = _SUFFIXES.get(picture.media_type, ".bin")
     output = Path(f"{stem}_restored{network}{suffix}")
-    if real_path(output).exists():
-        raise OutputError(
-            f"{output} exists already.",
-            f"To replace it, name it: -o {shlex.quote(str(output))}. Or name another file.",
-        )
+    refuse_existing(output)
     return output
 
 
