@@ -1,4 +1,4 @@
-"""The command line as a process: `dip restore`, `batch`, `compare`, `bench`, `demo`, `doctor`...
+"""The command line as a process: `dip restore`, `batch`, `detect`, `compare`, `bench`...
 
 Each command is a module in `dip.commands`. The packages in `EXTENSIONS` add commands of their own
 where they are installed.
@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from dip import __version__
-from dip.commands import batch, bench, compare, demo, doctor, restore
+from dip.commands import batch, bench, compare, demo, detect, doctor, restore
 from dip.commands.lists import NETWORK_LIST, PRESET_LIST
 from dip.console import say
 from dip.errors import DipError, OutputError
@@ -170,6 +170,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     add("restore", restore, "restore a photo")
     add("batch", batch, "restore every photo of a folder, here or over a cluster")
+    add("detect", detect, "find dust, hairs, scratches and creases, and write a mask")
     add("compare", compare, "draw damaged photo, U-Net and SegNet side by side")
     add("bench", bench, "measure quality, time and memory over a folder of cases")
     add("demo", demo, "damage a photo, restore it, and show how well that went")

@@ -16,6 +16,7 @@
     ├── OutputError              output_unwritable      5
     ├── DeviceUnavailable        device_unavailable     6
     ├── NotEnoughMemory          not_enough_memory      7
+    ├── DetectionCancelled       detection_cancelled  130
     ├── FitFailed                fit_failed             8
     │   └── ProcessDied          process_died           8
     ├── ClusterError             cluster_unavailable    9
@@ -140,6 +141,13 @@ class NotEnoughMemory(DipError):
 
     code = "not_enough_memory"
     exit_status = 7
+
+
+class DetectionCancelled(DipError):
+    """The search for damage was cancelled; there is no result."""
+
+    code = "detection_cancelled"
+    exit_status = 130
 
 
 class FitFailed(DipError):

@@ -113,3 +113,38 @@ class Progress:
     def _print(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
+
+
+class SearchProgress:
+    """The progress of a search for damage, in per cent; lines as in `Progress`.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._stream = TolerantStream()
+        self._quiet = quiet
+        self._on_terminal = self._stream.isatty()
+        self._next = 0.0 if self._on_terminal else time.monotonic() + PLAIN_EVERY_S
+        self._line_shown = False
+
+    def show(self, fraction: float) -> None:
+        """Show the share of the work that is done, unless the line is recent."""
+        now = time.monotonic()
+        if self._quiet or now < self._next:
+            return
+        self._next = now + (TERMINAL_EVERY_S if self._on_terminal else PLAIN_EVERY_S)
+        text = f"finding damage: {fraction:.0%}"
+        self._stream.write(f"\r\x1b[K{text}" if self._on_terminal else f"{text}\n")
+        self._stream.flush()
+        self._line_shown = self._on_terminal
+
+    def close(self) -> None:
+        """Remove the line from the terminal."""
+        if self._line_shown:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+            self._line_shown = False

@@ -19,7 +19,7 @@ def all_kinds(kind: type[DipError] = DipError) -> Iterator[type[DipError]]:
 
 
 def test_the_documented_tree_is_complete() -> None:
-    drawn = re.findall(r"[├└]── (\w+) +(\w+) +(\d)", errors.__doc__ or "")
+    drawn = re.findall(r"[├└]── (\w+) +(\w+) +(\d+)", errors.__doc__ or "")
     exist = {(each.__name__, each.code, str(each.exit_status)) for each in all_kinds()}
     assert set(drawn) == exist
 

@@ -1,0 +1,140 @@
+"""The search for damage in a photo: from the photo to a map of its damage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dip.detection.classical import certainty
+from dip.detection.damage_map import DamageMap
+from dip.detection.features import MARGIN_PX, measure
+from dip.detection.marks import delimit
+from dip.errors import DetectionCancelled, ImageTooSmall
+from dip.image_io.photo import has_alpha
+from dip.machine.device import cores
+from dip.samples import to_floats
+
+Floats = NDArray[np.float32]
+
+SMALLEST_SIDE_PX = 48
+_WORKING_PIXELS = 6_000_000
+"""Larger photos are searched at a half, a third... of their size."""
+
+_BAND_PX = 420
+"""Rows that are measured at a time; the result does not depend on how many are in work."""
+
+
+def detect(
+    photo: NDArray[Any],
+    *,
+    seed: int = 0,
+    quick: bool = False,
+    progress: Callable[[float], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> DamageMap:
+    """Find the damage in a photo.
+
+    Parameters
+    ----------
+    photo : (H, W) or (H, W, C) array
+        C from 1 to 4, the last of 2 or 4 being alpha: transparent pixels are not marked. Unsigned
+        integers, or floats in [0, 1].
+    seed : int
+        The same photo and seed give the same result, whatever the number of threads.
+    quick : bool
+        The first answer, without a network: 2 seconds for a megapixel at most.
+    progress : callable, optional
+        Is told the share of the work that is done.
+    should_stop : callable, optional
+        Is asked again and again whether to stop.
+
+    Returns
+    -------
+    DamageMap
+
+    Raises
+    ------
+    ImageTooSmall
+        A side is below `SMALLEST_SIDE_PX`.
+    DetectionCancelled
+        `should_stop` said so.
+    """
+    planes = photo[:, :, None] if photo.ndim == 2 else photo
+    height, width = planes.shape[:2]
+    if min(height, width) < SMALLEST_SIDE_PX:
+        raise ImageTooSmall(
+            f"The photo has {width} × {height} pixels; damage is found in photos of "
+            f"{SMALLEST_SIDE_PX} × {SMALLEST_SIDE_PX} or more.",
+            "Give a larger scan, or mark the damage by hand.",
+        )
+    factor = max(1, round(math.sqrt(height * width / _WORKING_PIXELS)))
+    colours = planes[:, :, :-1] if has_alpha(planes) else planes
+    working = _reduced(colours, factor)
+    bright, dark = _certainties(working, progress, should_stop)
+    level, kind = delimit(bright, dark)
+    if factor > 1:
+        level, kind = (_enlarged(each, factor, (height, width)) for each in (level, kind))
+    if has_alpha(planes):
+        transparent = planes[:, :, -1] == 0
+        level[transparent] = kind[transparent] = 0
+    return DamageMap(level=level, kind=kind)
+
+
+def _certainties(
+    working: Floats,
+    progress: Callable[[float], None] | None,
+    should_stop: Callable[[], bool] | None,
+) -> tuple[Floats, Floats]:
+    height = len(working)
+
+    def work(top: int) -> tuple[Floats, ...]:
+        first, last = max(0, top - MARGIN_PX), min(height, top + _BAND_PX + MARGIN_PX)
+        rows = slice(top - first, min(top + _BAND_PX, height) - first)
+        band = working[first:last]
+        return tuple(certainty(measure(each))[rows] for each in (band, 1 - band))
+
+    tops = range(0, height, _BAND_PX)
+    parts = []
+    for number, part in enumerate(_in_threads(work, tops)):
+        parts.append(part)
+        if should_stop is not None and should_stop():
+            raise DetectionCancelled("The search for damage was cancelled.", "Search again.")
+        if progress is not None:
+            progress((number + 1) / len(tops))
+    bright, dark = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return bright, dark
+
+
+def _in_threads(
+    work: Callable[[int], tuple[Floats, ...]], tops: range
+) -> Iterator[tuple[Floats, ...]]:
+    """The results in order, a few computed ahead."""
+    with ThreadPoolExecutor(cores()) as pool:
+        try:
+            yield from pool.map(work, tops)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _reduced(planes: NDArray[Any], factor: int) -> Floats:
+    """Means of squares of `factor` px; at the borders of what is left of them."""
+    if factor == 1:
+        return to_floats(planes)
+    height, width, channels = planes.shape
+    rows, columns = -(-height // factor), -(-width // factor)
+    reduced = np.empty((rows, columns, channels), np.float32)
+    for row in range(rows):
+        strip = to_floats(planes[row * factor : (row + 1) * factor]).mean(axis=0)
+        strip = np.pad(strip, ((0, columns * factor - width), (0, 0)), mode="edge")
+        reduced[row] = strip.reshape(columns, factor, channels).mean(axis=1)
+    return reduced
+
+
+def _enlarged(plane: NDArray[np.uint8], factor: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    large = plane.repeat(factor, axis=0).repeat(factor, axis=1)
+    return np.ascontiguousarray(large[: shape[0], : shape[1]])

@@ -1,0 +1,89 @@
+"""From the certainty of each pixel to marks: connected damage of one kind, with a rim."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from dip.detection.damage_map import BRIGHT, CODES, CREASES, DARK, KINDS, SCRATCHES
+
+Floats = NDArray[np.float32]
+
+THRESHOLDS = (0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
+"""Certainties at which marks are delimited."""
+
+_EXTENT = 0.4
+"""A mark reaches as far as this share of the certainty of its core."""
+
+_FEWEST_PX = 3
+_TOUCHING = np.ones((3, 3), bool)
+_LINE_RATIO = 4
+"""A mark this many times as long as wide is a line."""
+
+_SHORTEST_LINE_PX = 12
+_CREASE_WIDTH_PX = 4.5
+_CREASE_LENGTH = 0.12
+"""A crease is at least this wide, and this long in shares of the photo's diagonal."""
+
+
+def delimit(bright: Floats, dark: Floats) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Delimit marks at every threshold.
+
+    Parameters
+    ----------
+    bright, dark : (H, W) float32 arrays
+        The certainty in [0, 1] that a pixel is bright, dark damage.
+
+    Returns
+    -------
+    level, kind : (H, W) uint8 arrays
+        As in `DamageMap`.
+    """
+    level = np.zeros(bright.shape, np.uint8)
+    kind = np.zeros(bright.shape, np.uint8)
+    diagonal = float(np.hypot(*bright.shape))
+    for polarity, certainty in ((BRIGHT, bright), (DARK, dark)):
+        codes = np.array([CODES[each, polarity] for each in KINDS], np.uint8)
+        for threshold in THRESHOLDS:
+            labels, count = ndimage.label(certainty >= threshold * _EXTENT, _TOUCHING)
+            if not count:
+                break
+            areas = np.bincount(labels.ravel(), minlength=count + 1)
+            keep = np.zeros(count + 1, bool)
+            keep[labels[certainty >= threshold]] = True
+            keep &= areas >= _FEWEST_PX
+            marked = keep[labels]
+            marked &= level < round(255 * threshold)
+            level[marked] = round(255 * threshold)
+            kind[marked] = codes[kinds_of(labels, areas, diagonal)[labels[marked]]]
+    return level, kind
+
+
+def kinds_of(
+    labels: NDArray[np.int32], areas: NDArray[np.int64], diagonal: float
+) -> NDArray[np.intp]:
+    """The kind of each mark, by its shape.
+
+    Parameters
+    ----------
+    labels : (H, W) int array
+        0 beside all marks.
+    areas : (N + 1,) int array
+        Of every label, 0 included.
+    diagonal : float
+        Of the photo, in px.
+
+    Returns
+    -------
+    (N + 1,) int array
+        Indices into `KINDS`.
+    """
+    core = ndimage.binary_erosion(labels > 0)
+    edges = areas - np.bincount(labels[core], minlength=len(areas))
+    # A strip as wide as w has two pixels of edge for each w of its area.
+    width = np.maximum(2 * areas / np.maximum(edges, 1), 1)
+    length = areas / width
+    is_line = (length >= _LINE_RATIO * width) & (length >= _SHORTEST_LINE_PX)
+    is_crease = is_line & (width >= _CREASE_WIDTH_PX) & (length >= _CREASE_LENGTH * diagonal)
+    return np.where(is_crease, KINDS.index(CREASES), np.where(is_line, KINDS.index(SCRATCHES), 0))
