@@ -213,6 +213,42 @@ class Client:
         """The current state of the region in work, as JPEG."""
         return picture_from(self._connection.request("GET", f"/v1/jobs/{job_id}/preview"))
 
+    # --- Finding damage --------------------------------------------------------------------------
+
+    def detect(
+        self, image: Pixels, *, photo_name: str = "", **parameters: str | int | float | None
+    ) -> dict[str, Any]:
+        """Submit a detection; its events, its lease and its end are those of a job.
+
+        Parameters
+        ----------
+        image, photo_name, **parameters
+            As for `submit`.
+        """
+        form = Form({name: value for name, value in parameters.items() if value is not None})
+        form.add_file("image", image, photo_name)
+        return self._json("POST", "/v1/detections", form=form)
+
+    def detection(self, job_id: str) -> dict[str, Any]:
+        return self._json("GET", f"/v1/detections/{job_id}")
+
+    def levels(self, job_id: str, *, quick: bool = False) -> Picture:
+        """The damage that was found, for every sensitivity, as PNG; see /openapi.json.
+
+        `quick` is what can be found without a network, at once.
+        """
+        query = {"quick": "true"} if quick else {}
+        return picture_from(
+            self._connection.request("GET", f"/v1/detections/{job_id}/levels", query=query)
+        )
+
+    def marks(self, job_id: str, **parameters: str | int | float | None) -> Picture:
+        """The mask at a sensitivity, as PNG."""
+        query = {name: value for name, value in parameters.items() if value is not None}
+        return picture_from(
+            self._connection.request("GET", f"/v1/detections/{job_id}/mask", query=query)
+        )
+
     # --- Inside ----------------------------------------------------------------------------------
 
     def _json(self, method: str, path: str, **more: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from server.errors import CODE_OF_STATUS, ServiceError
 from server.http.auth import PUBLIC, RESPONSE_HEADERS, RequestCredentials, cookie_value
 from server.http.context import EXTENSION, Service, service
 from server.http.routes import refusals
+from server.http.routes.detections import detections
 from server.http.routes.displays import displays
 from server.http.routes.events import events
 from server.http.routes.jobs import jobs
@@ -60,7 +61,7 @@ def create_app(parts: Service) -> APIFlask:
     app.register_error_handler(HTTPException, _answer_http)
     app.register_error_handler(Exception, _answer_fault)
     app.spec_processor(_complete_spec)
-    for blueprint in (jobs, events, displays, meta, page):
+    for blueprint in (jobs, events, detections, displays, meta, page):
         app.register_blueprint(blueprint)
     return app
 

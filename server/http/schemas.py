@@ -7,20 +7,22 @@ from typing import Any
 
 from apiflask import Schema, fields
 from apiflask.fields import Boolean, Dict, File, List, Nested, String
-from apiflask.validators import Length, OneOf, Range
+from apiflask.validators import Length, OneOf, Range, Regexp
 
 from dip.config import DEVICES, NETWORKS, RANGES, Settings
 from dip.presets import PRESETS
 from dip.regions.rules import MOSTLY_ABOVE
 from server.errors import MEANINGS
 from server.jobs.job import State
-from server.jobs.parameters import BOTH, FORMATS, PARTS, SAMPLE_BYTES
+from server.jobs.parameters import BOTH, FORMATS, KINDS, PARTS, SAMPLE_BYTES, SENSITIVITY
 
 VALIDATION = (
     "PSNR at known pixels that were held out of the fit. Null before the first measurement, and "
     "where the picture is flat, so that every fill would have a high one."
 )
 SIDE_PX = Range(min=1, max=1_000_000)
+_KIND = f"(bright-|dark-)?({'|'.join(KINDS)})"
+_KINDS = f"^{_KIND}(,{_KIND}){{0,8}}$"
 
 
 class _AsciiDigits:
@@ -55,13 +57,32 @@ def described(text: str) -> dict[str, Any]:
     return {"description": text}
 
 
-class RestoreIn(Schema):
-    """The image to restore, and the parameters."""
+LEASE = described("The job is cancelled when its lease is not renewed within this time.")
+LEASE_S = Range(min=1, max=3600)
+
+
+class PhotoIn(Schema):
+    """A photo: a file, or raw samples."""
 
     image = File(
         required=True,
         metadata=described("PNG, TIFF, JPEG or WebP; or raw samples, see `width`."),
     )
+    width = Integer(
+        validate=SIDE_PX,
+        metadata=described(
+            "With `height`, `channels` and `samples`: the image is raw samples, row-first, "
+            "channels interleaved, little-endian."
+        ),
+    )
+    height = Integer(validate=SIDE_PX)
+    channels = Integer(validate=Range(min=1, max=4))
+    samples = String(validate=OneOf([*SAMPLE_BYTES]))
+
+
+class RestoreIn(PhotoIn):
+    """The image to restore, and the parameters."""
+
     mask = File(
         metadata=described(
             "White = restore this; same size as the image. Without a mask, the transparent pixels "
@@ -109,16 +130,6 @@ class RestoreIn(Schema):
         load_default="auto",
         metadata=described("`auto`: the image's own format where that is lossless, else PNG."),
     )
-    width = Integer(
-        validate=SIDE_PX,
-        metadata=described(
-            "With `height`, `channels` and `samples`: the image is raw samples, row-first, "
-            "channels interleaved, little-endian."
-        ),
-    )
-    height = Integer(validate=SIDE_PX)
-    channels = Integer(validate=Range(min=1, max=4))
-    samples = String(validate=OneOf([*SAMPLE_BYTES]))
     mask_samples = String(
         validate=OneOf([*SAMPLE_BYTES]),
         metadata=described("The mask is raw samples too: one channel, same size as the image."),
@@ -133,10 +144,14 @@ class SubmitIn(RestoreIn):
         load_default=Settings.network,
         metadata=described("`both`: fit both networks, one after the other."),
     )
-    lease_s = Float(
-        validate=Range(min=1, max=3600),
-        metadata=described("The job is cancelled when its lease is not renewed within this time."),
-    )
+    lease_s = Float(validate=LEASE_S, metadata=LEASE)
+
+
+class DetectIn(PhotoIn):
+    """A photo to find the damage of."""
+
+    seed = Integer(validate=_range("seed"), load_default=Settings.seed)
+    lease_s = Float(validate=LEASE_S, metadata=LEASE)
 
 
 class SubmitHeaders(Schema):
@@ -179,6 +194,36 @@ class DisplayQuery(NetworkQuery, SideQuery):
         validate=OneOf(["image", "mask", "result"]),
         load_default="result",
         metadata=described("`image`, `mask`: as submitted."),
+    )
+
+
+class LevelsQuery(Schema):
+    quick = Boolean(
+        load_default=False,
+        metadata=described(
+            "`true`: what can be found without a network, at once, also while the detection waits "
+            "or runs."
+        ),
+    )
+
+
+class MarksQuery(LevelsQuery):
+    sensitivity = Float(
+        validate=Range(min=0, max=1),
+        load_default=SENSITIVITY,
+        metadata=described("0 marks nothing; 1 marks all that may be damage."),
+    )
+    kinds = String(
+        validate=Regexp(_KINDS),
+        load_default=",".join(KINDS),
+        metadata=described(
+            "Of " + ", ".join(f"`{kind}`" for kind in KINDS) + ", with commas between them; each "
+            "may begin with `bright-` or `dark-`."
+        ),
+    )
+    largest = Integer(
+        validate=Range(min=1, max=1_000_000),
+        metadata=described("Leave out marks whose longer side is longer than this, px."),
     )
 
 
@@ -298,6 +343,42 @@ class JobOut(Schema):
     events_url = String(required=True)
 
 
+class FoundOut(Schema):
+    height = Integer(required=True)
+    width = Integer(required=True)
+    marks = Dict(
+        keys=String(),
+        values=Integer(),
+        required=True,
+        metadata=described("The number of each kind at the default sensitivity."),
+    )
+    share = Float(required=True, metadata=described("Of the pixels, at the default sensitivity."))
+
+
+class DetectionOut(Schema):
+    id = String(required=True)
+    state = String(required=True, validate=OneOf([state.value for state in State]))
+    user = String(required=True, metadata=described("Empty for the owner of the service."))
+    photo = String(required=True)
+    seed = Integer(required=True)
+    created = String(required=True)
+    started = String(allow_none=True)
+    ended = String(allow_none=True)
+    attempts = Integer(required=True)
+    ahead = Integer(allow_none=True, metadata=described("The number of jobs before this one."))
+    progress = Nested(ProgressOut, allow_none=True)
+    found = Nested(FoundOut, allow_none=True)
+    error = Nested(ErrorDetail, allow_none=True)
+    lease_s = Float(allow_none=True)
+    lease_until = String(allow_none=True)
+    notes = List(String(), required=True)
+    bytes = Integer(required=True)
+    url = String(required=True)
+    levels_url = String(required=True)
+    mask_url = String(required=True)
+    events_url = String(required=True)
+
+
 class JobsOut(Schema):
     jobs = List(Nested(JobOut), required=True)
 
@@ -344,6 +425,10 @@ class CapabilitiesOut(Schema):
     texture = Float(
         required=True, metadata=described("Texture of holes, unless a job says otherwise.")
     )
+    kinds = List(
+        String(), required=True, metadata=described("Kinds of damage that a detection finds.")
+    )
+    sensitivity = Float(required=True, metadata=described("Of a mask, unless a request says so."))
     versions = Dict(keys=String(), values=String(), required=True)
     worker = Dict(keys=String(), required=True)
     cluster = Boolean(

@@ -22,7 +22,13 @@ from server.errors import ServiceError
 from server.http.context import Service, service, user
 from server.jobs.files import check_free_space, disk_full_is_an_error
 from server.jobs.job import Job
-from server.jobs.parameters import MAX_DECODED_BYTES, SAMPLE_BYTES, JobParameters, parameters_from
+from server.jobs.parameters import (
+    MAX_DECODED_BYTES,
+    SAMPLE_BYTES,
+    JobParameters,
+    Task,
+    parameters_from,
+)
 
 UNNAMED = "image"
 """The file name of a photo that has none; a form needs one."""
@@ -161,7 +167,7 @@ def discard_uploads() -> None:
         upload.discard()
 
 
-def accept(form: dict[str, Any], key: str | None = None) -> Job:
+def accept(form: dict[str, Any], key: str | None = None, task: Task = "restore") -> Job:
     """Accept a job; its record and its files are on disk when this returns.
 
     Parameters
@@ -170,6 +176,8 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
         Validated fields of `SubmitIn`.
     key : str, optional
         The Idempotency-Key.
+    task : str
+        'restore', or 'detect' for fields of `DetectIn`.
 
     Raises
     ------
@@ -180,7 +188,10 @@ def accept(form: dict[str, Any], key: str | None = None) -> Job:
     here = service()
     uploads = {name: take_upload(form[name]) for name in ("image", "mask") if form.get(name)}
     parameters = parameters_from(
-        form, has_mask="mask" in uploads, photo_name=shown_name(form["image"].filename)
+        form,
+        has_mask="mask" in uploads,
+        photo_name=shown_name(form["image"].filename),
+        task=task,
     )
     _check_pixels(parameters, uploads, here)
     lease_s = _lease(form.get("lease_s"), here)

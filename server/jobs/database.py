@@ -16,7 +16,7 @@ from pathlib import Path
 
 from server.errors import ServiceError, ServiceFailure
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
     number      INTEGER PRIMARY KEY AUTOINCREMENT,  -- in order of acceptance
@@ -42,7 +42,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     lease_s     REAL,
     lease_until REAL,
     last_event  INTEGER NOT NULL DEFAULT 0,
-    bytes       INTEGER NOT NULL DEFAULT 0
+    bytes       INTEGER NOT NULL DEFAULT 0,
+    task        TEXT NOT NULL DEFAULT 'restore'     -- or 'detect'
 );
 CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, deaths, number);
 CREATE TABLE IF NOT EXISTS events (
@@ -58,6 +59,8 @@ CREATE TABLE IF NOT EXISTS turns (
 );
 CREATE TABLE IF NOT EXISTS status (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+_MIGRATIONS = {2: "ALTER TABLE jobs ADD COLUMN task TEXT NOT NULL DEFAULT 'restore'"}
+"""What makes a file of an older version one of the next version."""
 _READERS = 4
 _BUSY_TIMEOUT_S = 30.0
 
@@ -77,7 +80,7 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
-        _check_file(path)
+        version = _version_of(path)
         self._path = path
         self._write_lock = threading.Lock()
         self._writer = self._connect()
@@ -85,7 +88,9 @@ class Database:
         with self.writing() as db:
             for statement in _SCHEMA.split(";\n"):
                 db.execute(statement)
-            if db.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
+            if version != _SCHEMA_VERSION:
+                if version in _MIGRATIONS:
+                    db.execute(_MIGRATIONS[version])
                 db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._connections = [self._connect() for _ in range(_READERS)]
@@ -142,12 +147,13 @@ class Database:
         return connection
 
 
-def _check_file(path: Path) -> None:
+def _version_of(path: Path) -> int:
+    """The version of the tables in a file; 0 where there is no file."""
     if not path.exists():
-        return
+        return 0
     db = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)
     try:
-        found = db.execute("PRAGMA user_version").fetchone()[0]
+        found: int = db.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.OperationalError:
         raise
     except sqlite3.DatabaseError as error:
@@ -157,8 +163,9 @@ def _check_file(path: Path) -> None:
         ) from error
     finally:
         db.close()
-    if found not in (0, _SCHEMA_VERSION):
+    if found not in (0, *_MIGRATIONS, _SCHEMA_VERSION):
         raise ServiceFailure(
             f"{path} was written by another version of dip.",
             "Use that version, move the file away, or choose another folder with --data-dir.",
         )
+    return found

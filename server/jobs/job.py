@@ -174,10 +174,11 @@ class Job(Attempt):
         """
         if not self.state.final:
             raise ServiceError("result_not_ready", f"The job is {self.state.value}.")
-        for result in self.results:
+        restored = self.results if self.parameters.task == "restore" else []
+        for result in restored:
             if network in (None, result["network"]):
                 return result
-        reason = f"{network} was not fitted" if self.results else f"the job is {self.state.value}"
+        reason = f"{network} was not fitted" if restored else f"the job is {self.state.value}"
         raise ServiceError("no_result", f"There is no such result: {reason}.")
 
     def public(self, ahead: int | None = None) -> dict[str, Any]:
@@ -204,7 +205,9 @@ class Job(Attempt):
             "progress": self.progress,
             "preview": self.preview and {**self.preview, "url": preview_url(self.id)},
             "results": [
-                {**result, "url": result_url(self.id, result["network"])} for result in self.results
+                {**result, "url": url_of(self.id, result)}
+                for result in self.results
+                if self.parameters.task == "restore"
             ],
             "error": self.error,
             "lease_s": self.lease_s,
@@ -214,6 +217,40 @@ class Job(Attempt):
             "url": path,
             "events_url": f"{path}/events",
         }
+
+    def detection(self, ahead: int | None = None) -> dict[str, Any]:
+        """The detection as the API shows it; `ahead` as for `public`.
+
+        Raises
+        ------
+        ServiceError
+            `job_unknown`: this is a restoration.
+        """
+        if self.parameters.task != "detect":
+            raise ServiceError("job_unknown", "There is no detection of this id.")
+        path = detection_url(self.id)
+        figures = ("height", "width", "marks", "share")
+        found = {name: self.results[0][name] for name in figures} if self.results else None
+        return {
+            **self.public(ahead),
+            "seed": self.parameters.settings.seed,
+            "found": found,
+            "url": path,
+            "levels_url": f"{path}/levels",
+            "mask_url": f"{path}/mask",
+        }
+
+
+def detection_url(job_id: str) -> str:
+    """The path of a detection in the API."""
+    return f"/v1/detections/{job_id}"
+
+
+def url_of(job_id: str, result: dict[str, Any]) -> str:
+    """The path of a result: of the levels of a detection, or of what one network has filled."""
+    if "network" not in result:
+        return f"{detection_url(job_id)}/levels"
+    return result_url(job_id, result["network"])
 
 
 def job_url(job_id: str) -> str:

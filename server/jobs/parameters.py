@@ -10,6 +10,7 @@ from dip.config import NETWORKS, Settings
 from dip.errors import DipError
 from server.errors import ServiceError
 
+Task = Literal["restore", "detect"]
 Samples = Literal["uint8", "uint16", "float32"]
 MAX_DECODED_BYTES = 1_500_000_000
 """Largest image of raw samples; the same as for files, `dip.image_io.Limits.memory`."""
@@ -25,6 +26,10 @@ MEDIA_TYPES = {
     "raw": "application/octet-stream",
 }
 BOTH = "both"
+KINDS = ("specks", "scratches", "creases")
+"""Kinds of damage that a detection finds."""
+SENSITIVITY = 0.5
+"""The sensitivity of a mask, unless a request says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,8 @@ class JobParameters:
 
     Parameters
     ----------
+    task : str
+        'restore', or 'detect' to find the damage; of the settings a detection uses the seed alone.
     networks : tuple of str
         One network, or two to compare.
     settings : Settings
@@ -77,6 +84,7 @@ class JobParameters:
         The name of the photo's file, for people; '' if the client gave none.
     """
 
+    task: Task = "restore"
     networks: tuple[str, ...] = ("unet",)
     settings: Settings
     part: Literal["image", "fill"] = "image"
@@ -110,7 +118,9 @@ class JobParameters:
 _SETTINGS = tuple(field.name for field in fields(Settings) if field.name != "network")
 
 
-def parameters_from(form: dict[str, Any], *, has_mask: bool, photo_name: str = "") -> JobParameters:
+def parameters_from(
+    form: dict[str, Any], *, has_mask: bool, photo_name: str = "", task: Task = "restore"
+) -> JobParameters:
     """Create parameters from the validated fields of a form.
 
     Raises
@@ -143,6 +153,7 @@ def parameters_from(form: dict[str, Any], *, has_mask: bool, photo_name: str = "
             "A raw mask needs a raw image: give width, height, channels and samples, too.",
         )
     return JobParameters(
+        task=task,
         networks=networks,
         settings=settings,
         part=part,

@@ -1,4 +1,7 @@
-"""The order of the queue: users take turns, and jobs that crashed a worker come last."""
+"""The order of the queue: users take turns, and jobs that crashed a worker come last.
+
+A user's detections come before that user's restorations: they take seconds, and a person waits.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from server.jobs.job import State
 
 _QUEUE = """
 SELECT jobs.*, coalesce(taken, 0) AS taken,
-       row_number() OVER (PARTITION BY deaths, jobs.owner ORDER BY number) AS place
+       row_number() OVER (
+           PARTITION BY deaths, jobs.owner ORDER BY task = 'restore', number
+       ) AS place
 FROM jobs LEFT JOIN turns USING (owner) WHERE state = 'queued'
 """
 """Queued jobs, with their place among the jobs of one user and that user's latest turn."""

@@ -98,8 +98,8 @@ class Store:
             try:
                 db.execute(
                     "INSERT INTO jobs (id, owner, key, fingerprint, state, parameters, created,"
-                    " touched, lease_s, lease_until, bytes)"
-                    " VALUES (?,?,?,?,'queued',?,?,?,?,?,?)",
+                    " touched, lease_s, lease_until, bytes, task)"
+                    " VALUES (?,?,?,?,'queued',?,?,?,?,?,?,?)",
                     (
                         job_id,
                         owner,
@@ -111,6 +111,7 @@ class Store:
                         lease_s,
                         None if lease_s is None else now + lease_s,
                         size,
+                        parameters.task,
                     ),
                 )
             except sqlite3.IntegrityError as error:
@@ -133,6 +134,10 @@ class Store:
             job = get_job(db, job_id)
             if job.state is not State.RUNNING:
                 raise ServiceError("not_running", f"The job is {job.state.value}.")
+            if job.parameters.task == "detect":
+                raise ServiceError(
+                    "not_running", "A detection has no result before its end.", "Delete it."
+                )
             db.execute("UPDATE jobs SET stop_at = coalesce(stop_at, 0) WHERE id = ?", (job_id,))
             return get_job(db, job_id)
 
@@ -191,13 +196,14 @@ class Store:
     def jobs(
         self, state: State | None = None, limit: int = 100, owner: str | None = None
     ) -> list[Job]:
-        """Jobs, the latest first; of one user, or of all."""
-        wanted = {"state": state and state.value, "owner": owner}
+        """Restorations, the latest first; of one user, or of all."""
+        wanted = {"task": "restore", "state": state and state.value, "owner": owner}
         given = {name: value for name, value in wanted.items() if value is not None}
-        where = "WHERE " + " AND ".join(f"{name} = ?" for name in given) if given else ""
+        where = " AND ".join(f"{name} = ?" for name in given)
         with self._reading() as db:
             rows = db.execute(
-                f"SELECT * FROM jobs {where} ORDER BY number DESC LIMIT ?", (*given.values(), limit)
+                f"SELECT * FROM jobs WHERE {where} ORDER BY number DESC LIMIT ?",
+                (*given.values(), limit),
             ).fetchall()
         return [Job.from_row(row) for row in rows]
 

@@ -18,7 +18,7 @@ from server.jobs.job import (
     Job,
     State,
     check_transition,
-    result_url,
+    url_of,
 )
 
 JOB_UNKNOWN = "There is no job of this id."
@@ -88,7 +88,7 @@ def complete(
     told = [
         {
             **{name: value for name, value in result.items() if name != "file"},
-            "url": result_url(job.id, result["network"]),
+            "url": url_of(job.id, result),
         }
         for result in results
     ]

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from dip.machine.child_process import CHECKOUT, child_environment
 from server.errors import ServiceError
 
-Kind = Literal["photo", "mask", "example"]
+Kind = Literal["photo", "mask", "example", "levels", "marks"]
 
 _MAX_PROCESSES = 2
 _TIMEOUT_S = 120.0
@@ -74,13 +74,15 @@ def make_display(
     max_pixels: int,
     side: int | None = None,
     timeout_s: float = _TIMEOUT_S,
+    **more: Any,
 ) -> Display:
     """Make a picture of a photo or a mask.
 
     Parameters
     ----------
     kind : str
-        'photo' or 'mask' for `source`; 'example' needs no source.
+        'photo' or 'mask' for `source`; 'example' needs no source. 'levels' of a photo are the
+        damage that is found in it without a network, 'marks' the mask of such levels.
     source : Path or None
     folder : Path
         For the picture; the caller removes it.
@@ -88,6 +90,8 @@ def make_display(
     side : int, optional
         The maximum side of the picture, px.
     timeout_s : float
+    **more
+        For 'levels' the layout of raw samples, as `raw`; for 'marks' the parameters of the mask.
 
     Raises
     ------
@@ -101,6 +105,7 @@ def make_display(
         "target": str(target),
         "max_pixels": max_pixels,
         "side": side,
+        **more,
     }
     try:
         with _slot():

@@ -18,6 +18,8 @@ import pyvips
 from dip.errors import DipError, InputError
 from dip.image_io import FAILURES, Limits, damaged, decoding, encode_photo, open_photo, read_mask
 from dip.samples import to_8_bit
+from server.jobs.parameters import RawImage
+from server.work.codec import photo_from
 
 _JPEG = {"Q": 92, "subsample_mode": "off"}
 _PNG = {"compression": 1}  # within one machine, time matters more than size
@@ -72,13 +74,7 @@ def _show_mask(request: dict[str, Any]) -> dict[str, Any]:
         np.ascontiguousarray(mask).data, mask.shape[1], mask.shape[0], 1, "uchar"
     )
     _save(image.copy(interpretation="b-w"), request)
-    return {
-        "media_type": "image/png",
-        "width": mask.shape[1],
-        "height": mask.shape[0],
-        "samples": "uint8",
-        "format": "png",
-    }
+    return _about_png(*mask.shape)
 
 
 def _save(image: Any, request: dict[str, Any]) -> None:
@@ -100,7 +96,32 @@ def _draw_example(request: dict[str, Any]) -> dict[str, Any]:
 
     damage = draw_damage(astronaut())
     Path(request["target"]).write_bytes(encode_photo(damage.photo, "png"))
-    height, width = damage.photo.shape[:2]
+    return _about_png(*damage.photo.shape[:2])
+
+
+def _find_levels(request: dict[str, Any]) -> dict[str, Any]:
+    """Find the damage of a photo without a network."""
+    from dip.detection import detect
+
+    raw = None if request["raw"] is None else RawImage(**request["raw"])
+    limits = Limits(pixels=request["max_pixels"])
+    photo = photo_from(Path(request["source"]), raw, limits)
+    damage = detect(photo.pixels, quick=True)
+    Path(request["target"]).write_bytes(damage.to_png())
+    return _about_png(*damage.level.shape)
+
+
+def _draw_marks(request: dict[str, Any]) -> dict[str, Any]:
+    """Make a mask of levels: white where a pixel is marked."""
+    from dip.detection import DamageMap
+
+    damage = DamageMap.from_png(Path(request["source"]).read_bytes())
+    marked = damage.mask(request["sensitivity"], request["kinds"], request["largest"])
+    Path(request["target"]).write_bytes(encode_photo(marked.astype(np.uint8) * 255, "png"))
+    return _about_png(*marked.shape)
+
+
+def _about_png(height: int, width: int) -> dict[str, Any]:
     return {
         "media_type": "image/png",
         "width": width,
@@ -137,6 +158,8 @@ MAKERS = {
     "photo": _show_photo,
     "mask": _show_mask,
     "example": _draw_example,
+    "levels": _find_levels,
+    "marks": _draw_marks,
 }
 
 

@@ -62,7 +62,7 @@ def read(parameters: JobParameters, files: PixelFiles, job_id: str, max_pixels: 
     try:
         image = files.source(job_id, "image")
         mask = files.source(job_id, "mask") if parameters.has_mask else None
-        photo = _photo_from(image, parameters.raw, limits)
+        photo = photo_from(image, parameters.raw, limits)
         if mask is None:
             return Source(photo=photo, mask=None)
         return Source(photo=photo, mask=_mask_from(mask, parameters, limits))
@@ -70,7 +70,13 @@ def read(parameters: JobParameters, files: PixelFiles, job_id: str, max_pixels: 
         raise ServiceError("internal", "The pixels of this job are gone.") from None
 
 
-def _photo_from(source: Path | bytes, raw: RawImage | None, limits: Limits) -> Photo:
+def photo_from(source: Path | bytes, raw: RawImage | None, limits: Limits) -> Photo:
+    """Decode the image of a job, or take its raw samples.
+
+    Raises
+    ------
+    DipError
+    """
     if raw is not None:
         return Photo(pixels=_from_raw(source, raw), format="raw", metadata=image_io.Metadata())
     if isinstance(source, Path):

@@ -31,6 +31,7 @@ from server.jobs.job import Attempt, Job
 from server.jobs.store import Store
 from server.settings import ServerSettings
 from server.work import codec
+from server.work.detection import find_damage
 from server.work.full_disk import write_result
 from server.work.job_store import JobStore, PixelFiles
 from server.work.progress_reporter import Abandoned, Reporter
@@ -122,7 +123,10 @@ class Worker:
         began = time.monotonic()
         _log.info("begun, attempt %d", job.attempt, extra={"job": job.id})
         try:
-            self._fit(job)
+            if job.parameters.task == "detect":
+                find_damage(job, self._store, self._files, self._max_pixels)
+            else:
+                self._fit(job)
         except Abandoned:
             _log.info("abandoned", extra={"job": job.id})
             if job.id not in self._store.ids_with_pixels():
@@ -223,10 +227,10 @@ def _failure(error: Exception) -> ServiceError:
     if out_of_memory:
         return ServiceError(
             NotEnoughMemory.code,
-            "Memory ran out during the fit.",
+            "Memory ran out during the work.",
             "Close other programs, choose the preset 'fast', or set max_memory_mb.",
         )
-    return ServiceError("internal", f"The fit failed: {type(error).__name__}: {error}.")
+    return ServiceError("internal", f"The work failed: {type(error).__name__}: {error}.")
 
 
 def _exit_with_the_service() -> None:

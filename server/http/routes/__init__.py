@@ -8,6 +8,12 @@ from typing import Any
 from server.errors import MEANINGS
 from server.http.schemas import ErrorOut
 
+SUBMISSION = (
+    "parameter_invalid", "image_too_large", "image_unreadable", "content_type_refused",
+    "body_too_large", "too_many_parts", "queue_full", "disk_full",
+)  # fmt: skip
+"""The errors of a form with a photo."""
+
 
 def refusals(*codes: str) -> dict[Any, Any]:
     """Documentation of a path's errors, for /openapi.json."""

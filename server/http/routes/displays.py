@@ -59,14 +59,14 @@ def show_file(form: dict[str, Any]) -> Response:
     upload.complete()
     if not upload.looks_like_an_image:
         raise ServiceError("image_unreadable", "The picture is in no supported format.")
-    return _respond_once(_make(here, form["kind"], upload.path, form.get("side")))
+    return respond_once(_make(here, form["kind"], upload.path, form.get("side")))
 
 
 @displays.get("/example")
 @displays.doc(responses={200: _DISPLAY, **refusals("too_many_streams", "image_unreadable")})
 def show_example() -> Response:
     """Show a damaged example photo of 512 × 512 px, made on this machine."""
-    return _respond_once(_make(service(), "example", None, None))
+    return respond_once(_make(service(), "example", None, None))
 
 
 @displays.get("/jobs/<job_id>/display")
@@ -94,7 +94,7 @@ def show_job(job_id: str, query: dict[str, Any]) -> Response:
         here.files.write(job_id, about.name, display.about(), durable=False)
         os.replace(display.path, path)
     except FileNotFoundError:  # the job was deleted meanwhile
-        return _respond_once(display)
+        return respond_once(display)
     except BaseException:
         display.path.unlink(missing_ok=True)
         raise
@@ -119,7 +119,7 @@ def get_input(job_id: str, query: dict[str, Any]) -> Response:
     """Fetch a job's image or mask, to change the mask and submit again."""
     here = service()
     name = _file_of(here.store.get(job_id), query["of"], None)
-    return _file(here.files.path(job_id, name), "application/octet-stream")
+    return file_response(here.files.path(job_id, name), "application/octet-stream")
 
 
 def _file_of(job: Job, of: str, network: str | None) -> str:
@@ -149,7 +149,7 @@ def _make(here: Service, kind: Kind, source: Path | None, side: int | None) -> D
     )
 
 
-def _file(path: Path, media_type: str) -> Response:
+def file_response(path: Path, media_type: str) -> Response:
     """A file as it is, read while it is sent."""
     try:
         response = send_file(path, mimetype=media_type, conditional=False, etag=False)
@@ -159,7 +159,7 @@ def _file(path: Path, media_type: str) -> Response:
     return response
 
 
-def _respond_once(display: Display) -> Response:
+def respond_once(display: Display) -> Response:
     """Respond with a picture that is deleted afterwards."""
     response = _respond(display)
     response.direct_passthrough = False  # else it is not told when it is closed
@@ -168,7 +168,7 @@ def _respond_once(display: Display) -> Response:
 
 
 def _respond(display: Display) -> Response:
-    response = _file(display.path, display.media_type)
+    response = file_response(display.path, display.media_type)
     for name in ("width", "height", "samples", "format"):
         response.headers[f"Dip-{name.capitalize()}"] = str(getattr(display, name))
     return response

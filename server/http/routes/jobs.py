@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from apiflask import APIBlueprint
 from apiflask.schemas import FileSchema
@@ -13,7 +13,8 @@ from werkzeug.http import parse_range_header
 
 from server.errors import ServiceError
 from server.http.context import Service, service, user
-from server.http.routes import refusals
+from server.http.deletion import cancel, forget
+from server.http.routes import SUBMISSION, refusals
 from server.http.schemas import (
     JobOut,
     JobsOut,
@@ -30,20 +31,8 @@ from server.jobs.parameters import MEDIA_TYPES
 
 jobs = APIBlueprint("jobs", __name__, url_prefix="/v1")
 
-Changed = TypeVar("Changed")
-
 _RESTORE_LEASE_S = 30.0
 _POLL_EVERY_S = 1.0
-_SUBMISSION = (
-    "parameter_invalid",
-    "image_too_large",
-    "image_unreadable",
-    "content_type_refused",
-    "body_too_large",
-    "too_many_parts",
-    "queue_full",
-    "disk_full",
-)
 _PICTURE: dict[str, Any] = {
     "description": "The picture. Headers `Dip-*` describe it and its place in the image.",
     "content": {
@@ -63,7 +52,7 @@ def check_uploads() -> None:
 @jobs.input(SubmitIn, location="form_and_files", arg_name="form")
 @jobs.input(SubmitHeaders, location="headers", arg_name="headers")
 @jobs.output(JobOut, status_code=202, description="Accepted: the job is on disk and in the queue.")
-@jobs.doc(responses=refusals(*_SUBMISSION, "key_reused"))
+@jobs.doc(responses=refusals(*SUBMISSION, "key_reused"))
 def submit(form: dict[str, Any], headers: dict[str, Any]) -> Any:
     """Submit a job."""
     job = accept(form, headers.get("idempotency_key"))
@@ -104,11 +93,10 @@ def delete_job(job_id: str) -> Any:
     here = service()
     job = here.store.get(job_id)
     if not job.state.final:
-        job = _cancel(job, here)
+        job = cancel(job, here)
         if job.state is State.CANCELLED:
             return _json(JobOut().dump(_public(job)), 202)
-    _relieved(here, job.id, lambda: here.store.forget(job.id))
-    here.files.remove(job.id)
+    forget(job, here)
     return Response(status=204)
 
 
@@ -173,7 +161,7 @@ def get_result(job_id: str, query: dict[str, Any]) -> Response:
     responses={
         200: _PICTURE,
         **refusals(
-            *_SUBMISSION,
+            *SUBMISSION,
             "mask_empty",
             "cancelled",
             "worker_died",
@@ -217,30 +205,11 @@ def _wait(job: Job, here: Service) -> Job:
             if job.state.final:
                 return job
             if disconnected():
-                return _cancel(job, here, "The client disconnected.")
+                return cancel(job, here, "The client disconnected.")
             if here.notifier.closing:
                 raise ServiceError("shutting_down", "The service is stopping.")
             changed.wait(_POLL_EVERY_S)
             changed.clear()
-
-
-def _cancel(job: Job, here: Service, message: str = "The job was cancelled.") -> Job:
-    """Cancel a job and delete its files, unless it ends at this moment."""
-    job = _relieved(here, job.id, lambda: here.store.cancel(job.id, message))
-    if job.state is State.CANCELLED:
-        here.files.remove(job.id)
-    return job
-
-
-def _relieved(here: Service, job_id: str, change: Callable[[], Changed]) -> Changed:
-    """Make a change that deletes a job's files; on a full disk, after they are deleted."""
-    try:
-        return change()
-    except ServiceError as error:
-        if error.code != "disk_full":
-            raise
-    here.files.remove(job_id)
-    return change()
 
 
 def _result(job: Job, network: str | None) -> Response:

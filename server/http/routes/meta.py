@@ -17,7 +17,14 @@ from server.http.routes import refusals
 from server.http.schemas import CapabilitiesOut, HealthOut, HealthQuery, LaunchOut
 from server.jobs.files import free_space_problem
 from server.jobs.job import State
-from server.jobs.parameters import FORMATS, MAX_DECODED_BYTES, PARTS, SAMPLE_BYTES
+from server.jobs.parameters import (
+    FORMATS,
+    KINDS,
+    MAX_DECODED_BYTES,
+    PARTS,
+    SAMPLE_BYTES,
+    SENSITIVITY,
+)
 
 API_VERSION = 1
 
@@ -77,6 +84,8 @@ def capabilities() -> Any:
             "keep_days": settings.keep_days,
             "keep_bytes": settings.keep_bytes,
         },
+        "kinds": [*KINDS],
+        "sensitivity": SENSITIVITY,
         "versions": {
             "dip": __version__,
             "api": str(API_VERSION),

@@ -303,6 +303,9 @@ def test_the_description_covers_every_path_with_its_errors(http: FlaskClient) ->
         ("post", "/v1/jobs/{job_id}/stop"), ("post", "/v1/jobs/{job_id}/lease"),
         ("post", "/v1/restore"), ("post", "/v1/display"), ("get", "/v1/example"),
         ("get", "/v1/jobs/{job_id}/display"), ("get", "/v1/jobs/{job_id}/input"),
+        ("post", "/v1/detections"), ("get", "/v1/detections/{job_id}"),
+        ("delete", "/v1/detections/{job_id}"), ("get", "/v1/detections/{job_id}/levels"),
+        ("get", "/v1/detections/{job_id}/mask"),
     }  # fmt: skip
     for path, operations in spec["paths"].items():
         for operation in operations.values():
