@@ -227,7 +227,8 @@ class Client:
         """
         form = Form({name: value for name, value in parameters.items() if value is not None})
         form.add_file("image", image, photo_name)
-        return self._json("POST", "/v1/detections", form=form)
+        headers = {"Idempotency-Key": secrets.token_hex(16)}
+        return self._json("POST", "/v1/detections", form=form, headers=headers)
 
     def detection(self, job_id: str) -> dict[str, Any]:
         return self._json("GET", f"/v1/detections/{job_id}")

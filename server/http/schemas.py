@@ -7,22 +7,20 @@ from typing import Any
 
 from apiflask import Schema, fields
 from apiflask.fields import Boolean, Dict, File, List, Nested, String
-from apiflask.validators import Length, OneOf, Range, Regexp
+from apiflask.validators import Length, OneOf, Range
 
 from dip.config import DEVICES, NETWORKS, RANGES, Settings
 from dip.presets import PRESETS
 from dip.regions.rules import MOSTLY_ABOVE
 from server.errors import MEANINGS
 from server.jobs.job import State
-from server.jobs.parameters import BOTH, FORMATS, KINDS, PARTS, SAMPLE_BYTES, SENSITIVITY
+from server.jobs.parameters import BOTH, FORMATS, PARTS, SAMPLE_BYTES
 
 VALIDATION = (
     "PSNR at known pixels that were held out of the fit. Null before the first measurement, and "
     "where the picture is flat, so that every fill would have a high one."
 )
 SIDE_PX = Range(min=1, max=1_000_000)
-_KIND = f"(bright-|dark-)?({'|'.join(KINDS)})"
-_KINDS = f"^{_KIND}(,{_KIND}){{0,8}}$"
 
 
 class _AsciiDigits:
@@ -46,7 +44,7 @@ class Float(_AsciiDigits, fields.Float):
     pass
 
 
-def _range(name: str) -> Range:
+def setting_range(name: str) -> Range:
     """The range that the engine accepts for a setting."""
     low, high = RANGES[name]
     return Range(min=low, max=high)
@@ -98,9 +96,9 @@ class RestoreIn(PhotoIn):
     )
     network = String(validate=OneOf([*NETWORKS]), load_default=Settings.network)
     preset = String(validate=OneOf([*PRESETS]), load_default=Settings.preset)
-    iterations = Integer(validate=_range("iterations"))
+    iterations = Integer(validate=setting_range("iterations"))
     texture = Float(
-        validate=_range("texture"),
+        validate=setting_range("texture"),
         load_default=Settings.texture,
         metadata=described(
             "The amount of the surroundings' detail in large holes: 0 is smooth, and nearest to "
@@ -108,16 +106,16 @@ class RestoreIn(PhotoIn):
         ),
     )
     time_s = Float(
-        validate=_range("time_s"),
+        validate=setting_range("time_s"),
         metadata=described(
             "Seconds after which the fit of each network ends with the best result. The "
             "result then depends on the speed of the machine. Without it there is no limit."
         ),
     )
-    seed = Integer(validate=_range("seed"), load_default=Settings.seed)
+    seed = Integer(validate=setting_range("seed"), load_default=Settings.seed)
     device = String(validate=OneOf(DEVICES), load_default=Settings.device)
-    threads = Integer(validate=_range("threads"))
-    max_memory_mb = Integer(validate=_range("max_memory_mb"))
+    threads = Integer(validate=setting_range("threads"))
+    max_memory_mb = Integer(validate=setting_range("max_memory_mb"))
     result = String(
         validate=OneOf(PARTS),
         load_default="image",
@@ -144,13 +142,6 @@ class SubmitIn(RestoreIn):
         load_default=Settings.network,
         metadata=described("`both`: fit both networks, one after the other."),
     )
-    lease_s = Float(validate=LEASE_S, metadata=LEASE)
-
-
-class DetectIn(PhotoIn):
-    """A photo to find the damage of."""
-
-    seed = Integer(validate=_range("seed"), load_default=Settings.seed)
     lease_s = Float(validate=LEASE_S, metadata=LEASE)
 
 
@@ -194,36 +185,6 @@ class DisplayQuery(NetworkQuery, SideQuery):
         validate=OneOf(["image", "mask", "result"]),
         load_default="result",
         metadata=described("`image`, `mask`: as submitted."),
-    )
-
-
-class LevelsQuery(Schema):
-    quick = Boolean(
-        load_default=False,
-        metadata=described(
-            "`true`: what can be found without a network, at once, also while the detection waits "
-            "or runs."
-        ),
-    )
-
-
-class MarksQuery(LevelsQuery):
-    sensitivity = Float(
-        validate=Range(min=0, max=1),
-        load_default=SENSITIVITY,
-        metadata=described("0 marks nothing; 1 marks all that may be damage."),
-    )
-    kinds = String(
-        validate=Regexp(_KINDS),
-        load_default=",".join(KINDS),
-        metadata=described(
-            "Of " + ", ".join(f"`{kind}`" for kind in KINDS) + ", with commas between them; each "
-            "may begin with `bright-` or `dark-`."
-        ),
-    )
-    largest = Integer(
-        validate=Range(min=1, max=1_000_000),
-        metadata=described("Leave out marks whose longer side is longer than this, px."),
     )
 
 
@@ -340,42 +301,6 @@ class JobOut(Schema):
     notes = List(String(), required=True)
     bytes = Integer(required=True)
     url = String(required=True)
-    events_url = String(required=True)
-
-
-class FoundOut(Schema):
-    height = Integer(required=True)
-    width = Integer(required=True)
-    marks = Dict(
-        keys=String(),
-        values=Integer(),
-        required=True,
-        metadata=described("The number of each kind at the default sensitivity."),
-    )
-    share = Float(required=True, metadata=described("Of the pixels, at the default sensitivity."))
-
-
-class DetectionOut(Schema):
-    id = String(required=True)
-    state = String(required=True, validate=OneOf([state.value for state in State]))
-    user = String(required=True, metadata=described("Empty for the owner of the service."))
-    photo = String(required=True)
-    seed = Integer(required=True)
-    created = String(required=True)
-    started = String(allow_none=True)
-    ended = String(allow_none=True)
-    attempts = Integer(required=True)
-    ahead = Integer(allow_none=True, metadata=described("The number of jobs before this one."))
-    progress = Nested(ProgressOut, allow_none=True)
-    found = Nested(FoundOut, allow_none=True)
-    error = Nested(ErrorDetail, allow_none=True)
-    lease_s = Float(allow_none=True)
-    lease_until = String(allow_none=True)
-    notes = List(String(), required=True)
-    bytes = Integer(required=True)
-    url = String(required=True)
-    levels_url = String(required=True)
-    mask_url = String(required=True)
     events_url = String(required=True)
 
 

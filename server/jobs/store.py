@@ -135,9 +135,7 @@ class Store:
             if job.state is not State.RUNNING:
                 raise ServiceError("not_running", f"The job is {job.state.value}.")
             if job.parameters.task == "detect":
-                raise ServiceError(
-                    "not_running", "A detection has no result before its end.", "Delete it."
-                )
+                raise ServiceError("not_running", "A detection cannot end early.", "Delete it.")
             db.execute("UPDATE jobs SET stop_at = coalesce(stop_at, 0) WHERE id = ?", (job_id,))
             return get_job(db, job_id)
 
@@ -197,13 +195,11 @@ class Store:
         self, state: State | None = None, limit: int = 100, owner: str | None = None
     ) -> list[Job]:
         """Restorations, the latest first; of one user, or of all."""
-        wanted = {"task": "restore", "state": state and state.value, "owner": owner}
-        given = {name: value for name, value in wanted.items() if value is not None}
-        where = " AND ".join(f"{name} = ?" for name in given)
+        wanted = "task = 'restore' AND state = coalesce(?, state) AND owner = coalesce(?, owner)"
         with self._reading() as db:
             rows = db.execute(
-                f"SELECT * FROM jobs WHERE {where} ORDER BY number DESC LIMIT ?",
-                (*given.values(), limit),
+                f"SELECT * FROM jobs WHERE {wanted} ORDER BY number DESC LIMIT ?",
+                (state and state.value, owner, limit),
             ).fetchall()
         return [Job.from_row(row) for row in rows]
 

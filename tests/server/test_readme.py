@@ -23,9 +23,9 @@ README = (Path(__file__).resolve().parents[2] / "server/README.md").read_text()
 SECTION = README.split("## Over HTTP\n")[1].split("\n## ")[0]
 
 
-def example(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)
-    return str(found)
+def example(language: str, place: int = 0) -> str:
+    found = re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)
+    return str(found[place])
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +70,36 @@ def test_the_example_returns_a_restored_picture(
     assert (restored.pixels[mask > 0] != given.pixels[mask > 0]).any()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the README names the folder on Linux")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_the_example_finds_damage(home: tuple[Path, int], tmp_path: Path) -> None:
+    photo = np.full((96, 96, 3), 90, np.uint8)
+    photo += np.random.default_rng(0).integers(0, 4, photo.shape, dtype=np.uint8)
+    photo[40:43, 50:53] = 250
+    (tmp_path / "photo.jpg").write_bytes(encode_photo(photo, "jpeg"))
+    text = example("sh", 1).replace(f":{DEFAULT_PORT}", f":{home[1]}")
+    done = subprocess.run(
+        ["sh", "-e", "-c", text],
+        cwd=tmp_path,
+        env={**os.environ, "HOME": str(home[0])},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("first.png", "found.png"):
+        assert read_photo(tmp_path / name).pixels[41, 51] == 255
+        assert read_photo(tmp_path / name).pixels[:20].max() == 0
+
+
 def test_every_command_and_path_that_is_named_exists(http: Any) -> None:
     named = set(re.findall(r"`(?:\.venv/bin/)?dip ([a-z]+)", SECTION))
     assert {"submit", "jobs", "watch", "fetch", "cancel", "stop", "serve"} <= named
     assert named <= set(COMMANDS)
     paths = http.get("/openapi.json").get_json()["paths"]
     asked = re.findall(r"`([A-Z]+) (/v1/[\w/]+)`", SECTION)
-    assert len(asked) == 5
+    assert len(asked) == 10
     for method, path in asked:
         assert method.lower() in paths[path.replace("ID", "{job_id}")]
 

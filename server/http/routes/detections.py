@@ -19,9 +19,10 @@ from flask import Response, jsonify, request
 from server.errors import ServiceError
 from server.http.context import Service, service
 from server.http.deletion import cancel, forget
+from server.http.detection_schemas import DetectIn, DetectionOut, LevelsQuery, MarksQuery
 from server.http.routes import SUBMISSION, refusals
 from server.http.routes.displays import file_response, respond_once
-from server.http.schemas import DetectIn, DetectionOut, LevelsQuery, MarksQuery
+from server.http.schemas import SubmitHeaders
 from server.http.uploads import accept, check_form
 from server.jobs.job import Job, State, detection_url
 from server.rendering.displays import make_display
@@ -43,13 +44,14 @@ def check_uploads() -> None:
 
 @detections.post("/detections")
 @detections.input(DetectIn, location="form_and_files", arg_name="form")
+@detections.input(SubmitHeaders, location="headers", arg_name="headers")
 @detections.output(
     DetectionOut, status_code=202, description="Accepted: it is on disk and in the queue."
 )
-@detections.doc(responses=refusals(*SUBMISSION))
-def detect(form: dict[str, Any]) -> Any:
+@detections.doc(responses=refusals(*SUBMISSION, "key_reused"))
+def detect(form: dict[str, Any], headers: dict[str, Any]) -> Any:
     """Find the damage of a photo."""
-    job = accept(form, task="detect")
+    job = accept(form, headers.get("idempotency_key"), task="detect")
     return _public(job), 202, {"Location": detection_url(job.id)}
 
 

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, reject, settings
@@ -39,8 +40,11 @@ STATUSES = {
     "POST /v1/jobs": {202, 415, 422},
     "GET /v1/jobs/{job_id}/result": {200, 404},
     "DELETE /v1/jobs/{job_id}": {202, 204, 404},
+    "POST /v1/detections": {202, 415, 422},
+    "GET /v1/detections/{job_id}/mask": {200, 404, 409},
 }
 PARAMETERS = JobParameters(settings=Settings())
+DETECTION = JobParameters(settings=Settings(), task="detect")
 
 
 class Enough(Exception):
@@ -86,10 +90,10 @@ def test_the_api_keeps_to_its_description(
     for result in schema.get_all_operations():
         for mode in (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE):
             fewest = 10 * FEWEST if exhaustive else FEWEST
-            examine(served, result.ok(), mode, images(photo), tried, fewest)
+            examine(served, result.ok(), mode, photo, tried, fewest)
     for label, statuses in tried.items():
         print(label, dict(statuses))
-    assert len(tried) == 17
+    assert len(tried) == 22
     assert all(statuses.total() >= FEWEST for statuses in tried.values())
     for label, statuses in STATUSES.items():
         assert statuses <= set(tried[label])
@@ -126,17 +130,40 @@ def leave_jobs(service: Any) -> list[str]:
     return [*left, waiting.id]
 
 
+def leave_detections(service: Any, photo: bytes) -> list[str]:
+    """One detection that is done, one that waits."""
+    levels = encode_photo(np.full((64, 64, 3), (200, 1, 0), np.uint8), "png")
+    figures = {"height": 64, "width": 64, "marks": {"specks": 1}, "share": 1.0, "bytes": 6}
+    left = []
+    for state in ("done", "queued"):
+        job_id = service.store.add(secrets.token_hex(16), DETECTION, max_queued=1000).id
+        left.append(job_id)
+        (service.files.folder / job_id).mkdir()
+        service.files.write(job_id, "image", photo)
+        service.files.write(job_id, "levels", levels)
+        while state == "done" and (job := service.store.claim()) is not None:
+            if job.id == job_id:
+                result = {**figures, "file": "levels"}
+                service.store.finish(job, [result], stopped=False, notes=[])
+                break
+    return left
+
+
 def examine(
     served: Any,
     operation: Any,
     mode: Any,
-    pictures: st.SearchStrategy[bytes],
+    photo: Any,
     tried: defaultdict[str, Counter[int]],
     fewest: int,
 ) -> None:
     """Ask one thing in many ways, of each kind of job first."""
     store = served.service.store
-    first = leave_jobs(served.service)
+    if "/detections" in operation.path:
+        first = left = leave_detections(served.service, encode_photo(photo, "png"))
+        left = [*left]
+    else:
+        first, left = leave_jobs(served.service), []
     label = f"{operation.method.upper()} {operation.path}"
     before = tried[label].total()
 
@@ -150,13 +177,13 @@ def examine(
     @given(
         case=cases(operation, mode),
         known_job=st.none() | st.integers(0, 60),
-        picture=st.none() | pictures,
+        picture=st.none() | images(photo),
     )
     def ask(case: Any, known_job: int | None, picture: bytes | None) -> None:
         asked = tried[label]
         if asked.total() - before >= fewest and STATUSES.get(label, set()) <= set(asked):
             raise Enough
-        ids = sorted(job.id for job in store.jobs(limit=1000))
+        ids = left or sorted(job.id for job in store.jobs(limit=1000))
         if "job_id" in (case.path_parameters or {}):
             if first:
                 case.path_parameters["job_id"] = first.pop(0)

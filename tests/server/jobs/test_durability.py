@@ -111,6 +111,21 @@ def test_a_file_that_is_no_store_or_of_another_version_is_refused(tmp_path: Path
         Store(path)
 
 
+def test_the_jobs_of_the_version_before_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    store = Store(path)
+    add(store, "a")
+    store.close()
+    db = sqlite3.connect(path)
+    db.execute("ALTER TABLE jobs DROP COLUMN task")
+    db.execute("PRAGMA user_version = 2")
+    db.close()
+    for _ in range(2):
+        store = Store(path)
+        assert [job.id for job in store.jobs()] == ["a"]
+        store.close()
+
+
 def test_only_one_kind_of_state_fits_into_the_table(store: Store) -> None:
     add(store, "a")
     with pytest.raises(sqlite3.IntegrityError):

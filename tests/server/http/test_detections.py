@@ -1,0 +1,220 @@
+"""Finding damage over HTTP: a first answer at once, the full one from a worker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from api_requests import code_of, form, submit
+from flask.testing import FlaskClient
+
+from dip.detection import KINDS as ENGINE_KINDS
+from dip.detection import NAMES, DamageMap, detect
+from dip.image_io import decode_photo, encode_photo
+from server.http.context import Service
+from server.http.detection_schemas import MarksQuery
+from server.http.users import Users
+from server.jobs.job import State
+from server.jobs.parameters import KINDS
+from server.work.worker import Worker
+
+
+@pytest.fixture(scope="module")
+def scan() -> np.ndarray:
+    """Soft noise with bright dust and a scratch, (96, 128, 3) uint8."""
+    random = np.random.default_rng(3)
+    scan = np.full((96, 128, 3), 90.0) + random.normal(0, 2, (96, 128, 1))
+    scan[::, ::, 0] += np.arange(128) / 4
+    for top, left in ((20, 30), (40, 90), (70, 50), (80, 110)):
+        scan[top : top + 3, left : left + 3] = 235
+    scan[10:85, 64:66] = 230
+    return scan.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def scan_file(scan: np.ndarray) -> bytes:
+    return encode_photo(scan, "png")
+
+
+def find(http: FlaskClient, image: bytes, **fields: Any) -> dict[str, Any]:
+    response = http.post("/v1/detections", data=form(image, **fields))
+    assert response.status_code == 202, response.text
+    found = dict(response.get_json())
+    assert response.headers["Location"] == found["url"] == f"/v1/detections/{found['id']}"
+    return found
+
+
+def work(service: Service) -> None:
+    job = service.store.claim()
+    assert job is not None
+    Worker(service.store, service.files, service.settings.max_pixels).work(job)
+
+
+def test_the_kinds_are_the_engines() -> None:
+    assert KINDS == ENGINE_KINDS
+    (pattern,) = MarksQuery().fields["kinds"].validators
+    assert pattern(",".join(NAMES))  # type: ignore[operator]
+
+
+def test_the_first_answer_needs_no_worker(
+    http: FlaskClient, scan: np.ndarray, scan_file: bytes
+) -> None:
+    found = find(http, scan_file)
+    assert (found["state"], found["found"]) == ("queued", None)
+    assert code_of(http.get(found["levels_url"])) == "result_not_ready"
+    levels = http.get(found["levels_url"] + "?quick=true")
+    expected = detect(scan, quick=True)
+    assert levels.data == expected.to_png()
+    assert expected.mask()[21, 31]
+    query = "?quick=true&sensitivity=0.8&kinds=bright-specks,scratches&largest=40"
+    marks = http.get(found["mask_url"] + query)
+    assert marks.mimetype == "image/png"
+    np.testing.assert_array_equal(
+        decode_photo(marks.data).pixels > 0, expected.mask(0.8, ["bright-specks", "scratches"], 40)
+    )
+
+
+def test_a_worker_finds_all_of_it_and_tells_its_progress(
+    http: FlaskClient, service: Service, scan: np.ndarray, scan_file: bytes
+) -> None:
+    found = find(http, scan_file, seed=4)
+    work(service)
+    done = http.get(found["url"]).get_json()
+    assert done["state"] == "done", done["error"]
+    expected = detect(scan, seed=4)
+    assert http.get(found["levels_url"]).data == expected.to_png()
+    assert done["found"] == {
+        "height": 96, "width": 128, "share": pytest.approx(expected.mask().mean()),
+        "marks": {kind: expected.count(kinds=[kind]) for kind in KINDS},
+    }  # fmt: skip
+    kinds = [event.kind for event in service.store.events_after(found["id"], 0)]
+    assert kinds[-1] == "done"
+    assert done["progress"]["fraction"] is not None
+    assert http.get(found["mask_url"] + "?sensitivity=0").status_code == 200
+    assert http.delete(found["url"]).status_code == 204
+    assert code_of(http.get(found["url"])) == "job_unknown"
+    assert not (service.files.folder / found["id"]).exists()
+
+
+def test_raw_samples_give_the_same_as_a_file(
+    http: FlaskClient, scan: np.ndarray, scan_file: bytes
+) -> None:
+    layout = {"width": 128, "height": 96, "channels": 3, "samples": "uint8"}
+    raw, file = find(http, scan.tobytes(), **layout), find(http, scan_file)
+    one, other = (http.get(each["levels_url"] + "?quick=true") for each in (raw, file))
+    assert one.data == other.data
+
+
+def test_a_detection_comes_before_waiting_restorations_and_is_not_among_them(
+    http: FlaskClient, service: Service, scan_file: bytes, mask_file: bytes, image_file: bytes
+) -> None:
+    restoration = submit(http, form(image_file, mask_file)).get_json()
+    found = find(http, scan_file)
+    assert found["ahead"] == 0
+    assert [job["id"] for job in http.get("/v1/jobs").get_json()["jobs"]] == [restoration["id"]]
+    assert code_of(http.get(f"/v1/detections/{restoration['id']}")) == "job_unknown"
+    assert code_of(http.delete(f"/v1/detections/{restoration['id']}")) == "job_unknown"
+    assert http.get("/v1/health").get_json()["queued"] == 2
+    claimed = service.store.claim()
+    assert claimed is not None
+    assert claimed.id == found["id"]
+    assert code_of(http.post(f"/v1/jobs/{found['id']}/stop")) == "not_running"
+    assert code_of(http.get(f"/v1/jobs/{found['id']}/result")) == "result_not_ready"
+
+
+def test_a_cancelled_detection_leaves_nothing(
+    http: FlaskClient, service: Service, scan_file: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = find(http, scan_file)
+    note_progress = service.store.note_progress
+
+    def cancel_first(*args: Any, **more: Any) -> bool:
+        assert http.delete(found["url"]).status_code == 202
+        return note_progress(*args, **more)
+
+    monkeypatch.setattr(service.store, "note_progress", cancel_first)
+    work(service)
+    assert service.store.get(found["id"]).state is State.CANCELLED
+    assert not (service.files.folder / found["id"]).exists()
+    assert code_of(http.get(found["levels_url"] + "?quick=true")) == "no_result"
+
+
+@pytest.mark.parametrize(
+    ("image", "fields", "code"),
+    [
+        (b"no image", {}, "image_unreadable"),
+        (b"12", {"width": 2, "height": 2, "channels": 3, "samples": "uint8"}, "parameter_invalid"),
+        (b"12", {"width": 90000, "height": 90000, "channels": 1, "samples": "uint8"},
+         "image_too_large"),
+        (b"1234", {"seed": "one"}, "parameter_invalid"),
+    ],
+)  # fmt: skip
+def test_a_wrong_submission_is_refused(
+    http: FlaskClient, image: bytes, fields: dict[str, Any], code: str
+) -> None:
+    assert code_of(http.post("/v1/detections", data=form(image, **fields))) == code
+
+
+def test_a_photo_that_is_too_small_says_so(http: FlaskClient, service: Service) -> None:
+    found = find(http, encode_photo(np.zeros((8, 8, 3), np.uint8), "png"))
+    assert code_of(http.get(found["levels_url"] + "?quick=true")) == "image_too_small"
+    work(service)
+    assert http.get(found["url"]).get_json()["error"]["code"] == "image_too_small"
+    assert code_of(http.get(found["levels_url"])) == "no_result"
+
+
+@pytest.mark.parametrize(
+    "query", ["sensitivity=2", "kinds=cats", "kinds=", "largest=0", "kinds=specks,,creases"]
+)
+def test_a_wrong_mask_is_refused(http: FlaskClient, scan_file: bytes, query: str) -> None:
+    found = find(http, scan_file)
+    assert code_of(http.get(f"{found['mask_url']}?{query}")) == "parameter_invalid"
+
+
+def test_other_users_do_not_see_it_and_a_full_queue_is_said(
+    make_service: Callable[..., Service], http_of: Callable[..., FlaskClient], scan_file: bytes
+) -> None:
+    service = make_service(max_queued_each=1)
+    users = Users(service.settings.users_file)
+    ada, bob = http_of(service), http_of(service)
+    for client, name in ((ada, "ada"), (bob, "bob")):
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {users.add(name)}"
+    found = find(ada, scan_file)
+    for path in ("url", "levels_url", "mask_url"):
+        assert code_of(bob.get(found[path])) == "job_unknown"
+    assert code_of(bob.delete(found["url"])) == "job_unknown"
+    assert code_of(ada.post("/v1/detections", data=form(scan_file))) == "queue_full"
+    del bob.environ_base["HTTP_AUTHORIZATION"]
+    assert code_of(bob.post("/v1/detections", data=form(scan_file))) == "token_required"
+
+
+def test_detections_are_pruned_with_the_jobs(
+    http: FlaskClient, service: Service, scan_file: bytes
+) -> None:
+    found = find(http, scan_file)
+    work(service)
+    assert service.store.get(found["id"]).bytes > len(scan_file)
+    assert service.store.prune(ended_before=time.time() + 1, keep_bytes=0) == [found["id"]]
+
+
+def test_the_client_follows_a_detection(real: Any, scan: np.ndarray, tmp_path: Path) -> None:
+    """In a real service, which loads neither torch nor numpy where it answers."""
+    photo = tmp_path / "scan.png"
+    photo.write_bytes(encode_photo(scan, "png"))
+    with real.client() as client:
+        found = client.detect(photo, seed=2, lease_s=60)
+        assert found["photo"] == "scan.png"
+        quick = DamageMap.from_png(client.levels(found["id"], quick=True).data)
+        assert quick.level.shape == (96, 128)
+        events = list(client.events(found["id"]))
+        assert events[-1].kind == "done"
+        assert client.detection(found["id"])["found"]["marks"].keys() == set(KINDS)
+        levels = DamageMap.from_png(client.levels(found["id"]).data)
+        np.testing.assert_array_equal(levels.level, detect(scan, seed=2).level)
+        marks = decode_photo(client.marks(found["id"], sensitivity=0.7).data).pixels > 0
+        np.testing.assert_array_equal(marks, levels.mask(0.7))
+        client.delete(found["id"])
