@@ -8,7 +8,7 @@ from server.http.request_head import RequestHead
 from server.jobs.files import check_free_space
 from server.settings import ServerSettings
 
-UPLOAD_PATHS = frozenset({"/v1/jobs", "/v1/restore", "/v1/display"})
+UPLOAD_PATHS = frozenset({"/v1/jobs", "/v1/restore", "/v1/display", "/v1/detections"})
 """Only these take files; elsewhere a body has a small limit."""
 
 
