@@ -49,6 +49,10 @@ Loss = Literal["l1", "mse"]
 InputCode = Literal["coordinates", "noise", "both", "fill"]
 ResidualFill = Literal["none", "kriging", "membrane", "stacked"]
 
+ALL_PAGES = "all"
+PAGE = r"all|[1-9][0-9]{0,5}"
+"""A regular expression for the page of a TIFF: a number from 1, or all."""
+
 
 def _check(condition: bool, name: str, value: object, rule: str) -> None:
     if not condition:

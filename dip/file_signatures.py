@@ -12,8 +12,9 @@ _SIGNATURES = (
     (b"MM\0*", "tiff"),
     (b"II+\0", "tiff"),  # BigTIFF
     (b"MM\0+", "tiff"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "jp2"),
+    (b"\xffO\xffQ", "jp2"),  # a bare codestream
 )
-_JPEG_2000, _CODESTREAM = b"\0\0\0\x0cjP  \r\n\x87\n", b"\xffO\xffQ"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif", b"avis")
 _UNSUPPORTED = (
     (b"GIF8", "a GIF"),
@@ -25,20 +26,15 @@ _UNSUPPORTED = (
 
 
 def identify(start: bytes) -> str | None:
-    """The format of a file by its first bytes: 'png', 'jpeg', 'tiff', 'webp', or None."""
+    """The format of a file by its first bytes, or None.
+
+    'png', 'jpeg', 'tiff', 'webp', 'jp2' (JPEG 2000), or 'heif' (HEIC or AVIF).
+    """
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "webp"
+    if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS:
+        return "heif"
     return next((form for magic, form in _SIGNATURES if start.startswith(magic)), None)
-
-
-def identify_further(start: bytes) -> str | None:
-    """The format of a file that is read from disk only: 'jp2', 'heif' (HEIC or AVIF), or None.
-
-    The service refuses these formats: each decoder that it offers is one more that can be attacked.
-    """
-    if start.startswith((_JPEG_2000, _CODESTREAM)):
-        return "jp2"
-    return "heif" if start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS else None
 
 
 def identify_unsupported(start: bytes) -> str | None:

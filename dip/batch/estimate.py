@@ -77,8 +77,8 @@ def estimate(
     """
     earlier = [
         seconds
-        for file_format in {item.file_format for item in items}
-        for seconds in manifest.seconds_with(digest_of_settings(pool.settings, file_format))
+        for chosen in {(item.file_format, item.page) for item in items}
+        for seconds in manifest.seconds_with(digest_of_settings(pool.settings, *chosen))
     ]
     if len(earlier) >= MIN_RECORDS:
         basis = f"the mean of {len(earlier)} done before"

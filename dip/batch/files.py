@@ -55,6 +55,7 @@ class LoadedPhoto:
             mask=self.mask,
             settings=settings,
             file_format=self.item.file_format,
+            page=self.item.page,
             mask_confirmed=mask_confirmed,
         )
 
@@ -154,13 +155,14 @@ class ResultWriter:
             "photo": item.photo,
             "mask": item.mask,
             "output": item.output,
+            "page": item.page,
             "outcome": DONE if error is None else FAILED,
             **({} if error is None else {"error": error}),
             **fingerprint,
             "output_sha256": digest(outcome.data) if error is None else None,
             "output_bytes": len(outcome.data) if error is None else None,
             "settings": self.settings,
-            "settings_sha256": digest_of_settings(self.settings, item.file_format),
+            "settings_sha256": digest_of_settings(self.settings, item.file_format, item.page),
             "versions": versions(),
             "figures": outcome.figures,
             "began": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(began)),

@@ -36,6 +36,8 @@ class Task:
         As `dip.config.Settings.from_mapping` takes them.
     file_format : str
         Format of the result: 'png', 'tiff', 'webp' or 'jpeg'.
+    page : str, optional
+        Of a TIFF file, as `dip.config.PAGE`.
     mask_confirmed : bool
         Whether the mask may mark most of the photo.
     limit_s : float, optional
@@ -48,6 +50,7 @@ class Task:
     mask: bytes | None
     settings: dict[str, Any]
     file_format: str = "png"
+    page: str | None = None
     mask_confirmed: bool = False
     limit_s: float | None = None
 
@@ -60,6 +63,7 @@ class Task:
             "mask_name": self.mask_name,
             "settings": self.settings,
             "file_format": self.file_format,
+            "page": self.page,
             "mask_confirmed": self.mask_confirmed,
             "limit_s": self.limit_s,
         }

@@ -25,7 +25,8 @@ from dip.machine.parent_pipe import ParentPipe
 from dip.machine.pipe import Frame
 
 if TYPE_CHECKING:
-    from dip.image_io import Photo
+    from dip.image_io.photo import Array, Photo
+    from dip.pages import PagePair
     from dip.restore import Restoration
 
 REPORT_EVERY_S = 0.5
@@ -82,37 +83,81 @@ def _fit(task: Frame, parent: ParentPipe) -> None:
 
 
 def _restore(task: Frame, parent: ParentPipe) -> tuple[dict[str, Any], list[bytes]]:
-    from dip.image_io import decode_mask, decode_photo, encode_photo, losses
-    from dip.regions.mask import refuse_inverted
+    from dip.image_io import encode_photo, plain_tiff
+    from dip.pages import pages_to_restore
+    from dip.regions.damaged_image import DamagedImage
     from dip.restore import Restoration
 
     request = task.content
-    photo = decode_photo(task.blobs[0], request["name"])
-    mask = decode_mask(task.blobs[1], request["mask_name"]) if len(task.blobs) > 1 else None
-    if mask is None and not (photo.pixels.ndim == 3 and photo.pixels.shape[2] in (2, 4)):
+    data, mask_file = task.blobs[0], task.blobs[1] if len(task.blobs) > 1 else None
+    settings, form = Settings.from_mapping(request["settings"]), request["file_format"]
+    pages = pages_to_restore(data, mask_file, request["page"], form)
+    notes: list[str] = []
+    for pair in pages if len(pages) > 1 else ():  # all are checked before the first one is fitted
+        photo, mask = _read(request, data, mask_file, pair, notes)
+        DamagedImage(photo.pixels, mask)
+    limit_s, before_after, figures = request["limit_s"], b"", []
+    for pair in pages:
+        photo, mask = _read(request, data, mask_file, pair, notes)
+        restoration = Restoration(photo.pixels, mask, settings)
+        parent.wait_for_admission(restoration.memory_mb, device_of(settings))
+        figures.append(_work(restoration, parent, limit_s))
+        if limit_s is not None:
+            return figures[0] | {"fraction": figures[0]["fraction"] / len(pages)}, []
+        result = restoration.result()
+        before_after = before_after or draw_before_after(photo, mask, result)
+        try:
+            data = encode_photo(result, form, like=photo)
+        except OutputError as error:
+            # A fit that is done is never thrown away: the parent writes it beside.
+            figures[-1]["encoding_error"] = error.as_dict()
+            data = plain_tiff(data, [page for page, _ in pages[: len(figures) - 1]], result)
+            break
+    total = _sum(figures)
+    total["notes"] = list(dict.fromkeys([*notes, *total["notes"]]))
+    return {**total, "device": device_of(settings)}, [data, before_after]
+
+
+def _read(
+    request: dict[str, Any],
+    data: bytes,
+    mask_file: bytes | None,
+    pair: PagePair,
+    notes: list[str],
+) -> tuple[Photo, Array | None]:
+    """Read a page and its mask, check them, and note the things that the result cannot hold."""
+    from dip.image_io import decode_mask, decode_photo, encode_photo, losses
+    from dip.regions.mask import refuse_inverted
+
+    photo, mask = decode_photo(data, request["name"], page=pair[0]), None
+    if mask_file is not None:
+        mask = decode_mask(mask_file, request["mask_name"], page=pair[1])
+    elif not (photo.pixels.ndim == 3 and photo.pixels.shape[2] in (2, 4)):
         raise MaskError(
             f"{request['name']} has no mask and no transparent pixels.",
             "Add a mask that is white where the photo is to be restored.",
         )
-    form = request["file_format"]
-    encode_photo(photo.pixels[:1, :1], form, like=photo)  # refused before the work
+    encode_photo(photo.pixels[:1, :1], request["file_format"], like=photo)  # its metadata
     if mask is not None and not request["mask_confirmed"]:
         refuse_inverted(mask, photo.pixels.shape, "give the same command with --yes")
-    settings = Settings.from_mapping(request["settings"])
-    restoration = Restoration(photo.pixels, mask, settings)
-    parent.wait_for_admission(restoration.memory_mb, device_of(settings))
-    figures = _work(restoration, parent, request.get("limit_s"))
-    figures["notes"] = [*losses(photo, form), *figures["notes"]]
-    if request.get("limit_s") is not None:
-        return figures, []
-    result = restoration.result()
-    before_after = draw_before_after(photo, mask, result)
-    try:
-        data = encode_photo(result, form, like=photo)
-    except OutputError as error:
-        # A fit that is done is never thrown away: the parent writes it beside.
-        data, figures["encoding_error"] = encode_photo(result, "tiff"), error.as_dict()
-    return {**figures, "device": device_of(settings)}, [data, before_after]
+    notes += losses(photo, request["file_format"])
+    return photo, mask
+
+
+def _sum(figures: list[dict[str, Any]]) -> dict[str, Any]:
+    """The figures of a photo of those of its pages: sums, and the worst quality."""
+    total = dict(figures[0])
+    for each in figures[1:]:
+        for name, value in each.items():
+            if name in ("loss", "memory_mb"):
+                total[name] = max(total[name] or 0, value or 0)
+            elif name == "validation_psnr_db":
+                total[name] = min((x for x in (total[name], value) if x is not None), default=None)
+            elif name == "encoding_error":
+                total[name] = value
+            elif name != "fraction":
+                total[name] += value
+    return total
 
 
 def _work(

@@ -49,10 +49,13 @@ def digest_of_file(path: Path) -> str | None:
     return found.hexdigest()
 
 
-def digest_of_settings(settings: Mapping[str, Any], file_format: str) -> str:
-    """SHA-256 of the settings and the format that a result depends on, in hex."""
+def digest_of_settings(
+    settings: Mapping[str, Any], file_format: str, page: str | None = None
+) -> str:
+    """SHA-256 of the settings, the format and the page that a result depends on, in hex."""
     relevant = {name: value for name, value in settings.items() if name not in _MACHINE_SETTINGS}
-    return digest(json.dumps([relevant, file_format], sort_keys=True).encode())
+    chosen = [relevant, file_format, *filter(None, [page])]
+    return digest(json.dumps(chosen, sort_keys=True).encode())
 
 
 def stamp_of(path: Path) -> list[int] | None:

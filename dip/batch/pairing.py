@@ -18,7 +18,10 @@ from pathlib import Path
 
 from dip.errors import InputError, OutputError, SettingError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({
+    ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp",
+    ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".heic", ".heif", ".avif",
+})  # fmt: skip
 PATTERNS_BESIDE = ("{name}_mask.*",)
 PATTERNS_IN_FOLDER = ("{name}.*", "{name}_mask.*")
 FORMAT_SUFFIXES = {"png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg": ".jpg"}
@@ -48,12 +51,15 @@ class Item:
         Path relative to the output folder, with '/' as separator.
     file_format : str
         Format of the output, a key of `FORMAT_SUFFIXES`.
+    page : str, optional
+        The page of a TIFF file, as `dip.config.PAGE`.
     """
 
     photo: str
     mask: str | None
     output: str
     file_format: str
+    page: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,7 @@ def list_photos(
     masks: Path | None = None,
     patterns: Sequence[str] = (),
     file_format: str | None = None,
+    page: str | None = None,
 ) -> Listing:
     """Pair every photo below a folder with its mask.
 
@@ -104,6 +111,8 @@ def list_photos(
         Names of masks, such as '{name}-damage.*'.
     file_format : str, optional
         Format of the results. By default TIFF stays TIFF, and other formats become PNG.
+    page : str, optional
+        Of TIFF files, as `dip.config.PAGE`.
 
     Raises
     ------
@@ -134,17 +143,18 @@ def list_photos(
         else:
             pairs = _pair_with_folder(mask_folder, subfolder, names, expressions, listing.left_out)
         for name, mask in pairs:
-            listing.items.append(_item(_joined(subfolder, name), mask, file_format))
+            listing.items.append(_item(_joined(subfolder, name), mask, file_format, page))
     if mask_folder is not None:
         _leave_out_masks_without_folder(folder, mask_folder, skipped, listing.left_out)
     _leave_out_collisions(listing)
     return listing
 
 
-def _item(photo: str, mask: str | None, file_format: str | None) -> Item:
+def _item(photo: str, mask: str | None, file_format: str | None, page: str | None) -> Item:
     stem, suffix = os.path.splitext(photo)
     chosen = file_format or ("tiff" if suffix.lower() in {".tif", ".tiff"} else "png")
-    return Item(photo=photo, mask=mask, output=stem + FORMAT_SUFFIXES[chosen], file_format=chosen)
+    output = stem + FORMAT_SUFFIXES[chosen]
+    return Item(photo=photo, mask=mask, output=output, file_format=chosen, page=page)
 
 
 def _walk(
@@ -175,7 +185,7 @@ def _walk(
             if os.path.splitext(name)[1].lower() in SUFFIXES:
                 pictures.append(name)
             else:
-                reason = "its name does not end like that of a PNG, JPEG, TIFF or WebP file"
+                reason = "its name does not end like that of a picture that is read"
                 left_out.append(LeftOut(_joined(subfolder, name), "no picture", reason))
         yield subfolder, pictures
 

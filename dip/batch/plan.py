@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from dip.batch.manifest import DONE, FAILED, Manifest, digest_of_settings
-from dip.batch.pairing import FORMAT_SUFFIXES, LEFT_OUT, Item, LeftOut, Listing, shown
+from dip.batch.pairing import LEFT_OUT, Item, LeftOut, Listing, shown
+from dip.config import ALL_PAGES
 from dip.console import say
 from dip.errors import MaskMayBeInverted
 
@@ -78,12 +80,13 @@ def make_plan(
         Whether photos are restored again whose masks were refused before because they mark most of
         the photo.
     """
-    hashes = {each: digest_of_settings(settings, each) for each in FORMAT_SUFFIXES}
+    hash_of = cache(partial(digest_of_settings, settings))
     confirmed = manifest.failed_with(MaskMayBeInverted.code) if masks_confirmed else frozenset()
     pending: list[Item] = []
     done = failed = 0
     for item in listing.items:
-        outcome = manifest.outcome_of(item, hashes[item.file_format], folder, output)
+        digest = hash_of(item.file_format, item.page)
+        outcome = manifest.outcome_of(item, digest, folder, output)
         if outcome == DONE:
             done += 1
         elif outcome == FAILED and not retry_failed and item.photo not in confirmed:
@@ -110,7 +113,7 @@ def keep_readable(
         headers = read_headers([*(str(folder / item.photo) for item in part), *sorted(masks)])
         for item in part:
             mask = None if item.mask is None else headers[item.mask]
-            problem = _problem(headers[str(folder / item.photo)], mask)
+            problem = _problem(headers[str(folder / item.photo)], mask, item.page)
             if problem is None:
                 readable.append(item)
             else:
@@ -118,12 +121,16 @@ def keep_readable(
     return readable
 
 
-def _problem(photo: dict[str, Any], mask: dict[str, Any] | None) -> tuple[str, str] | None:
+def _problem(
+    photo: dict[str, Any], mask: dict[str, Any] | None, page: str | None
+) -> tuple[str, str] | None:
     """The kind and the reason of a `LeftOut`, or None."""
     for each in (photo, mask):
         if each is not None and "error" in each:
             error = each["error"]
             return "unreadable", f"{error['message']} {error['hint']}".strip()
+    if page not in (None, ALL_PAGES):
+        return None  # the headers are those of the first pages
     if mask is None:
         if photo["has_alpha"]:
             return None

@@ -207,6 +207,7 @@ class InFlight(RemoteTask):
                 mask=None,
                 settings=settings,
                 file_format=item.file_format,
+                page=item.page,
                 mask_confirmed=mask_confirmed,
             )
             self._fingerprint["photo_stamp"] = stamp_of(photo)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import fields
 
-from dip.config import DEVICES, NETWORKS, Settings
+from dip.config import ALL_PAGES, DEVICES, NETWORKS, PAGE, Settings
 from dip.presets import PRESETS
 
 DEFAULTS = Settings()
@@ -34,6 +35,25 @@ def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
 
 CONFIRM = "add --yes"
 """How a mask that marks most of a photo is confirmed."""
+
+
+def add_page_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare the page of a TIFF file."""
+    parser.add_argument(
+        "--page",
+        type=_page,
+        metavar="N",
+        help="restore page N of a TIFF, or all of them with a mask of as many pages, or of one: "
+        "all (default: all if the mask has as many pages, else the first full-size page)",
+    )
+
+
+def _page(text: str) -> str:
+    if not re.fullmatch(PAGE, text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no page: give a number from 1, or {ALL_PAGES}"
+        )
+    return text
 
 
 def add_mask_confirmation(parser: argparse.ArgumentParser) -> None:

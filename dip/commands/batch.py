@@ -26,6 +26,7 @@ from dip.commands.arguments import (
     add_fit_arguments,
     add_mask_confirmation,
     add_network_argument,
+    add_page_argument,
     add_preset_arguments,
     settings_from,
 )
@@ -69,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FORMAT_SUFFIXES,
         help="format of the results (default: PNG; TIFF stays TIFF)",
     )
+    add_page_argument(parser)
     parser.add_argument(
         "--retry-failed",
         action="store_true",
@@ -107,6 +109,7 @@ def run(args: argparse.Namespace) -> int:
         masks=args.masks,
         patterns=args.mask_pattern,
         file_format=args.format,
+        page=args.page,
     )
     if args.dry_run:
         return _run(args, settings, listing)

@@ -16,6 +16,7 @@ from dip.commands.arguments import (
     add_fit_arguments,
     add_mask_confirmation,
     add_network_argument,
+    add_page_argument,
     add_preset_arguments,
     settings_from,
 )
@@ -23,14 +24,15 @@ from dip.commands.progress import Progress
 from dip.commands.signals import stop_on_signals
 from dip.commands.streams import STREAM, as_files
 from dip.console import format_duration, say
-from dip.errors import MaskError, OutputError
+from dip.errors import OutputError
 from dip.machine.disk import real_path
 
 if TYPE_CHECKING:
     from dip.config import Settings
+    from dip.image_io.photo import Array, Photo
+    from dip.pages import PagePair
     from dip.regions.preview import Preview
 
-ALL = "all"
 PREVIEW_EVERY_S = 0.5
 PREVIEW_SHARE = 0.05  # upper limit, as a fraction of the running time
 
@@ -57,13 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to write the result (.png, .tif, .webp, .jpg); replaced if it exists. "
         "Default: NAME_restored.png beside the photo (.tif for a TIFF), never replaced",
     )
-    parser.add_argument(
-        "--page",
-        type=_page,
-        metavar="N",
-        help="restore page N of a TIFF, or all of them with a mask of as many pages, or of one: "
-        "all (default: all if the mask has as many pages, else the first full-size page)",
-    )
+    add_page_argument(parser)
     parser.add_argument(
         "--preview",
         type=Path,
@@ -88,102 +84,97 @@ def _run(args: argparse.Namespace, *, print_path: bool) -> int:
     settings = settings_from(args)
     output = args.output or output_beside(args.photo)
     refuse_to_overwrite(args.photo, args.mask, output, args.preview)
-
-    photo = args.photo
-    for photo_page, mask_page in pages_of(photo, args.mask, output, args.page):
-        status = _restore(args, settings, photo, photo_page, mask_page, output)
-        if status:
-            break
-        photo = output  # which holds the pages that are restored already
+    status = Task(args, settings, output).run()
     if print_path:
         print(output)
     return status
 
 
-def _page(text: str) -> int | str:
-    """The value of --page."""
-    if text == ALL:
-        return ALL
-    if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no page: give a number from 1, or {ALL}")
-    return int(text)
+class Task:
+    """The restoration of one photo, page by page.
 
-
-def pages_of(
-    photo: Path, mask: Path | None, output: Path, page: int | str | None
-) -> list[tuple[int | None, int | None]]:
-    """The pages to restore, each with its page of the mask; None is the file's own choice.
-
-    Raises
-    ------
-    MaskError
-        All pages are asked for, and the mask has another number of pages.
-    OutputError
-        The result's format holds one page.
+    Parameters
+    ----------
+    args : Namespace
+    settings : Settings
+    output : Path
     """
-    from dip.image_io import photo_pages
 
-    if isinstance(page, int):
-        return [(page - 1, None)]
-    pages = photo_pages(photo)
-    masks = (0,) if mask is None else photo_pages(mask)
-    if len(pages) == 1 or (page is None and len(masks) != len(pages)):
-        return [(None, None)]
-    if len(masks) not in (1, len(pages)):
-        raise MaskError(
-            f"{mask} has {len(masks)} pages, {photo} has {len(pages)}.",
-            "Give a mask with as many pages, or with one for all.",
-        )
-    if output.suffix.lower() not in (".tif", ".tiff"):
-        raise OutputError(f"{output.name} cannot hold {len(pages)} pages.", "Write .tif.")
-    return list(zip(pages, masks if len(masks) > 1 else len(pages) * masks, strict=True))
+    def __init__(self, args: argparse.Namespace, settings: Settings, output: Path) -> None:
+        self._args, self._settings, self._output = args, settings, output
+        self._said: set[str] = set()
 
+    def run(self) -> int:
+        """Write the result; return 0, or the exit status of a signal that ended it early."""
+        from dip.image_io.formats import format_named
+        from dip.pages import pages_to_restore
 
-def _restore(
-    args: argparse.Namespace,
-    settings: Settings,
-    source: Path,
-    photo_page: int | None,
-    mask_page: int | None,
-    output: Path,
-) -> int:
-    """Restore one page; return 0, or the exit status of a signal that ended it early."""
-    from dip.image_io import check_writable, read_mask, read_photo, write_result
+        args = self._args
+        pages = pages_to_restore(args.photo, args.mask, args.page, format_named(self._output))
+        if len(pages) > 1:  # all are checked before the first one is fitted
+            from dip.regions.damaged_image import DamagedImage
 
-    photo = read_photo(source, page=photo_page)
-    mask = None if args.mask is None else read_mask(args.mask, page=mask_page)
-    if mask is not None and not args.yes:
-        from dip.regions.mask import refuse_inverted
+            for pair in pages:
+                photo, mask = self._read(args.photo, pair)
+                DamagedImage(photo.pixels, mask)
+        source, status = args.photo, 0
+        for pair in pages:
+            status = self._restore(source, pair, stopped=status)
+            source = self._output  # which holds the pages that are restored already
+        return status
 
-        refuse_inverted(mask, photo.pixels.shape, CONFIRM)
-    for note in check_writable(output, photo):
-        say(f"dip: {note}")
-    progress = Progress(quiet=args.quiet)
-    preview = None
-    if args.preview is not None:
-        from dip.filling.smooth_preview import smooth_preview
+    def _read(self, source: Path, pair: PagePair) -> tuple[Photo, Array | None]:
+        """Read a page and its mask, check them, and name the things that the result cannot hold."""
+        from dip.image_io import check_writable, read_mask, read_photo
 
-        check_writable(args.preview)
-        preview = PreviewFile(args.preview, progress)
-        # The first preview comes before torch is loaded, which takes seconds.
-        preview.write(partial(smooth_preview, photo.pixels, mask))
+        args = self._args
+        photo = read_photo(source, page=pair[0])
+        mask = None if args.mask is None else read_mask(args.mask, page=pair[1])
+        if mask is not None and not args.yes:
+            from dip.regions.mask import refuse_inverted
 
-    from dip.restore import Restoration
+            refuse_inverted(mask, photo.pixels.shape, CONFIRM)
+        for note in check_writable(self._output, photo):
+            if note not in self._said:
+                say(f"dip: {note}")
+            self._said.add(note)
+        return photo, mask
 
-    restoration = Restoration(photo.pixels, mask, settings)
-    del mask  # it is as large as the photo
-    with stop_on_signals() as received:
-        for _ in progress.follow(restoration):
-            if preview is not None:
-                preview.write(restoration.preview)
-            if received:
-                break
-        progress.close()
-        write_result(output, restoration.result_in_place(), like=photo)
+    def _restore(self, source: Path, pair: PagePair, *, stopped: int) -> int:
+        """Restore a page; return 0, or the exit status of a signal.
 
-    if not args.quiet:
-        say(f"dip: {summary(progress, restoration.iterations)}")
-    return 128 + received[0] if received else 0
+        After a signal (`stopped`), the damage of the remaining pages is filled without a fit.
+        """
+        from dip.image_io import check_writable, write_result
+
+        args = self._args
+        photo, mask = self._read(source, pair)
+        progress = Progress(quiet=args.quiet)
+        preview = None
+        if args.preview is not None:
+            from dip.filling.smooth_preview import smooth_preview
+
+            check_writable(args.preview)
+            preview = PreviewFile(args.preview, progress)
+            # The first preview comes before torch is loaded, which takes seconds.
+            preview.write(partial(smooth_preview, photo.pixels, mask))
+
+        from dip.restore import Restoration
+
+        restoration = Restoration(photo.pixels, mask, self._settings)
+        del mask  # it is as large as the photo
+        with stop_on_signals() as received:
+            for _ in progress.follow(restoration):
+                if preview is not None:
+                    preview.write(restoration.preview)
+                if received or stopped:
+                    break
+            progress.close()
+            write_result(self._output, restoration.result_in_place(), like=photo)
+
+        if not args.quiet:
+            say(f"dip: {summary(progress, restoration.iterations)}")
+        return 128 + received[0] if received else stopped
 
 
 def output_beside(photo: Path) -> Path:

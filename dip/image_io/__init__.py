@@ -34,6 +34,7 @@ from dip.image_io.vips import FAILURES
 from dip.image_io.writing import (
     check_writable,
     encode_photo,
+    plain_tiff,
     write_photo,
     write_pixels,
     write_result,
@@ -55,6 +56,7 @@ __all__ = [
     "losses",
     "open_photo",
     "photo_pages",
+    "plain_tiff",
     "read_header",
     "read_mask",
     "read_photo",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dip.errors import ImageTooLarge, InputError, OutputError
-from dip.file_signatures import SIGNATURE_BYTES, identify, identify_further, identify_unsupported
+from dip.file_signatures import SIGNATURE_BYTES, identify, identify_unsupported
 from dip.image_io.photo import Array, Limits, has_alpha
 
 _FORMATS = "PNG, TIFF, JPEG, WebP, JPEG 2000, HEIC and AVIF"
@@ -69,7 +69,7 @@ def format_of(start: bytes, size: int, limits: Limits) -> str:
             f"The file has {size / 1e6:.0f} MB, the limit is {limits.bytes / 1e6:.0f} MB.",
             "Cut out the part around the damage.",
         )
-    form = identify(start) or identify_further(start)
+    form = identify(start)
     if form is not None:
         return form
     other = identify_unsupported(start)

@@ -38,9 +38,14 @@ def read_mask(
     return _gray(read_photo(path, _for_masks(limits), name, page).pixels, name or str(path))
 
 
-def decode_mask(data: bytes, name: str = "mask", limits: Limits = DEFAULT_LIMITS) -> Array:
+def decode_mask(
+    data: bytes,
+    name: str = "mask",
+    limits: Limits = DEFAULT_LIMITS,
+    page: int | None = None,
+) -> Array:
     """Read a mask from the bytes of a file; otherwise as `read_mask`."""
-    return _gray(decode_photo(data, name, _for_masks(limits)).pixels, name)
+    return _gray(decode_photo(data, name, _for_masks(limits), page).pixels, name)
 
 
 def _for_masks(limits: Limits) -> Limits:

@@ -65,10 +65,16 @@ def read_photo(
         return _decode(_Source(format_of_file(path, limits), path, page), limits)
 
 
-def decode_photo(data: bytes, name: str = "image", limits: Limits = DEFAULT_LIMITS) -> Photo:
+def decode_photo(
+    data: bytes,
+    name: str = "image",
+    limits: Limits = DEFAULT_LIMITS,
+    page: int | None = None,
+) -> Photo:
     """Read a photo from the bytes of a file; otherwise as `read_photo`."""
     with _named(name):
-        return _decode(_Source(format_of(data[:SIGNATURE_BYTES], len(data), limits), data), limits)
+        form = format_of(data[:SIGNATURE_BYTES], len(data), limits)
+        return _decode(_Source(form, data, page), limits)
 
 
 def read_header(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Header:
@@ -103,14 +109,17 @@ def open_photo(
         return image if used == image.bands else image.extract_band(0, n=used), form
 
 
-def photo_pages(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> tuple[int, ...]:
+def photo_pages(photo: Path | bytes, limits: Limits = DEFAULT_LIMITS) -> tuple[int, ...]:
     """The pages of a TIFF file that are no reduced copies of others, from 0; (0,) for others."""
-    path = Path(path)
-    with _named(str(path)):
-        if format_of_file(path, limits) != "tiff":
-            return (0,)
-        with path.open("rb") as file:
-            return _pages_of(file).full_size or (0,)
+    if isinstance(photo, bytes):
+        form = format_of(photo[:SIGNATURE_BYTES], len(photo), limits)
+    else:
+        with _named(str(photo)):
+            form = format_of_file(photo, limits)
+    if form != "tiff":
+        return (0,)
+    with _Source(form, photo).open() as file:
+        return _pages_of(file).full_size or (0,)
 
 
 @dataclass(frozen=True)

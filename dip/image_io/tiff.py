@@ -103,6 +103,8 @@ class Pages:
     extra_kinds : tuple of int
         ExtraSamples of the photo: 1 and 2 are alpha.
     compression : int
+    is_chosen : bool
+        Whether the caller asked for this page.
     """
 
     count: int
@@ -111,6 +113,7 @@ class Pages:
     thumbnails: frozenset[int] = frozenset()
     extra_kinds: tuple[int, ...] = ()
     compression: int = 1
+    is_chosen: bool = False
 
 
 NO_PAGES = Pages(count=0, page=0)
@@ -134,6 +137,7 @@ def find_pages(file: IO[bytes], page: int | None = None) -> Pages:
     layout = _layout(file)
     chain = [directory for _, directory in layout.chain(file)]
     full_size = [at for at, each in enumerate(chain) if not is_reduced(file, layout, each)]
+    is_chosen = page is not None
     if page is None:
         page = full_size[0] if full_size else 0
     entries = chain[page].entries
@@ -148,6 +152,7 @@ def find_pages(file: IO[bytes], page: int | None = None) -> Pages:
         thumbnails=own,
         extra_kinds=tuple(layout.numbers(file, entries, EXTRA_SAMPLES)),
         compression=(layout.numbers(file, entries, COMPRESSION) or [1])[0],
+        is_chosen=is_chosen,
     )
 
 
@@ -183,7 +188,7 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
     damaged = [f"{tag:#x}" for tag, entry in entries.items() if not container.is_sound(entry)]
     if damaged:
         notes.append(f"damaged tags are left out: {', '.join(damaged)}")
-    if len(pages.full_size) > 1:
+    if len(pages.full_size) > 1 and not pages.is_chosen:
         notes.append(f"of {len(pages.full_size)} pages, page {pages.page + 1} is restored")
     moved = (*OF_PIXELS, XMP, IPTC, PHOTOSHOP, ICC, _LAYERS, SUB_IFDS, SUBFILE)
     described = {tag: entry for tag, entry in described.items() if tag not in moved}

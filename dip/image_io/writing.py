@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,7 @@ from dip.errors import OutputError
 from dip.image_io.formats import check_samples, format_named, saving_options, writable_format
 from dip.image_io.metadata import losses, write_around
 from dip.image_io.photo import Array, Photo, has_alpha
+from dip.image_io.reading import decode_photo
 from dip.image_io.replacing import replacing
 from dip.image_io.vips import FAILURES, message_of
 from dip.machine.disk import real_path
@@ -83,6 +85,35 @@ def encode_photo(pixels: Array, form: str, like: Photo | None = None) -> bytes:
     except FAILURES as error:
         reason = " ".join(message_of(error).split())
         raise OutputError(f"The result cannot be written as {form.upper()}: {reason}.") from error
+    return out.getvalue()
+
+
+def plain_tiff(file: bytes, pages: Sequence[int | None], *pixels: Array) -> bytes:
+    """Some pages of a file, then others, as a TIFF file without metadata.
+
+    Parameters
+    ----------
+    file : bytes
+    pages : sequence of int
+        Of `file`, from 0.
+    *pixels : ndarray
+        As for `write_photo`.
+    """
+    from tifffile import TiffWriter
+
+    earlier = (decode_photo(file, page=page).pixels for page in pages)
+    out = io.BytesIO()
+    with TiffWriter(out, bigtiff=sum(each.nbytes for each in pixels) + len(file) > 2**31) as writer:
+        for each in (*earlier, *pixels):
+            channels = 1 if each.ndim == 2 else each.shape[2]
+            writer.write(
+                each,
+                photometric="rgb" if channels > 2 else "minisblack",
+                planarconfig="contig" if channels > 1 else None,
+                extrasamples=["unassalpha"] if has_alpha(each) else None,
+                compression="zlib",
+                metadata=None,
+            )
     return out.getvalue()
 
 

@@ -14,6 +14,7 @@ from dip.commands.arguments import (
     DEFAULTS,
     add_fit_arguments,
     add_mask_confirmation,
+    add_page_argument,
     add_preset_arguments,
 )
 from dip.commands.progress import Progress
@@ -37,7 +38,9 @@ _SUFFIXES = {"image/png": ".png", "image/tiff": ".tif", "image/jpeg": ".jpg", "i
 
 
 def add_submit_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("photo", type=Path, help="PNG, JPEG, TIFF or WebP file")
+    parser.add_argument(
+        "photo", type=Path, help="PNG, JPEG, TIFF or WebP file; JPEG 2000, HEIC, AVIF"
+    )
     parser.add_argument(
         "--mask",
         type=Path,
@@ -50,6 +53,7 @@ def add_submit_arguments(parser: argparse.ArgumentParser) -> None:
         default=DEFAULTS.network,
         help="both: fit both, one after the other (default: %(default)s)",
     )
+    add_page_argument(parser)
     add_mask_confirmation(parser)
     add_preset_arguments(parser)
     add_fit_arguments(parser)
@@ -98,6 +102,7 @@ def run_submit(args: argparse.Namespace) -> int:
             args.photo,
             args.mask,
             mask_confirmed=args.yes or None,
+            page=args.page,
             network=args.network,
             preset=args.preset,
             seed=args.seed,
@@ -197,11 +202,12 @@ def _full_id(client: Client, start: str) -> str:
 
 
 def _watch(client: Client, job_id: str) -> int:
-    progress, fit = Progress(), None
+    progress, fit, said = Progress(), None, set()
     for event in client.events(job_id):
         data = event.data
         if event.kind != "progress":
             continue
+        said.add(data.get("note"))
         if "iteration" not in data:
             progress.note("the job is waiting in the queue")
             continue
@@ -216,6 +222,9 @@ def _watch(client: Client, job_id: str) -> int:
     job = client.wait(job_id)
     for result in job["results"]:
         say(f"{result['network']}: {result['iterations']} iterations in {result['seconds']:.1f} s")
+    for note in job["notes"]:
+        if note not in said:
+            say(f"dip: {note}")
     return 0
 
 

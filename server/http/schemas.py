@@ -7,9 +7,9 @@ from typing import Any
 
 from apiflask import Schema, fields
 from apiflask.fields import Boolean, Dict, File, List, Nested, String
-from apiflask.validators import Length, OneOf, Range
+from apiflask.validators import Length, OneOf, Range, Regexp
 
-from dip.config import DEVICES, NETWORKS, RANGES, Settings
+from dip.config import DEVICES, NETWORKS, PAGE, RANGES, Settings
 from dip.presets import PRESETS
 from dip.regions.rules import MOSTLY_ABOVE
 from server.errors import MEANINGS
@@ -64,7 +64,9 @@ class PhotoIn(Schema):
 
     image = File(
         required=True,
-        metadata=described("PNG, TIFF, JPEG or WebP; or raw samples, see `width`."),
+        metadata=described(
+            "PNG, TIFF, JPEG, WebP, JPEG 2000, HEIC or AVIF; or raw samples, see `width`."
+        ),
     )
     width = Integer(
         validate=SIDE_PX,
@@ -128,6 +130,13 @@ class RestoreIn(PhotoIn):
         load_default="auto",
         metadata=described("`auto`: the image's own format where that is lossless, else PNG."),
     )
+    page = String(
+        validate=Regexp(f"^({PAGE})$(?!\\n)"),
+        metadata=described(
+            "The page of a TIFF, from 1, or `all`. By default all where the mask has as many "
+            "pages, else the first one that is no reduced copy of another."
+        ),
+    )
     mask_samples = String(
         validate=OneOf([*SAMPLE_BYTES]),
         metadata=described("The mask is raw samples too: one channel, same size as the image."),
@@ -172,7 +181,7 @@ class SideQuery(Schema):
 class DisplayIn(SideQuery):
     """A picture to show."""
 
-    image = File(required=True, metadata=described("PNG, TIFF, JPEG or WebP."))
+    image = File(required=True, metadata=described("A file as a job takes it."))
     kind = String(
         validate=OneOf(["photo", "mask"]),
         load_default="photo",
@@ -215,6 +224,9 @@ class ProgressOut(Schema):
     )
     regions = Integer(metadata=described("The number of fits."))
     run = Integer(metadata=described("The run of the fit, from 0; runs side by side take turns."))
+    page = Integer(
+        allow_none=True, metadata=described("The page in work, from 1; null for a file's only one.")
+    )
     fraction = Float(
         metadata=described("The share of the predicted work of all networks that is done, 0 to 1.")
     )
@@ -267,6 +279,7 @@ class ParametersOut(Schema):
     max_memory_mb = Integer(allow_none=True, required=True)
     result = String(required=True)
     format = String(required=True)
+    page = String(allow_none=True, required=True)
 
 
 class EventOut(Schema):
@@ -298,7 +311,14 @@ class JobOut(Schema):
     error = Nested(ErrorDetail, allow_none=True)
     lease_s = Float(allow_none=True)
     lease_until = String(allow_none=True)
-    notes = List(String(), required=True)
+    notes = List(
+        String(),
+        required=True,
+        metadata=described(
+            "Remarks for people. The things that the result's format cannot hold are named before "
+            "the work."
+        ),
+    )
     bytes = Integer(required=True)
     url = String(required=True)
     events_url = String(required=True)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from dip.config import NETWORKS, Settings
+from dip.config import ALL_PAGES, NETWORKS, Settings
 from dip.errors import DipError
 from server.errors import ServiceError
 
@@ -80,6 +80,8 @@ class JobParameters:
         Whether there is a mask; without one the transparent pixels are the damage.
     mask_confirmed : bool
         Whether the mask may mark most of the image.
+    page : str, optional
+        Of a TIFF file, as `dip.config.PAGE`.
     photo_name : str
         The name of the photo's file, for people; '' if the client gave none.
     """
@@ -93,6 +95,7 @@ class JobParameters:
     mask_samples: Samples | None = None
     has_mask: bool = False
     mask_confirmed: bool = False
+    page: str | None = None
     photo_name: str = ""
 
     def as_json(self) -> str:
@@ -112,7 +115,7 @@ class JobParameters:
         """The parameters as the API shows them: flat, with the names of the form."""
         settings = asdict(self.settings)
         settings["network"] = BOTH if len(self.networks) > 1 else self.networks[0]
-        return {**settings, "result": self.part, "format": self.format}
+        return {**settings, "result": self.part, "format": self.format, "page": self.page}
 
 
 _SETTINGS = tuple(field.name for field in fields(Settings) if field.name != "network")
@@ -152,6 +155,13 @@ def parameters_from(
             "mask_samples is given, but the image is a file.",
             "A raw mask needs a raw image: give width, height, channels and samples, too.",
         )
+    page = form.get("page")
+    if page is not None and raw is not None:
+        raise ServiceError("parameter_invalid", "page is given, but the image is raw samples.")
+    if page == ALL_PAGES and part == "fill":
+        raise ServiceError(
+            "parameter_invalid", "A fill belongs to one page.", "Name the page by its number."
+        )
     return JobParameters(
         task=task,
         networks=networks,
@@ -162,6 +172,7 @@ def parameters_from(
         mask_samples=mask_samples,
         has_mask=has_mask,
         mask_confirmed=form.get("mask_confirmed", False),
+        page=page,
         photo_name=photo_name,
     )
 

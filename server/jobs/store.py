@@ -285,6 +285,14 @@ class Store:
             add_event(db, job.id, "progress", data)
         return True
 
+    def note_remarks(self, job: Attempt, notes: list[str]) -> bool:
+        """Record the notes that are known before the work; False where the attempt is void."""
+        with self._writing(durable=False) as db:
+            if not is_current(db, job):
+                return False
+            db.execute("UPDATE jobs SET notes = ? WHERE id = ?", (json.dumps(notes), job.id))
+        return True
+
     def note_preview(self, job: Attempt, data: dict[str, Any]) -> bool:
         """Record a new preview file; False where the attempt no longer counts."""
         with self._writing(durable=False) as db:

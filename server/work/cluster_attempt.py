@@ -109,6 +109,9 @@ class ClusterAttempt(RemoteTask):
         if "progress" in content:
             with reports_left_out():
                 self._store.note_progress(self._job, **content["progress"])
+        elif "remarks" in content:
+            with reports_left_out():
+                self._store.note_remarks(self._job, content["remarks"])
         elif "preview" in content:
             self._has_new_preview = True
 

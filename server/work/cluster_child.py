@@ -110,6 +110,10 @@ class PipeJobStore:
         self._send({"progress": {"data": data, "steps": steps, "notes": notes}})
         return True
 
+    def note_remarks(self, job: Attempt, notes: list[str]) -> bool:
+        self._send({"remarks": notes})
+        return True
+
     def note_preview(self, job: Attempt, data: dict[str, Any]) -> bool:
         self._send({"preview": data}, data["file"])
         return True

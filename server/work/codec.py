@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dip import image_io
 from dip.errors import InputError
 from dip.image_io import Limits, Photo
+from dip.pages import PagePair, pages_to_restore
 from dip.regions.region import Box
 from dip.samples import full_scale
 from server.errors import ServiceError
@@ -48,29 +49,80 @@ class Source:
         return pixels.ndim == 3 and pixels.shape[2] in (2, 4)
 
 
-def read(parameters: JobParameters, files: PixelFiles, job_id: str, max_pixels: int) -> Source:
-    """Decode the image and the mask of a job.
+class Inputs:
+    """The files of a job.
+
+    Parameters
+    ----------
+    parameters : JobParameters
+    files : PixelFiles
+    job_id : str
+    max_pixels : int
+
+    Attributes
+    ----------
+    pages : list of (int or None, int or None)
+        The pages to restore, each with its page of the mask, as in `dip.pages`.
 
     Raises
     ------
     DipError
-        One of them cannot be decoded, or is too large.
+        A file cannot be read, or it has no such pages.
     ServiceError
         `internal`: the files are gone.
     """
-    limits = Limits(pixels=max_pixels)
-    try:
-        image = files.source(job_id, "image")
-        mask = files.source(job_id, "mask") if parameters.has_mask else None
-        photo = photo_from(image, parameters.raw, limits)
-        if mask is None:
-            return Source(photo=photo, mask=None)
-        return Source(photo=photo, mask=_mask_from(mask, parameters, limits))
-    except FileNotFoundError:
-        raise ServiceError("internal", "The pixels of this job are gone.") from None
+
+    def __init__(
+        self, parameters: JobParameters, files: PixelFiles, job_id: str, max_pixels: int
+    ) -> None:
+        self._parameters, self._limits = parameters, Limits(pixels=max_pixels)
+        try:
+            self._image = files.source(job_id, "image")
+            self._mask = files.source(job_id, "mask") if parameters.has_mask else None
+            self.pages = self._pages()
+        except FileNotFoundError:
+            raise ServiceError("internal", "The pixels of this job are gone.") from None
+
+    def source(self, pair: PagePair, restored: bytes | None = None) -> Source:
+        """Decode a page and its mask.
+
+        Parameters
+        ----------
+        pair : PagePair
+            One of `pages`.
+        restored : bytes, optional
+            The photo with the pages that are restored already.
+
+        Raises
+        ------
+        DipError
+            One of the files cannot be decoded, or is too large.
+        """
+        image = self._image if restored is None else restored
+        photo = photo_from(image, self._parameters.raw, self._limits, pair[0])
+        return Source(photo=photo, mask=None if self._mask is None else self._mask_of(pair[1]))
+
+    def _pages(self) -> list[PagePair]:
+        parameters = self._parameters
+        if parameters.raw is not None or (parameters.part == "fill" and parameters.page is None):
+            return [(None, None)]
+        form = "tiff" if parameters.format == "auto" else parameters.format
+        return pages_to_restore(self._image, self._mask, parameters.page, form)
+
+    def _mask_of(self, page: int | None) -> Array:
+        raw, samples, mask = self._parameters.raw, self._parameters.mask_samples, self._mask
+        assert mask is not None
+        if samples is not None and raw is not None:
+            plane = RawImage(width=raw.width, height=raw.height, channels=1, samples=samples)
+            return _from_raw(mask, plane)
+        if isinstance(mask, Path):
+            return image_io.read_mask(mask, self._limits, "mask", page)
+        return image_io.decode_mask(mask, "mask", self._limits, page)
 
 
-def photo_from(source: Path | bytes, raw: RawImage | None, limits: Limits) -> Photo:
+def photo_from(
+    image: Path | bytes, raw: RawImage | None, limits: Limits, page: int | None = None
+) -> Photo:
     """Decode the image of a job, or take its raw samples.
 
     Raises
@@ -78,20 +130,10 @@ def photo_from(source: Path | bytes, raw: RawImage | None, limits: Limits) -> Ph
     DipError
     """
     if raw is not None:
-        return Photo(pixels=_from_raw(source, raw), format="raw", metadata=image_io.Metadata())
-    if isinstance(source, Path):
-        return image_io.read_photo(source, limits, "image")
-    return image_io.decode_photo(source, "image", limits)
-
-
-def _mask_from(source: Path | bytes, parameters: JobParameters, limits: Limits) -> Array:
-    raw, samples = parameters.raw, parameters.mask_samples
-    if samples is not None and raw is not None:
-        plane = RawImage(width=raw.width, height=raw.height, channels=1, samples=samples)
-        return _from_raw(source, plane)
-    if isinstance(source, Path):
-        return image_io.read_mask(source, limits, "mask")
-    return image_io.decode_mask(source, "mask", limits)
+        return Photo(pixels=_from_raw(image, raw), format="raw", metadata=image_io.Metadata())
+    if isinstance(image, Path):
+        return image_io.read_photo(image, limits, "image", page)
+    return image_io.decode_photo(image, "image", limits, page)
 
 
 def result_format(parameters: JobParameters, source: Source) -> str:

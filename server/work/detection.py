@@ -27,7 +27,8 @@ def find_damage(job: Attempt, store: JobStore, files: PixelFiles, max_pixels: in
     from dip.detection import detect
 
     began = time.monotonic()
-    photo = codec.read(job.parameters, files, job.id, max_pixels).photo
+    inputs = codec.Inputs(job.parameters, files, job.id, max_pixels)
+    photo = inputs.source(inputs.pages[0]).photo
     progress = _Progress(job, store)
     progress.report(0.0)
     try:

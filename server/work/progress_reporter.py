@@ -47,6 +47,8 @@ class Reporter:
     job : Attempt
     store : JobStore
     files : PixelFiles
+    pages : int
+        The number of pages that each network restores.
 
     Attributes
     ----------
@@ -58,7 +60,7 @@ class Reporter:
         The file of the preview that the store shows.
     """
 
-    def __init__(self, job: Attempt, store: JobStore, files: PixelFiles) -> None:
+    def __init__(self, job: Attempt, store: JobStore, files: PixelFiles, pages: int = 1) -> None:
         self._job, self._store, self._files = job, store, files
         self.stopped = False
         self.notes: list[str] = []
@@ -66,21 +68,47 @@ class Reporter:
         self._began = time.monotonic()
         self._next_progress = self._next_preview = 0.0
         self._previews = self._events = 0
-        self._networks_done = -1
-        self._iteration = 0
+        self._fits = len(job.parameters.networks) * pages
+        self._fits_done = -1
+        self._network = ""
+        self._page: int | None = None
+        self._steps = self._earlier_iterations = self._iteration = 0
         self._loss: float | None = None
         self._psnr_db: float | None = None
+        self._worst_psnr_db: float | None = None
 
-    def begin(self, network: str, restoration: Restoration, photo: Photo) -> None:
-        """Begin the reports on the next network."""
+    def announce(self, notes: list[str]) -> None:
+        """Report the things that the result cannot hold, before the work.
+
+        Raises
+        ------
+        Abandoned
+        """
+        self.notes += dict.fromkeys(notes)
+        with reports_left_out():
+            if not self._store.note_remarks(self._job, self.notes):
+                raise Abandoned
+
+    def begin(
+        self, network: str, restoration: Restoration, photo: Photo, page: int | None = None
+    ) -> None:
+        """Begin the reports on the next fit: of the next page, or with the next network."""
         image = photo.pixels
-        self._network, self._restoration = network, restoration
+        now = time.monotonic()
+        self._steps += self._iteration
+        if network == self._network:
+            self._earlier_iterations += self._iteration
+            self._worst_psnr_db = self._worst_of_pages()
+        else:
+            self._earlier_iterations, self._worst_psnr_db = 0, None
+            self._network_began = now
+        self._network, self._restoration, self._page = network, restoration, page
         # Previews have the photo's colour profile, and no other metadata.
         self._colours = Photo(
             pixels=image[:1, :1], format="jpeg", metadata=Metadata(icc=photo.metadata.icc)
         )
-        self._network_began = self._fit_began = time.monotonic()
-        self._networks_done += 1
+        self._page_began = self._fit_began = now
+        self._fits_done += 1
         self._iteration = 0
         self._loss = self._psnr_db = None
         for note in restoration.notes:
@@ -120,27 +148,31 @@ class Reporter:
         if (now >= self._next_progress or last or step.note) and self._events < MAX_EVENTS:
             self._report_progress(step, now)
         self.show()
-        steps = self._networks_done * step.iterations + step.iteration
+        steps = self._steps + step.iteration
         self.stopped = stop_at is not None and steps >= stop_at
         return not self.stopped
 
     def figures(self) -> dict[str, Any]:
         """Figures of the finished network, for its result."""
         return {
-            "iterations": self._iteration,
-            "validation_psnr_db": self._psnr_db,
+            "iterations": self._earlier_iterations + self._iteration,
+            "validation_psnr_db": self._worst_of_pages(),
             "seconds": round(time.monotonic() - self._network_began, 3),
         }
 
+    def _worst_of_pages(self) -> float | None:
+        found = [each for each in (self._worst_psnr_db, self._psnr_db) if each is not None]
+        return min(found, default=None)
+
     def _report_progress(self, step: Step, now: float) -> None:
-        networks = len(self._job.parameters.networks)
-        steps = self._networks_done * step.iterations + step.iteration
-        fraction = (self._networks_done + step.fraction) / networks
+        steps = self._steps + step.iteration
+        fraction = (self._fits_done + step.fraction) / self._fits
         elapsed_s = now - self._began
         data = {
             "state": "running",
             "attempt": self._job.attempt,
             "network": self._network,
+            "page": None if self._page is None else self._page + 1,
             "iteration": step.iteration,
             "iterations": step.iterations,
             "region": step.region,
@@ -160,15 +192,14 @@ class Reporter:
         self._next_progress = now + max(PROGRESS_EVERY_S, PROGRESS_PART * elapsed_s)
 
     def _remaining_s(self, done: float, now: float) -> float | None:
-        """Predict the time left from the share of the work for this network."""
+        """Predict the time left from the share of the work of this fit."""
         if not done:
             return None
-        parameters = self._job.parameters
-        networks_left = len(parameters.networks) - self._networks_done
-        left_s = (now - self._fit_began) * (networks_left / done - 1)
-        limit_s = parameters.settings.time_s
+        fits_left = self._fits - self._fits_done
+        left_s = (now - self._fit_began) * (fits_left / done - 1)
+        limit_s = self._job.parameters.settings.time_s
         if limit_s is not None:
-            left_s = min(left_s, networks_left * limit_s - (now - self._network_began))
+            left_s = min(left_s, fits_left * limit_s - (now - self._page_began))
         return round(max(0.0, left_s), 1)
 
     def _show_preview(self, now: float) -> None:

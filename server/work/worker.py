@@ -20,13 +20,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from dip.errors import DipError, NotEnoughMemory, OutputError
-from dip.image_io import encode_photo
+from dip.image_io import plain_tiff
 from dip.machine.locks import LockFile
 from dip.machine.parent_pipe import EXIT_ORPHANED
+from dip.pages import PagePair
+from dip.regions.damaged_image import DamagedImage
 from dip.regions.mask import refuse_inverted
 from server import logs
 from server.errors import ServiceError
-from server.jobs.files import JobFiles
+from server.jobs.files import Buffer, JobFiles
 from server.jobs.job import Attempt, Job
 from server.jobs.store import Store
 from server.settings import ServerSettings
@@ -141,15 +143,17 @@ class Worker:
         _free_device_memory()
 
     def _fit(self, job: Attempt) -> None:
-        source = codec.read(job.parameters, self._files, job.id, self._max_pixels)
-        if source.mask is not None and not job.parameters.mask_confirmed:
-            refuse_inverted(source.mask, source.photo.pixels.shape, _CONFIRM)
-        form = codec.result_format(job.parameters, source)
-        reporter = Reporter(job, self._store, self._files)
-        reporter.notes += codec.losses(job.parameters, form, source)
+        inputs = codec.Inputs(job.parameters, self._files, job.id, self._max_pixels)
+        notes: list[str] = []
+        sources = (self._check(job, inputs, pair, notes) for pair in inputs.pages)
+        source, form = next(sources)
+        for each, _ in sources:  # every page is checked before the first one is fitted
+            DamagedImage(each.photo.pixels, each.mask)
+        reporter = Reporter(job, self._store, self._files, len(inputs.pages))
+        reporter.announce(notes)
         results = []
         for network in job.parameters.networks:
-            results.append(self._fit_one(job, network, source, form, reporter))
+            results.append(self._fit_one(job, network, inputs, source, form, reporter))
             if reporter.stopped:
                 break
         names = {"image", "mask", *(result["file"] for result in results)}
@@ -157,48 +161,69 @@ class Worker:
             raise Abandoned
         self._files.remove_old_attempts(job.id, names | reporter.preview_files)
 
+    def _check(
+        self, job: Attempt, inputs: codec.Inputs, pair: PagePair, notes: list[str]
+    ) -> tuple[codec.Source, str]:
+        """Decode a page, check it, and note the things that the result cannot hold."""
+        source = inputs.source(pair)
+        if source.mask is not None and not job.parameters.mask_confirmed:
+            refuse_inverted(source.mask, source.photo.pixels.shape, _CONFIRM)
+        form = codec.result_format(job.parameters, source)
+        notes += codec.losses(job.parameters, form, source)
+        return source, form
+
     def _fit_one(
-        self, job: Attempt, network: str, source: codec.Source, form: str, reporter: Reporter
-    ) -> dict[str, Any]:
-        from dip.restore import Restoration
-
-        settings = replace(job.parameters.settings, network=network)
-        restoration = Restoration(source.photo.pixels, source.mask, settings)
-        self._admit(restoration)
-        reporter.begin(network, restoration, source.photo)
-        reporter.show()
-        for step in restoration:
-            if not reporter.note(step):
-                break
-        return self._deliver(job, network, source, form, restoration, reporter)
-
-    def _deliver(
         self,
         job: Attempt,
         network: str,
+        inputs: codec.Inputs,
         source: codec.Source,
         form: str,
-        restoration: Restoration,
         reporter: Reporter,
     ) -> dict[str, Any]:
-        """Write a result and describe it."""
-        samples, place = codec.take(job.parameters.part, restoration, source)
-        try:
-            data = codec.encode(samples, form, job.parameters, source)
-        except OutputError as error:
-            # A fit that is done is never thrown away.
-            reporter.notes.append(f"{error.message} The result is a TIFF file without metadata.")
-            form, data = "tiff", encode_photo(samples, "tiff")
+        """Restore all pages with one network; write the result and describe it.
+
+        Parameters
+        ----------
+        source : Source
+            The first page.
+        """
+        from dip.restore import Restoration
+
+        settings = replace(job.parameters.settings, network=network)
+        first: dict[str, Any] = {}
+        data: Buffer = b""
+        for number, pair in enumerate(inputs.pages):
+            if number:
+                source = inputs.source(pair, bytes(data))
+            restoration = Restoration(source.photo.pixels, source.mask, settings)
+            self._admit(restoration)
+            reporter.begin(network, restoration, source.photo, pair[0])
+            reporter.show()
+            for step in restoration:
+                if not reporter.note(step):
+                    break
+            samples, place = codec.take(job.parameters.part, restoration, source)
+            channels = 1 if samples.ndim == 2 else samples.shape[2]
+            first = first or {**place, "channels": channels, "samples": samples.dtype.name}
+            try:
+                data = codec.encode(samples, form, job.parameters, source)
+            except OutputError as error:
+                # A fit that is done is never thrown away.
+                reporter.notes.append(
+                    f"{error.message} The result is a TIFF file without metadata."
+                )
+                earlier = [page for page, _ in inputs.pages[:number]]
+                form, data = "tiff", plain_tiff(bytes(data), earlier, samples)
+                break
         name = f"result.{network}.{job.attempt}"
         if not write_result(self._store, self._files, job, name, data):
             raise Abandoned
         return {
-            **place,
+            **first,
             "network": network,
             "part": job.parameters.part,
             "format": form,
-            "channels": 1 if samples.ndim == 2 else samples.shape[2],
-            "samples": samples.dtype.name,
             "bytes": memoryview(data).nbytes,
             "sha256": hashlib.sha256(data).hexdigest(),
             "file": name,

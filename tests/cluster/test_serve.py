@@ -283,7 +283,7 @@ def test_a_job_that_crashes_everywhere_is_failed_and_says_so(
         "if 'server.work.cluster_child' in sys.orig_argv:\n"
         "    import os, signal\n"
         "    from server.work import codec\n"
-        "    codec.read = lambda *given: os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "    codec.Inputs = lambda *given: os.kill(os.getpid(), signal.SIGSEGV)\n"
     )
     worker = grid.start_worker(environment=crashing)
     service = serve("cluster", "--cluster", grid.address)

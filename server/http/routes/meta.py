@@ -67,7 +67,7 @@ def capabilities() -> Any:
         "devices": worker.get("devices"),
         "texture": DEFAULT_TEXTURE,
         "formats": {
-            "image": ["png", "tiff", "jpeg", "webp", "raw"],
+            "image": ["png", "tiff", "jpeg", "webp", "jp2", "heif", "raw"],
             "samples": [*SAMPLE_BYTES],
             "result": [*PARTS],
             "format": [*FORMATS],

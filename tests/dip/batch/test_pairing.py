@@ -147,10 +147,10 @@ def test_files_of_the_batch_itself_are_not_overwritten(root: Path) -> None:
 
 
 def test_other_files_are_named_and_hidden_ones_are_not(root: Path) -> None:
-    touch(root, "a.JPG", "notes.txt", ".DS_Store", ".thumbs/a.jpg", "a.heic")
+    touch(root, "a.JPG", "notes.txt", ".DS_Store", ".thumbs/a.jpg", "a.gif")
     listing = list_photos(root, root / "out")
     assert list(pairs(listing, root)) == ["a.JPG"]
-    assert reasons(listing) == {"notes.txt": "no picture", "a.heic": "no picture"}
+    assert reasons(listing) == {"notes.txt": "no picture", "a.gif": "no picture"}
 
 
 def test_results_and_masks_inside_of_the_folder_are_no_photos(root: Path) -> None:
