@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import platform
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,14 @@ from dip.versions import versions
 
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.ESTALE)
 """Errors that the next result meets as well: the disk is full or gone."""
+
+
+_ROOM = 4
+"""Free space that a result needs before its fit, in sizes of its photo's file."""
+
+
+class ResultRefused(OutputError):
+    """The result of one photo cannot be written; others can."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +130,35 @@ class ResultWriter:
         self.masks_confirmed = masks_confirmed
         self._manifest = manifest
 
+    def check(self, item: Item) -> None:
+        """Check before a fit that its result can be written.
+
+        Raises
+        ------
+        ResultRefused
+            The name is taken or too long, or its folder cannot be made.
+        OutputError
+            The disk is full or gone.
+        """
+        from dip.image_io import check_writable
+
+        path = self.output / item.output
+        try:
+            make_folder(path.parent)
+            check_writable(path)
+        except OutputError as error:
+            if _is_fatal(error):
+                raise
+            raise ResultRefused(error.message, error.hint) from error
+        photo = stamp_of(self.folder / item.photo)
+        free_bytes, needed_bytes = shutil.disk_usage(path.parent).free, _ROOM * (photo or [0])[0]
+        if free_bytes < needed_bytes:
+            raise OutputError(
+                f"The disk of {path} has {free_bytes / 1e6:.0f} MB of free space; the result "
+                f"may take {needed_bytes / 1e6:.0f} MB.",
+                "Free disk space and give the same command again: finished photos are kept.",
+            )
+
     def write(
         self,
         item: Item,
@@ -197,7 +235,7 @@ class ResultWriter:
                 make_folder(each.parent)
                 write_file(each, data)
         except OutputError as error:
-            if getattr(error.__cause__, "errno", None) in _FATAL:
+            if _is_fatal(error):
                 raise
             spare = picture.with_suffix(path.suffix)
             return self._write_beside(spare, outcome.data, error.as_dict())
@@ -213,6 +251,10 @@ class ResultWriter:
         except OutputError:
             return failure
         return {**failure, "message": f"{failure['message']} The result lies in {path}."}
+
+
+def _is_fatal(error: OutputError) -> bool:
+    return getattr(error.__cause__, "errno", None) in _FATAL
 
 
 def before_after_path(photo: str) -> str:

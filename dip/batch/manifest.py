@@ -162,7 +162,7 @@ class Manifest:
                 return None
         elif not _is_unchanged(mask, *entry.mask):
             return None
-        if entry.outcome == DONE and not (output / item.output).is_file():
+        if entry.outcome == DONE and not os.path.isfile(output / item.output):
             return None
         return entry.outcome
 

@@ -119,9 +119,9 @@ def list_photos(
     InputError, OutputError, SettingError
         A folder does not exist, two folders are the same, or a pattern has no '{name}'.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path's, false for a name that is too long
         raise InputError(f"{folder} is not a folder.", "Name the folder with the photos.")
-    if masks is not None and not masks.exists():
+    if masks is not None and not os.path.exists(masks):
         raise InputError(f"{masks} does not exist.", "Check --masks.")
     for source in (folder, masks):
         if source is not None and _real(output) == _real(source):
@@ -129,8 +129,8 @@ def list_photos(
                 f"{output} is the folder of the photos or the masks itself.",
                 "Name another folder for the results.",
             )
-    one_for_all = str(masks) if masks is not None and not masks.is_dir() else None
-    mask_folder = masks if masks is not None and masks.is_dir() else None
+    one_for_all = str(masks) if masks is not None and not os.path.isdir(masks) else None
+    mask_folder = masks if masks is not None and os.path.isdir(masks) else None
     skipped = {_real(each) for each in (output, mask_folder) if each is not None}
     default = PATTERNS_BESIDE if mask_folder is None else PATTERNS_IN_FOLDER
     expressions = [_as_regex(each) for each in patterns or default]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -150,7 +151,7 @@ def keep_new(output: Path, items: Sequence[Item], left_out: list[LeftOut]) -> li
     """Leave out photos whose result exists: in a folder without a manifest it is not ours."""
     kept = []
     for item in items:
-        if (output / item.output).exists():
+        if os.path.exists(output / item.output):  # unlike Path's, false for a name that is too long
             reason = f"{item.output} exists already, and no batch wrote it"
             left_out.append(LeftOut(item.photo, "collision", reason))
         else:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from dip.batch.files import ResultWriter, load_photo
+from dip.batch.files import ResultRefused, ResultWriter, load_photo
 from dip.batch.fit_process import Admit, FitProcess, Outcome, Task
 from dip.batch.pairing import Item
 from dip.errors import InputError, ProcessDied
@@ -202,8 +202,9 @@ class WorkerPool:
             writer.progress.begin(worker, item.photo)
             began = time.time()
             try:
+                writer.check(item)
                 loaded = load_photo(writer.folder, item)
-            except InputError as error:
+            except (InputError, ResultRefused) as error:
                 writer.write_failure(item, error.as_dict(), began=began)
             else:
                 task = loaded.task(writer.settings, mask_confirmed=writer.masks_confirmed)

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from dip.batch.files import ResultWriter, load_photo
+from dip.batch.files import ResultRefused, ResultWriter, load_photo
 from dip.batch.fit_process import Outcome, Task
 from dip.batch.manifest import digest_of_file, stamp_of
 from dip.batch.pairing import Item, shown
@@ -195,6 +195,7 @@ class InFlight(RemoteTask):
 
     def request(self) -> TaskRequest:
         item, settings = self.item, self._writer.settings
+        self._writer.check(item)
         mask_confirmed = self._writer.masks_confirmed
         paths: tuple[str, ...] = ()
         if self._cluster.shared_disk:
@@ -270,7 +271,7 @@ class InFlight(RemoteTask):
         self._write(Outcome(figures={}, error=error), self._began)
 
     def on_error(self, error: BaseException) -> None:
-        if isinstance(error, InputError):
+        if isinstance(error, (InputError, ResultRefused)):
             try:
                 if self._is_last():
                     self._writer.write_failure(self.item, error.as_dict(), began=self._began)

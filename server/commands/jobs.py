@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -95,7 +96,7 @@ def add_jobs_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_submit(args: argparse.Namespace) -> int:
     for path in filter(None, (args.photo, args.mask)):
-        if not path.is_file():
+        if not os.path.isfile(path):  # unlike Path's, false for a name that is too long
             raise InputError(f"There is no file {path}.", "Check the name.")
     with _service(args) as client:
         job = client.submit(

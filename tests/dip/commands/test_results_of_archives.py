@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 import tifffile
 from exiftool import tags_of
+from further_formats import FURTHER
 from PIL import Image
 from tagged_photos import Account, make, profile
 
+from dip.errors import OutputError
 from dip.image_io import decode_photo, losses, read_photo, write_photo, write_result
 
 QUICK = ["--iterations", 2, "--threads", 1]
@@ -148,8 +150,6 @@ def test_a_result_that_cannot_be_written_lies_beside_as_tiff(
 def test_a_result_whose_folder_is_gone_lies_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo: np.ndarray
 ) -> None:
-    from dip.errors import OutputError
-
     write_photo(tmp_path / "photo.png", photo)
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(OutputError, match=r"The result lies in .*dip_restored_\w+\.tif"):
@@ -158,17 +158,50 @@ def test_a_result_whose_folder_is_gone_lies_elsewhere(
     np.testing.assert_array_equal(read_photo(spare).pixels, photo)
 
 
-def test_a_batch_keeps_a_result_whose_name_is_taken(archive: Archive, run: Run) -> None:
-    archive.put("box/a.png")
+def test_a_batch_refuses_a_taken_name_before_the_fit(archive: Archive, run: Run) -> None:
+    for name in ("box/a.png", 251 * "x" + ".png"):
+        archive.put(name)
     (archive.folder / "out").mkdir()
     (archive.folder / "out/box").touch()  # no folder
-    ran = run()
+    ran = run("--format", "webp")
     assert ran.returncode == 11
+    seen = {each["photo"][:5]: each["error"]["message"] for each in archive.manifest()}
+    assert "cannot be created: File exists" in seen["box/a"]
+    assert "File name too long" in seen["xxxxx"]
+    assert not [each for each in archive.manifest() if each["figures"]]
+
+
+def test_a_batch_keeps_a_result_whose_name_is_taken_meanwhile(
+    archive: Archive, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dip.batch.files import ResultWriter
+
+    archive.put("a.png")
+    write = ResultWriter.write
+
+    def late(self: ResultWriter, *given: Any, **more: Any) -> None:
+        (self.output / "a.png").mkdir()
+        write(self, *given, **more)
+
+    monkeypatch.setattr(ResultWriter, "write", late)
+    assert run().returncode == 11
     (record,) = archive.manifest()
     assert record["outcome"] == "failed"
     spare = Path(record["error"]["message"].partition("The result lies in ")[2].rstrip("."))
     assert read_photo(spare).pixels.shape == archive.photo.shape
     assert not losses(read_photo(spare), "png")
+
+
+def test_a_batch_stops_before_a_fit_that_the_disk_has_no_room_for(
+    archive: Archive, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.put("a.png")
+    monkeypatch.setattr(
+        "dip.batch.files.shutil.disk_usage", lambda folder: SimpleNamespace(free=1000)
+    )
+    ran = run()
+    assert (ran.returncode, "0 MB of free space" in ran.stderr) == (5, True)
+    assert not archive.manifest()
 
 
 # --- Pages ----------------------------------------------------------------------------------------
@@ -220,6 +253,72 @@ def test_wrong_pages_are_refused(
     options = [files / each if str(each).startswith("r.") else each for each in options]
     done = here("restore", source, "--mask", files / "mask.png", *QUICK, *options)
     assert (done.returncode, seen in done.stderr) == (status, True), done.stderr
+
+
+def test_a_page_with_an_unusable_mask_is_refused_before_any_page_is_fitted(
+    files: Path, here: Run, photo: np.ndarray, mask: np.ndarray
+) -> None:
+    source = pages_file(files / "photo.tif", photo, photo)
+    damage = mask.astype(np.uint8) * 255
+    masks = pages_file(files / "mask.tif", damage, np.zeros_like(damage))
+    done = here("restore", source, "--mask", masks, "-o", files / "r.tif", *QUICK)
+    assert (done.returncode, "Nothing is marked" in done.stderr) == (4, True), done.stderr
+    assert not (files / "r.tif").exists()
+
+
+def test_a_signal_ends_the_fits_of_all_pages_and_leaves_no_page_unfilled(
+    files: Path, here: Run, photo: np.ndarray, mask: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dip.commands.progress import Progress
+
+    follow, begun = Progress.follow, []
+
+    def interrupted(*given: Any) -> Any:
+        begun.append(given)
+        for step in follow(*given):
+            if len(begun) == 1 and step.iteration:
+                signal.raise_signal(signal.SIGINT)
+            yield step
+
+    monkeypatch.setattr(Progress, "follow", interrupted)
+    source = pages_file(files / "photo.tif", photo, photo)
+    words = ["restore", source, "--mask", files / "mask.png", "--page", "all", *ENDLESS]
+    assert here(*words, "-o", files / "r.tif").returncode == 130
+    assert len(begun) == 2
+    for page in (0, 1):
+        after = read_photo(files / "r.tif", page=page).pixels
+        assert (after != photo)[mask].any(axis=-1).mean() > 0.5
+        np.testing.assert_array_equal(after[~mask], photo[~mask])
+
+
+def test_a_batch_restores_pages_and_further_formats(
+    archive: Archive, run: Run, photo: np.ndarray, mask: np.ndarray
+) -> None:
+    scans, masks = archive.folder / "scans", archive.folder / "masks"
+    pages = [photo, photo[::-1].astype(np.uint16) * 257]
+    pages_file(scans / "pages.tif", *pages)
+    damage = [mask.astype(np.uint8) * 255, mask[::-1].astype(np.uint8) * 255]
+    pages_file(masks / "pages.tif", *damage)
+    for suffix, encode in FURTHER.items():
+        (scans / f"{suffix}.{suffix}").write_bytes(encode(photo))
+        write_photo(masks / f"{suffix}.png", damage[0])
+    assert run().returncode == 0
+    records = {each["photo"]: each for each in archive.manifest()}
+    assert records["pages.tif"]["figures"]["iterations"] == 4
+    for suffix in FURTHER:
+        before = read_photo(scans / f"{suffix}.{suffix}")
+        after = read_photo(archive.folder / "out" / f"{suffix}.png")
+        np.testing.assert_array_equal(after.pixels[~mask], before.pixels[~mask])
+        assert before.metadata.exif is not None
+        assert after.metadata.exif == before.metadata.exif
+    changed = []
+    for chosen, status in ([], 0), (["--page", "2"], 11):  # the others have no page 2
+        assert run(*chosen).returncode == status
+        with tifffile.TiffFile(archive.folder / "out/pages.tif") as file:
+            after = [each.asarray() for each in file.pages]
+        changed.append([(a != b).any() for a, b in zip(after, pages, strict=True)])
+    assert changed == [[True, True], [False, True]]
+    assert {each["photo"]: each["page"] for each in archive.manifest()}["pages.tif"] == "2"
 
 
 # --- Standard input and output --------------------------------------------------------------------

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from exiftool import tags_of
 from flask.testing import FlaskClient
+from further_formats import FURTHER
 from tagged_photos import Account, make
 
 from dip.errors import OutputError
@@ -27,8 +30,8 @@ def restore(service: Service, http: FlaskClient) -> Restore:
     """Submit a photo and work on it, in this process."""
     worker = Worker(service.store, service.files, service.settings.max_pixels)
 
-    def restore(image: bytes, mask: bytes, form: str = "auto") -> Job:
-        data = {"preset": "fast", "iterations": "2", "format": form}
+    def restore(image: bytes, mask: bytes, form: str = "auto", **fields: str) -> Job:
+        data = {"preset": "fast", "iterations": "2", "format": form} | fields
         files = {"image": (io.BytesIO(image), "i"), "mask": (io.BytesIO(mask), "m")}
         assert http.post("/v1/jobs", data=data | files).status_code == 202
         job = service.store.claim()
@@ -75,3 +78,141 @@ def test_a_result_that_cannot_be_encoded_is_kept_as_tiff(
     data = service.files.path(job.id, result["file"]).read_bytes()
     assert decode_photo(data).pixels.shape == photo.shape
     assert any("The result is a TIFF file without metadata" in note for note in job.notes)
+
+
+# --- Pages ----------------------------------------------------------------------------------------
+
+
+def tiff_of(*pages: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for page in pages:
+            writer.write(page, photometric="rgb" if page.ndim == 3 else "minisblack", metadata=None)
+    return file.getvalue()
+
+
+@pytest.fixture
+def pages(photo: np.ndarray) -> list[np.ndarray]:
+    return [photo, photo[::-1, :48].astype(np.uint16) * 257]
+
+
+@pytest.fixture
+def masks(mask: np.ndarray) -> list[np.ndarray]:
+    return [mask, np.ascontiguousarray(mask[::-1, :48])]
+
+
+@pytest.mark.parametrize(("page", "restored"), [(None, (0, 1)), ("all", (0, 1)), ("2", (1,))])
+def test_the_pages_of_a_tiff_are_restored(
+    restore: Restore, service: Service, pages: list[np.ndarray], masks: list[np.ndarray],
+    page: str | None, restored: tuple[int, ...],
+) -> None:  # fmt: skip
+    asked = {} if page is None else {"page": page}
+    job = restore(tiff_of(*pages), tiff_of(*masks), **asked)
+    assert job.state is State.DONE, job.error
+    (result,) = job.results
+    assert result["iterations"] == 2 * len(restored)
+    assert (result["height"], result["width"]) == pages[restored[0]].shape[:2]
+    assert job.progress is not None
+    assert (job.progress["page"], job.progress["fraction"]) == (2, 1)
+    data = service.files.path(job.id, result["file"]).read_bytes()
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        results = [each.asarray() for each in file.pages]
+    for number, (before, after) in enumerate(zip(pages, results, strict=True)):
+        known = masks[number] == 0
+        np.testing.assert_array_equal(after[known], before[known])
+        assert (after != before).any() == (number in restored)
+
+
+@pytest.mark.parametrize(
+    ("fields", "seen"),
+    [
+        ({"page": "3"}, "no page 3"),
+        ({"format": "png"}, "A PNG file cannot hold 2 pages."),
+        ({"page": "all", "format": "png"}, "A PNG file cannot hold 2 pages."),
+    ],
+)
+def test_wrong_pages_are_refused_before_the_work(
+    restore: Restore, pages: list[np.ndarray], masks: list[np.ndarray],
+    fields: dict[str, str], seen: str,
+) -> None:  # fmt: skip
+    job = restore(tiff_of(*pages), tiff_of(*masks), **fields)
+    assert (job.state, job.progress) == (State.FAILED, None)
+    assert seen in (job.error or {})["message"]
+
+
+def test_a_page_with_an_unusable_mask_is_refused_before_any_page_is_fitted(
+    restore: Restore, pages: list[np.ndarray], masks: list[np.ndarray]
+) -> None:
+    job = restore(tiff_of(*pages), tiff_of(masks[0], np.zeros_like(masks[1])))
+    assert (job.state, job.progress) == (State.FAILED, None)
+    assert (job.error or {})["code"] == "mask_empty"
+
+
+def test_a_stop_fills_the_pages_that_were_not_fitted(
+    restore: Restore, service: Service, pages: list[np.ndarray], masks: list[np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(service.store, "wanted", lambda job: (True, 1))
+    job = restore(tiff_of(*pages), tiff_of(*masks))
+    assert job.state is State.DONE
+    data = service.files.path(job.id, job.results[0]["file"]).read_bytes()
+    for number, before in enumerate(pages):
+        after = decode_photo(data, page=number).pixels
+        assert (after != before)[masks[number] > 0].any(axis=-1).mean() > 0.5
+
+
+def test_all_pages_that_are_fitted_are_kept_where_the_result_cannot_be_encoded(
+    restore: Restore, service: Service, pages: list[np.ndarray], masks: list[np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    encode, calls = codec.encode, []
+
+    def fail_the_second(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == 2:
+            raise OutputError("The result cannot be written as TIFF: no reason.")
+        return encode(*given)
+
+    monkeypatch.setattr(codec, "encode", fail_the_second)
+    job = restore(tiff_of(*pages), tiff_of(*masks))
+    assert job.state is State.DONE
+    data = service.files.path(job.id, job.results[0]["file"]).read_bytes()
+    for number, before in enumerate(pages):
+        after, known = decode_photo(data, page=number).pixels, masks[number] == 0
+        np.testing.assert_array_equal(after[known], before[known])
+        assert (after != before).any()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"page": "0"}, {"page": "one"}, {"page": "1\n"}, {"page": "all", "result": "fill"},
+        {"page": "1", "width": "64", "height": "64", "channels": "3", "samples": "uint8"},
+    ],
+)  # fmt: skip
+def test_a_page_that_makes_no_sense_is_refused_at_once(
+    http: FlaskClient, image_file: bytes, mask_file: bytes, fields: dict[str, str]
+) -> None:
+    files = {"image": (io.BytesIO(image_file), "i"), "mask": (io.BytesIO(mask_file), "m")}
+    answer = http.post("/v1/jobs", data=fields | files)
+    assert (answer.status_code, answer.get_json()["error"]["code"]) == (422, "parameter_invalid")
+
+
+# --- Formats that are only read -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["jp2", "heic", "avif"])
+def test_formats_that_are_only_read_become_png(
+    restore: Restore, service: Service, mask_file: bytes, mask: np.ndarray, form: str
+) -> None:
+    sent = FURTHER[form](np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    job = restore(sent, mask_file)
+    assert job.state is State.DONE, job.error
+    (result,) = job.results
+    assert result["format"] == "png"
+    data = service.files.path(job.id, result["file"]).read_bytes()
+    known = mask == 0
+    before, after = decode_photo(sent), decode_photo(data)
+    np.testing.assert_array_equal(after.pixels[known], before.pixels[known])
+    assert before.metadata.exif is not None
+    assert after.metadata.exif == before.metadata.exif
