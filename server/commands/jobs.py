@@ -223,7 +223,7 @@ def _watch(client: Client, job_id: str) -> int:
     job = client.wait(job_id)
     for result in job["results"]:
         say(f"{result['network']}: {result['iterations']} iterations in {result['seconds']:.1f} s")
-    for note in job["notes"]:
+    for note in job.get("notes", []):  # an older service has none
         if note not in said:
             say(f"dip: {note}")
     return 0
