@@ -103,7 +103,7 @@ def _complete_response(response: Response) -> Response:
     important = request.method not in ("GET", "HEAD") or response.status_code >= 400
     _log.log(
         logging.INFO if important else logging.DEBUG,
-        "%s %s %d in %.1f ms",
+        "%s %.200s %d in %.1f ms",
         request.method,
         request.path,  # without the query, which may contain a launch code
         response.status_code,

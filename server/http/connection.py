@@ -25,6 +25,7 @@ import h11
 
 from server.errors import CODE_OF_STATUS, ServiceError
 from server.http.auth import RESPONSE_HEADERS
+from server.http.chunks import ChunkSizes
 from server.http.request_head import RequestHead
 from server.http.wire import BODY_BYTES, HEAD_BYTES, TooSlow, Wire
 from server.http.wsgi import Exchange, environment
@@ -37,10 +38,6 @@ MAX_HEAD_BYTES = 32 * 1024
 MAX_HEAD_LINES = 100
 MAX_SMALL_BODY_BYTES = 64 * 1024
 """The largest body of a request that is no upload."""
-
-FREE_CHUNKS = 1000
-MEAN_CHUNK_BYTES = 512
-"""Chunks of a body, beyond the first `FREE_CHUNKS`, have at least this mean size."""
 
 FRAMING_BYTES = 2 * BODY_BYTES
 """Chunk sizes, extensions and trailers take at most so much, and an eighth of the body."""
@@ -150,7 +147,7 @@ class Connection:
             await self._answer(head, user, body, size)
         self._early = self._http.trailing_data[0]
         ended = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
-        self._unread = bool(self._early) or not ended
+        self._unread = bool(self._early) or self._http.their_state is h11.SEND_BODY
         return ended
 
     def _fresh(self) -> None:
@@ -211,40 +208,40 @@ class Connection:
         if self._http.they_are_waiting_for_100_continue:
             await self._send(h11.InformationalResponse(status_code=100, headers=[]))
         self._wire.read_ahead = BODY_BYTES
-        size = await self._receive_into(body, most)
+        chunks = ChunkSizes(most) if head.body_bytes is None else None
+        size = await self._receive_into(body, chunks)
         body.seek(0)
         return size
 
-    async def _receive_into(self, body: IO[bytes], most: int) -> int:
-        began, size, chunks = time.monotonic(), 0, 0
+    async def _receive_into(self, body: IO[bytes], chunks: ChunkSizes | None) -> int:
+        began, size = time.monotonic(), 0
+        if chunks is not None:
+            chunks.read(self._http.trailing_data[0])  # received with the head
         while True:
             granted_s = self._settings.body_grace_s + size / self._settings.body_rate
-            event = await self._next_event(began + granted_s)
+            event = await self._next_event(began + granted_s, chunks)
             if isinstance(event, h11.EndOfMessage):
                 return size
             assert isinstance(event, h11.Data)
             size += len(event.data)
-            chunks += event.chunk_start
-            if size > most:
-                raise ServiceError("body_too_large", f"The body has more than {most} bytes.")
-            if (
-                chunks > FREE_CHUNKS + size / MEAN_CHUNK_BYTES
-                or self._fed_bytes > FRAMING_BYTES + size + size / 8
-            ):
+            if self._fed_bytes > FRAMING_BYTES + size + size / 8:
                 raise ServiceError(
                     "bad_request",
-                    "The chunks of the body are too small, or have too much around them.",
-                    f"Send chunks of {MEAN_CHUNK_BYTES} bytes or more, without extensions.",
+                    "The chunks of the body have too much around them.",
+                    "Send chunks without extensions.",
                 )
             with disk_full_is_an_error():
                 body.write(event.data)
 
-    async def _next_event(self, deadline: float) -> Any:
+    async def _next_event(self, deadline: float, chunks: ChunkSizes | None) -> Any:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             try:
-                self._feed(await self._wire.receive(deadline))
+                data = await self._wire.receive(deadline)
             except TooSlow:
                 raise ServiceError("request_timeout", "The body arrived too slowly.") from None
+            if chunks is not None:
+                chunks.read(data)
+            self._feed(data)
         return event
 
     def _feed(self, data: bytes) -> None:
@@ -292,7 +289,7 @@ class Connection:
         error = problem if isinstance(problem, ServiceError) else _malformed(problem)
         # Without the query, which may contain a launch code.
         about = "a request" if head is None else f"{head.method} {head.path}"
-        _log.info("refused: %s: %s", about, error.code)
+        _log.info("refused: %.200s: %s", about, error.code)
         body = json.dumps(error.body()).encode()
         headers = {
             "Content-Type": "application/json",

@@ -6,11 +6,13 @@ h11 parses the requests; asyncio has the connections and TLS.
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import logging
 import socket
 import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from server.http.admission import Admission, takes_upload
@@ -23,8 +25,19 @@ SPARE_THREADS = 16
 """For short requests, besides one thread for each event stream."""
 
 HANDSHAKE_TIMEOUT_S = 10.0
-_MAX_CONNECTIONS = 2000
+MAX_CONNECTIONS = 2000
+"""Counted before their handshake. More get an answer that says so."""
+
+MAX_TURNED_AWAY = 100
+"""Connections that get that answer at a time; more are closed without one."""
+
+TLS_BUFFER_BYTES = 32 * 1024
+"""asyncio keeps such a buffer for each TLS connection, also before the handshake; 256 KiB by
+default."""
+
+_BACKLOG = 100
 _CLOSE_TIMEOUT_S = 5.0
+_NO_FILES_PAUSE_S = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +76,7 @@ class HttpServer:
             port=port,
         )
         self._buffer = memoryview(bytearray(BODY_BYTES))
-        self._connections: dict[asyncio.Task[Any], tuple[Wire, Connection]] = {}
+        self._connections: dict[asyncio.Task[None], tuple[Wire, Connection] | None] = {}
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_log_fault)
         self._closing = asyncio.Event()
@@ -97,38 +110,71 @@ class HttpServer:
             self._loop.close()
 
     async def _serve(self) -> None:
-        server = await self._loop.create_server(
-            lambda: Wire(self._buffer, self._serve_connection),
-            sock=self._sock,
-            ssl=self._context,
-            ssl_handshake_timeout=None if self._context is None else HANDSHAKE_TIMEOUT_S,
-        )
+        asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES
+        self._sock.setblocking(False)
+        self._sock.listen(_BACKLOG)
+        accepting = self._loop.create_task(self._accept())
+        accepting.add_done_callback(lambda task: self._closing.set())
         self._started.set()
         await self._closing.wait()
-        server.close()
-        for wire, connection in list(self._connections.values()):
-            if connection.idle:
-                wire.abort()
-        if self._connections:
-            await asyncio.wait(list(self._connections), timeout=_CLOSE_TIMEOUT_S)
-        for wire, _ in list(self._connections.values()):
-            wire.abort()
-        if self._connections:
-            await asyncio.wait(list(self._connections), timeout=_CLOSE_TIMEOUT_S)
+        accepting.cancel()
+        await self._end_connections(abort_all=False)
+        await self._end_connections(abort_all=True)
         await asyncio.sleep(0)  # the transports close their sockets in the next turn
+        with suppress(asyncio.CancelledError):
+            await accepting
 
-    async def _serve_connection(self, wire: Wire) -> None:
-        connection = Connection(wire, self._doors)
-        if len(self._connections) >= _MAX_CONNECTIONS:
-            await connection.turn_away()
+    async def _accept(self) -> None:
+        """Accept connections for ever.
+
+        They are accepted here, not by asyncio's own server, which does not count the connections
+        that are in their TLS handshake.
+        """
+        while True:
+            try:
+                sock, _ = await self._loop.sock_accept(self._sock)
+            except ConnectionError:
+                continue  # the client has closed it already
+            except OSError as error:  # too many files are open
+                _log.error("no connection can be accepted: %s", error)
+                await asyncio.sleep(_NO_FILES_PAUSE_S)
+                continue
+            count = len(self._connections)
+            if count >= MAX_CONNECTIONS + MAX_TURNED_AWAY:
+                sock.close()
+                continue
+            task = self._loop.create_task(self._serve_one(sock, count < MAX_CONNECTIONS))
+            self._connections[task] = None
+            task.add_done_callback(self._connections.pop)
+
+    async def _serve_one(self, sock: socket.socket, welcome: bool) -> None:
+        context = self._context
+        try:
+            _, wire = await self._loop.connect_accepted_socket(
+                lambda: Wire(self._buffer),
+                sock,
+                ssl=context,
+                ssl_handshake_timeout=None if context is None else HANDSHAKE_TIMEOUT_S,
+                ssl_shutdown_timeout=None if context is None else _CLOSE_TIMEOUT_S,
+            )
+        except OSError as error:  # also ssl.SSLError: a client that ends, or speaks no TLS
+            _log.debug("a connection failed: %s", error)
             return
+        connection = Connection(wire, self._doors)
         task = asyncio.current_task()
         assert task is not None
         self._connections[task] = wire, connection
-        try:
-            await connection.serve()
-        finally:
-            del self._connections[task]
+        await (connection.serve() if welcome else connection.turn_away())
+
+    async def _end_connections(self, *, abort_all: bool) -> None:
+        """End those that are idle, or all; wait a while for the rest."""
+        for task, made in list(self._connections.items()):
+            if made is None:
+                task.cancel()  # in its handshake
+            elif abort_all or made[1].idle:
+                made[0].abort()
+        if self._connections:
+            await asyncio.wait(list(self._connections), timeout=_CLOSE_TIMEOUT_S)
 
 
 def _log_fault(loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -> None:

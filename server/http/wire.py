@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, cast
+from typing import cast
 
 HEAD_BYTES = 16 * 1024
 """So many bytes are received in advance of a request's headers."""
@@ -33,8 +33,6 @@ class Wire(asyncio.BufferedProtocol):
     ----------
     buffer : memoryview
         `BODY_BYTES` bytes that all connections of one event loop share to receive into.
-    serve : callable
-        Its coroutine is run with this connection, once it is made.
 
     Attributes
     ----------
@@ -42,15 +40,12 @@ class Wire(asyncio.BufferedProtocol):
         Reading pauses at so many bytes that were not taken yet.
     """
 
-    def __init__(
-        self, buffer: memoryview, serve: Callable[[Wire], Coroutine[Any, Any, None]]
-    ) -> None:
-        self._buffer, self._serve = buffer, serve
+    def __init__(self, buffer: memoryview) -> None:
+        self._buffer = buffer
         self._loop = asyncio.get_running_loop()
         self._received = bytearray()
         self._waiter: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport | None = None
-        self._task: asyncio.Task[None] | None = None
         self._paused = self._blocked = self._discarding = False
         self._discarded = 0
         self._ended = self._lost = False
@@ -70,7 +65,6 @@ class Wire(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._task = self._loop.create_task(self._serve(self))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer if self._discarding else self._buffer[: self.read_ahead]
@@ -144,12 +138,17 @@ class Wire(asyncio.BufferedProtocol):
         """Close the connection after everything is sent.
 
         A client that still sends would see a broken connection in place of the answer: so much of
-        it is discarded, for `linger_s` seconds and `linger_bytes` bytes.
+        it is discarded, for `linger_s` seconds and `linger_bytes` bytes. Meanwhile the client sees
+        the end of the answer (RFC 9112, section 9.6), but for TLS.
         """
         if linger_s:
+            with suppress(OSError):  # the client has closed the connection
+                if self.transport.can_write_eof():
+                    self.transport.write_eof()
             await self._linger(time.monotonic() + linger_s, linger_bytes)
         if not self._lost:
-            self.transport.close()
+            if not self.transport.is_closing():  # asyncio's TLS fails where it is closed twice
+                self.transport.close()
             await self._drain(lambda: True, stall_s)
 
     def abort(self) -> None:

@@ -16,6 +16,10 @@ USER_KEY = "dip.user"
 GONE_KEY = "dip.client_gone"
 """In the WSGI environment: a callable that says whether the client has closed the connection."""
 
+_NOT_PASSED_ON = (
+    "HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING",
+    "HTTP_UPGRADE",  # it may be ignored; werkzeug refuses it
+)  # fmt: skip
 _BLOCK_BYTES = 256 * 1024
 _AT_ONCE_BYTES = 256 * 1024
 """Responses up to this size are taken from the application at once."""
@@ -34,7 +38,7 @@ def environment(
 ) -> dict[str, Any]:
     """The WSGI environment of a request."""
     named = {f"HTTP_{name.upper().replace('-', '_')}": text for name, text in head.headers.items()}
-    for name in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"):
+    for name in _NOT_PASSED_ON:
         named.pop(name, None)
     return {
         **named,

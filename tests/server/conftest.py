@@ -36,6 +36,11 @@ from server.commands.serve import serve
 from server.settings import ServerSettings
 serve(ServerSettings.from_json(sys.argv[1]))
 """
+NO_WORKER = """
+from server.work.supervisor import Supervisor
+Supervisor._start = lambda self: None
+"""
+"""Begins the program of a service whose jobs wait: a worker costs seconds of processor time."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
@@ -196,16 +201,18 @@ class RealService:
     Parameters
     ----------
     settings : ServerSettings
+    worker : bool
+        Whether a worker takes its jobs.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: ServerSettings, worker: bool = True) -> None:
+        self.settings, self._program = settings, LINE if worker else NO_WORKER + LINE
         self.start()
 
     def start(self, **variables: str) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
         self.process = subprocess.Popen(
-            [sys.executable, "-c", LINE, self.settings.as_json()],
+            [sys.executable, "-c", self._program, self.settings.as_json()],
             env=environment,
             cwd=self.settings.data_dir,
             stdout=subprocess.PIPE,
@@ -268,10 +275,10 @@ def start_service() -> Iterator[Callable[..., RealService]]:
     """Start a real service on a folder; it is ended with the session at the latest."""
     started: list[RealService] = []
 
-    def start(folder: Path, **settings: Any) -> RealService:
+    def start(folder: Path, *, worker: bool = True, **settings: Any) -> RealService:
         chosen = ServerSettings(data_dir=folder, port=0)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        service = RealService(dataclasses.replace(chosen, **settings))
+        service = RealService(dataclasses.replace(chosen, **settings), worker)
         started.append(service)
         return service
 

@@ -19,7 +19,9 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 from hostile_requests import CHUNKED, MULTIPART, Hostile, HostileRequests
-from raw_requests import post, status
+from raw_requests import get, post, status
+
+from server.http.connection import LINGER_S
 
 MIB = 2**20
 SHORT = {"header_timeout_s": 2.0, "body_grace_s": 2.0, "max_body_bytes": 64 * MIB}
@@ -28,16 +30,18 @@ SHORT = {"header_timeout_s": 2.0, "body_grace_s": 2.0, "max_body_bytes": 64 * MI
 @pytest.fixture(scope="module")
 def attacked(start_service: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("attacked") / "data"
-    return start_service(folder, max_queued=10**6, **SHORT)
+    return start_service(folder, worker=False, max_queued=10**6, **SHORT)
 
 
-def check(request: Hostile, answer: bytes) -> None:
+def check(request: Hostile, answer: bytes, *, closes: bool = False) -> None:
     seen = status(answer)
     about = f"{request.kind}: {seen} instead of {sorted(request.expected)}: {request.head[:200]!r}"
     assert seen in request.expected, about
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"Traceback" not in answer
     assert answer.count(b"HTTP/1.1 ") == 1, about
+    if closes:
+        assert b"connection: close" in head.lower(), about
     if seen >= 400:
         error = json.loads(body)["error"]
         assert all(error[name] for name in ("code", "message", "hint")), about
@@ -66,6 +70,28 @@ def test_every_hostile_request_gets_its_answer(
     assert requests.get(attacked.url + "/v1/health", timeout=60).status_code == 200
     assert not [line for line in attacked.log() if "traceback" in line]
     assert list(attacked.settings.incoming_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("more", [b"", b"Upgrade: websocket\r\n"])
+def test_an_answer_that_ends_the_connection_ends_at_once(attacked: Any, more: bytes) -> None:
+    """Not only after the time for which a refused body is discarded."""
+    request = Hostile(kind="plain", head=get("/v1/health", more=more), expected=frozenset({200}))
+    refused = Hostile(kind="refused", head=get("/v1/jobs", more=b""), expected=frozenset({401}))
+    for each in (request, refused):
+        began = time.monotonic()
+        check(each, each.send(attacked.port), closes=True)
+        assert time.monotonic() - began < LINGER_S
+
+
+def test_a_refusal_leaves_a_short_line_in_the_log(attacked: Any) -> None:
+    name = "long-name" * 3000
+    for path in (f"/v1/{name}", f"/static/{'0' * 16}/{name}"):
+        head = get(path, more=b"")
+        refused = Hostile(kind="long path", head=head, expected=frozenset({401, 404}))
+        check(refused, refused.send(attacked.port))
+    lines = [line["message"] for line in attacked.log() if "long-name" in line["message"]]
+    assert len(lines) >= 2
+    assert max(map(len, lines)) < 400
 
 
 @pytest.mark.parametrize("repeated", ["image", "mask", "seed"])

@@ -197,7 +197,7 @@ def test_slow_headers_and_bodies_are_cut_off_and_nobody_waits_for_them(
 def test_one_connection_too_many_is_told_so(
     served: Any, until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.http.http_server._MAX_CONNECTIONS", 2)
+    monkeypatch.setattr("server.http.http_server.MAX_CONNECTIONS", 2)
     held = []
     for _ in range(2):  # both are known to the server once they have an answer
         session = requests.Session()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 
@@ -227,3 +228,41 @@ def test_a_user_connects_and_every_client_goes_there(
     assert "no jobs" in dip("jobs").stderr
     assert dip("disconnect").returncode == 0
     assert dip("jobs").returncode == 9
+
+
+@pytest.mark.parametrize("shakes_hands", [False, True])
+def test_a_connection_holds_little(
+    secure: Any, pair: tuple[Path, Path], shakes_hands: bool
+) -> None:
+    """Less than 100 kB, before anything is known of the client."""
+
+    def connections(count: int) -> list[socket.socket]:
+        if shakes_hands:
+            return [connect(secure, pair) for _ in range(count)]
+        address = ("127.0.0.1", secure.port)
+        return [socket.create_connection(address, timeout=60) for _ in range(count)]
+
+    service = psutil.Process(secure.process.pid)
+    size, held = service.memory_info().rss, connections(100)
+    with secure.client() as client:
+        assert client.health()["status"] == "ok"
+    grown = service.memory_info().rss - size
+    for each in held:
+        each.close()
+    print(f"{grown / 100_000:.0f} kB for each connection")
+    assert grown < 100 * 100_000
+
+
+def test_a_client_that_ends_within_its_request_leaves_no_fault_in_the_log(
+    secure: Any, pair: tuple[Path, Path]
+) -> None:
+    for _ in range(20):
+        with connect(secure, pair) as connection:
+            connection.sendall(
+                b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+            )
+            connection.shutdown(socket.SHUT_WR)  # without the end of TLS
+            with contextlib.suppress(OSError):
+                while connection.recv(1000):
+                    pass
+    assert not [line for line in secure.log() if "traceback" in line]
