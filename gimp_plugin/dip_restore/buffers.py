@@ -33,8 +33,13 @@ def write(buffer: Any, part: Rect, format_name: str, data: bytes) -> None:
     buffer.flush()
 
 
-def select(image: Any, mask: bytes, part: Rect) -> None:
-    """Replace the selection of an image with a mask of a rectangle."""
+def select(
+    image: Any,
+    mask: bytes,
+    part: Rect,
+    operation: Gimp.ChannelOps = Gimp.ChannelOps.REPLACE,
+) -> None:
+    """Replace the selection of an image with a mask of a rectangle, or change it by the mask."""
     frame = Rect(0, 0, image.get_width(), image.get_height())
     channel = Gimp.Channel.new(
         image, "damage", frame.width, frame.height, 100.0, Gegl.Color.new("black")
@@ -46,7 +51,7 @@ def select(image: Any, mask: bytes, part: Rect) -> None:
     if inside != part:  # a layer may reach beyond its image
         mask = masks.crop(mask, part.width, inside.moved(-part.x, -part.y))
     write(buffer, inside, "Y u8", mask)
-    image.select_item(Gimp.ChannelOps.REPLACE, channel)
+    image.select_item(operation, channel)
     image.remove_channel(channel)
 
 

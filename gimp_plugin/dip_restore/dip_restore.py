@@ -12,9 +12,11 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import find_options
 import gi
 
 gi.require_version("Gimp", "3.0")
@@ -109,12 +111,14 @@ class DipRestore(Gimp.PlugIn):
     """The plug-in, as GIMP asks for it."""
 
     def do_query_procedures(self) -> list[str]:
-        return [PROCEDURE]
+        return [PROCEDURE, find_options.PROCEDURE]
 
     def do_set_i18n(self, name: str) -> bool:
         return False
 
     def do_create_procedure(self, name: str) -> Any:
+        if name == find_options.PROCEDURE:
+            return find_options.create_procedure(self, find_damage)
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, restore, None)
         procedure.set_image_types("RGB*, GRAY*, INDEXED*")
         # With several layers or none the menu entry works too, and the plug-in says the reason.
@@ -160,23 +164,23 @@ def restore(
     procedure: Any, run_mode: Any, image: Any, drawables: list[Any], config: Any, data: Any
 ) -> Any:
     """Run one restoration, from the pixels of the image to a new layer."""
-    sys.path[:0] = [str(FOLDER / "vendor")]  # the service's client, and its packages
+    import_packages()
     # Imported here, because GIMP registers the plug-in faster without them.
     import checks
     import layers
-    from dip_client import ClientError
     from service import Service, Settings
-    from session import Cancelled, Session
+    from session import Session
 
     service = Service(Settings.beside(FOLDER))
     interactive = run_mode == Gimp.RunMode.INTERACTIVE
-    try:
+
+    def run() -> bool:
         layer = checks.photo_layer(image, list(drawables))
         if interactive:
             from options_dialog import ask
 
             if not ask(procedure, config, image, layer, service):
-                return _answer(procedure, Gimp.PDBStatusType.CANCEL)
+                return False
         options = Options(config)
         checks.check_output(image, layer, options.output, options.source, options.allow_rgb)
         crop = layers.crop_layer(
@@ -190,16 +194,30 @@ def restore(
         else:
             results = _run_without_window(session)
         layers.insert_results(image, crop, results)
-    except Cancelled:
-        return _answer(procedure, Gimp.PDBStatusType.CANCEL)
-    except (checks.Refusal, ClientError) as error:
-        return _answer(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, str(error))
-    except Exception as error:
-        # The edge of the process: GIMP shows nothing of an exception that leaves it.
-        logging.exception("Deep Image Prior failed")
-        text = f"A fault in the plug-in, please report it: {type(error).__name__}: {error}"
-        return _answer(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, text)
-    return _answer(procedure, Gimp.PDBStatusType.SUCCESS)
+        return True
+
+    return _answered(procedure, run)
+
+
+def find_damage(
+    procedure: Any, run_mode: Any, image: Any, drawables: list[Any], config: Any, data: Any
+) -> Any:
+    """Find the damage of a layer, and select it."""
+    import_packages()
+    import checks
+    import find_damage
+    from service import Service, Settings
+
+    service = Service(Settings.beside(FOLDER))
+
+    def find() -> bool:
+        layer = checks.photo_layer(image, list(drawables))
+        if run_mode == Gimp.RunMode.INTERACTIVE:
+            return find_damage.find_in_window(procedure, config, image, layer, service)
+        find_damage.find_without_window(image, layer, service, config)
+        return True
+
+    return _answered(procedure, find)
 
 
 class Options:
@@ -240,6 +258,33 @@ def _run_without_window(session: Any) -> list[Any]:
             Gimp.progress_update(event.fraction or 0.0)
     Gimp.progress_end()
     return results
+
+
+def import_packages() -> None:
+    """Make the service's client, and its packages, importable."""
+    vendor = str(FOLDER / "vendor")
+    if vendor not in sys.path:
+        sys.path.insert(0, vendor)
+
+
+def _answered(procedure: Any, run: Callable[[], bool]) -> Any:
+    """The answer to GIMP after a run, which says whether the user has not cancelled it."""
+    from checks import Refusal
+    from dip_client import ClientError
+    from session import Cancelled
+
+    try:
+        done = run()
+    except Cancelled:
+        done = False
+    except (Refusal, ClientError) as error:
+        return _answer(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, str(error))
+    except Exception as error:
+        # The edge of the process: GIMP shows nothing of an exception that leaves it.
+        logging.exception("Deep Image Prior failed")
+        text = f"A fault in the plug-in, please report it: {type(error).__name__}: {error}"
+        return _answer(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, text)
+    return _answer(procedure, Gimp.PDBStatusType.SUCCESS if done else Gimp.PDBStatusType.CANCEL)
 
 
 def _answer(procedure: Any, status: Any, text: str = "") -> Any:

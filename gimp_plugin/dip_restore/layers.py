@@ -160,7 +160,7 @@ def insert_results(image: Any, crop: LayerCrop, results: list[Result]) -> None:
                 "The photograph was painted on meanwhile. Nothing was changed, to keep your "
                 "work; try again, or choose “A new layer above” as the result."
             )
-    with _one_undo_step(image):
+    with one_undo_step(image):
         if layer.is_indexed():
             image.convert_rgb()
         if crop.output == IN_PLACE:
@@ -248,7 +248,8 @@ def _signature(layer: Any) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _one_undo_step(image: Any) -> Iterator[None]:
+def one_undo_step(image: Any) -> Iterator[None]:
+    """Make one step for Undo of all changes."""
     image.undo_group_start()
     try:
         yield

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import find_options
 import gi
 from checks import Refusal, check_output
 from damage import find_damage, likely_source
 from dip_client import ClientError
+from find_damage import find_in_window
 from service import Service, destination
+from translation import _
 from widgets import let_windows_close, wrapped_label
 
 gi.require_version("GimpUi", "3.0")
@@ -37,10 +40,13 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     _fill(dialog, with_rgb=layer.is_indexed())
     welcome, found = wrapped_label(_WELCOME), wrapped_label()
     content = dialog.get_content_area()
-    for place, label in enumerate((welcome, found)):
-        content.pack_start(label, False, False, 6)
-        content.reorder_child(label, place)
-        label.show()
+    find = Gtk.Button.new_with_mnemonic(_("_Find damage…"))
+    find.set_tooltip_text(_("Select the dust, scratches and creases of the photograph."))
+    find.set_halign(Gtk.Align.START)
+    for place, widget in enumerate((welcome, find, found)):
+        content.pack_start(widget, False, False, 6)
+        content.reorder_child(widget, place)
+        widget.show()
 
     def show_destination(text: str) -> None:
         welcome.set_text(f"{_WELCOME} {text}")
@@ -68,6 +74,17 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
         return False
 
     handlers = [config.connect(f"notify::{name}", show_damage) for name in _AFFECT_DAMAGE]
+
+    def on_find(button: Any) -> None:
+        finder = find_options.create_procedure(procedure.get_plug_in(), None)
+        try:
+            if find_in_window(finder, finder.create_config(), image, layer, service, dialog):
+                config.set_property("damage", "selection")
+            show_damage()
+        except (Refusal, ClientError) as error:
+            found.set_markup(f"<b>{GLib.markup_escape_text(str(error))}</b>")
+
+    find.connect("clicked", on_find)
 
     def on_focus(*_: Any) -> None:
         show_damage()  # GIMP stays usable: the selection may have changed

@@ -13,9 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from dip_client import Client, ClientError, Event, JobFailed, Refused, Unreachable
 from service import Service
+from translation import _
 
 LEASE_S = 15.0
 _UNREACHABLE_TIMEOUT_S = 120.0
@@ -157,9 +159,10 @@ class Session:
     ----------
     service : Service
     request : JobRequest
+        Or the one of another kind of session.
     """
 
-    def __init__(self, service: Service, request: JobRequest) -> None:
+    def __init__(self, service: Service, request: Any) -> None:
         self._service = service
         self._request = request
         self._key = secrets.token_hex(16)  # submitted again, it is still one job
@@ -168,8 +171,11 @@ class Session:
         self._stop = self._stop_sent = self._cancel = False
         self._deletion: threading.Thread | None = None
 
-    def run(self) -> Iterator[Progress | Preview | Result]:
-        """Submit the job and follow it to its end.
+    activity = _("Restoring")
+    """What it does, for the progress bar."""
+
+    def run(self) -> Iterator[Any]:
+        """Submit the job and follow it to its end: `Progress`, `Preview` and `Result`.
 
         Raises
         ------
@@ -191,7 +197,7 @@ class Session:
                 self._check_cancelled()
                 if time.monotonic() - reached > _UNREACHABLE_TIMEOUT_S:
                     raise
-                yield Progress("The restoration service has stopped. Starting it again…")
+                yield Progress(_("The restoration service has stopped. Starting it again…"))
                 time.sleep(_RETRY_PAUSE_S)
             finally:
                 if client is not None:
@@ -215,11 +221,13 @@ class Session:
 
     # --- Inside ----------------------------------------------------------------------------------
 
-    def _follow(self, client: Client) -> Iterator[Progress | Preview | Result]:
+    def _follow(self, client: Client) -> Iterator[Any]:
         self._check_cancelled()
         if self._job_id is None:
-            yield Progress("Sending the pixels…")
+            yield Progress(_("Sending the pixels…"))
             self._job_id = self._submit(client)
+            self._check_cancelled()
+            yield from self._submitted(client, self._job_id)
             self._check_cancelled()
         for event in client.events(self._job_id, self._last_event):
             self._check_cancelled()
@@ -229,7 +237,7 @@ class Session:
                     with suppress(Refused):  # the job has just ended
                         client.stop(self._job_id)
                     self._stop_sent = True
-                yield progress_from(event)
+                yield progress_from(event, self.activity)
             elif event.kind == "preview":
                 yield from self._preview(client)
         yield from self._results(client)
@@ -253,6 +261,10 @@ class Session:
         )
         return str(job["id"])
 
+    def _submitted(self, client: Client, job_id: str) -> Iterator[Any]:
+        """What there is to tell as soon as the job is submitted."""
+        yield from ()
+
     def _preview(self, client: Client) -> Iterator[Preview]:
         assert self._job_id is not None
         try:
@@ -262,7 +274,7 @@ class Session:
         place = picture.about
         yield Preview(place["left"], place["top"], place["width"], place["height"], picture.data)
 
-    def _results(self, client: Client) -> Iterator[Result]:
+    def _results(self, client: Client) -> Iterator[Any]:
         assert self._job_id is not None
         job = client.job(self._job_id)
         self._check_cancelled()
@@ -293,14 +305,16 @@ class Session:
             client.delete(job_id)
 
 
-def progress_from(event: Event) -> Progress:
+def progress_from(event: Event, activity: str = "") -> Progress:
     """Progress as the service tells it, in words for a person."""
     data = event.data
-    if "iteration" not in data:
+    if "fraction" not in data:
         queued = data["state"] == "queued"
-        return Progress("Waiting in the queue…" if queued else "Getting ready…")
+        return Progress(_("Waiting in the queue…") if queued else _("Getting ready…"))
+    if "iteration" not in data:
+        return Progress(activity, data["fraction"], data["remaining_s"])
     return Progress(
-        text="Restoring",
+        text=activity or _("Restoring"),
         fraction=data["fraction"],
         remaining_s=data["remaining_s"] if data["iteration"] >= _WARM_UP_ITERATIONS else None,
         details=Details(

@@ -40,7 +40,7 @@ def watch(session: Session, service: Service, image: Any, crop: LayerCrop) -> li
         The image was closed, or the layer was deleted; the job is cancelled.
     """
     window = _Window(session, image, crop)
-    worker = threading.Thread(target=_run_session, args=[session, service, window], daemon=True)
+    worker = threading.Thread(target=run_session, args=[session, service, window], daemon=True)
     worker.start()
     window.run()
     session.close()
@@ -49,7 +49,7 @@ def watch(session: Session, service: Service, image: Any, crop: LayerCrop) -> li
     return window.results
 
 
-def _run_session(session: Session, service: Service, window: _Window) -> None:
+def run_session(session: Session, service: Service, window: Any) -> None:
     """The body of the thread that talks to the service."""
     while True:
         try:
@@ -66,7 +66,7 @@ def _run_session(session: Session, service: Service, window: _Window) -> None:
         return
 
 
-def _await_service(service: Service, window: _Window) -> bool:
+def _await_service(service: Service, window: Any) -> bool:
     """Wait until the user has started the service; False if the window is closed first."""
     while not window.closed.wait(_RETRY_EVERY_S):
         with suppress(ClientError):

@@ -13,7 +13,7 @@ import gi
 gi.require_version("Gegl", "0.4")
 from gi.repository import Gegl  # noqa: E402
 
-from . import changes, geometry, matrix, overhead, refusals, results, window  # noqa: E402
+from . import changes, finding, geometry, matrix, overhead, refusals, results, window  # noqa: E402
 
 
 def call(case, given, answer):
@@ -50,6 +50,8 @@ CASES = {
     case.__name__: case
     for case in (
         changes.changed_meanwhile,
+        finding.finding_refused,
+        finding.found_damage,
         geometry.growing,
         geometry.in_a_group,
         geometry.offsets,

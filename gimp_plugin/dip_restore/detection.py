@@ -1,0 +1,97 @@
+"""Runs one search for damage at the service, from pixels to levels. No GIMP in here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from dip_client import Client, ClientError, JobFailed, Refused
+from service import Service
+from session import LEASE_S, Session
+from translation import _
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A photograph as it is submitted to the service.
+
+    Parameters
+    ----------
+    width, height, channels : int
+    samples : str
+        'uint8', 'uint16' or 'float32'.
+    pixels : bytes
+        Row-first, channels together, little-endian.
+    photo_name : str
+        Of the image in GIMP, for people who see the job.
+    """
+
+    width: int
+    height: int
+    channels: int
+    samples: str
+    pixels: bytes
+    photo_name: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The damage that was found.
+
+    Parameters
+    ----------
+    png : bytes
+        Red is the level, green the kind.
+    final : bool
+        False for what is found at once, without a network.
+    """
+
+    png: bytes
+    final: bool
+
+
+class Search(Session):
+    """One search; `run` yields `Progress`, the first and the final `Found`.
+
+    Parameters
+    ----------
+    service : Service
+    request : SearchRequest
+    quickly : bool
+        Whether the first answer is wanted.
+    """
+
+    activity = _("Searching")
+
+    def __init__(self, service: Service, request: SearchRequest, *, quickly: bool) -> None:
+        super().__init__(service, request)
+        self._quickly = quickly
+
+    def _submit(self, client: Client) -> str:
+        request = self._request
+        job = client.detect(
+            request.pixels,
+            photo_name=request.photo_name,
+            lease_s=LEASE_S,
+            width=request.width,
+            height=request.height,
+            channels=request.channels,
+            samples=request.samples,
+        )
+        return str(job["id"])
+
+    def _submitted(self, client: Client, job_id: str) -> Iterator[Found]:
+        if self._quickly:
+            with suppress(Refused):  # the full answer, or its error, comes all the same
+                yield Found(client.levels(job_id, quick=True).data, final=False)
+
+    def _results(self, client: Client) -> Iterator[Found]:
+        assert self._job_id is not None
+        detection = client.detection(self._job_id)
+        self._check_cancelled()
+        if detection["state"] != "done":
+            raise JobFailed(**detection["error"])
+        yield Found(client.levels(self._job_id).data, final=True)
+        with suppress(ClientError):  # the levels are here; the service prunes its copy some day
+            client.delete(self._job_id)

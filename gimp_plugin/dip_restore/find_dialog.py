@@ -1,0 +1,220 @@
+"""The dialog that shows the damage as it is found, and how much of it will be selected."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import gi
+import marks
+from checks import Refusal, check_exists
+from damage_preview import DamagePreview
+from detection import Found, Search
+from find_damage import MOST_MARKED, Options, Photograph, mask_of
+from marks import Levels
+from service import CannotStart, Service
+from session import Progress
+from translation import _, ngettext
+from widgets import duration, let_windows_close, wrapped_label
+from work_window import run_session
+
+gi.require_version("GimpUi", "3.0")
+gi.require_version("Gtk", "3.0")
+from gi.repository import GimpUi, GLib, Gtk  # noqa: E402  # the versions must be named first
+
+_CHECK_EVERY_MS = 500
+_COUNT_AFTER_MS = 150
+_OPTIONS = ("sensitivity", "kinds", "brightness", "largest", "operation")
+_OF_MARKS = ("sensitivity", "specks", "scratches", "creases", "brightness", "largest")
+
+
+def ask(
+    procedure: Any,
+    config: Any,
+    image: Any,
+    photograph: Photograph,
+    service: Service,
+    parent: Any = None,
+) -> bytes | None:
+    """Find the damage, and ask which of it is to be selected; None if the user cancels.
+
+    Without a screen this ends the process.
+
+    Raises
+    ------
+    Refusal
+        The image was closed, or the layer was deleted; the search is cancelled.
+    ClientError
+        The search failed.
+    """
+    GimpUi.init(procedure.get_name())
+    search = Search(service, photograph.request, quickly=True)
+    dialog = _Dialog(procedure, config, image, photograph, parent)
+    worker = threading.Thread(target=run_session, args=[search, service, dialog], daemon=True)
+    worker.start()
+    mask = dialog.run()
+    if not dialog.has_ended:
+        search.cancel()
+    search.close()
+    if dialog.error is not None:
+        raise dialog.error
+    return mask
+
+
+class _Dialog:
+    """The dialog of one search.
+
+    Attributes
+    ----------
+    error : Exception or None
+        The reason why nothing can be selected.
+    has_ended : bool
+        Whether the search has come to its end.
+    closed : threading.Event
+        Set when nothing more is to be shown.
+    """
+
+    def __init__(
+        self, procedure: Any, config: Any, image: Any, photograph: Photograph, parent: Any
+    ) -> None:
+        self.error: Exception | None = None
+        self.has_ended = False
+        self.closed = threading.Event()
+        self._config, self._edited, self._photograph = config, image, photograph
+        self._levels: Levels | None = None
+        self._mask: bytes | None = None
+        self._counting = 0
+        self._build(procedure, config, parent)
+
+    def run(self) -> bytes | None:
+        """Show the dialog until the user has decided: the mask, or None."""
+        GLib.timeout_add(_CHECK_EVERY_MS, self._check_photograph)
+        handlers = [self._config.connect(f"notify::{name}", self._on_change) for name in _OF_MARKS]
+        accepted = bool(self._dialog.run())
+        self.closed.set()
+        for handler in handlers:
+            self._config.disconnect(handler)
+        mask = None
+        if accepted and self.error is None and self._levels is not None:
+            mask = mask_of(self._levels, Options(self._config))
+        self._dialog.destroy()
+        let_windows_close()
+        return mask
+
+    def _build(self, procedure: Any, config: Any, parent: Any) -> None:
+        self._dialog = GimpUi.ProcedureDialog.new(procedure, config, _("Find Damage"))
+        if parent is not None:
+            self._dialog.set_transient_for(parent)
+        self._dialog.set_ok_label(_("_Select"))
+        if help_button := self._dialog.get_widget_for_response(Gtk.ResponseType.HELP):
+            help_button.hide()  # there is no help page; the tooltips explain the options
+        self._dialog.get_scale_entry("sensitivity", 1.0)  # a slider
+        self._dialog.get_widget("largest", GimpUi.LabelSpin.__gtype__)
+        kinds = self._dialog.fill_box("kinds", list(marks.KINDS))
+        kinds.set_orientation(Gtk.Orientation.HORIZONTAL)
+        self._dialog.fill(list(_OPTIONS))
+        self._preview = DamagePreview(self._photograph.layer)
+        self._bar = Gtk.ProgressBar(show_text=True)
+        self._bar.set_text(_("Looking for the restoration service…"))
+        self._message = wrapped_label()
+        self._message.set_selectable(True)
+        content = self._dialog.get_content_area()
+        for place, widget in enumerate((self._preview.widget, self._bar, self._message)):
+            content.pack_start(widget, False, False, 6)
+            content.reorder_child(widget, place)
+            widget.show_all()
+        self._dialog.set_response_sensitive(Gtk.ResponseType.OK, False)
+
+    # --- Called through the main loop ------------------------------------------------------------
+
+    def show(self, event: Progress | Found) -> None:
+        if self.closed.is_set():
+            return
+        if isinstance(event, Found):
+            self._levels = self._photograph.levels(event.png)
+            if event.final:
+                self._bar.hide()
+            self._on_change()
+            return
+        if event.fraction is None:
+            self._bar.set_text(event.text)
+            self._bar.pulse()
+            return
+        self._bar.set_fraction(event.fraction)
+        text = f"{event.text}: {event.fraction:.0%}"
+        if event.remaining_s is not None:
+            text = _("{progress}, {time} left").format(
+                progress=text, time=duration(event.remaining_s)
+            )
+        self._bar.set_text(text)
+
+    def end(self, error: Exception | None) -> None:
+        self.has_ended = True
+        if error is not None and not self.closed.is_set():
+            self._give_up(error)
+
+    def show_command(self, error: CannotStart) -> None:
+        self._bar.set_text(_("Waiting for the restoration service…"))
+        text = _("{reason}\nRun this command in a terminal. The search then continues by itself.")
+        message = GLib.markup_escape_text(text.format(reason=error.message))
+        command = GLib.markup_escape_text(error.command)
+        self._message.set_markup(f"{message}\n\n<tt><b>{command}</b></tt>")
+
+    # --- Inside ----------------------------------------------------------------------------------
+
+    def _give_up(self, error: Exception) -> None:
+        self.error = error
+        self._dialog.response(Gtk.ResponseType.CANCEL)
+
+    def _on_change(self, *args: Any) -> None:
+        """Show the marks at once; count them when the slider rests."""
+        if self._levels is None:
+            return
+        self._mask = mask_of(self._levels, Options(self._config))
+        self._preview.show(self._mask)
+        self._dialog.set_response_sensitive(Gtk.ResponseType.OK, self._mask.count(255) > 0)
+        self._show_amount(None)
+        if self._counting:
+            GLib.source_remove(self._counting)
+        self._counting = GLib.timeout_add(_COUNT_AFTER_MS, self._count)
+
+    def _count(self) -> bool:
+        self._counting = 0
+        if self._mask is not None and self._levels is not None and not self.closed.is_set():
+            few = marks.share(self._mask) <= MOST_MARKED
+            self._show_amount(len(marks.boxes(self._mask, self._levels.width)) if few else None)
+        return False
+
+    def _show_amount(self, count: int | None) -> None:
+        assert self._mask is not None
+        share = marks.share(self._mask)
+        if not share:
+            text = _("No damage is found at this sensitivity.")
+        elif share > MOST_MARKED:
+            text = _(
+                "{share} of the photograph is marked: film grain or a printed pattern is taken "
+                "for damage. A lower sensitivity marks less."
+            ).format(share=f"{share:.0%}")
+        elif count is None:
+            text = _("{share} of the photograph is marked.").format(share=_percent(share))
+        else:
+            text = ngettext(
+                "{count} mark, {share} of the photograph.",
+                "{count} marks, {share} of the photograph.",
+                count,
+            ).format(count=f"{count:,}", share=_percent(share))
+        self._message.set_text(text)
+
+    def _check_photograph(self) -> bool:
+        """End the dialog if the image was closed: GIMP stays usable. Whether to check again."""
+        if self.closed.is_set():
+            return False
+        try:
+            check_exists(self._edited, self._photograph.layer)
+        except Refusal as refusal:
+            self._give_up(refusal)
+        return not self.closed.is_set()
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.01 else f"{share:.2%}"
