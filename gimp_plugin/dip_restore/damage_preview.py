@@ -15,7 +15,7 @@ gi.require_version("GdkPixbuf", "2.0")
 gi.require_version("Gtk", "3.0")
 from gi.repository import GdkPixbuf, GLib, Gtk  # noqa: E402  # the versions must be named first
 
-WIDTH_PX, HEIGHT_PX = 560, 400
+WIDTH_PX, HEIGHT_PX = 560, 380
 _LARGEST_SCALE = 6
 _COLOUR = (190, 255, 0)
 """Seen on red, on blue and on gray; no photograph has it in its shadows or its skies."""

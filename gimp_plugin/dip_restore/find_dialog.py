@@ -24,7 +24,9 @@ from gi.repository import GimpUi, GLib, Gtk  # noqa: E402  # the versions must b
 
 _CHECK_EVERY_MS = 500
 _COUNT_AFTER_MS = 150
-_OPTIONS = ("sensitivity", "kinds", "brightness", "largest", "operation")
+_ROWS = {"kinds": tuple(marks.KINDS), "choices": ("brightness", "operation")}
+"""Options side by side: the dialog has to fit on a small screen."""
+_OPTIONS = ("sensitivity", "kinds", "largest", "choices")
 _OF_MARKS = ("sensitivity", "specks", "scratches", "creases", "brightness", "largest")
 
 
@@ -110,8 +112,10 @@ class _Dialog:
             help_button.hide()  # there is no help page; the tooltips explain the options
         self._dialog.get_scale_entry("sensitivity", 1.0)  # a slider
         self._dialog.get_widget("largest", GimpUi.LabelSpin.__gtype__)
-        kinds = self._dialog.fill_box("kinds", list(marks.KINDS))
-        kinds.set_orientation(Gtk.Orientation.HORIZONTAL)
+        for name, options in _ROWS.items():
+            row = self._dialog.fill_box(name, list(options))
+            row.set_orientation(Gtk.Orientation.HORIZONTAL)
+            row.set_spacing(24)
         self._dialog.fill(list(_OPTIONS))
         self._preview = DamagePreview(self._photograph.layer)
         self._bar = Gtk.ProgressBar(show_text=True)

@@ -20,7 +20,7 @@ from installed_gimp import HERE, TIMEOUT_S, Gimp
 PICTURES = HERE / "pictures"
 """Screenshots, kept to be looked at; git ignores them."""
 
-DIALOG = "^Deep Image Prior$"
+DIALOG, FIND_DAMAGE = "^Deep Image Prior$", "^Find Damage$"
 _MANAGER = ("xprop", "-root", "_NET_SUPPORTING_WM_CHECK")
 
 
@@ -104,6 +104,13 @@ class Screen:
         self.open_menu()
         self.run("xdotool", "key", "Return")
         return self.wait_window(DIALOG)
+
+    def open_find_damage(self) -> str:
+        """Choose Filters > Restore > Find Damage."""
+        self.open_menu()
+        self.run("xdotool", "key", "Down")
+        self.run("xdotool", "key", "Return")
+        return self.wait_window(FIND_DAMAGE)
 
     def open_menu(self) -> None:
         """Open both menus; one that does not come, as on a busy machine, is asked for again."""

@@ -42,7 +42,8 @@ def selected(image, x, y):
 
 
 def selected_pixels(image):
-    return sum(value > 127 for value in read(image.get_selection(), "Y u8"))
+    data = read(image.get_selection(), "Y u8")
+    return len(data) - sum(data.count(value) for value in range(128))
 
 
 def found_damage():

@@ -9,11 +9,14 @@ import gi
 gi.require_version("Gimp", "3.0")
 from gi.repository import Gimp, Gio  # noqa: E402
 
+from .finding import dusty_image, selected_pixels  # noqa: E402
 from .photographs import digest, make_image, select_file, spoil  # noqa: E402
 
 
-def window(state, stop, size=(240, 180), indexed=False, photo=None, mask=None):
+def window(state, stop, size=(240, 180), indexed=False, photo=None, mask=None, dusty=False):
     """Open a damaged photograph with its damage selected, and write down its state.
+
+    A dusty photograph has no selection.
 
     The pixels of an indexed photograph are not read: its format may be gone while GIMP converts
     the image, and babl then ends the process.
@@ -22,7 +25,10 @@ def window(state, stop, size=(240, 180), indexed=False, photo=None, mask=None):
         image = Gimp.file_load(Gimp.RunMode.NONINTERACTIVE, Gio.File.new_for_path(photo))
         layer = image.get_layers()[0]
         layer.set_name("photo")
-        select_file(image, mask)
+        if mask is not None:
+            select_file(image, mask)
+    elif dusty:
+        image, layer = dusty_image()
     else:
         image, layer = make_image(size=size)
         damage = (size[0] // 3, size[1] // 3, size[0] // 3, 14)
@@ -46,6 +52,7 @@ def window(state, stop, size=(240, 180), indexed=False, photo=None, mask=None):
             if not indexed:
                 found["same"] = layer.is_valid() and digest(layer) == before
             found["selected"] = not Gimp.Selection.is_empty(image)
+            found["selected_pixels"] = selected_pixels(image)
             found["mode"] = image.get_base_type().value_nick
         with open(state + ".part", "w", encoding="utf-8") as file:
             json.dump(found, file)

@@ -1,0 +1,76 @@
+"""Find Damage with its window: the slider, the marks, the selection, and Undo."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from gimp_screen import DIALOG, FIND_DAMAGE
+
+from server.client import ClientError
+
+
+@pytest.fixture(autouse=True)
+def forgotten(gimp: Any) -> None:
+    """Forget the last values of an earlier test."""
+    for path in (gimp.config / "plug-in-settings").glob("*.last"):
+        path.unlink()
+
+
+def wait_until_found(screen: Any, gimp: Any) -> None:
+    """Until the service has nothing to do any more."""
+
+    def is_idle() -> bool:
+        try:
+            with gimp.client() as client:
+                health = client.health()
+        except ClientError:
+            return False
+        return health["queued"] + health["running"] == 0 and health["worker"] == "idle"
+
+    screen.until(is_idle, "the end of the search")
+    time.sleep(1)
+
+
+@pytest.mark.newest_gimp
+def test_slider_selection_and_undo(screen: Any, gimp: Any) -> None:
+    screen.start_gimp(dusty=True)
+    window = screen.open_find_damage()
+    time.sleep(0.5)
+    screen.picture("20-find-searching")
+    wait_until_found(screen, gimp)
+    screen.picture("21-find-found")
+    found = screen.preview(window)
+    screen.keys(window, "alt+t", *["Next"] * 6)  # the slider
+    screen.until(lambda: screen.preview(window) != found, "fewer marks", 30)
+    time.sleep(0.5)
+    screen.picture("22-find-fewer")
+    screen.keys(window, *["Prior"] * 5)
+    screen.until(lambda: screen.preview(window) == found, "the marks again", 30)
+    screen.press(
+        window, "alt+s", lambda: screen.state["selected_pixels"] > 30, "the damage to be selected"
+    )
+    screen.wait_gone(FIND_DAMAGE)
+    assert screen.state["selected_pixels"] < 2000
+    assert screen.state["same"]
+    screen.picture("23-find-selected")
+    screen.keys(screen.main, "ctrl+z")
+    screen.until(lambda: not screen.state["selected"], "the selection to be taken away")
+
+
+@pytest.mark.newest_gimp
+def test_the_restoration_dialog_finds_damage_too(screen: Any, gimp: Any) -> None:
+    screen.start_gimp(dusty=True)
+    dialog = screen.open_dialog()
+    screen.press(dialog, "alt+f", lambda: screen.windows(FIND_DAMAGE), "the search to begin")
+    window = screen.wait_window(FIND_DAMAGE)
+    wait_until_found(screen, gimp)
+    screen.press(
+        window, "alt+s", lambda: screen.state["selected_pixels"] > 30, "the damage to be selected"
+    )
+    screen.wait_gone(FIND_DAMAGE)
+    assert screen.windows(DIALOG) == [dialog]
+    time.sleep(0.5)
+    screen.picture("24-find-for-restoration")
+    screen.press(dialog, "alt+c", lambda: not screen.windows(DIALOG), "the dialog to be gone")
