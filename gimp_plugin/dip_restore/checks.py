@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from translation import _
+
 SELECTION, TRANSPARENCY, LAYER_MASK = "selection", "transparency", "layer-mask"
 NEW_LAYER, IN_PLACE = "new-layer", "in-place"
 
@@ -25,27 +27,40 @@ def photo_layer(image: Any, drawables: list[Any]) -> Any:
     """
     if len(drawables) != 1:
         raise Refusal(
-            f"{len(drawables) or 'No'} layers are chosen. "
-            "Click the layer with the photograph in the Layers dialog, then try again."
+            _(
+                "{count} layers are chosen. Click the layer with the photograph in the Layers "
+                "dialog, then try again."
+            ).format(count=len(drawables))
         )
     drawable = drawables[0]
     if image.get_floating_sel() is not None:
-        raise Refusal("There is a floating selection. Anchor it first: Layer > Anchor.")
+        raise Refusal(_("There is a floating selection. Anchor it first: Layer > Anchor."))
     if drawable.is_layer_mask():
         raise Refusal(
-            "The layer mask is chosen, not the photograph. "
-            "Click the layer's picture in the Layers dialog, then try again."
+            _(
+                "The layer mask is chosen, not the photograph. "
+                "Click the layer's picture in the Layers dialog, then try again."
+            )
         )
     if not drawable.is_layer():
-        raise Refusal("A channel is chosen. Click the layer with the photograph, then try again.")
+        raise Refusal(
+            _("A channel is chosen. Click the layer with the photograph, then try again.")
+        )
     name = drawable.get_name()
     if drawable.is_group_layer():
-        raise Refusal(f"“{name}” is a group of layers. Choose the layer with the photograph in it.")
+        raise Refusal(
+            _("“{name}” is a group of layers. Choose the layer with the photograph in it.").format(
+                name=name
+            )
+        )
     for kind in ("text", "link", "vector"):
         if getattr(drawable, f"is_{kind}_layer", bool)():
             raise Refusal(
-                f"“{name}” is a {kind} layer. Choose the layer with the photograph, "
-                "or turn this one into pixels: Layer > Discard Text Information or Rasterize."
+                _(
+                    "“{name}” is a layer of text, a link or vectors. Choose the layer with the "
+                    "photograph, or turn this one into pixels: Layer > Discard Text Information "
+                    "or Rasterize."
+                ).format(name=name)
             )
     return drawable
 
@@ -68,11 +83,13 @@ def check_output(image: Any, layer: Any, output: str, source: str, allow_rgb: bo
     Refusal
     """
     if not (image.is_valid() and layer.is_valid()):
-        raise Refusal("The image was closed, or the layer was deleted. Nothing was changed.")
+        raise Refusal(_("The image was closed, or the layer was deleted. Nothing was changed."))
     if layer.is_indexed() and not allow_rgb:
         raise Refusal(
-            "This image is indexed: its palette has no room for new colours. Tick “Convert an "
-            "indexed image to RGB”, or convert the image with Image > Mode > RGB."
+            _(
+                "This image is indexed: its palette has no room for new colours. Tick “Convert an "
+                "indexed image to RGB”, or convert the image with Image > Mode > RGB."
+            )
         )
     if output != IN_PLACE:
         return
@@ -80,14 +97,18 @@ def check_output(image: Any, layer: Any, output: str, source: str, allow_rgb: bo
     while item is not None:
         if item.get_lock_content():
             raise Refusal(
-                f"The pixels of “{item.get_name()}” are locked. Unlock them in the Layers "
-                "dialog, or choose “A new layer above” as the result."
+                _(
+                    "The pixels of “{name}” are locked. Unlock them in the Layers dialog, or "
+                    "choose “A new layer above” as the result."
+                ).format(name=item.get_name())
             )
         item = item.get_parent()
     if layer.get_lock_alpha() and source == TRANSPARENCY:
         raise Refusal(
-            f"The transparency of “{layer.get_name()}” is locked. Unlock it in the Layers dialog, "
-            "or choose “A new layer above” as the result."
+            _(
+                "The transparency of “{name}” is locked. Unlock it in the Layers dialog, or choose "
+                "“A new layer above” as the result."
+            ).format(name=layer.get_name())
         )
 
 
@@ -99,6 +120,6 @@ def check_exists(image: Any, layer: Any) -> None:
     Refusal
     """
     if not image.is_valid():
-        raise Refusal("The image was closed meanwhile. The result was discarded.")
+        raise Refusal(_("The image was closed meanwhile. The result was discarded."))
     if not layer.is_valid() or layer.get_image().get_id() != image.get_id():
-        raise Refusal("The layer was deleted meanwhile. The result was discarded.")
+        raise Refusal(_("The layer was deleted meanwhile. The result was discarded."))

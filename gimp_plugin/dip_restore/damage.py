@@ -11,26 +11,38 @@ from dataclasses import dataclass
 from typing import Any
 
 import gi
+import marks
 import masks
 from buffers import read, select
 from checks import LAYER_MASK, SELECTION, TRANSPARENCY, Refusal
 from dip_rules import FEWEST_KNOWN, has_enough_context, may_be_inverted
+from marks import percent
 from masks import Rect
+from translation import _, ngettext
 
 gi.require_version("Gimp", "3.0")
 from gi.repository import Gimp  # noqa: E402  # the version must be named first
 
+_MOST_COUNTED = 0.1
+"""Spots are counted up to this share of the layer: more take their time, and are not read."""
+
 _NO_DAMAGE = {
-    SELECTION: "Nothing is selected. Select the damage with any of the selection tools; "
-    "better a little too much than too little.",
-    TRANSPARENCY: "Nothing in this layer is transparent. Erase the damage, or select it.",
-    LAYER_MASK: "The layer mask hides nothing. Paint the damage black in the layer mask.",
+    SELECTION: _(
+        "Nothing is selected. Select the damage with any of the selection tools; "
+        "better a little too much than too little."
+    ),
+    TRANSPARENCY: _("Nothing in this layer is transparent. Erase the damage, or select it."),
+    LAYER_MASK: _("The layer mask hides nothing. Paint the damage black in the layer mask."),
 }
 _WRONG_WAY_ROUND = {
-    SELECTION: "Is the selection the wrong way round? The selected pixels are replaced, the others "
-    "stay. Select > Invert exchanges them.",
-    LAYER_MASK: "Is the layer mask the wrong way round? The pixels that it hides are replaced, the "
-    "others stay. Colors > Invert, on the layer mask, exchanges them.",
+    SELECTION: _(
+        "Is the selection the wrong way round? The selected pixels are replaced, the others "
+        "stay. Select > Invert exchanges them."
+    ),
+    LAYER_MASK: _(
+        "Is the layer mask the wrong way round? The pixels that it hides are replaced, the "
+        "others stay. Colors > Invert, on the layer mask, exchanges them."
+    ),
 }
 
 
@@ -52,6 +64,8 @@ class Damage:
     doubt : str
         A question for the user where so much is marked that it may be the wrong way round; else
         empty. Transparent pixels are never in doubt.
+    layer_px : int
+        The number of pixels of the layer.
     """
 
     box: Rect
@@ -59,11 +73,21 @@ class Damage:
     soft_mask: bytes
     mask: bytes
     doubt: str
+    layer_px: int
 
     @property
     def description(self) -> str:
         count = masks.damaged_pixels(self.soft_mask)
-        return f"{count:,} pixels in an area of {self.box.width} × {self.box.height}"
+        share = count / self.layer_px
+        if share > _MOST_COUNTED:
+            return _("{share} of the photograph is marked.").format(share=percent(share))
+        binary = self.soft_mask.translate(masks.TO_BINARY)
+        spots = len(marks.boxes(binary, self.crop.width))
+        return ngettext(
+            "{count} spot is marked, {share} of the photograph.",
+            "{count} spots are marked, {share} of the photograph.",
+            spots,
+        ).format(count=f"{spots:,}", share=percent(share))
 
 
 def likely_source(image: Any, layer: Any, preferred: str) -> str:
@@ -108,17 +132,20 @@ def find_damage(image: Any, layer: Any, source: str, grow_px: int = 0) -> Damage
         margin_px *= 2
     if known < FEWEST_KNOWN:
         raise Refusal(
-            "Nearly all of the layer is marked as damage. Leave some of the photograph around it: "
-            "the damage is filled from the rest of the photograph."
+            _(
+                "Nearly all of the layer is marked as damage. Leave some of the photograph around "
+                "it: the damage is filled from the rest of the photograph."
+            )
         )
-    return Damage(box, crop, padded, mask, _doubt(padded, whole, source))
+    return Damage(box, crop, padded, mask, _doubt(padded, whole, source), whole.area)
 
 
 def _doubt(soft_mask: bytes, whole: Rect, source: str) -> str:
     count = masks.damaged_pixels(soft_mask)
     if source == TRANSPARENCY or not may_be_inverted(count, whole.area):
         return ""
-    return f"{count / whole.area:.0%} of the layer is marked as damage. {_WRONG_WAY_ROUND[source]}"
+    text = _("{share} of the layer is marked as damage.").format(share=f"{count / whole.area:.0%}")
+    return f"{text} {_WRONG_WAY_ROUND[source]}"
 
 
 def _pixels_to_fill(image: Any, layer: Any, source: str, whole: Rect) -> tuple[Rect, bytes]:
@@ -126,7 +153,7 @@ def _pixels_to_fill(image: Any, layer: Any, source: str, whole: Rect) -> tuple[R
     area = _searched_area(image, layer, source, whole)
     selected = None
     if not Gimp.Selection.is_empty(image):
-        _, left, top = layer.get_offsets()
+        __, left, top = layer.get_offsets()
         selected = read(image.get_selection(), area.moved(left, top), "Y u8")
     if source == SELECTION:
         assert selected is not None
@@ -139,23 +166,23 @@ def _pixels_to_fill(image: Any, layer: Any, source: str, whole: Rect) -> tuple[R
 
 def _searched_area(image: Any, layer: Any, source: str, whole: Rect) -> Rect:
     """A rectangle of the layer that contains all damage to be filled."""
-    _, left, top = layer.get_offsets()
+    __, left, top = layer.get_offsets()
     visible = whole.cut(Rect(-left, -top, image.get_width(), image.get_height()))
     if visible.area == 0:
-        raise Refusal("The layer lies outside the image. Move it back, then try again.")
+        raise Refusal(_("The layer lies outside the image. Move it back, then try again."))
     if source == TRANSPARENCY and not layer.has_alpha():
         raise Refusal(
-            "This layer has no transparency: it has no alpha channel. Select the damage instead."
+            _("This layer has no transparency: it has no alpha channel. Select the damage instead.")
         )
     if source == LAYER_MASK and layer.get_mask() is None:
-        raise Refusal("This layer has no layer mask. Add one and paint the damage black in it.")
+        raise Refusal(_("This layer has no layer mask. Add one and paint the damage black in it."))
     if Gimp.Selection.is_empty(image):
         if source == SELECTION:
             raise Refusal(_NO_DAMAGE[SELECTION])
         return visible
     meets, *rectangle = layer.mask_intersect()
     if not meets:
-        raise Refusal("The selection lies outside the layer. Select damage inside the layer.")
+        raise Refusal(_("The selection lies outside the layer. Select damage inside the layer."))
     return Rect(*rectangle)
 
 

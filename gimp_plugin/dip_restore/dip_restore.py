@@ -18,6 +18,7 @@ from typing import Any
 
 import find_options
 import gi
+from translation import DOMAIN, _
 
 gi.require_version("Gimp", "3.0")
 from gi.repository import Gimp, GLib, GObject  # noqa: E402  # the version must be named first
@@ -28,38 +29,46 @@ _MAX_INT = 2**31 - 1  # GIMP's integer arguments have 32 bits
 
 CHOICES = {
     "damage": (
-        "_Damage",
-        "Where the damage is marked. If there is a selection, nothing outside of it changes.",
+        _("_Damage"),
+        _("Where the damage is marked. If there is a selection, nothing outside of it changes."),
         {
-            "selection": "The selection",
-            "transparency": "Transparent pixels",
-            "layer-mask": "Pixels hidden by the layer mask",
+            "selection": _("The selection"),
+            "transparency": _("Transparent pixels"),
+            "layer-mask": _("Pixels hidden by the layer mask"),
         },
     ),
     "preset": (
-        "_Quality",
-        "Better quality takes longer. Begin with a quick look.",
+        _("_Quality"),
+        _("Better quality takes longer. Begin with a quick look."),
         {
-            "fast": "Quick look",
-            "balanced": "Balanced",
-            "best": "Best (about five times slower)",
-            "paper": "As published (takes hours)",
+            "fast": _("Quick look"),
+            "balanced": _("Balanced"),
+            "best": _("Best (about five times slower)"),
+            "paper": _("As published (takes hours)"),
         },
     ),
     "output": (
-        "Res_ult",
-        "A new layer leaves the photograph unchanged. One Undo takes back either.",
-        {"new-layer": "A new layer above", "in-place": "Paint into this layer"},
+        _("Res_ult"),
+        _("A new layer leaves the photograph unchanged. One Undo takes back either."),
+        {"new-layer": _("A new layer above"), "in-place": _("Paint into this layer")},
     ),
     "network": (
-        "_Network",
-        "U-Net is usually better, SegNet is sometimes sharper. “Both” gives two layers to compare.",
-        {"unet": "U-Net", "segnet": "SegNet", "both": "Both, to compare"},
+        _("_Network"),
+        _(
+            "U-Net is usually better, SegNet is sometimes sharper. “Both” gives two layers to "
+            "compare."
+        ),
+        {"unet": "U-Net", "segnet": "SegNet", "both": _("Both, to compare")},
     ),
     "device": (
-        "Compute _on",
-        "“Automatic” uses a graphics card if there is one.",
-        {"auto": "Automatic", "cpu": "Processor", "cuda": "NVIDIA or AMD card", "mps": "Apple GPU"},
+        _("Compute _on"),
+        _("“Automatic” uses a graphics card if there is one."),
+        {
+            "auto": _("Automatic"),
+            "cpu": _("Processor"),
+            "cuda": _("NVIDIA or AMD card"),
+            "mps": _("Apple GPU"),
+        },
     ),
 }
 """Arguments with a few values: label, tooltip, the text of each value."""
@@ -67,43 +76,43 @@ CHOICES = {
 NUMBERS = {
     "seed": (
         "seed",
-        "S_eed",
-        "Another seed gives a slightly different result; the same seed gives the same result.",
+        _("S_eed"),
+        _("Another seed gives a slightly different result; the same seed gives the same result."),
     ),
     "iterations": (
         "iterations",
-        "_Iterations (0 = automatic)",
-        "The number of steps of the restoration. 0 lets “Quality” decide.",
+        _("_Iterations (0 = automatic)"),
+        _("The number of steps of the restoration. 0 lets “Quality” decide."),
     ),
     "threads": (
         "threads",
-        "Thre_ads (0 = all)",
-        "The number of processor cores to use. 0 uses all of them.",
+        _("Thre_ads (0 = all)"),
+        _("The number of processor cores to use. 0 uses all of them."),
     ),
     "max-memory": (
         "max_memory_mb",
-        "_Memory limit in MB (0 = automatic)",
-        "The most memory to use. 0 uses most of the free memory.",
+        _("_Memory limit in MB (0 = automatic)"),
+        _("The most memory to use. 0 uses most of the free memory."),
     ),
 }
 """Arguments that are numbers of the engine: its name for the setting, label, tooltip."""
 
 GROW = (
-    "_Grow the damage by (pixels)",
-    "If a rim of the damage is still visible after a restoration, set this to 2.",
+    _("_Grow the damage by (pixels)"),
+    _("If a rim of the damage is still visible after a restoration, set this to 2."),
 )
 _MAX_GROWTH_PX = 100
 TEXTURE = (
-    "Texture of the surr_oundings",
-    "How much grain and detail a repair gets: 0 is smooth, 1 is as rich as the surroundings.",
+    _("Texture of the surr_oundings"),
+    _("How much grain and detail a repair gets: 0 is smooth, 1 is as rich as the surroundings."),
 )
 TIME = (
-    "_Work at most, in minutes (0 = no limit)",
-    "Afterwards you get the best result so far. Each network has this time.",
+    _("_Work at most, in minutes (0 = no limit)"),
+    _("Afterwards you get the best result so far. Each network has this time."),
 )
 ALLOW_RGB = (
-    "Convert an inde_xed image to RGB",
-    "An indexed image has at most 256 colours. A restoration needs new ones.",
+    _("Convert an inde_xed image to RGB"),
+    _("An indexed image has at most 256 colours. A restoration needs new ones."),
 )
 
 
@@ -113,8 +122,8 @@ class DipRestore(Gimp.PlugIn):
     def do_query_procedures(self) -> list[str]:
         return [PROCEDURE, find_options.PROCEDURE]
 
-    def do_set_i18n(self, name: str) -> bool:
-        return False
+    def do_set_i18n(self, name: str) -> tuple[bool, str, str]:
+        return True, DOMAIN, "locale"
 
     def do_create_procedure(self, name: str) -> Any:
         if name == find_options.PROCEDURE:
@@ -127,10 +136,12 @@ class DipRestore(Gimp.PlugIn):
         procedure.set_menu_label("_Deep Image Prior…")
         procedure.add_menu_path("<Image>/Filters/Restore")
         procedure.set_documentation(
-            "Restore the damaged part of a photograph from the rest of it",
-            "A small neural network is fitted to the undamaged part of this one photograph, and "
-            "its structure fills in the rest. Nothing is pre-trained. Nothing leaves this "
-            "computer, unless you use another one with `dip connect` or `dip serve --cluster`.",
+            _("Restore the damaged part of a photograph from the rest of it"),
+            _(
+                "A small neural network is fitted to the undamaged part of this one photograph, "
+                "and its structure fills in the rest. Nothing is pre-trained. Nothing leaves this "
+                "computer, unless you use another one with `dip connect` or `dip serve --cluster`."
+            ),
             name,
         )
         procedure.set_attribution("the Deep Image Prior for GIMP authors", "MIT licence", "2026")
@@ -282,7 +293,8 @@ def _answered(procedure: Any, run: Callable[[], bool]) -> Any:
     except Exception as error:
         # The edge of the process: GIMP shows nothing of an exception that leaves it.
         logging.exception("Deep Image Prior failed")
-        text = f"A fault in the plug-in, please report it: {type(error).__name__}: {error}"
+        fault = f"{type(error).__name__}: {error}"
+        text = _("A fault in the plug-in, please report it: {fault}").format(fault=fault)
         return _answer(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, text)
     return _answer(procedure, Gimp.PDBStatusType.SUCCESS if done else Gimp.PDBStatusType.CANCEL)
 

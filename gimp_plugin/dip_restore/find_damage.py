@@ -185,7 +185,7 @@ def select_marks(image: Any, photograph: Photograph, mask: bytes, adds: bool) ->
     """
     photograph.check_unchanged(image)
     layer = photograph.layer
-    _ok, left, top = layer.get_offsets()
+    __, left, top = layer.get_offsets()
     place = Rect(left, top, layer.get_width(), layer.get_height())
     if place.cut(Rect(0, 0, image.get_width(), image.get_height())).area == 0:
         raise Refusal(_("The layer lies outside the image. Move it back, then try again."))

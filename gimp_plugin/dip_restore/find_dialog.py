@@ -15,7 +15,7 @@ from marks import Levels
 from service import CannotStart, Service
 from session import Progress
 from translation import _, ngettext
-from widgets import duration, let_windows_close, wrapped_label
+from widgets import let_windows_close, progress_text, wrapped_label
 from work_window import run_session
 
 gi.require_version("GimpUi", "3.0")
@@ -107,7 +107,7 @@ class _Dialog:
         self._dialog = GimpUi.ProcedureDialog.new(procedure, config, _("Find Damage"))
         if parent is not None:
             self._dialog.set_transient_for(parent)
-        self._dialog.set_ok_label(_("_Select"))
+        self._dialog.set_ok_label(_("Sel_ect"))
         if help_button := self._dialog.get_widget_for_response(Gtk.ResponseType.HELP):
             help_button.hide()  # there is no help page; the tooltips explain the options
         self._dialog.get_scale_entry("sensitivity", 1.0)  # a slider
@@ -145,12 +145,7 @@ class _Dialog:
             self._bar.pulse()
             return
         self._bar.set_fraction(event.fraction)
-        text = f"{event.text}: {event.fraction:.0%}"
-        if event.remaining_s is not None:
-            text = _("{progress}, {time} left").format(
-                progress=text, time=duration(event.remaining_s)
-            )
-        self._bar.set_text(text)
+        self._bar.set_text(progress_text(event))
 
     def end(self, error: Exception | None) -> None:
         self.has_ended = True
@@ -159,10 +154,11 @@ class _Dialog:
 
     def show_command(self, error: CannotStart) -> None:
         self._bar.set_text(_("Waiting for the restoration service…"))
-        text = _("{reason}\nRun this command in a terminal. The search then continues by itself.")
-        message = GLib.markup_escape_text(text.format(reason=error.message))
-        command = GLib.markup_escape_text(error.command)
-        self._message.set_markup(f"{message}\n\n<tt><b>{command}</b></tt>")
+        then = _("Run this command in a terminal. The work then continues by itself.")
+        text, command = (
+            GLib.markup_escape_text(each) for each in (f"{error.message}\n{then}", error.command)
+        )
+        self._message.set_markup(f"{text}\n\n<tt><b>{command}</b></tt>")
 
     # --- Inside ----------------------------------------------------------------------------------
 
@@ -200,13 +196,13 @@ class _Dialog:
                 "for damage. A lower sensitivity marks less."
             ).format(share=f"{share:.0%}")
         elif count is None:
-            text = _("{share} of the photograph is marked.").format(share=_percent(share))
+            text = _("{share} of the photograph is marked.").format(share=marks.percent(share))
         else:
             text = ngettext(
                 "{count} mark, {share} of the photograph.",
                 "{count} marks, {share} of the photograph.",
                 count,
-            ).format(count=f"{count:,}", share=_percent(share))
+            ).format(count=f"{count:,}", share=marks.percent(share))
         self._message.set_text(text)
 
     def _check_photograph(self) -> bool:
@@ -218,7 +214,3 @@ class _Dialog:
         except Refusal as refusal:
             self._give_up(refusal)
         return not self.closed.is_set()
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}" if share >= 0.01 else f"{share:.2%}"

@@ -69,7 +69,7 @@ def create_procedure(plug_in: Any, run: Any) -> Any:
     )
     procedure.add_int_argument(
         "largest",
-        _("_Largest mark in pixels (0 = any)"),
+        _("Lar_gest mark in pixels (0 = any)"),
         _("Marks whose longer side is longer than this are left out."),
         0,
         _LONGEST_PX,
@@ -79,7 +79,7 @@ def create_procedure(plug_in: Any, run: Any) -> Any:
     _add_choice(
         procedure,
         "operation",
-        _("The se_lection"),
+        _("The selectio_n"),
         _("“Add” keeps what is selected already."),
         _OPERATIONS,
     )

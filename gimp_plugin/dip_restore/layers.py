@@ -28,6 +28,7 @@ from damage import Damage, find_damage
 from dip_rules import may_be_inverted
 from masks import Rect
 from session import JobRequest, Result
+from translation import _
 
 gi.require_version("Babl", "0.1")
 gi.require_version("Gegl", "0.4")
@@ -149,16 +150,20 @@ def insert_results(image: Any, crop: LayerCrop, results: list[Result]) -> None:
     check_exists(image, layer)
     if _signature(layer) != crop.signature:
         raise Refusal(
-            "The size, mode or precision of the layer was changed meanwhile, so the result "
-            "does not fit. Nothing was changed; try again."
+            _(
+                "The size, mode or precision of the layer was changed meanwhile, so the result "
+                "does not fit. Nothing was changed; try again."
+            )
         )
     if crop.output == IN_PLACE:
         check_output(image, layer, IN_PLACE, crop.source, allow_rgb=True)
         pixels = read(layer, crop.damage.crop, crop.pixel_format)
         if hashlib.sha256(pixels).digest() != crop.digest:
             raise Refusal(
-                "The photograph was painted on meanwhile. Nothing was changed, to keep your "
-                "work; try again, or choose “A new layer above” as the result."
+                _(
+                    "The photograph was painted on meanwhile. Nothing was changed, to keep your "
+                    "work; try again, or choose “A new layer above” as the result."
+                )
             )
     with one_undo_step(image):
         if layer.is_indexed():
@@ -175,13 +180,15 @@ def _add_layers(image: Any, crop: LayerCrop, results: list[Result]) -> None:
     layer, damage = crop.layer, crop.damage
     chosen = image.get_selected_layers()
     kind = Gimp.ImageType.GRAYA_IMAGE if layer.is_gray() else Gimp.ImageType.RGBA_IMAGE
-    _, left, top = layer.get_offsets()
+    __, left, top = layer.get_offsets()
     parent = layer.get_parent()
     for number, result in enumerate(results):
         place = Rect(result.left, result.top, result.width, result.height)
         new = Gimp.Layer.new(
             image,
-            f"{result.network} restoration of {layer.get_name()}",
+            _("{network} restoration of {layer}").format(
+                network=result.network, layer=layer.get_name()
+            ),
             place.width,
             place.height,
             kind,
@@ -217,7 +224,7 @@ def _paint(image: Any, crop: LayerCrop, result: Result) -> None:
     layer, damage = crop.layer, crop.damage
     place = Rect(result.left, result.top, result.width, result.height)
     place = place.moved(damage.crop.x, damage.crop.y)
-    _, left, top = layer.get_offsets()
+    __, left, top = layer.get_offsets()
     chosen = image.get_selected_layers()
     saved = None if Gimp.Selection.is_empty(image) else Gimp.Selection.save(image)
     try:

@@ -69,6 +69,11 @@ def share(mask: bytes) -> float:
     return 1 - mask.count(0) / len(mask)
 
 
+def percent(share: float) -> str:
+    """A share for a person, with as many digits as it needs."""
+    return f"{share:.1%}" if share >= 0.01 else f"{share:.2%}"
+
+
 def boxes(mask: bytes, width: int) -> list[Rect]:
     """The box around each mark: connected pixels, diagonals included."""
     return [_box(runs) for runs in _marks(mask, width)]

@@ -21,7 +21,7 @@ gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
 from gi.repository import GimpUi, GLib, Gtk  # noqa: E402  # the versions must be named first
 
-_WELCOME = "Fills the damage from the rest of this photograph. No other pictures are used."
+_WELCOME = _("Fills the damage from the rest of this photograph. No other pictures are used.")
 _OPTIONS = ("damage", "grow", "preset", "output")
 _ADVANCED = ("network", "seed", "texture", "time", "iterations", "device", "threads", "max-memory")
 _AFFECT_DAMAGE = ("damage", "grow", "output", "allow-rgb")
@@ -34,7 +34,7 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     """
     GimpUi.init(procedure.get_name())
     dialog = GimpUi.ProcedureDialog.new(procedure, config, "Deep Image Prior")
-    dialog.set_ok_label("Res_tore")
+    dialog.set_ok_label(_("Res_tore"))
     if help_button := dialog.get_widget_for_response(Gtk.ResponseType.HELP):
         help_button.hide()  # there is no help page; the tooltips explain the options
     _fill(dialog, with_rgb=layer.is_indexed())
@@ -55,7 +55,7 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
 
     doubt = ""
 
-    def show_damage(*_: Any) -> bool:
+    def show_damage(*args: Any) -> bool:
         """Show the damage, or the reason why there is none; return whether there is some."""
         nonlocal doubt
         source, grow_px = config.get_property("damage"), config.get_property("grow")
@@ -67,7 +67,7 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
             found.set_markup(f"<b>{GLib.markup_escape_text(str(refusal))}</b>")
         else:
             doubt = damage.doubt
-            found.set_text(f"Damage found: {damage.description}.")
+            found.set_text(damage.description)
             dialog.set_response_sensitive(Gtk.ResponseType.OK, True)
             return True
         dialog.set_response_sensitive(Gtk.ResponseType.OK, False)
@@ -86,7 +86,7 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
 
     find.connect("clicked", on_find)
 
-    def on_focus(*_: Any) -> None:
+    def on_focus(*args: Any) -> None:
         show_damage()  # GIMP stays usable: the selection may have changed
 
     focus_handler = dialog.connect("focus-in-event", on_focus)
@@ -109,9 +109,9 @@ def _confirms(dialog: Any, question: str) -> bool:
     asked = Gtk.MessageDialog(
         transient_for=dialog, modal=True, message_type=Gtk.MessageType.QUESTION, text=question
     )
-    asked.set_title("Restore so much?")
-    asked.add_button("_Back", Gtk.ResponseType.CANCEL)
-    asked.add_button("_Restore all the same", Gtk.ResponseType.OK)
+    asked.set_title(_("Restore so much?"))
+    asked.add_button(_("_Back"), Gtk.ResponseType.CANCEL)
+    asked.add_button(_("_Restore all the same"), Gtk.ResponseType.OK)
     asked.set_default_response(Gtk.ResponseType.CANCEL)
     answer = asked.run()
     asked.destroy()
@@ -123,7 +123,7 @@ def _fill(dialog: Any, with_rgb: bool) -> None:
     dialog.fill_box("options", [*_OPTIONS, *(["allow-rgb"] if with_rgb else [])])
     dialog.get_scale_entry("texture", 1.0)  # a slider
     dialog.fill_box("advanced-box", list(_ADVANCED))
-    dialog.get_label("advanced-title", "Advanced", False, False)
+    dialog.get_label("advanced-title", _("Advanced"), False, False)
     dialog.fill_expander("advanced", "advanced-title", False, "advanced-box")
     dialog.fill(["options", "advanced"])
 

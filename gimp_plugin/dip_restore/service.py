@@ -28,6 +28,7 @@ from dip_client import (
     connection_file,
     default_data_dir,
 )
+from translation import _
 
 SETTINGS_FILE = "settings.json"
 START_TIMEOUT_S = 40.0
@@ -84,7 +85,9 @@ class CannotStart(ClientError):
     """The service does not run, and only the user can start it."""
 
     def __init__(self, reason: str, command: str) -> None:
-        super().__init__("cannot_start", reason, f"Run this in a terminal: {command}")
+        super().__init__(
+            "cannot_start", reason, _("Run this in a terminal: {command}").format(command=command)
+        )
         self.command = command
 
 
@@ -144,13 +147,15 @@ class Service:
         command = self._settings.command
         if in_sandbox():
             raise CannotStart(
-                "GIMP runs in a sandbox and cannot start the restoration service.",
+                _("GIMP runs in a sandbox and cannot start the restoration service."),
                 self._settings.serve_command,
             ) from error
         if not command or shutil.which(command[0]) is None:
-            seen = f"{command[0]} is missing" if command else "the place of `dip` is unknown"
             raise CannotStart(
-                f"The restoration service does not run, and {seen}. Install it again.",
+                _(
+                    "The restoration service does not run, and its program {program} is missing. "
+                    "Install it again."
+                ).format(program=command[0] if command else "dip"),
                 self._settings.serve_command,
             ) from error
         for port in ((), ("--port", "0")):
@@ -161,8 +166,12 @@ class Service:
                 break
         raise ClientError(
             "cannot_start",
-            f"The restoration service ended at once (status {status}): {_last_lines(log)}",
-            f"Run it in a terminal to see more: {self._settings.serve_command}",
+            _("The restoration service ended at once (status {status}): {said}").format(
+                status=status, said=_last_lines(log)
+            ),
+            _("Run it in a terminal to see more: {command}").format(
+                command=self._settings.serve_command
+            ),
         )
 
     def _launch(self, command: list[str]) -> tuple[int | None, Path]:
@@ -193,8 +202,12 @@ class Service:
         process.wait()
         raise ClientError(
             "cannot_start",
-            f"The restoration service was not ready within {START_TIMEOUT_S:.0f} s.",
-            f"Run it in a terminal to see the reason: {self._settings.serve_command}",
+            _("The restoration service was not ready within {seconds} s.").format(
+                seconds=round(START_TIMEOUT_S)
+            ),
+            _("Run it in a terminal to see more: {command}").format(
+                command=self._settings.serve_command
+            ),
         )
 
     def _await_running(self) -> Client:
@@ -248,13 +261,16 @@ def destination(client: Client) -> str:
     cluster = client.capabilities()["cluster"]
     if not is_elsewhere():
         return (
-            "The photograph is sent to the machines of the cluster that the service here uses."
+            _("The photograph is sent to the machines of the cluster that the service here uses.")
             if cluster
-            else "Nothing leaves this computer."
+            else _("Nothing leaves this computer.")
         )
     host = urlsplit(client.url).hostname
-    suffix = " and to the machines of its cluster" if cluster else ""
-    return f"The photograph is sent to {host}{suffix}."
+    if cluster:
+        text = _("The photograph is sent to {host} and to the machines of its cluster.")
+    else:
+        text = _("The photograph is sent to {host}.")
+    return text.format(host=host)
 
 
 def in_sandbox() -> bool:
@@ -280,4 +296,4 @@ def _detached() -> dict[str, Any]:
 
 def _last_lines(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return " ".join(line.strip() for line in lines[-3:]) or "it printed nothing."
+    return " ".join(line.strip() for line in lines[-3:]) or _("it printed nothing.")

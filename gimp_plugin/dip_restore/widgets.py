@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gi
+from translation import _
 
 gi.require_version("Gdk", "3.0")
 gi.require_version("Gtk", "3.0")
 from gi.repository import Gdk, Gtk  # noqa: E402  # the versions must be named first
+
+if TYPE_CHECKING:
+    from session import Progress
 
 
 def wrapped_label(text: str = "") -> Any:
@@ -31,10 +35,22 @@ def let_windows_close() -> None:
         Gtk.main_iteration()
 
 
+def progress_text(progress: Progress, finishing: bool = False) -> str:
+    """The text in a progress bar, for a share of the work that is known."""
+    assert progress.fraction is not None
+    activity = _("Finishing") if finishing else progress.text
+    share = f"{progress.fraction:.0%}"
+    if progress.remaining_s is None:
+        return _("{activity}: {share}").format(activity=activity, share=share)
+    return _("{activity}: {share}, {time} left").format(
+        activity=activity, share=share, time=duration(progress.remaining_s)
+    )
+
+
 def duration(seconds: float) -> str:
     """A duration in the unit that suits it."""
     if seconds < 90:
-        return f"{seconds:.0f} s"
+        return _("{count} s").format(count=f"{seconds:.0f}")
     if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+        return _("{count} min").format(count=f"{seconds / 60:.0f}")
+    return _("{count} h").format(count=f"{seconds / 3600:.1f}")

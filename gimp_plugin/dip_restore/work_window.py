@@ -17,7 +17,8 @@ from layers import LayerCrop, render
 from masks import Rect
 from service import CannotStart, Service
 from session import Cancelled, Details, Preview, Progress, Result, Session
-from widgets import copy_to_clipboard, duration, let_windows_close, wrapped_label
+from translation import _
+from widgets import copy_to_clipboard, let_windows_close, progress_text, wrapped_label
 
 gi.require_version("GdkPixbuf", "2.0")
 gi.require_version("GimpUi", "3.0")
@@ -92,13 +93,14 @@ class _Window:
         self.results: list[Result] = []
         self.closed = threading.Event()
         self._note = ""
+        self._finishing = False
         self._session, self._photograph, self._crop = session, image, crop
         self._originals: dict[Rect, Any] = {}
         self._preview: Any = None
         self._place = _first_view(crop)
         self._build()
         self._draw()
-        self._bar.set_text("Looking for the restoration service…")
+        self._bar.set_text(_("Looking for the restoration service…"))
         self._dialog.show_all()
 
     def run(self) -> None:
@@ -111,34 +113,38 @@ class _Window:
 
     def _build(self) -> None:
         self._dialog = GimpUi.Dialog(title="Deep Image Prior", role="dip-restore-work")
-        self._dialog.add_button("_Cancel", Gtk.ResponseType.CANCEL)
-        self._stop = self._dialog.add_button("_Stop here", _RESPONSE_STOP)
+        self._dialog.add_button(_("_Cancel"), Gtk.ResponseType.CANCEL)
+        self._stop = self._dialog.add_button(_("_Stop here"), _RESPONSE_STOP)
         self._stop.set_tooltip_text(
-            "End now and keep the best result so far. A good moment is when the picture no longer "
-            "improves."
+            _(
+                "End now and keep the best result so far. A good moment is when the picture no "
+                "longer improves."
+            )
         )
         self._stop.set_sensitive(False)
         self._image = Gtk.Image()
         self._image.set_size_request(PICTURE_PX, PICTURE_PX * 3 // 4)
         clickable = Gtk.EventBox()
-        clickable.set_tooltip_text("Click to compare with the original photograph.")
+        clickable.set_tooltip_text(_("Click to compare with the original photograph."))
         clickable.add(self._image)
         clickable.connect("button-press-event", self._on_click)
-        self._compare = Gtk.ToggleButton.new_with_mnemonic("Show the _original")
+        self._compare = Gtk.ToggleButton.new_with_mnemonic(_("Show the _original"))
         self._compare.connect("toggled", self._on_compare)
         self._bar = Gtk.ProgressBar(show_text=True)
         self._details = wrapped_label()
         self._details.set_selectable(True)
         self._details.set_tooltip_text(
-            "Loss: how far the network's picture is from the undamaged pixels; lower is better. "
-            "PSNR: how well the network predicts some undamaged pixels that are hidden from it, in "
-            "decibels; higher is better."
+            _(
+                "Loss: how far the network's picture is from the undamaged pixels; lower is "
+                "better. PSNR: how well the network predicts some undamaged pixels that are hidden "
+                "from it, in decibels; higher is better."
+            )
         )
-        expander = Gtk.Expander.new_with_mnemonic("_Details")
+        expander = Gtk.Expander.new_with_mnemonic(_("_Details"))
         expander.add(self._details)
         self._message = wrapped_label()
         self._message.set_selectable(True)
-        self._copy = Gtk.Button.new_with_mnemonic("Co_py the command")
+        self._copy = Gtk.Button.new_with_mnemonic(_("Co_py the command"))
         self._copy.set_no_show_all(True)
         box = self._dialog.get_content_area()
         box.set_spacing(6)
@@ -165,15 +171,15 @@ class _Window:
             self.closed.set()
 
     def show_command(self, error: CannotStart) -> None:
-        self._bar.set_text("Waiting for the restoration service…")
+        self._bar.set_text(_("Waiting for the restoration service…"))
         command = GLib.markup_escape_text(error.command)
         message = GLib.markup_escape_text(error.message)
+        then = _("Run this command in a terminal. The work then continues by itself.")
         self._message.set_markup(
-            f"{message}\nRun this command in a terminal. The restoration then continues by "
-            f"itself.\n\n<tt><b>{command}</b></tt>"
+            f"{message}\n{GLib.markup_escape_text(then)}\n\n<tt><b>{command}</b></tt>"
         )
         self._copy.show()
-        self._copy.connect("clicked", lambda *_: copy_to_clipboard(error.command))
+        self._copy.connect("clicked", lambda button: copy_to_clipboard(error.command))
 
     # --- Inside ----------------------------------------------------------------------------------
 
@@ -186,22 +192,27 @@ class _Window:
             self._bar.set_text(progress.text)
             self._bar.pulse()
             return
-        self._stop.set_sensitive(True)
+        self._stop.set_sensitive(not self._finishing)
         self._bar.set_fraction(progress.fraction)
-        left = "" if progress.remaining_s is None else f", {duration(progress.remaining_s)} left"
-        self._bar.set_text(f"{progress.text}: {progress.fraction:.0%}{left}")
+        self._bar.set_text(progress_text(progress, self._finishing))
         if progress.details is not None:
             self._show_details(progress.details)
 
     def _show_details(self, details: Details) -> None:
         lines = [
-            f"Network: {details.network}",
-            f"Iteration: {details.iteration:,} of {details.iterations:,}",
+            _("Network: {name}").format(name=details.network),
+            _("Iteration: {done} of {all}").format(
+                done=f"{details.iteration:,}", all=f"{details.iterations:,}"
+            ),
         ]
         if details.loss is not None:
-            lines.append(f"Loss: {details.loss:.4f}")
+            lines.append(_("Loss: {value}").format(value=f"{details.loss:.4f}"))
         if details.validation_psnr_db is not None:
-            lines.append(f"PSNR over hidden pixels: {details.validation_psnr_db:.1f} dB")
+            lines.append(
+                _("PSNR over hidden pixels: {value} dB").format(
+                    value=f"{details.validation_psnr_db:.1f}"
+                )
+            )
         self._details.set_text("\n".join(lines))
 
     def _show_preview(self, preview: Preview) -> None:
@@ -212,7 +223,9 @@ class _Window:
         except GLib.Error as error:
             with suppress(GLib.Error):
                 loader.close()
-            self._message.set_text(f"The preview cannot be shown: {error.message}")
+            self._message.set_text(
+                _("The preview cannot be shown: {reason}").format(reason=error.message)
+            )
             return
         sent = self._crop.damage.crop
         self._place = Rect(preview.left, preview.top, preview.width, preview.height).moved(
@@ -240,12 +253,12 @@ class _Window:
             )
         return self._originals[place]
 
-    def _on_compare(self, *_: Any) -> None:
+    def _on_compare(self, *args: Any) -> None:
         shown = self._compare.get_active()
-        self._compare.set_label("Show the rest_oration" if shown else "Show the _original")
+        self._compare.set_label(_("Show the rest_oration") if shown else _("Show the _original"))
         self._draw()
 
-    def _on_click(self, *_: Any) -> bool:
+    def _on_click(self, *args: Any) -> bool:
         self._compare.set_active(not self._compare.get_active())
         return True
 
@@ -268,8 +281,9 @@ class _Window:
     def _on_response(self, dialog: Any, response: int) -> None:
         if response == _RESPONSE_STOP:
             self._session.stop()
+            self._finishing = True
             self._stop.set_sensitive(False)
-            self._bar.set_text("Keeping the best result so far…")
+            self._bar.set_text(_("Finishing…"))
             return
         self._cancel(Cancelled())
 

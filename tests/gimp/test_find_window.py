@@ -49,7 +49,7 @@ def test_slider_selection_and_undo(screen: Any, gimp: Any) -> None:
     screen.keys(window, *["Prior"] * 5)
     screen.until(lambda: screen.preview(window) == found, "the marks again", 30)
     screen.press(
-        window, "alt+s", lambda: screen.state["selected_pixels"] > 30, "the damage to be selected"
+        window, "alt+e", lambda: screen.state["selected_pixels"] > 30, "the damage to be selected"
     )
     screen.wait_gone(FIND_DAMAGE)
     assert screen.state["selected_pixels"] < 2000
@@ -67,7 +67,7 @@ def test_the_restoration_dialog_finds_damage_too(screen: Any, gimp: Any) -> None
     window = screen.wait_window(FIND_DAMAGE)
     wait_until_found(screen, gimp)
     screen.press(
-        window, "alt+s", lambda: screen.state["selected_pixels"] > 30, "the damage to be selected"
+        window, "alt+e", lambda: screen.state["selected_pixels"] > 30, "the damage to be selected"
     )
     screen.wait_gone(FIND_DAMAGE)
     assert screen.windows(DIALOG) == [dialog]
