@@ -1,8 +1,8 @@
 """Installs the plug-in into the folders of GIMP, uninstalls it, and packs it for other machines.
 
 The installed folder is complete: the plug-in, a copy of the service's client with its pure-Python
-packages, a copy of the rules about damage, and `settings.json`, which holds the command that starts
-`dip` and the engine's ranges and defaults.
+packages, a copy of the rules about damage, its texts in other languages, and `settings.json`, which
+holds the command that starts `dip` and the engine's ranges and defaults.
 """
 
 from __future__ import annotations
@@ -186,11 +186,17 @@ def uninstall(config: Path) -> bool:
 
 def fill(folder: Path, command: list[str] | None) -> None:
     """Create a folder with everything that the plug-in needs."""
+    import polib
+
     vendor = folder / "vendor"
     vendor.mkdir(parents=True)
     for source in sorted(SOURCE.glob("*.py")):
         shutil.copyfile(source, folder / source.name)
     (folder / f"{NAME}.py").chmod(0o755)  # GIMP ignores it otherwise
+    for catalogue in sorted((SOURCE / "locale").glob("*.po")):
+        compiled = folder / "locale" / catalogue.stem / "LC_MESSAGES" / f"{NAME}.mo"
+        compiled.parent.mkdir(parents=True)
+        polib.pofile(str(catalogue)).save_as_mofile(str(compiled))
     client = vendor / "dip_client"
     client.mkdir()
     for source in sorted(Path(server.client.__file__).parent.glob("*.py")):

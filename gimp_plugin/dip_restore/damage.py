@@ -84,8 +84,8 @@ class Damage:
         binary = self.soft_mask.translate(masks.TO_BINARY)
         spots = len(marks.boxes(binary, self.crop.width))
         return ngettext(
-            "{count} spot is marked, {share} of the photograph.",
-            "{count} spots are marked, {share} of the photograph.",
+            "{count} mark, {share} of the photograph.",
+            "{count} marks, {share} of the photograph.",
             spots,
         ).format(count=f"{spots:,}", share=percent(share))
 

@@ -282,14 +282,17 @@ def _answered(procedure: Any, run: Callable[[], bool]) -> Any:
     """The answer to GIMP after a run, which says whether the user has not cancelled it."""
     from checks import Refusal
     from dip_client import ClientError
+    from service_errors import told
     from session import Cancelled
 
     try:
         done = run()
     except Cancelled:
         done = False
-    except (Refusal, ClientError) as error:
-        return _answer(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, str(error))
+    except Refusal as refusal:
+        return _answer(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, str(refusal))
+    except ClientError as error:
+        return _answer(procedure, Gimp.PDBStatusType.EXECUTION_ERROR, told(error))
     except Exception as error:
         # The edge of the process: GIMP shows nothing of an exception that leaves it.
         logging.exception("Deep Image Prior failed")

@@ -14,6 +14,7 @@ from damage import find_damage, likely_source
 from dip_client import ClientError
 from find_damage import find_in_window
 from service import Service, destination
+from service_errors import told
 from translation import _
 from widgets import let_windows_close, wrapped_label
 
@@ -76,13 +77,14 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     handlers = [config.connect(f"notify::{name}", show_damage) for name in _AFFECT_DAMAGE]
 
     def on_find(button: Any) -> None:
-        finder = find_options.create_procedure(procedure.get_plug_in(), None)
+        finder = find_options.create_procedure(procedure.get_plug_in(), _not_run)
         try:
             if find_in_window(finder, finder.create_config(), image, layer, service, dialog):
                 config.set_property("damage", "selection")
             show_damage()
         except (Refusal, ClientError) as error:
-            found.set_markup(f"<b>{GLib.markup_escape_text(str(error))}</b>")
+            text = told(error) if isinstance(error, ClientError) else str(error)
+            found.set_markup(f"<b>{GLib.markup_escape_text(text)}</b>")
 
     find.connect("clicked", on_find)
 
@@ -102,6 +104,10 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     dialog.destroy()
     let_windows_close()
     return accepted
+
+
+def _not_run(*args: Any) -> None:
+    """In place of the run of a procedure of which the dialog alone is needed."""
 
 
 def _confirms(dialog: Any, question: str) -> bool:

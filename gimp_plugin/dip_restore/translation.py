@@ -11,3 +11,8 @@ _catalogue = gettext.translation(DOMAIN, _LOCALE, fallback=True)
 
 _ = _catalogue.gettext
 ngettext = _catalogue.ngettext
+
+
+def is_translated() -> bool:
+    """Whether there is a catalogue of the user's language."""
+    return isinstance(_catalogue, gettext.GNUTranslations)

@@ -18,11 +18,18 @@ from server.jobs.parameters import BOTH
 PLUG_IN = Path(__file__).resolve().parents[2] / "gimp_plugin" / "dip_restore" / "dip_restore.py"
 
 
+class _Untranslated(ast.NodeTransformer):
+    """Replaces each call of gettext by its text."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        return node.args[0] if ast.unparse(node.func) == "_" else node
+
+
 def constant(name: str) -> Any:
     """A constant of a module that only GIMP's Python can import."""
     for node in ast.parse(PLUG_IN.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == [name]:
-            return ast.literal_eval(node.value)
+            return ast.literal_eval(_Untranslated().visit(node.value))
     raise AssertionError(f"the plug-in has no {name}")
 
 

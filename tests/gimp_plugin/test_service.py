@@ -155,7 +155,7 @@ def test_in_a_sandbox_the_user_is_told_the_command(
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
-        ((), "place of `dip` is unknown"),
+        ((), "its program dip is missing"),
         (("/gone/dip",), "/gone/dip is missing"),
     ],
 )

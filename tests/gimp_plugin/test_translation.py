@@ -1,0 +1,115 @@
+"""The plug-in's texts: each is in every catalogue, and none stands outside of them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import polib
+import pytest
+
+from gimp_plugin import install
+
+SOURCES = sorted(install.SOURCE.glob("*.py"))
+CATALOGUES = sorted((install.SOURCE / "locale").glob("*.po"))
+GETTEXT = ("_", "ngettext")
+
+NO_TEXTS = {
+    # Names of products, and what GIMP, GEGL and GTK call things.
+    "Apple GPU", "Babl", "Deep Image Prior", "Deep Image Prior failed", "Gdk", "GdkPixbuf", "Gegl",
+    "Gimp", "GimpUi", "Gtk", "MIT licence", "RGB*, GRAY*, INDEXED*", "R'G'B'", "R'G'B' u8",
+    "SegNet", "Serving at", "U-Net", "_Deep Image Prior…", "the Deep Image Prior for GIMP authors",
+}  # fmt: skip
+FORMAT = re.compile(r"[YA]'? u8|[A-Z_]+|__\w+__")
+"""Formats of GEGL, names of environment variables, names of Python."""
+
+
+def is_gettext(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) in GETTEXT
+
+
+def texts(tree: ast.AST) -> Iterator[tuple[str, ...]]:
+    """The texts that gettext translates: singular, and plural if there is one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and is_gettext(node):
+            strings = [each.value for each in node.args if isinstance(each, ast.Constant)]
+            yield tuple(each for each in strings if isinstance(each, str))
+
+
+def outside(node: ast.AST) -> Iterator[str]:
+    """Strings that no gettext translates, without docstrings and f-strings of markup."""
+    if is_gettext(node) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
+        return
+    if isinstance(node, ast.Raise) and "ValueError" in ast.unparse(node):
+        return  # a fault of the plug-in itself
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    for child in ast.iter_child_nodes(node):
+        yield from outside(child)
+
+
+def looks_like_a_text(string: str) -> bool:
+    words = re.sub(r"<[^>]*>|\{[^}]*\}", "", string).strip()
+    if words in NO_TEXTS or FORMAT.fullmatch(words):
+        return False
+    return " " in words or (len(words) > 2 and words.lstrip("_")[:1].isupper())
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_no_text_stands_outside_the_catalogues(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert [each for each in outside(tree) if looks_like_a_text(each)] == []
+
+
+def test_a_text_outside_would_be_noticed() -> None:
+    for line in ('show("Nothing is selected.")', 'label = "_Cancel"', 'show(f"Found {n} marks")'):
+        assert any(map(looks_like_a_text, outside(ast.parse(line)))), line
+
+
+def test_there_are_the_languages_that_were_promised() -> None:
+    assert [path.stem for path in CATALOGUES] == ["de"]
+
+
+@pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.stem)
+def test_every_text_is_translated_with_its_values(path: Path) -> None:
+    """All texts, no others; the same values to fill in; one mnemonic for one mnemonic."""
+    used = {
+        ids for each in SOURCES for ids in texts(ast.parse(each.read_text(encoding="utf-8"))) if ids
+    }
+    catalogue = polib.pofile(str(path))
+    known = {tuple(filter(None, (each.msgid, each.msgid_plural))) for each in catalogue}
+    assert known == used
+    for entry in catalogue:
+        assert entry.translated(), entry.msgid
+        assert not entry.fuzzy, entry.msgid
+        wanted = sorted(re.findall(r"\{\w+\}", entry.msgid))
+        for text in (entry.msgstr, *entry.msgstr_plural.values()):
+            if text:
+                assert sorted(re.findall(r"\{\w+\}", text)) == wanted, text
+                assert text.count("_") == entry.msgid.count("_"), text
+                assert text.endswith("…") == entry.msgid.endswith("…"), text
+
+
+def test_the_installed_plug_in_speaks_the_users_language(tmp_path: Path) -> None:
+    """As GIMP sets it, in the environment; English where there is no catalogue."""
+    install.fill(tmp_path / "dip_restore", None)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from translation import _, ngettext; "
+        "print(_('Find Damage'), ngettext('{count} mark, {share} of the photograph.', "
+        "'{count} marks, {share} of the photograph.', 2), sep='|')"
+    )
+
+    def said(language: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", code, str(tmp_path / "dip_restore")],
+            env={"LANGUAGE": language, "PYTHONIOENCODING": "utf-8", "PYTHONUTF8": "1"},
+            capture_output=True, encoding="utf-8", check=True,
+        )  # fmt: skip
+        return done.stdout.strip().split("|")
+
+    assert said("de") == ["Schäden finden", "{count} Stellen, {share} des Fotos."]
+    assert said("xx") == ["Find Damage", "{count} marks, {share} of the photograph."]
