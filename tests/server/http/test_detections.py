@@ -204,6 +204,7 @@ def test_detections_are_pruned_with_the_jobs(
 def test_the_client_follows_a_detection(real: Any, scan: np.ndarray, tmp_path: Path) -> None:
     """In a real service, which loads neither torch nor numpy where it answers."""
     scan = np.tile(scan, (3, 3, 1))
+    scan += np.random.default_rng(0).integers(0, 8, scan.shape, dtype=np.uint8)
     photo = tmp_path / "scan.png"
     photo.write_bytes(encode_photo(scan, "png"))
     assert photo.stat().st_size > 70_000  # more than a request without a photo may have
