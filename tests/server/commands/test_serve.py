@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_used_is_refused_with_an_explanation(tmp_path: P
 def test_its_own_client_finds_it_at_another_address(
     start_service: Callable[..., Any], tmp_path: Path
 ) -> None:
-    service = start_service(tmp_path / "data", host="127.0.0.2")
+    service = start_service(tmp_path / "data", worker=False, host="127.0.0.2")
     assert service.url.startswith("http://127.0.0.2:")
     assert "no jobs are waiting" in dip("jobs", folder=tmp_path / "data").stderr
     assert service.stop() == 0

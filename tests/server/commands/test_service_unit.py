@@ -60,7 +60,7 @@ def test_a_unit_is_installed_in_the_place_of_a_running_service_and_removed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     called: list[tuple[str, ...]] = []
-    running = start_service(tmp_path / "data")
+    running = start_service(tmp_path / "data", worker=False)
 
     def call(command: tuple[str, ...], **more: Any) -> subprocess.CompletedProcess[str]:
         called.append(command)

@@ -47,7 +47,8 @@ def secure(
 ) -> Iterator[Any]:
     """A real service at https://."""
     folder = tmp_path_factory.mktemp("secure") / "data"
-    service = start_service(folder, certificate=pair[0], key=pair[1], output_stall_s=1.0)
+    more = {"output_stall_s": 1.0, "worker": False}
+    service = start_service(folder, certificate=pair[0], key=pair[1], **more)
     yield service
     assert service.stop() == 0
 
@@ -175,7 +176,8 @@ def test_a_certificate_without_its_key_is_refused(
 def test_with_a_certificate_other_machines_may_come_in(
     start_service: Callable[..., Any], tmp_path: Path, pair: tuple[Path, Path]
 ) -> None:
-    service = start_service(tmp_path / "data", host="0.0.0.0", certificate=pair[0], key=pair[1])
+    folder, where = tmp_path / "data", {"host": "0.0.0.0", "worker": False}
+    service = start_service(folder, **where, certificate=pair[0], key=pair[1])
     token = Users(service.settings.users_file).add("ada")
     url = f"https://127.0.0.1:{service.port}"
     with Client(url, token, fingerprint=fingerprint_of(pair[0])) as client:
