@@ -74,3 +74,29 @@ def test_the_restoration_dialog_finds_damage_too(screen: Any, gimp: Any) -> None
     time.sleep(0.5)
     screen.picture("24-find-for-restoration")
     screen.press(dialog, "alt+c", lambda: not screen.windows(DIALOG), "the dialog to be gone")
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    ("language", "find", "accept"),
+    [("de", "^Schäden finden$", "alt+w"), ("fr", "^Trouver", "alt+e")],
+)
+def test_the_windows_speak_the_users_language(
+    screen: Any, gimp: Any, language: str, find: str, accept: str
+) -> None:
+    screen.variables = {"LANGUAGE": language}
+    screen.start_gimp(dusty=True)
+    screen.open_menu()
+    screen.run("xdotool", "key", "Down")
+    screen.run("xdotool", "key", "Return")
+    window = screen.wait_window(find)
+    wait_until_found(screen, gimp)
+    screen.picture(f"25-find-{language}")
+    screen.press(
+        window, accept, lambda: screen.state["selected_pixels"] > 30, "the damage to be selected"
+    )
+    dialog = screen.open_dialog()
+    time.sleep(0.5)
+    screen.picture(f"26-dialog-{language}")
+    screen.keys(dialog, "Escape")
+    screen.wait_gone(DIALOG)
