@@ -7,12 +7,14 @@
     ├── InputError               image_unreadable       3
     │   ├── ImageTooLarge        image_too_large        3
     │   ├── ImageTooSmall        image_too_small        3
+    │   ├── InfraredUnusable     infrared_unusable      3
     │   └── SamplesNotFinite     samples_not_finite     3
     ├── MaskError                mask_invalid           4
     │   ├── MaskSizeMismatch     mask_size_mismatch     4
     │   ├── MaskEmpty            mask_empty             4
     │   ├── MaskMayBeInverted    mask_may_be_inverted   4
-    │   └── TooFewKnownPixels    too_few_known_pixels   4
+    │   ├── TooFewKnownPixels    too_few_known_pixels   4
+    │   └── TooMuchFound         too_much_found         4
     ├── OutputError              output_unwritable      5
     ├── DeviceUnavailable        device_unavailable     6
     ├── NotEnoughMemory          not_enough_memory      7
@@ -85,6 +87,12 @@ class ImageTooSmall(InputError):
     code = "image_too_small"
 
 
+class InfraredUnusable(InputError):
+    """An infrared plane that does not belong to the photo, or is damaged."""
+
+    code = "infrared_unusable"
+
+
 class SamplesNotFinite(InputError):
     """A floating-point image with NaN or infinite known samples."""
 
@@ -120,6 +128,12 @@ class TooFewKnownPixels(MaskError):
     """The mask leaves fewer known pixels than a fit needs."""
 
     code = "too_few_known_pixels"
+
+
+class TooMuchFound(MaskError):
+    """The search for damage marks more of a photo than damage is likely to cover."""
+
+    code = "too_much_found"
 
 
 class OutputError(DipError):

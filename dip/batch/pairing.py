@@ -70,7 +70,8 @@ class LeftOut:
     ----------
     name : str
     kind : str
-        'unpaired', 'ambiguous', 'unreadable', 'collision' or 'no picture'.
+        'unpaired', 'ambiguous', 'unreadable', 'collision', 'doubtful', 'undamaged' or 'no
+        picture'.
     reason : str
         One phrase, for a message.
     """

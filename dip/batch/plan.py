@@ -33,8 +33,8 @@ class Plan:
 
     @property
     def leaves_out_pictures(self) -> bool:
-        """Whether a picture is left out; other files do not matter for the exit status."""
-        return any(each.kind != "no picture" for each in self.left_out)
+        """Whether a picture is left out; other files, and photos without damage, do not count."""
+        return any(each.kind not in ("no picture", "undamaged") for each in self.left_out)
 
     def announce(self) -> None:
         """Write the plan to standard error."""

@@ -30,6 +30,7 @@ from dip.commands.arguments import (
     add_preset_arguments,
     settings_from,
 )
+from dip.commands.detection import add_detection_arguments, check_detection_arguments
 from dip.commands.signals import interrupt_on_signals
 from dip.console import format_duration, say
 from dip.errors import SettingError
@@ -57,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the masks, named after the photos (photo.png or photo_mask.png for "
         "photo.jpg), or one mask for all photos. Default: photo_mask.png beside photo.jpg, or "
         "else the transparent pixels",
+    )
+    parser.add_argument(
+        "--detect",
+        action="store_true",
+        help="find the damage of photos that have neither a mask beside them nor transparency; "
+        "the masks are kept beside the results, photo_mask.png, and used again by the next run",
     )
     parser.add_argument(
         "--mask-pattern",
@@ -90,6 +97,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="show failures only")
     add_mask_confirmation(parser)
+    add_detection_arguments(
+        parser.add_argument_group("the search for damage, with --detect"), infrared=False
+    )
     add_network_argument(parser)
     add_preset_arguments(parser)
     add_fit_arguments(parser)
@@ -103,6 +113,14 @@ def run(args: argparse.Namespace) -> int:
     settings = asdict(settings_from(args, threads=args.threads or 1))
     if args.workers is not None and not 1 <= args.workers <= 1024:
         raise SettingError(f"workers is {args.workers}.", "It must be from 1 to 1024.")
+    if args.detect:
+        check_detection_arguments(args)
+        for option in ("masks", "dry_run"):
+            if getattr(args, option):
+                raise SettingError(
+                    f"--detect and --{option.replace('_', '-')} exclude each other.",
+                    "Leave out one of them.",
+                )
     listing = list_photos(
         args.folder,
         args.output,
@@ -139,6 +157,8 @@ def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -
     try:
         with interrupt_on_signals() as received:
             try:
+                if args.detect:
+                    detect_damage(listing, args)
                 plan = make_plan(
                     listing,
                     manifest,
@@ -162,6 +182,17 @@ def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -
         pool.stop()
         pool.close()
         manifest.close()
+
+
+def detect_damage(listing: Listing, args: argparse.Namespace) -> None:
+    """Give a mask to the photos of a listing that have none; leave out those that get none."""
+    from dip.batch.detection import find_masks
+
+    options = ["--seed", str(args.seed), "--sensitivity", str(args.sensitivity)]
+    options += ["--kinds", args.kinds, "--most-coverage", str(args.most_coverage)]
+    if args.largest is not None:
+        options += ["--largest", str(args.largest)]
+    find_masks(listing, args.folder, args.output, options, quiet=args.quiet)
 
 
 def remove_temporary_files(output: Path) -> None:

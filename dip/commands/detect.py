@@ -6,17 +6,19 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dip.commands.progress import SearchProgress
+from dip.commands.detection import (
+    add_detection_arguments,
+    check_detection_arguments,
+    find,
+    refuse_most,
+)
 from dip.commands.restore import is_same_file, refuse_existing
-from dip.console import say
-from dip.errors import OutputError, SettingError
+from dip.errors import OutputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-DEFAULT_SENSITIVITY = 0.5
-KINDS = "specks,scratches,creases"
 _RED = (255, 32, 32)
 
 
@@ -46,40 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="show no progress")
 
 
-def add_detection_arguments(parser: argparse._ActionsContainer) -> None:
-    """Declare sensitivity, kinds and largest size."""
-    parser.add_argument(
-        "--sensitivity",
-        type=float,
-        default=DEFAULT_SENSITIVITY,
-        metavar="F",
-        help="0 marks nothing, 1 also the doubtful (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--kinds",
-        default=KINDS,
-        metavar="LIST",
-        help="the kinds to mark, with commas: specks, scratches (and hairs), creases (and tears); "
-        "or bright-specks, dark-specks and so on (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--largest",
-        type=int,
-        metavar="PX",
-        help="mark nothing that is longer than this (default: no limit)",
-    )
-
-
-def check_detection_arguments(args: argparse.Namespace) -> None:
-    """Raise SettingError for a wrong option before any work."""
-    from dip.detection import codes_of, threshold
-
-    threshold(args.sensitivity)
-    codes_of(args.kinds.split(","))
-    if args.largest is not None and args.largest < 1:
-        raise SettingError(f"--largest is {args.largest}.", "It must be 1 or more.")
-
-
 def run(args: argparse.Namespace) -> int:
     """Write the mask, print its path and return the exit status."""
     from dip.image_io import check_writable, read_photo, write_pixels
@@ -95,30 +63,13 @@ def run(args: argparse.Namespace) -> int:
     for written in (output, args.overlay):
         if written is not None:
             check_writable(written)
-    mask = find(args, photo.pixels)
+    mask = find(args, photo, args.photo)
+    refuse_most(args, mask, args.photo)
     write_pixels(output, mask)
     if args.overlay is not None:
         write_pixels(args.overlay, overlay(photo.pixels, mask))
     print(output)
     return 0
-
-
-def find(args: argparse.Namespace, pixels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Find damage as the options say, and tell how much there is."""
-    from dip.detection import detect
-
-    progress = SearchProgress(quiet=args.quiet)
-    found = detect(pixels, seed=args.seed, quick=True, progress=progress.show)
-    progress.close()
-    for note in found.notes:
-        say(f"dip: {note}")
-    chosen = args.sensitivity, args.kinds.split(","), args.largest
-    mask = found.mask(*chosen)
-    if not mask.any():
-        say("dip: no damage was found; a higher --sensitivity may find some")
-    elif not args.quiet:
-        say(f"dip: {found.count(*chosen)} marks on {mask.mean():.2%} of the photo")
-    return mask
 
 
 def overlay(pixels: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

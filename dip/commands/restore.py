@@ -20,11 +20,12 @@ from dip.commands.arguments import (
     add_preset_arguments,
     settings_from,
 )
+from dip.commands.detection import add_detection_arguments, check_detection_arguments, found_mask
 from dip.commands.progress import Progress
 from dip.commands.signals import stop_on_signals
 from dip.commands.streams import STREAM, as_files
 from dip.console import format_duration, say
-from dip.errors import OutputError
+from dip.errors import OutputError, SettingError
 from dip.machine.disk import real_path
 
 if TYPE_CHECKING:
@@ -52,6 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Without it, the transparent pixels of the photo are the damage",
     )
     parser.add_argument(
+        "--detect",
+        action="store_true",
+        help="find dust, hairs, scratches and creases, and restore them; no mask is needed",
+    )
+    parser.add_argument(
         "-o",
         "--output",
         type=Path,
@@ -68,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     add_mask_confirmation(parser)
+    add_detection_arguments(parser.add_argument_group("the search for damage, with --detect"))
     add_network_argument(parser)
     add_preset_arguments(parser)
     add_fit_arguments(parser)
@@ -83,6 +90,10 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace, *, print_path: bool) -> int:
     settings = settings_from(args)
     output = args.output or output_beside(args.photo)
+    if args.detect:
+        if args.mask is not None:
+            raise SettingError("--detect finds the damage, --mask gives it.", "Leave out one.")
+        check_detection_arguments(args)
     refuse_to_overwrite(args.photo, args.mask, output, args.preview)
     status = Task(args, settings, output).run()
     if print_path:
@@ -111,7 +122,7 @@ class Task:
 
         args = self._args
         pages = pages_to_restore(args.photo, args.mask, args.page, format_named(self._output))
-        if len(pages) > 1:  # all are checked before the first one is fitted
+        if len(pages) > 1 and not args.detect:  # all are checked before the first one is fitted
             from dip.regions.damaged_image import DamagedImage
 
             for pair in pages:
@@ -149,6 +160,8 @@ class Task:
 
         args = self._args
         photo, mask = self._read(source, pair)
+        if args.detect:
+            mask = found_mask(args, photo, source, pair[0])
         progress = Progress(quiet=args.quiet)
         preview = None
         if args.preview is not None:

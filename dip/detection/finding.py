@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from dip.detection.classical import certainty
 from dip.detection.damage_map import DamageMap
 from dip.detection.features import MARGIN_PX, measure
+from dip.detection.infrared import infrared_damage, refuse_size
 from dip.detection.marks import delimit
 from dip.errors import DetectionCancelled, ImageTooSmall
 from dip.image_io.photo import has_alpha
@@ -22,6 +24,11 @@ from dip.samples import to_floats
 Floats = NDArray[np.float32]
 
 SMALLEST_SIDE_PX = 48
+CANCELLED = ("The search for damage was cancelled.", "Search again.")
+SILVER = (
+    "the infrared plane shows the picture itself, as it does of silver film and Kodachrome: "
+    "the damage was found in the colours"
+)
 _WORKING_PIXELS = 6_000_000
 """Larger photos are searched at a half, a third... of their size."""
 
@@ -34,6 +41,7 @@ def detect(
     *,
     seed: int = 0,
     quick: bool = False,
+    infrared: NDArray[Any] | None = None,
     progress: Callable[[float], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> DamageMap:
@@ -48,6 +56,9 @@ def detect(
         The same photo and seed give the same result, whatever the number of threads.
     quick : bool
         The first answer, without a network: 2 seconds for a megapixel at most.
+    infrared : (H, W) array, optional
+        The infrared plane of the scanner; the damage is then found in it, unless the film is silver
+        or Kodachrome.
     progress : callable, optional
         Is told the share of the work that is done.
     should_stop : callable, optional
@@ -61,6 +72,8 @@ def detect(
     ------
     ImageTooSmall
         A side is below `SMALLEST_SIDE_PX`.
+    InfraredUnusable
+        The infrared plane does not belong to the photo, or is damaged.
     DetectionCancelled
         `should_stop` said so.
     """
@@ -75,14 +88,48 @@ def detect(
     factor = max(1, round(math.sqrt(height * width / _WORKING_PIXELS)))
     colours = planes[:, :, :-1] if has_alpha(planes) else planes
     working = _reduced(colours, factor)
-    bright, dark = _certainties(working, progress, should_stop)
+    in_infrared = None
+    notes: tuple[str, ...] = ()
+    if infrared is not None:
+        in_infrared, notes = _in_infrared(working, infrared, (height, width), factor)
+        if should_stop is not None and should_stop():
+            raise DetectionCancelled(*CANCELLED)
+    if in_infrared is not None:
+        bright, dark = in_infrared
+        if progress is not None:
+            progress(1)
+    else:
+        bright, dark = _certainties(working, progress, should_stop)
     level, kind = delimit(bright, dark)
     if factor > 1:
         level, kind = (_enlarged(each, factor, (height, width)) for each in (level, kind))
     if has_alpha(planes):
         transparent = planes[:, :, -1] == 0
         level[transparent] = kind[transparent] = 0
-    return DamageMap(level=level, kind=kind)
+    return DamageMap(level=level, kind=kind, notes=notes)
+
+
+def _in_infrared(
+    working: Floats, infrared: NDArray[Any], size: tuple[int, int], factor: int
+) -> tuple[tuple[Floats, Floats] | None, tuple[str, ...]]:
+    """The certainties by the infrared plane, and notes about it."""
+    if infrared.shape != size:
+        refuse_size(infrared.shape, size)
+    found = infrared_damage(working, _reduced(infrared[:, :, None], factor)[:, :, 0], factor)
+    if found is None:
+        return None, (SILVER,)
+    luma = working.mean(axis=2)
+    is_bright = ndimage.gaussian_filter(luma, 1) > ndimage.uniform_filter(luma, 31)
+    # One polarity for the whole of a mark: by most of its pixels.
+    labels, count = ndimage.label(found.certainty > 0.05, np.ones((3, 3)))
+    share = ndimage.mean(is_bright, labels, np.arange(count + 1)) if count else np.zeros(1)
+    is_bright = np.asarray(share)[labels] >= 0.5
+    zero = np.float32(0)
+    certainties = (
+        np.where(is_bright, found.certainty, zero),
+        np.where(is_bright, zero, found.certainty),
+    )
+    return certainties, ("the damage was found in the infrared plane",)
 
 
 def _certainties(
@@ -103,7 +150,7 @@ def _certainties(
     for number, part in enumerate(_in_threads(work, tops)):
         parts.append(part)
         if should_stop is not None and should_stop():
-            raise DetectionCancelled("The search for damage was cancelled.", "Search again.")
+            raise DetectionCancelled(*CANCELLED)
         if progress is not None:
             progress((number + 1) / len(tops))
     bright, dark = (np.concatenate(each) for each in zip(*parts, strict=True))

@@ -13,11 +13,13 @@ resolution) are carried over; `losses` names the rest before the work.
 `reading.py`, `masks.py` and `writing.py` read and write files; `decoding.py` decodes within a
 memory limit; `metadata.py` chooses between `png.py`, `jpeg.py`, `webp.py`, `tiff.py` and
 `tiff_writing.py`, which know the containers; `tiff_structure.py` is the structure of TIFF files and
-EXIF blocks, `blocks.py` that of the other blocks; `replacing.py` replaces files atomically;
-`further_formats.py` reads JPEG 2000, HEIC, AVIF and rare TIFF files; `vips.py` sets up libvips.
+EXIF blocks, `infrared.py` finds the infrared plane of a film scanner, `blocks.py` that of the
+other blocks; `replacing.py` replaces files atomically; `further_formats.py` reads JPEG 2000, HEIC,
+AVIF and rare TIFF files; `vips.py` sets up libvips.
 """
 
 from dip.image_io.decoding import decoding
+from dip.image_io.infrared import find_infrared, read_infrared
 from dip.image_io.masks import decode_mask, read_mask
 from dip.image_io.metadata import losses
 from dip.image_io.photo import DEFAULT_LIMITS, Header, Limits, Metadata, Photo
@@ -53,11 +55,13 @@ __all__ = [
     "decode_photo",
     "decoding",
     "encode_photo",
+    "find_infrared",
     "losses",
     "open_photo",
     "photo_pages",
     "plain_tiff",
     "read_header",
+    "read_infrared",
     "read_mask",
     "read_photo",
     "write_file",

@@ -31,6 +31,7 @@ from dip.image_io.tiff import NO_PAGES, Pages, find_pages
 from dip.image_io.vips import FAILURES, message_of
 
 MOST_CHANNELS = 16
+_UNSPECIFIED = 0  # ExtraSamples of TIFF
 _ALPHA_KINDS = (1, 2)  # of TIFF's ExtraSamples; 0 is unspecified, such as infrared
 _SAMPLES = ("uchar", "ushort", "float")
 _COLOURS = ("b-w", "grey16", "srgb", "rgb", "rgb16", "scrgb", "multiband")
@@ -209,6 +210,8 @@ def _open(source: _Source, limits: Limits) -> tuple[Any, Pages | None]:
 def _channels(image: Any, pages: Pages | None) -> tuple[int, bool]:
     """The number of colours, and whether alpha follows them."""
     kinds = () if pages is None else pages.extra_kinds
+    if pages is not None and pages.count and not kinds and image.bands in (2, 4):
+        kinds = (_UNSPECIFIED,)  # TIFF marks alpha: a sample without a mark is none
     if not kinds:
         has_alpha = bool(image.hasalpha())
         return image.bands - has_alpha, has_alpha

@@ -13,8 +13,8 @@ from dip.errors import DipError
 
 def all_kinds(kind: type[DipError] = DipError) -> Iterator[type[DipError]]:
     for each in kind.__subclasses__():
-        if each.__module__.startswith("dip."):  # other packages draw their own
-            yield each
+        if each.__module__.startswith("dip.") and "code" in vars(each):
+            yield each  # other packages draw their own; an error without a code is its parent
             yield from all_kinds(each)
 
 

@@ -1,0 +1,130 @@
+"""The infrared plane that a film scanner writes beside the colours.
+
+Dust is dark in it, the dyes of most films are clear. Scanner programs store it as
+
+- a fourth sample that is not alpha (VueScan's RGBI; ExtraSamples 0, or none at all);
+- a further full-size gray page of a TIFF (SilverFast's HDRi; NewSubfileType 4, or 0), not always
+  the second: a thumbnail may stand between;
+- a sub-image of the page (DNG);
+- a file of its own, named `photo_IR.tif` beside `photo.tif`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+import pyvips
+
+from dip.image_io.decoding import decoding
+from dip.image_io.photo import DEFAULT_LIMITS, Array, Limits, Photo
+from dip.image_io.reading import format_of_file, read_photo
+from dip.image_io.tiff import find_pages, is_reduced
+from dip.image_io.tiff_structure import HEIGHT, SUB_IFDS, SUBFILE, WIDTH, Directory, Layout
+from dip.image_io.vips import FAILURES
+
+_SAMPLES_PER_PIXEL = 0x0115
+_MASK = 4  # of NewSubfileType
+_NAMES = ("_IR", "_ir", "-IR", "-ir", "_infrared")
+
+
+def find_infrared(
+    path: Path | str, photo: Photo, limits: Limits = DEFAULT_LIMITS, page: int | None = None
+) -> Array | None:
+    """Look for the infrared plane of a photo in its file and beside it.
+
+    Parameters
+    ----------
+    path : Path
+    photo : Photo
+        As `read_photo` reads it.
+    limits : Limits
+    page : int, optional
+        The page of a TIFF file that is the photo; see `read_photo`.
+
+    Returns
+    -------
+    (H, W) array or None
+        Unsigned integers of full scale, or floats.
+
+    Raises
+    ------
+    InputError
+        A file of the name of an infrared plane cannot be read.
+    """
+    path = Path(path)
+    if photo.extra is not None:
+        return photo.extra[:, :, 0]
+    if photo.format == "tiff":
+        found = _in_tiff(path, photo.pixels.shape, limits, page)
+        if found is not None:
+            return found
+    for name in _NAMES:
+        beside = path.with_name(f"{path.stem}{name}{path.suffix}")
+        if beside != path and beside.exists():
+            return read_infrared(beside, limits)
+    return None
+
+
+def read_infrared(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Array:
+    """Read an infrared plane from a file of its own: gray, or one of equal channels.
+
+    Raises
+    ------
+    InputError
+        As for `read_photo`.
+    """
+    pixels = read_photo(path, limits).pixels
+    return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, 0])
+
+
+def is_infrared_of(name: str, photos: Collection[str]) -> bool:
+    """Whether a file is named as the infrared plane of one of these photos."""
+    stem, suffix = os.path.splitext(name)
+    return any(stem.endswith(each) and stem[: -len(each)] + suffix in photos for each in _NAMES)
+
+
+def _in_tiff(path: Path, shape: tuple[int, ...], limits: Limits, page: int | None) -> Array | None:
+    """A gray page, or a gray sub-image of the photo's page, of the size of the photo."""
+    format_of_file(path, limits)
+    with path.open("rb") as file:
+        layout = Layout.of(file.read(16))
+        pages = find_pages(file, page)
+        chain = [directory for _, directory in layout.chain(file)]
+
+        def is_plane(directory: Directory) -> bool:
+            numbers = [
+                (layout.numbers(file, directory.entries, tag) or [1])[0]
+                for tag in (HEIGHT, WIDTH, _SAMPLES_PER_PIXEL)
+            ]
+            # An orientation mark may have turned the photo.
+            same_size = numbers[:2] in (list(shape[:2]), list(shape[1::-1]))
+            subfile = (layout.numbers(file, directory.entries, SUBFILE) or [0])[0]
+            if len(shape) == 2 and not subfile & _MASK:
+                return False  # another gray picture
+            return same_size and numbers[2] == 1 and not is_reduced(file, layout, directory)
+
+        further = [at for at, each in enumerate(chain) if at != pages.page and is_plane(each)]
+        children = layout.numbers(file, chain[pages.page].entries, SUB_IFDS)
+        nested = [
+            at for at, each in enumerate(children) if is_plane(layout.read_directory(file, each))
+        ]
+    if further:
+        return read_photo(path, limits, page=further[0]).pixels
+    if nested:
+        return _sub_image(path, pages.page, nested[0], limits)
+    return None
+
+
+def _sub_image(path: Path, page: int, number: int, limits: Limits) -> Array | None:
+    try:
+        image = pyvips.Image.tiffload(
+            os.fsencode(path), page=page, subifd=number, access="sequential", fail_on="error"
+        )
+        with decoding(image, limits):
+            plane: Array = image.numpy()
+    except FAILURES:
+        return None  # libtiff reads no such sub-image; the photo itself is not affected
+    return plane if plane.ndim == 2 else np.ascontiguousarray(plane[:, :, 0])
