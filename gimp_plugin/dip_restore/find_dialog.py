@@ -24,6 +24,7 @@ from gi.repository import GimpUi, GLib, Gtk  # noqa: E402  # the versions must b
 
 _CHECK_EVERY_MS = 500
 _COUNT_AFTER_MS = 150
+_SLIDER_PX = 240
 _ROWS = {"kinds": tuple(marks.KINDS), "choices": ("brightness", "operation")}
 """Options side by side: the dialog has to fit on a small screen."""
 _OPTIONS = ("sensitivity", "kinds", "largest", "choices")
@@ -110,7 +111,8 @@ class _Dialog:
         self._dialog.set_ok_label(_("Sel_ect"))
         if help_button := self._dialog.get_widget_for_response(Gtk.ResponseType.HELP):
             help_button.hide()  # there is no help page; the tooltips explain the options
-        self._dialog.get_scale_entry("sensitivity", 1.0)  # a slider
+        slider = self._dialog.get_scale_entry("sensitivity", 1.0)
+        slider.get_range().set_size_request(_SLIDER_PX, -1)
         self._dialog.get_widget("largest", GimpUi.LabelSpin.__gtype__)
         for name, options in _ROWS.items():
             row = self._dialog.fill_box(name, list(options))

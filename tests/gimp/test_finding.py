@@ -36,3 +36,23 @@ def test_refusals_name_the_reason_and_leave_the_selection(gimp: Any) -> None:
         assert not answer["succeeded"], name
         assert answer["same"], name
         assert MESSAGES[name] in answer["message"], f"{name}: {answer['message']}"
+
+
+@pytest.mark.newest_gimp
+def test_changes_during_the_search_are_noticed(gimp: Any) -> None:
+    plug_in = str(gimp.config / "plug-ins" / "dip_restore")
+    answers = gimp.batch("changed_while_searching", plug_in=plug_in)
+    # A layer that was moved takes its marks along.
+    assert answers.pop("move") == {"message": "", "box": [47, 35, 48, 36]}
+    messages = {
+        "paint": "was changed while",
+        "scale": "was changed while",
+        "delete_layer": "The layer was deleted meanwhile",
+        "close": "The image was closed meanwhile",
+        "move_away": "lies outside the image",
+        "too much": "12% of the photograph would be selected",
+    }
+    assert set(answers) == set(messages)
+    for name, answer in answers.items():
+        assert messages[name] in answer["message"], name
+        assert answer["box"] == [], name

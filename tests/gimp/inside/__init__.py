@@ -50,6 +50,7 @@ CASES = {
     case.__name__: case
     for case in (
         changes.changed_meanwhile,
+        changes.changed_while_searching,
         finding.finding_refused,
         finding.found_damage,
         geometry.growing,

@@ -80,3 +80,51 @@ def changed_meanwhile(plug_in):
     except layers.Refusal as refusal:
         answers["closed"] = {"message": str(refusal), "same": True}
     return answers
+
+
+def changed_while_searching(plug_in):
+    """Read a layer, change the image, select what was found: the message, and what is selected."""
+    sys.path[:0] = [plug_in, os.path.join(plug_in, "vendor")]
+    import find_damage
+    from checks import Refusal
+
+    def paint(image, layer):
+        spoil(layer, (42, 22, 6, 6))
+
+    def scale(image, layer):
+        image.scale(60, 45)
+
+    def delete_layer(image, layer):
+        image.insert_layer(layer.copy(), None, 0)
+        image.remove_layer(layer)
+
+    def close(image, layer):
+        image.delete()
+
+    def move(image, layer):
+        layer.set_offsets(7, 5)
+
+    def move_away(image, layer):
+        layer.set_offsets(500, 5)
+
+    answers = {}
+    for change in (paint, scale, delete_layer, close, move, move_away):
+        image, layer = make_image(alpha=True)
+        photograph = find_damage.Photograph.read(image, layer)
+        mask = bytearray(layer.get_width() * layer.get_height())
+        mask[30 * layer.get_width() + 40] = 255
+        change(image, layer)
+        message = ""
+        try:
+            find_damage.select_marks(image, photograph, bytes(mask), adds=False)
+        except Refusal as refusal:
+            message = str(refusal)
+        meets, *box = (False,) if not image.is_valid() else Gimp.Selection.bounds(image)[1:]
+        answers[change.__name__] = {"message": message, "box": box if meets else []}
+        if image.is_valid():
+            image.delete()
+    try:
+        find_damage.check_marks(b"\xff" + bytes(7))
+    except Refusal as refusal:
+        answers["too much"] = {"message": str(refusal), "box": []}
+    return answers
