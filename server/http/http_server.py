@@ -81,23 +81,24 @@ class HttpServer:
         self._loop.set_exception_handler(_log_fault)
         self._closing = asyncio.Event()
         self._started = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+        # Not Thread.join: interrupted by a signal, Python before 3.13 takes the thread for dead.
+        self._ended = threading.Event()
 
     def start(self) -> None:
         """Accept connections; return at once."""
-        self._thread.start()
+        threading.Thread(target=self._run, name="http", daemon=True).start()
         self._started.wait()
 
     def wait(self, timeout_s: float) -> bool:
         """Wait a while for the end of the server; whether it has ended."""
-        self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        return self._ended.wait(timeout_s)
 
     def close(self) -> None:
         """Accept no more, let running requests end for a few seconds, close all connections."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._closing.set)
-            self._thread.join()
+        if self._started.is_set() and not self._ended.is_set():
+            with suppress(RuntimeError):  # it ends at this moment
+                self._loop.call_soon_threadsafe(self._closing.set)
+            self._ended.wait()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     # --- The thread ------------------------------------------------------------------------------
@@ -108,6 +109,7 @@ class HttpServer:
         finally:
             self._started.set()
             self._loop.close()
+            self._ended.set()
 
     async def _serve(self) -> None:
         asyncio.sslproto.SSLProtocol.max_size = TLS_BUFFER_BYTES

@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,26 @@ def test_a_lock_is_held_once_and_let_go_with_its_process(tmp_path: Path) -> None
     holder.stdout.close()
     assert lock.acquire(20)
     lock.release()
+
+
+def test_a_stop_lets_requests_end(start_service: Callable[..., Any], tmp_path: Path) -> None:
+    """A download goes on to its end, and a client that waits for a result gets an answer."""
+    service = start_service(tmp_path / "data", worker=False)
+    photo = b"\x89PNG\r\n\x1a\n" + bytes(20_000_000)  # more than all buffers on the way hold
+    asked = {"headers": service.headers, "timeout": 60}
+    with ThreadPoolExecutor(1) as caller, service.client() as client:
+        url = f"{service.url}/v1/jobs/{client.submit(photo)['id']}/input?of=image"
+        download = requests.get(url, stream=True, **asked)
+        files = {"image": photo[:100]}
+        waiting = caller.submit(requests.post, service.url + "/v1/restore", files=files, **asked)
+        while len(client.jobs()) < 2:
+            time.sleep(0.05)
+        service.process.send_signal(signal.SIGTERM)
+        answer = waiting.result(60)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
+        assert download.content == photo
+    service.reap()
+    assert service.process.returncode == 0
 
 
 # --- The worker, watched --------------------------------------------------------------------------
