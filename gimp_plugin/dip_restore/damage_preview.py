@@ -37,16 +37,17 @@ class DamagePreview:
     def __init__(self, layer: Any) -> None:
         self._layer = layer
         self._whole = Rect(0, 0, layer.get_width(), layer.get_height())
-        self._factor = max(
-            1, -(-self._whole.width // WIDTH_PX), -(-self._whole.height // HEIGHT_PX)
-        )
+        ratio = max(self._whole.width / WIDTH_PX, self._whole.height / HEIGHT_PX)
+        self._fits = ratio <= 1
+        # Marks are reduced by a whole number; what is left is scaled as a picture.
+        self._factor = max(1, int(ratio))
         self._part: Rect | None = None  # shown at full size; None for the whole photograph
         self._photographs: dict[Rect | None, Any] = {}
         self._mask: bytes | None = None
-        self._scale = 1
+        self._scale = 1.0
         self._image = Gtk.Image(halign=Gtk.Align.START, valign=Gtk.Align.START)
         self._clickable = Gtk.EventBox(halign=Gtk.Align.CENTER)
-        if self._factor > 1:
+        if not self._fits:
             self._clickable.set_tooltip_text(
                 _("Click to see a part at its full size; click again to see all.")
             )
@@ -72,15 +73,14 @@ class DamagePreview:
         if self._mask is not None and self._shown.get_active():
             picture = picture.copy()
             _cover(picture, *self._shown_marks(self._mask))
-        self._scale = 1
-        if self._factor == 1:
-            largest = min(WIDTH_PX // picture.get_width(), HEIGHT_PX // picture.get_height())
-            self._scale = max(1, min(_LARGEST_SCALE, largest))
-            picture = picture.scale_simple(
-                picture.get_width() * self._scale,
-                picture.get_height() * self._scale,
-                GdkPixbuf.InterpType.NEAREST,
-            )
+        width, height = picture.get_width(), picture.get_height()
+        self._scale = min(WIDTH_PX / width, HEIGHT_PX / height)
+        if self._scale > 1:  # whole pixels of a small photograph
+            self._scale = min(int(self._scale), _LARGEST_SCALE)
+        if self._part is None and self._scale != 1:
+            how = GdkPixbuf.InterpType.NEAREST if self._fits else GdkPixbuf.InterpType.BILINEAR
+            width, height = (max(1, round(side * self._scale)) for side in (width, height))
+            picture = picture.scale_simple(width, height, how)
         self._image.set_from_pixbuf(picture)
 
     def _photograph(self) -> Any:
@@ -101,9 +101,9 @@ class DamagePreview:
         return marks.reduced(mask, self._whole.width, self._factor)
 
     def _on_click(self, widget: Any, event: Any) -> bool:
-        if self._factor > 1:
+        if not self._fits:
             if self._part is None:
-                x, y = round(event.x) * self._factor, round(event.y) * self._factor
+                x, y = (round(at / self._scale * self._factor) for at in (event.x, event.y))
                 width = min(WIDTH_PX, self._whole.width)
                 height = min(HEIGHT_PX, self._whole.height)
                 left = min(max(0, x - width // 2), self._whole.width - width)

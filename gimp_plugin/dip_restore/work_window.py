@@ -92,7 +92,7 @@ class _Window:
         self.error: Exception | None = None
         self.results: list[Result] = []
         self.closed = threading.Event()
-        self._note = ""
+        self._notes: list[str] = []
         self._finishing = False
         self._session, self._photograph, self._crop = session, image, crop
         self._originals: dict[Rect, Any] = {}
@@ -185,8 +185,10 @@ class _Window:
 
     def _show_progress(self, progress: Progress) -> None:
         if progress.note:
-            self._note = f"{progress.note[0].upper()}{progress.note[1:].rstrip('.')}."
-        self._message.set_text(self._note)
+            note = f"{progress.note[0].upper()}{progress.note[1:].rstrip('.')}."
+            if note not in self._notes:
+                self._notes.append(note)
+        self._message.set_text("\n".join(self._notes))
         self._copy.hide()
         if progress.fraction is None:
             self._bar.set_text(progress.text)

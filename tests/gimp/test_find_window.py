@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from gimp_screen import DIALOG, FIND_DAMAGE
 
+from dip.commands import demo
+from dip.image_io import write_pixels
 from server.client import ClientError
 
 
@@ -19,7 +21,7 @@ def forgotten(gimp: Any) -> None:
 
 
 def wait_until_found(screen: Any, gimp: Any) -> None:
-    """Until the service has nothing to do any more."""
+    """Until the service has found something, and has nothing to do any more."""
 
     def is_idle() -> bool:
         try:
@@ -29,6 +31,7 @@ def wait_until_found(screen: Any, gimp: Any) -> None:
             return False
         return health["queued"] + health["running"] == 0 and health["worker"] == "idle"
 
+    time.sleep(2)  # until the photograph is sent
     screen.until(is_idle, "the end of the search")
     time.sleep(1)
 
@@ -100,3 +103,18 @@ def test_the_windows_speak_the_users_language(
     screen.picture(f"26-dialog-{language}")
     screen.keys(dialog, "Escape")
     screen.wait_gone(DIALOG)
+
+
+@pytest.mark.exhaustive
+def test_a_real_photograph(screen: Any, gimp: Any) -> None:
+    """The photograph of `dip demo`, for a look at the marks."""
+    photo = gimp.folder / "photo.png"
+    write_pixels(photo, demo.draw_damage(demo.astronaut()).photo)
+    screen.start_gimp(photo=str(photo))
+    window = screen.open_find_damage()
+    wait_until_found(screen, gimp)
+    screen.picture("27-find-photograph")
+    screen.press(window, "alt+e", lambda: screen.state["selected"], "the damage to be selected")
+    screen.wait_gone(FIND_DAMAGE)
+    time.sleep(0.5)
+    screen.picture("28-photograph-selected")
