@@ -20,8 +20,8 @@ def forgotten(gimp: Any) -> None:
         path.unlink()
 
 
-def wait_until_found(screen: Any, gimp: Any) -> None:
-    """Until the service has found something, and has nothing to do any more."""
+def wait_until_found(screen: Any, gimp: Any, window: str) -> None:
+    """Until there are marks over the photograph, and the service has nothing to do any more."""
 
     def is_idle() -> bool:
         try:
@@ -31,7 +31,15 @@ def wait_until_found(screen: Any, gimp: Any) -> None:
             return False
         return health["queued"] + health["running"] == 0 and health["worker"] == "idle"
 
-    time.sleep(2)  # until the photograph is sent
+    def has_marks() -> bool:
+        looks = []
+        for _ in range(2):
+            looks.append(screen.preview(window))
+            screen.keys(window, "alt+m")  # shows or hides them
+            time.sleep(0.5)
+        return looks[0] != looks[1]
+
+    screen.until(has_marks, "marks")
     screen.until(is_idle, "the end of the search")
     time.sleep(1)
 
@@ -42,7 +50,7 @@ def test_slider_selection_and_undo(screen: Any, gimp: Any) -> None:
     window = screen.open_find_damage()
     time.sleep(0.5)
     screen.picture("20-find-searching")
-    wait_until_found(screen, gimp)
+    wait_until_found(screen, gimp, window)
     screen.picture("21-find-found")
     found = screen.preview(window)
     screen.keys(window, "alt+t", *["Next"] * 6)  # the slider
@@ -62,13 +70,13 @@ def test_slider_selection_and_undo(screen: Any, gimp: Any) -> None:
     screen.until(lambda: not screen.state["selected"], "the selection to be taken away")
 
 
-@pytest.mark.newest_gimp
+@pytest.mark.exhaustive
 def test_the_restoration_dialog_finds_damage_too(screen: Any, gimp: Any) -> None:
     screen.start_gimp(dusty=True)
     dialog = screen.open_dialog()
     screen.press(dialog, "alt+f", lambda: screen.windows(FIND_DAMAGE), "the search to begin")
     window = screen.wait_window(FIND_DAMAGE)
-    wait_until_found(screen, gimp)
+    wait_until_found(screen, gimp, window)
     screen.press(
         window, "alt+e", lambda: screen.state["selected_pixels"] > 30, "the damage to be selected"
     )
@@ -93,7 +101,7 @@ def test_the_windows_speak_the_users_language(
     screen.run("xdotool", "key", "Down")
     screen.run("xdotool", "key", "Return")
     window = screen.wait_window(find)
-    wait_until_found(screen, gimp)
+    wait_until_found(screen, gimp, window)
     screen.picture(f"25-find-{language}")
     screen.press(
         window, accept, lambda: screen.state["selected_pixels"] > 30, "the damage to be selected"
@@ -112,7 +120,7 @@ def test_a_real_photograph(screen: Any, gimp: Any) -> None:
     write_pixels(photo, demo.draw_damage(demo.astronaut()).photo)
     screen.start_gimp(photo=str(photo))
     window = screen.open_find_damage()
-    wait_until_found(screen, gimp)
+    wait_until_found(screen, gimp, window)
     screen.picture("27-find-photograph")
     screen.press(window, "alt+e", lambda: screen.state["selected"], "the damage to be selected")
     screen.wait_gone(FIND_DAMAGE)
