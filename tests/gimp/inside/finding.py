@@ -47,7 +47,7 @@ def selected_pixels(image):
 
 
 def found_damage(all_kinds):
-    """For each kind of image, or two: which specks are selected, how many pixels, and what else changed."""
+    """For each kind of image, or two: which specks are selected, and what else changed."""
     answers = {}
     kinds = {
         "gray u8": {"mode": "gray"},
