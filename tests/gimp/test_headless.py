@@ -160,7 +160,7 @@ MESSAGES = {
     "channel": "A channel is chosen",
     "locked": "are locked",
     "alpha locked": "The transparency of",
-    "text": "is a text layer",
+    "text": "is a layer of text",
     "indexed": "This image is indexed",
     "floating selection": "Anchor it first",
     "tiny": "12",
