@@ -26,6 +26,12 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 DEFAULT_TEXTURE = 1.0
 """Texture that fills get unless the user asks for more or less; see `Settings.texture`."""
 
+MAX_GROWTH_PX = 100
+"""The most that a mask can be grown by; also for the HTTP service."""
+
+GROW_AUTO = "auto"
+"""Grows a mask where damage is found at its rim; see `Settings.grow`."""
+
 RANGES: dict[str, tuple[int, int]] = {
     "iterations": (1, 1_000_000),
     "texture": (0, 1),
@@ -90,6 +96,9 @@ class Settings:
     texture : float
         In [0, 1]: the share of the surroundings' detail that fills get. 0 is the smooth fill, the
         nearest to the truth in PSNR; 1 makes the fill as rich in detail as its surroundings.
+    grow : int or str
+        Pixels by which the mask is grown before all else, 0 to `MAX_GROWTH_PX`; with 'auto' it is
+        grown only over the rim of the damage that it has missed (`dip.filling.rims`).
     time_s : float, optional
         Seconds after which the restoration ends with the best result so far; no limit when None.
         With a limit, the result depends on the speed of the machine.
@@ -112,6 +121,7 @@ class Settings:
     preset: str = "balanced"
     iterations: int | None = None
     texture: float = DEFAULT_TEXTURE
+    grow: int | str = 0
     time_s: float | None = None
     seed: int = 0
     device: str = "auto"
@@ -123,6 +133,15 @@ class Settings:
         _check_choice("preset", self.preset, PRESET_NAMES)
         _check_choice("device", self.device, DEVICES)
         _check_number("texture", self.texture, *RANGES["texture"])
+        if self.grow != GROW_AUTO:
+            _check(
+                isinstance(self.grow, int)
+                and not isinstance(self.grow, bool)
+                and 0 <= self.grow <= MAX_GROWTH_PX,
+                "grow",
+                self.grow,
+                f"a whole number of pixels from 0 to {MAX_GROWTH_PX}, or {GROW_AUTO}",
+            )
         if self.time_s is not None:
             _check_number("time_s", self.time_s, *RANGES["time_s"])
         _check_integer("seed", self.seed, *RANGES["seed"])
@@ -130,6 +149,11 @@ class Settings:
             value = getattr(self, name)
             if value is not None:
                 _check_integer(name, value, *RANGES[name])
+
+    @property
+    def growth_px(self) -> int:
+        """Pixels by which the mask is grown all around."""
+        return self.grow if isinstance(self.grow, int) else 0
 
     @classmethod
     def from_mapping(cls, values: dict[str, Any]) -> Settings:

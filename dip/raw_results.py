@@ -39,7 +39,7 @@ class RawResults:
     def keep_region(self, fit: RegionFit, fill: Array) -> None:
         """Keep the output of a region's fit and its smooth fill, (height, width, C) of the box."""
         self.reconstruction[fit.region.box.slices] = fit.output()
-        self.keep_first(fit.region.box, fill, ~fit.crop.known)
+        self.keep_first(fit.region.box, fill, fit.crop.soft_mask[:] > 0)
 
     def keep_patch(self, fill: PatchFill) -> None:
         """Keep the output and the fill of a patch, by its weight."""

@@ -19,7 +19,8 @@ from dip.fitting.fallback import FittingDevice
 from dip.fitting.fit import Fit, FitStep, begin_fit
 from dip.fitting.input_code import input_picture
 from dip.machine.device import Compute
-from dip.regions.damaged_image import ImageCrop
+from dip.plan import Plan
+from dip.regions.damaged_image import DamagedImage, ImageCrop
 from dip.regions.region import Region
 
 Array = NDArray[np.float32]
@@ -165,3 +166,18 @@ class RegionFit:
         box = self.region.box
         output = enlarge(output, box.height, box.width, self.region.reduction)
         return output * np.float32(high - low) + np.float32(low)
+
+
+def region_fits(damaged: DamagedImage, plan: Plan, settings: Settings) -> list[RegionFit]:
+    """Return the fit of each region of a plan."""
+    return [
+        RegionFit(
+            region,
+            damaged.crop(region.box),
+            plan.recipe(region),
+            settings,
+            seed=settings.seed + number,
+            at_once=plan.at_once[region],
+        )
+        for number, region in enumerate(plan.regions)
+    ]

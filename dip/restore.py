@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from dip.config import InputCode, Settings
+from dip.filling.rims import mind_rims
 from dip.fit_schedule import FitSchedule
 from dip.fitting.fallback import FittingDevice
 from dip.fitting.fit import FitStep
@@ -24,7 +25,7 @@ from dip.machine.memory import release_freed_memory
 from dip.machine.threads import interleave
 from dip.plan import plan
 from dip.raw_results import RawResults
-from dip.region_fit import RegionFit
+from dip.region_fit import RegionFit, region_fits
 from dip.regions.composite import Canvas, Fill, composite
 from dip.regions.damaged_image import Array, DamagedImage
 from dip.regions.mask import PackedPlane
@@ -83,7 +84,8 @@ class Restoration:
     ) -> None:
         self.settings = settings or Settings()
         self._shape = image.shape
-        damaged = DamagedImage(image, mask)
+        damaged = DamagedImage(image, mask, self.settings.growth_px)
+        notes = mind_rims(damaged, self.settings)
         self._make_opaque = mask is None
         compute = device.choose(self.settings.device)
         self._device = FittingDevice(compute)
@@ -97,24 +99,14 @@ class Restoration:
             compute=compute,
             threads=threads,
         )
-        self.regions, self.notes = self._plan.regions, self._plan.notes
+        self.regions, self.notes = self._plan.regions, (*notes, *self._plan.notes)
         self.iterations, self.memory_mb = self._plan.iterations, self._plan.memory_mb
-        fits = [
-            RegionFit(
-                region,
-                damaged.crop(region.box),
-                self._plan.recipe(region),
-                self.settings,
-                seed=self.settings.seed + number,
-                at_once=self._plan.at_once[region],
-            )
-            for number, region in enumerate(self.regions)
-        ]
+        fits = region_fits(damaged, self._plan, self.settings)
         self._input: tuple[Array, list[RegionFit]] | None = damaged.samples, fits
         patches = [patch for stack in self._plan.patches.values() for patch in stack]
         self._spots = soft_masks(damaged, patches)
         self._damaged: DamagedImage | None = damaged
-        self._unknown = PackedPlane(damaged.soft_mask.unknown)
+        self._unknown = PackedPlane(damaged.hidden())
         damaged.soft_mask.release()
         self._canvas = Canvas(self._image)
         self._textured: Canvas | None = None
@@ -202,7 +194,7 @@ class Restoration:
             pixels = fit.first_fill(kriged=kriged)[within]
             self._canvas.begin(region.core, pixels * scale)
             if self._raw is not None:
-                self._raw.keep_first(region.core, pixels, ~fit.crop.known[within])
+                self._raw.keep_first(region.core, pixels, fit.crop.soft_mask[within] > 0)
         self._specks = Specks(self._damaged, self._plan, self.settings.seed, self._device)
         for first in self._specks.first_fills():
             core, inside = first.patch.core, first.patch.weight > 0
@@ -210,6 +202,9 @@ class Restoration:
             self._canvas.blend(core, pixels * scale, inside.astype(np.float32))
             if self._raw is not None:
                 self._raw.keep_first(core, pixels, inside)
+            # Texture is to see a fill there, not damage.
+            box, distrusted = first.patch.box, self._damaged.distrusted_in(first.patch.box)
+            self._canvas.blend(box, first.pixels * scale, distrusted.astype(np.float32))
         self._damaged = None  # and with it the mask, which is as large as the image
         return self._specks
 

@@ -6,7 +6,15 @@ import argparse
 import re
 from dataclasses import fields
 
-from dip.config import ALL_PAGES, DEVICES, NETWORKS, PAGE, Settings
+from dip.config import (
+    ALL_PAGES,
+    DEVICES,
+    GROW_AUTO,
+    MAX_GROWTH_PX,
+    NETWORKS,
+    PAGE,
+    Settings,
+)
 from dip.presets import PRESETS
 
 DEFAULTS = Settings()
@@ -67,7 +75,7 @@ def add_mask_confirmation(parser: argparse.ArgumentParser) -> None:
 
 
 def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare iterations, time, texture, device, threads and memory limit of a fit."""
+    """Declare the settings of a fit that most users leave alone."""
     fit = parser.add_argument_group("the fit")
     fit.add_argument("--iterations", type=int, metavar="N", help="instead of the preset's number")
     fit.add_argument(
@@ -84,6 +92,14 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help="grain and detail of the surroundings, 0 (smooth, nearest to the truth in PSNR) to "
         "1 (as much as the surroundings have) (default: %(default)s)",
+    )
+    fit.add_argument(
+        "--grow",
+        type=growth,
+        default=DEFAULTS.grow,
+        metavar="PX",
+        help="grow the mask by so many pixels, where its rim still holds damage; "
+        f"{GROW_AUTO}: only over the rim where damage is found (default: %(default)s)",
     )
     fit.add_argument(
         "--device",
@@ -103,6 +119,17 @@ def add_fit_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="memory limit in MB (default: most of the free memory)",
     )
+
+
+def growth(text: str) -> int | str:
+    """The value of --grow."""
+    if text == GROW_AUTO:
+        return text
+    if not text.isascii() or not text.isdigit() or int(text) > MAX_GROWTH_PX:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no growth: give 0 to {MAX_GROWTH_PX} pixels, or {GROW_AUTO}"
+        )
+    return int(text)
 
 
 def settings_from(args: argparse.Namespace, **overrides: str | int | float) -> Settings:

@@ -170,7 +170,7 @@ class Task:
             check_writable(args.preview)
             preview = PreviewFile(args.preview, progress)
             # The first preview comes before torch is loaded, which takes seconds.
-            preview.write(partial(smooth_preview, photo.pixels, mask))
+            preview.write(partial(smooth_preview, photo.pixels, mask, self._settings.growth_px))
 
         from dip.restore import Restoration
 

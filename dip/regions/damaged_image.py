@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dip.errors import ImageTooSmall, InputError, SamplesNotFinite, TooFewKnownPixels
+from dip.machine.pages import untouched_zeros
 from dip.regions.composite import composite
+from dip.regions.growth import grown, with_pixels
 from dip.regions.mask import SoftMask, soft_mask_from, soft_mask_from_alpha
 from dip.regions.preview import Preview
 from dip.regions.region import Box
@@ -25,7 +28,12 @@ SMALLEST_SIDE_PX = 16
 class DamagedImage:
     """An image and the soft mask of its damage.
 
-    Parameters are those of `dip.restore.Restoration`.
+    Parameters
+    ----------
+    image, mask : ndarray
+        As for `dip.restore.Restoration`.
+    growth_px : int
+        The mask is grown by so many pixels.
 
     Attributes
     ----------
@@ -39,14 +47,49 @@ class DamagedImage:
         The image or the mask is unusable; the message says why.
     """
 
-    def __init__(self, image: Array, mask: Array | None) -> None:
+    def __init__(self, image: Array, mask: Array | None, growth_px: int = 0) -> None:
         self.samples = _checked(image)
-        self.soft_mask = (
+        soft_mask = (
             soft_mask_from_alpha(self.samples)
             if mask is None
             else soft_mask_from(mask, self.samples.shape)
         )
+        self.soft_mask = grown(soft_mask, growth_px) if growth_px else soft_mask
+        self._distrusted: NDArray[np.bool_] | None = None
         _check_finite(self.samples, self.soft_mask.unknown)
+
+    def distrust(self, rims: Iterable[tuple[Box, NDArray[np.bool_]]]) -> None:
+        """Hide known pixels from all fits and fills; they stay bit for bit as they are.
+
+        Parameters
+        ----------
+        rims : iterable of tuple
+            A box, and the hidden pixels in it, (height, width).
+        """
+        for box, pixels in rims:
+            if self._distrusted is None:
+                self._distrusted = untouched_zeros(self.samples.shape[:2], np.dtype(bool))
+            self._distrusted[box.slices] |= pixels
+
+    def mark(self, pixels: list[tuple[Box, NDArray[np.bool_]]]) -> None:
+        """Add pixels to the mask, in full.
+
+        Raises
+        ------
+        TooFewKnownPixels
+        """
+        self.soft_mask = with_pixels(self.soft_mask, pixels)
+
+    def distrusted_in(self, box: Box) -> NDArray[np.bool_]:
+        """The known pixels of a box that no fit may see, (height, width)."""
+        if self._distrusted is None:
+            return np.zeros((box.height, box.width), dtype=bool)
+        return self._distrusted[box.slices].copy()
+
+    def hidden(self) -> NDArray[np.bool_]:
+        """The pixels that no fit may see, (H, W): unknown or distrusted."""
+        unknown = self.soft_mask.unknown
+        return unknown if self._distrusted is None else unknown | self._distrusted
 
     def crop(self, box: Box) -> ImageCrop:
         """The pixels in a box.
@@ -55,7 +98,8 @@ class DamagedImage:
         ------
         TooFewKnownPixels
         """
-        return ImageCrop(box, self.samples[box.slices], self.soft_mask.crop(box.slices))
+        soft_mask, distrusted = self.soft_mask.crop(box.slices), self.distrusted_in(box)
+        return ImageCrop(box, self.samples[box.slices], soft_mask, distrusted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +113,14 @@ class ImageCrop:
         (h, w, C), a view of the image's.
     soft_mask : SoftMask
         (h, w), a copy: besides its samples, nothing of the image's size stays in memory.
+    distrusted : ndarray
+        (h, w) bool: known pixels that no fit may see.
     """
 
     box: Box
     samples: Array
     soft_mask: SoftMask
+    distrusted: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
         known = np.count_nonzero(self.known)
@@ -87,6 +134,7 @@ class ImageCrop:
     def known(self) -> NDArray[np.bool_]:
         """The pixels that a fit may see, (h, w); fully transparent pixels have no colour."""
         known = self.soft_mask[:] == 0
+        known &= ~self.distrusted
         if self.samples.shape[2] in (2, 4):
             known &= self.samples[:, :, -1] > 0
         return known

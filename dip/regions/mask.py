@@ -4,7 +4,7 @@ A *soft mask* has values in [0, 1]: 1 where a pixel is replaced, 0 where it stay
 them along a feathered edge. A pixel is *unknown*, and no fit may see it, where the soft mask is
 above `UNKNOWN_ABOVE`: the edge of a feathered selection may hold damage too. Values up to that
 threshold count as 0, so that the noise of a JPEG mask restores nothing. The composite blends by the
-soft mask. The engine never grows a mask; its callers do.
+soft mask. A mask grows only where it is asked to (`dip.regions.growth`).
 
 `dip.regions.rules` has the thresholds.
 """
@@ -66,6 +66,14 @@ class SoftMask:
         if self._inverted:
             values = 1 - values
         return values * (values > UNKNOWN_ABOVE)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._samples.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._samples.dtype
 
     def crop(self, index: Any) -> SoftMask:
         """The soft mask of a part, with a copy of its samples: the rest can be freed."""
@@ -142,7 +150,7 @@ def soft_mask_from(mask: Array, image_shape: tuple[int, ...]) -> SoftMask:
             )
     elif mask.dtype != np.bool_ and not np.issubdtype(mask.dtype, np.unsignedinteger):
         raise MaskError(f"The mask's samples are {mask.dtype}.", "Use 8 or 16 bit.")
-    return _checked(SoftMask(mask))
+    return checked(SoftMask(mask))
 
 
 def refuse_inverted(mask: Array, image_shape: tuple[int, ...], confirm: str) -> None:
@@ -196,7 +204,7 @@ def soft_mask_from_alpha(image: Array) -> SoftMask:
             "Give a mask that is white where the image is to be restored, "
             "or make the damage transparent.",
         )
-    return _checked(SoftMask(image[:, :, -1], inverted=True))
+    return checked(SoftMask(image[:, :, -1], inverted=True))
 
 
 def thickness_px(unknown: NDArray[np.bool_]) -> float:
@@ -228,8 +236,13 @@ def kind_of_damage(unknown: NDArray[np.bool_]) -> Damage:
     return "scattered" if is_scattered else "thin"
 
 
-def _checked(mask: SoftMask) -> SoftMask:
-    """The same mask, if it has unknown pixels and leaves enough known ones."""
+def checked(mask: SoftMask) -> SoftMask:
+    """Return the same mask, if it has unknown pixels and leaves enough known ones.
+
+    Raises
+    ------
+    MaskEmpty, TooFewKnownPixels
+    """
     unknown = mask.unknown
     count = np.count_nonzero(unknown)
     if count == 0:

@@ -109,6 +109,7 @@ def run_submit(args: argparse.Namespace) -> int:
             seed=args.seed,
             iterations=args.iterations,
             texture=args.texture,
+            grow=args.grow,
             time_s=args.time_s,
             device=args.device,
             threads=args.threads,

@@ -9,7 +9,7 @@ from apiflask import Schema, fields
 from apiflask.fields import Boolean, Dict, File, List, Nested, String
 from apiflask.validators import Length, OneOf, Range, Regexp
 
-from dip.config import DEVICES, NETWORKS, PAGE, RANGES, Settings
+from dip.config import DEVICES, GROW_AUTO, MAX_GROWTH_PX, NETWORKS, PAGE, RANGES, Settings
 from dip.presets import PRESETS
 from dip.regions.rules import MOSTLY_ABOVE
 from server.errors import MEANINGS
@@ -42,6 +42,30 @@ class Integer(_AsciiDigits, fields.Integer):
 
 class Float(_AsciiDigits, fields.Float):
     pass
+
+
+class Growth(fields.Field):
+    """Pixels by which the mask is grown, or 'auto'."""
+
+    default_error_messages = {  # noqa: RUF012
+        "invalid": f"Must be a whole number from 0 to {MAX_GROWTH_PX}, or {GROW_AUTO}."
+    }
+
+    def _deserialize(self, value: Any, *given: Any, **named: Any) -> int | str:
+        text = str(value)
+        if text == GROW_AUTO:
+            return text
+        if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) > MAX_GROWTH_PX:
+            raise self.make_error("invalid")
+        return int(text)
+
+
+_GROWTH = {
+    "oneOf": [
+        {"type": "integer", "minimum": 0, "maximum": MAX_GROWTH_PX},
+        {"type": "string", "enum": [GROW_AUTO]},
+    ]
+}
 
 
 def setting_range(name: str) -> Range:
@@ -106,6 +130,16 @@ class RestoreIn(PhotoIn):
             "The amount of the surroundings' detail in large holes: 0 is smooth, and nearest to "
             "the truth in PSNR."
         ),
+    )
+    grow = Growth(
+        load_default=Settings.grow,
+        metadata={
+            **_GROWTH,
+            **described(
+                "Pixels by which the mask is grown where its rim still holds damage; "
+                f"`{GROW_AUTO}`: only over the rim where damage is found."
+            ),
+        },
     )
     time_s = Float(
         validate=setting_range("time_s"),
@@ -272,6 +306,7 @@ class ParametersOut(Schema):
     preset = String(required=True)
     iterations = Integer(allow_none=True, required=True)
     texture = Float(required=True)
+    grow = fields.Raw(required=True, metadata=_GROWTH)
     time_s = Float(allow_none=True, required=True)
     seed = Integer(required=True)
     device = String(required=True)
@@ -367,6 +402,11 @@ class CapabilitiesOut(Schema):
     devices = List(String(), allow_none=True, required=True)
     formats = Dict(keys=String(), values=List(String()), required=True)
     limits = Dict(keys=String(), values=Float(), required=True)
+    grow = List(
+        String(),
+        required=True,
+        metadata=described("Accepted values of `grow` beside numbers up to `limits.grow_px`."),
+    )
     texture = Float(
         required=True, metadata=described("Texture of holes, unless a job says otherwise.")
     )

@@ -8,7 +8,7 @@ from typing import Any
 from apiflask import APIBlueprint
 
 from dip import __version__
-from dip.config import DEFAULT_TEXTURE, NETWORKS
+from dip.config import DEFAULT_TEXTURE, GROW_AUTO, MAX_GROWTH_PX, NETWORKS
 from dip.presets import PRESETS
 from dip.regions.rules import MOSTLY_ABOVE
 from server.errors import MEANINGS
@@ -66,6 +66,7 @@ def capabilities() -> Any:
         "presets": {name: preset.description for name, preset in PRESETS.items()},
         "devices": worker.get("devices"),
         "texture": DEFAULT_TEXTURE,
+        "grow": [GROW_AUTO],
         "formats": {
             "image": ["png", "tiff", "jpeg", "webp", "jp2", "heif", "raw"],
             "samples": [*SAMPLE_BYTES],
@@ -77,6 +78,7 @@ def capabilities() -> Any:
             "pixels": settings.max_pixels,
             "decoded_bytes": MAX_DECODED_BYTES,
             "mask_share": MOSTLY_ABOVE,
+            "grow_px": MAX_GROWTH_PX,
             "queued_jobs": settings.max_queued_each if user() else settings.max_queued,
             "streams": settings.max_streams,
             "lease_min_s": settings.lease_min_s,

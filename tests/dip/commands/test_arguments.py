@@ -29,6 +29,7 @@ def test_every_setting_has_an_option() -> None:
         "iterations": 7,
         "time_s": 90.5,
         "texture": 0.25,
+        "grow": 2,
         "seed": 8,
         "device": "cpu",
         "threads": 3,
@@ -40,6 +41,10 @@ def test_every_setting_has_an_option() -> None:
         f"--{options.get(name, name).replace('_', '-')}={value}" for name, value in other.items()
     ]
     assert asdict(settings(*words)) == other
+
+
+def test_the_mask_can_grow_by_itself() -> None:
+    assert settings("--grow", "auto") == Settings(grow="auto")
 
 
 @pytest.mark.parametrize("command", ["compare", "demo"])
@@ -56,7 +61,9 @@ def test_a_value_out_of_range_is_named(word: str) -> None:
         settings(word)
 
 
-@pytest.mark.parametrize("words", [["--preset", "quick"], ["--iterations", "many"]])
+@pytest.mark.parametrize(
+    "words", [["--preset", "quick"], ["--iterations", "many"], ["--grow", "2.5"], ["--grow", "101"]]
+)
 def test_a_word_that_means_nothing_shows_the_usage(
     words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,11 +69,17 @@ def test_a_photo_is_submitted_watched_and_fetched(
 ) -> None:  # fmt: skip
     photo, mask = files
     options = ("--preset", "fast", "--iterations", 2, "--network", "both", "--seed", 3)
-    assert dip("submit", photo, "--mask", mask, *options, "--texture", 0.25, "--time", 600) == 0
+    assert (
+        dip(
+            "submit", photo, "--mask", mask, *options, "--texture", 0.25, "--time", 600, "--grow", 1
+        )
+        == 0
+    )
     job_id = capsys.readouterr().out.strip()
     with real.client() as client:
         assert client.job(job_id)["parameters"]["texture"] == 0.25
         assert client.job(job_id)["parameters"]["time_s"] == 600
+        assert client.job(job_id)["parameters"]["grow"] == 1
     assert dip("watch", job_id[:10]) == 0
     assert "segnet: 2 iterations in" in capsys.readouterr().err
     assert dip("jobs", "--all") == 0

@@ -129,6 +129,22 @@ def test_a_time_limit_is_kept_and_without_one_there_is_none(
     assert refused.get_json()["error"]["message"].startswith("time_s: Must be greater than")
 
 
+@pytest.mark.parametrize(("grow", "kept"), [("2", 2), ("auto", "auto"), (None, 0)])
+def test_a_mask_grows_as_asked(
+    http: FlaskClient, image_file: bytes, grow: str | None, kept: int | str
+) -> None:
+    chosen = {} if grow is None else {"grow": grow}
+    assert submit(http, form(image_file, **chosen)).get_json()["parameters"]["grow"] == kept
+
+
+@pytest.mark.parametrize("grow", ["-1", "2.5", "101", "much"])
+def test_a_growth_that_is_none_is_refused(http: FlaskClient, image_file: bytes, grow: str) -> None:
+    response = submit(http, form(image_file, grow=grow))
+    assert code_of(response) == "parameter_invalid"
+    message = "grow: Must be a whole number from 0 to 100, or auto."
+    assert response.get_json()["error"]["message"] == message
+
+
 def test_a_form_without_an_image_is_refused(http: FlaskClient) -> None:
     assert code_of(http.post("/v1/jobs", data={"seed": (io.BytesIO(), "s")})) == "parameter_invalid"
 
