@@ -116,7 +116,7 @@ def _rims(colours: NDArray[Any], unknown: Plane) -> Iterator[Rim]:
         pixels = found[box.within(seen)] & _near(unknown, core, box)
         if pixels.any():
             far = distance[box.within(seen)][pixels].max()
-            yield Rim(box, pixels, int(np.ceil(far)))
+            yield Rim(box, pixels, round(float(far)))
 
 
 def _near(unknown: Plane, core: Box, box: Box) -> Plane:
