@@ -7,16 +7,13 @@ from apiflask.fields import Boolean, Dict, List, Nested, String
 from apiflask.validators import OneOf, Range, Regexp
 
 from dip.config import Settings
+from server.http.form_fields import Float, Integer, described, setting_range
 from server.http.schemas import (
     LEASE,
     LEASE_S,
     ErrorDetail,
-    Float,
-    Integer,
     PhotoIn,
     ProgressOut,
-    described,
-    setting_range,
 )
 from server.jobs.job import State
 from server.jobs.parameters import KINDS, SENSITIVITY

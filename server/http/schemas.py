@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 from apiflask import Schema, fields
 from apiflask.fields import Boolean, Dict, File, List, Nested, String
 from apiflask.validators import Length, OneOf, Range, Regexp
 
-from dip.config import DEVICES, GROW_AUTO, MAX_GROWTH_PX, NETWORKS, PAGE, RANGES, Settings
+from dip.config import DEVICES, GROW_AUTO, NETWORKS, PAGE, Settings
 from dip.presets import PRESETS
 from dip.regions.rules import MOSTLY_ABOVE
 from server.errors import MEANINGS
+from server.http.form_fields import GROWTH, Float, Growth, Integer, described, setting_range
 from server.jobs.job import State
 from server.jobs.parameters import BOTH, FORMATS, PARTS, SAMPLE_BYTES
 
@@ -21,62 +19,6 @@ VALIDATION = (
     "where the picture is flat, so that every fill would have a high one."
 )
 SIDE_PX = Range(min=1, max=1_000_000)
-
-
-class _AsciiDigits:
-    """Refuses texts that Python reads as numbers and others do not: '١٢', '1_000', ' 7', 'nan'."""
-
-    _number = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-    _max_characters = 40
-
-    def _deserialize(self, value: Any, *given: Any, **named: Any) -> Any:
-        text = str(value)
-        if len(text) > self._max_characters or self._number.fullmatch(text) is None:
-            raise self.make_error("invalid", input=value)  # type: ignore[attr-defined]
-        return super()._deserialize(value, *given, **named)  # type: ignore[misc]
-
-
-class Integer(_AsciiDigits, fields.Integer):
-    _number = re.compile(r"[+-]?[0-9]+")
-
-
-class Float(_AsciiDigits, fields.Float):
-    pass
-
-
-class Growth(fields.Field):
-    """Pixels by which the mask is grown, or 'auto'."""
-
-    default_error_messages = {  # noqa: RUF012
-        "invalid": f"Must be a whole number from 0 to {MAX_GROWTH_PX}, or {GROW_AUTO}."
-    }
-
-    def _deserialize(self, value: Any, *given: Any, **named: Any) -> int | str:
-        text = str(value)
-        if text == GROW_AUTO:
-            return text
-        if not re.fullmatch(r"[0-9]{1,6}", text) or int(text) > MAX_GROWTH_PX:
-            raise self.make_error("invalid")
-        return int(text)
-
-
-_GROWTH = {
-    "oneOf": [
-        {"type": "integer", "minimum": 0, "maximum": MAX_GROWTH_PX},
-        {"type": "string", "enum": [GROW_AUTO]},
-    ]
-}
-
-
-def setting_range(name: str) -> Range:
-    """The range that the engine accepts for a setting."""
-    low, high = RANGES[name]
-    return Range(min=low, max=high)
-
-
-def described(text: str) -> dict[str, Any]:
-    """Field metadata with a description for /openapi.json."""
-    return {"description": text}
 
 
 LEASE = described("The job is cancelled when its lease is not renewed within this time.")
@@ -134,7 +76,7 @@ class RestoreIn(PhotoIn):
     grow = Growth(
         load_default=Settings.grow,
         metadata={
-            **_GROWTH,
+            **GROWTH,
             **described(
                 "Pixels by which the mask is grown where its rim still holds damage; "
                 f"`{GROW_AUTO}`: only over the rim where damage is found."
@@ -306,7 +248,7 @@ class ParametersOut(Schema):
     preset = String(required=True)
     iterations = Integer(allow_none=True, required=True)
     texture = Float(required=True)
-    grow = fields.Raw(required=True, metadata=_GROWTH)
+    grow = fields.Raw(required=True, metadata=GROWTH)
     time_s = Float(allow_none=True, required=True)
     seed = Integer(required=True)
     device = String(required=True)
