@@ -23,6 +23,7 @@ from server import logs
 from server.commands.arguments import serve_options_from, serve_settings_from, settings_from
 from server.commands.instance_lock import announced, held, stop
 from server.errors import AlreadyRunning, ServiceFailure
+from server.http.auth import PRINTED_CODE_S
 from server.http.users import Users
 from server.private_files import check_folder, read_or_create_token
 from server.settings import ServerSettings, is_loopback
@@ -114,6 +115,9 @@ def _serve(settings: ServerSettings, sock: socket.socket, open_page: bool) -> No
             _log.info("serving at %s", url)
             print(f"Serving at {url}")
             print(f"Token file: {settings.token_file}", flush=True)
+            if sys.stdout.isatty():  # never into a log: the link signs a browser in
+                code = service.authenticator.launch_code(lifetime_s=PRINTED_CODE_S)
+                print(f"Open the page, once, within an hour: {url}/launch?code={code}", flush=True)
             if not is_loopback(settings.host) and not settings.encrypted:
                 print(
                     "Other machines can reach this service, and nothing is encrypted: a person who "

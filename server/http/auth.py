@@ -7,7 +7,8 @@
   even with the token, and no response has CORS headers.
 - Token theft: the token has 256 random bits, is in a file that only its owner can read, is compared
   in constant time, and is never in a URL. A browser signs in with a launch code, which is valid
-  once and for a minute. It then has a cookie that scripts cannot read and other sites cannot use.
+  once and for a minute; the one that `dip serve` prints in a terminal, for an hour. The browser
+  then has a cookie that scripts cannot read and other sites cannot use.
 - Other users: each has their own token (`server.http.users`); the service stores only its hash. A
   user cannot find out whether another user's job exists.
 - Another program on the port: `proof` shows that this service knows the token, before the client
@@ -32,6 +33,9 @@ from server.errors import ServiceError
 from server.jobs.job import OWNER
 
 LAUNCH_CODE_S = 60
+PRINTED_CODE_S = 3600
+"""A person reads the printed link when they need it; other users of the machine cannot."""
+
 COOKIE_S = 12 * 3600
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 PUBLIC = re.compile(r"/|/launch|/static/[0-9a-f]{16}/([a-z0-9-]+/)?[a-z0-9._-]+|/v1/health")
@@ -138,12 +142,12 @@ class Authenticator:
 
     # --- Browsers --------------------------------------------------------------------------------
 
-    def launch_code(self, user: str = OWNER) -> str:
-        """Create a code that opens the page once."""
+    def launch_code(self, user: str = OWNER, *, lifetime_s: float = LAUNCH_CODE_S) -> str:
+        """Create a code that opens the page once, within its lifetime."""
         code, now = secrets.token_urlsafe(32), time.monotonic()
         with self._lock:
             self._codes = {each: due for each, due in self._codes.items() if due[0] > now}
-            self._codes[code] = now + LAUNCH_CODE_S, user
+            self._codes[code] = now + lifetime_s, user
         return code
 
     def trade(self, code: str) -> str:
@@ -159,9 +163,7 @@ class Authenticator:
             until, user = self._codes.pop(match, (0.0, OWNER))
         key = self._key_of(user)
         if until < time.monotonic() or key is None:
-            raise ServiceError(
-                "launch_code_spent", "This link was already used, or is older than a minute."
-            )
+            raise ServiceError("launch_code_spent", "This link was already used, or is too old.")
         about = f"{int(time.time()) + COOKIE_S}" + (f".{user}" if user else "")
         return f"{about}.{_sign(key, 'cookie', about)}"
 

@@ -282,6 +282,10 @@ class JobOut(Schema):
     attempts = Integer(required=True)
     ahead = Integer(allow_none=True, metadata=described("The number of jobs before this one."))
     stopping = Boolean(required=True)
+    stopped = Boolean(
+        required=True,
+        metadata=described("Whether the job ended early because of a request to stop."),
+    )
     progress = Nested(ProgressOut, allow_none=True)
     preview = Nested(PreviewOut, allow_none=True)
     results = List(Nested(ResultOut), required=True)

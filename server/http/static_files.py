@@ -13,6 +13,7 @@ _FOLDER = Path(__file__).resolve().parents[1] / "static"
 _MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".css": "text/css; charset=utf-8",
+    ".json": "application/json; charset=utf-8",
     ".svg": "image/svg+xml",
 }
 _PAGE = "index.html"

@@ -202,6 +202,7 @@ class Job(Attempt):
             "attempts": self.attempt,
             "ahead": ahead,
             "stopping": self.stop_at is not None and not self.state.final,
+            "stopped": self.stop_at is not None and self.state is State.DONE,
             "progress": self.progress,
             "preview": self.preview and {**self.preview, "url": preview_url(self.id)},
             "results": [

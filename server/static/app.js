@@ -2,48 +2,61 @@
 // mode of the page, "empty", "edit" (a photo is painted on) or "job" (a job is shown).
 //
 //   job/       options: quality, texture, network, time, seed    list: the jobs
-//              view: a job on the stage                    panel: progress, result, details
-//              preview, download, curve                    words: a job in words
+//              submit, estimate: a restoration begins      view: a job on the stage
+//              preview, download, curve                    panel: progress, result, details
+//              words: a job in words
 //   photo/     photo: file, picture and masks              open-photo: reads a file
+//              marked: what is marked, in words            kept: the photo over a reload
 //   painting/  toolbox: tools and their buttons            input: mouse, pen, fingers, keys
-//              brush (and eraser), rectangle, lasso        wand, wand-worker, detect: find damage
-//              mask, mask-worker, morphology, png          undo
+//              brush (and eraser), rectangle, lasso        find, find-brush, find-worker: find damage
+//              mask, tiles, mask-tasks, mask-worker, morphology, components, png          undo
 //   view/      stage: draws the photo and the mask         viewport: zoom and position
 //              compare: before and after                   picture, picture-worker: tiles of a photo
+//              overlay-colour: colours of the masks
 //   service/   api: requests      events: of a job         status: connection, sign-in
-//   page/      elements, messages, shortcuts, theme, units, worker-client
+//   page/      texts: the languages; elements, messages, shortcuts, theme, units, worker-client
+//   texts/     the catalogues: one for each language
 //   styles/    page: layout, colours                       controls: buttons, lists, dialogs
 //
 // A module imports from its own folder and from folders further down.
 
+import { describeEstimate, learnFrom } from "./job/estimate.js";
 import { JobList, showRetention } from "./job/list.js";
-import { offerPresets, readOptions, setTexture, startOptions } from "./job/options.js";
+import { keepOptions, offerPresets, readOptions, setTexture, startOptions } from "./job/options.js";
+import { submit } from "./job/submit.js";
 import { JobView } from "./job/view.js";
-import { photoName, rememberName } from "./job/words.js";
-import { element } from "./page/elements.js";
+import { photoName } from "./job/words.js";
+import { chosen, element } from "./page/elements.js";
 import { announce, busy, showError } from "./page/messages.js";
 import { startShortcuts } from "./page/shortcuts.js";
+import { loadTexts, percent, text } from "./page/texts.js";
 import { startTheme } from "./page/theme.js";
+import { Find } from "./painting/find.js";
 import { TOOL_NAMES, Toolbox } from "./painting/toolbox.js";
-import { Wand } from "./painting/wand.js";
+import { Keeper, removeOld, takeKept } from "./photo/kept.js";
+import { describeMarked } from "./photo/marked.js";
 import { openPhoto } from "./photo/open-photo.js";
 import * as api from "./service/api.js";
 import { showWhereabouts, startStatus } from "./service/status.js";
 import { Compare } from "./view/compare.js";
+import { chooseNextColour, colourChoice, overlayColours } from "./view/overlay-colour.js";
 import { Stage } from "./view/stage.js";
 
 const TITLE = document.title;
+const askedHash = location.hash; // the job that the address names
+await loadTexts();
 
 let photo = null;
+let keeper = null;
 let mostMarked = 1; // the share above which a mask is questioned, from the service
 let openCount = 0; // the latest request to open a photo or a job wins
 
 const stage = new Stage(element("stage"));
 const compare = new Compare(stage);
-const wand = new Wand({ photo: () => photo, onSuggestion: () => updateButtons() });
+const find = new Find({ photo: () => photo });
 const mode = () => document.body.dataset.mode;
 const canPaint = () => mode() === "edit" && photo && !photo.usesTransparency;
-const toolbox = new Toolbox(stage, { canPaint, wand });
+const toolbox = new Toolbox(stage, { canPaint, find });
 const list = new JobList({ open: (id) => showJob(id), deleted: (id) => view.job?.id === id && showPhoto() });
 const view = new JobView(stage, {
   onProgress: (progress) => (document.title = `${progress} · ${photoName(view.job.id)}`),
@@ -51,11 +64,14 @@ const view = new JobView(stage, {
     list.wake();
     document.title = TITLE;
     if (job.state === "cancelled") showPhoto();
+    const begun = submitted.get(job.id);
+    if (begun) learnFrom(job, begun.measures, begun.options);
   },
 });
+const submitted = new Map(); // jobs of this page: { measures, options }, by id
 
 stage.onView = () => {
-  element("zoom-shown").textContent = `${Math.round(100 * stage.viewport.scale)} %`;
+  element("zoom-shown").textContent = percent(stage.viewport.scale);
   compare.update();
 };
 
@@ -65,6 +81,8 @@ function setMode(name) {
   document.body.dataset.mode = name;
   element("options-panel").hidden = name === "job";
   element("job").hidden = name !== "job";
+  showMask(name !== "job");
+  for (const button of document.querySelectorAll("[data-tool]")) button.disabled = name !== "edit";
   updateButtons();
   toolbox.input.updateCursor();
   compare.update();
@@ -79,35 +97,47 @@ function updateButtons() {
   for (const name of ["grow", "shrink", "clear"]) element(name).disabled = empty;
   element("load-mask").disabled = Boolean(photo?.usesTransparency);
   element("restore").disabled = !photo?.hasDamage;
-  element("marked").textContent = describeMarked();
-  wand.updateButtons();
+  showMarked();
+  find.updateButtons();
 }
 
-function describeMarked() {
-  if (!photo?.hasDamage && wand.pending) return "Accept the wand's suggestion first, or paint over the damage.";
-  if (!photo?.hasDamage) return "Mark the damage first: paint over it, or let the wand find it.";
-  if (photo.usesTransparency) return "The transparent pixels will be filled.";
-  const percent = 100 * photo.mask.share;
-  return `${percent < 0.01 ? "Less than 0.01" : percent.toPrecision(2)} % of the photo is marked.`;
+/** Say what is marked, and how long its restoration takes. */
+function showMarked() {
+  const estimate = photo?.measures && photo.hasDamage && !photo.usesTransparency && chosen("preset") ? describeEstimate(photo.measures, readOptions()) : "";
+  element("marked").textContent = [describeMarked(photo), estimate].filter(Boolean).join(" ");
 }
 
-async function open(file, name = file.name || "photo") {
+async function open(file, name = file.name || text("photo"), marks = null) {
   const turn = ++openCount;
   try {
-    const opened = await busy("Opening…", openPhoto(file, name, () => stage.drawPhoto()));
+    const opened = await busy(text("busy.opening"), openPhoto(file, name, () => stage.drawPhoto()));
     if (turn !== openCount) return opened.close();
     view.close();
-    photo?.close();
-    photo = opened;
-    photo.history.onChange = updateButtons;
-    toolbox.adaptTo(photo);
-    wand.adaptTo(photo);
+    take(opened, marks);
     showPhoto({ keepView: false });
     stage.element.focus({ preventScroll: true });
-    announce(`${photo.description} is open`);
+    announce(text("told.open", { photo: photo.description }));
   } catch (error) {
     showError(error);
   }
+}
+
+/** Make an opened photo the photo of the page; `marks` are the tiles of its masks. */
+function take(opened, marks) {
+  photo?.close();
+  keeper?.close();
+  photo = opened;
+  keeper = new Keeper(photo);
+  photo.onMeasured = showMarked;
+  photo.history.onChange = () => {
+    photo.measure();
+    keeper.touch();
+    updateButtons();
+  };
+  if (marks) for (const [layer, tiles] of Object.entries(marks)) photo[layer].replace(tiles);
+  photo.history.touch();
+  toolbox.adaptTo(photo);
+  find.adaptTo();
 }
 
 /** Show the open photo for painting, or the empty page. */
@@ -148,16 +178,11 @@ async function restore() {
   if (!photo?.hasDamage || mode() !== "edit" || element("restore").disabled) return;
   element("restore").disabled = true;
   const options = readOptions(); // before anything waits
+  const from = photo;
   try {
-    if (!photo.usesTransparency && photo.mask.share > mostMarked) {
-      if (!(await confirmMask())) return;
-      options.mask_confirmed = true;
-    }
-    const mask = await photo.encodeMask();
-    const job = await busy("Sending the photo…", api.submitJob({ image: photo.file, name: photo.name, mask, ...options }));
-    rememberName(job);
-    photo.jobs.add(job.id);
-    photo.submittedRevision = photo.history.revision;
+    const job = await submit(from, options, mostMarked);
+    if (!job) return;
+    if (from.measures) submitted.set(job.id, { measures: from.measures, options });
     list.wake();
     await showJob(job.id);
   } catch (error) {
@@ -167,36 +192,26 @@ async function restore() {
   }
 }
 
-/** Ask whether a mask that marks most of the photo is meant; invert it where the answer is so. */
-async function confirmMask() {
-  const dialog = element("inverted");
-  const percent = Math.round(100 * photo.mask.share);
-  element("inverted-about").textContent = `${percent} % of the photo is marked. What is marked is replaced, the rest stays as it is.`;
-  dialog.returnValue = "back";
-  dialog.showModal();
-  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-  if (dialog.returnValue === "invert") photo.invertMask();
-  return dialog.returnValue === "restore";
-}
-
-/** Open the result of the shown job as a photo without a mask. */
+/** Open the result of the shown job as a photo, with the marks that the job did not get. */
 async function continueFromResult() {
-  const { blob, name } = await busy("Opening…", view.resultFile());
-  await open(blob, name);
+  const { id } = view.job;
+  const { blob, name } = await busy(text("busy.opening"), view.resultFile());
+  const marks = photo?.jobs.has(id) ? await photo.marksBeside(id) : null;
+  await open(blob, name, marks);
 }
 
 /** Go back to the mask of the shown job: painted in this tab, or kept by the service. */
 async function editMask() {
   const { id } = view.job;
   if (photo?.jobs.has(id)) return showPhoto();
-  const image = await busy("Opening…", api.request(`/v1/jobs/${id}/input?of=image`).then((answer) => answer.blob()));
+  const image = await busy(text("busy.opening"), api.request(`/v1/jobs/${id}/input?of=image`).then((answer) => answer.blob()));
   const mask = await api.getDisplay(id, { of: "mask" }).catch((error) => {
     if (error.code !== "no_result") throw error; // else the job has no mask: it used transparency
   });
   await open(image, photoName(id));
   if (mask) await photo.takeMask(mask);
   else await useTransparency(true);
-  updateButtons();
+  photo.history.touch();
 }
 
 async function useTransparency(uses = !photo.usesTransparency) {
@@ -204,9 +219,27 @@ async function useTransparency(uses = !photo.usesTransparency) {
   showPhoto();
 }
 
-function toggleMask() {
-  const hidden = element("mask-layer").classList.toggle("unshown");
-  element("show-mask").setAttribute("aria-pressed", String(!hidden));
+function showMask(shown) {
+  element("mask-layer").classList.toggle("unshown", !shown);
+  element("show-mask").setAttribute("aria-pressed", String(shown));
+}
+
+async function toggleMask() {
+  const shown = element("show-mask").getAttribute("aria-pressed") === "true";
+  if (mode() === "job" && !shown) await view.loadMask();
+  showMask(!shown);
+}
+
+function nextMaskColour() {
+  chooseNextColour();
+  showMaskColour();
+  if (photo) photo.recolour(overlayColours(photo.picture));
+  view.recolour();
+}
+
+function showMaskColour() {
+  element("mask-colour").dataset.colour = colourChoice();
+  element("mask-colour").title = text("mask_colour.title", { colour: text(`mask_colour.${colourChoice()}`) });
 }
 
 function zoom(factor) {
@@ -223,11 +256,13 @@ const actions = {
   grow: whilePainting(() => photo.growMask().catch(showError)),
   shrink: whilePainting(() => photo.growMask({ shrink: true }).catch(showError)),
   clear: whilePainting(() => photo.history.step(() => photo.mask.clear())),
-  undo: whilePainting(() => photo.history.undo() && announce("Undone")),
-  redo: whilePainting(() => photo.history.redo() && announce("Redone")),
-  showMask: toggleMask,
-  accept: () => wand.accept(),
-  escape: () => (mode() === "job" ? showPhoto() : wand.discard()),
+  undo: whilePainting(() => photo.history.undo() && announce(text("told.undone"))),
+  redo: whilePainting(() => photo.history.redo() && announce(text("told.redone"))),
+  showMask: () => toggleMask().catch(showError),
+  peek: () => stage.setPeek(true),
+  unpeek: () => stage.setPeek(false),
+  accept: () => find.accept().catch(showError),
+  escape: () => (mode() === "job" ? showPhoto() : find.discard()),
   zoomIn: () => zoom(1.25),
   zoomOut: () => zoom(0.8),
   fit: () => {
@@ -247,12 +282,13 @@ const actionOfButton = {
   restore: "restore", help: "help", "zoom-in": "zoomIn", "zoom-out": "zoomOut", "zoom-fit": "fit", "zoom-full": "full", "job-close": "escape",
 };
 for (const [id, name] of Object.entries(actionOfButton)) element(id).onclick = () => actions[name]();
+element("mask-colour").onclick = nextMaskColour;
 element("load-mask").onclick = () => element("mask-file").click();
 element("use-transparency").onclick = () => useTransparency().catch(showError);
 element("continue").onclick = () => continueFromResult().catch(showError);
 element("edit-mask").onclick = () => editMask().catch(showError);
 element("example").onclick = () =>
-  busy("Making an example…", api.getExample())
+  busy(text("busy.example"), api.getExample())
     .then((blob) => open(blob, "example.png"))
     .catch(showError);
 
@@ -280,24 +316,30 @@ addEventListener("paste", (event) => {
   if (file) open(file);
 });
 addEventListener("beforeunload", (event) => {
-  if (photo?.hasUnsubmittedMask) event.preventDefault();
+  if (keeper && !keeper.safe) event.preventDefault(); // the mask would be lost
 });
+addEventListener("blur", actions.unpeek);
 
 // --- Start --------------------------------------------------------------------------------------
 
 startTheme();
-startOptions();
+startOptions(showMarked);
 startShortcuts(actions);
 startStatus({ onBack: () => list.wake() });
+showMaskColour();
 updateButtons();
 if (location.pathname === "/launch") history.replaceState(null, "", "/"); // its code works only once
 const { presets, texture, limits, cluster } = await api.getCapabilities();
-offerPresets(Object.keys(presets));
 setTexture(texture);
+offerPresets(Object.keys(presets));
+keepOptions();
 showRetention(limits.keep_days);
 mostMarked = limits.mask_share;
 showWhereabouts(cluster);
 await list.refresh();
 list.poll();
-const asked = /^#job=([0-9a-f]{32})$/.exec(location.hash)?.[1] ?? list.active?.id;
-if (asked && !photo) showJob(asked);
+const kept = await takeKept().catch((error) => console.info("nothing is kept over a reload:", error));
+if (kept && !photo) await open(kept.file, kept.name, kept.masks);
+removeOld().catch((error) => console.info(error));
+const asked = /^#job=([0-9a-f]{32})$/.exec(askedHash)?.[1] ?? list.active?.id;
+if (asked && mode() !== "job" && (!photo || kept)) showJob(asked);

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from browser_contexts import FAR, PATIENCE_MS, SWITCHES, Contexts, check_messages, forget_messages
+from page_canvas import Canvas
 
 from dip.image_io import encode_photo
 from server.client import Client
@@ -24,35 +26,6 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
 PICTURES = HERE / "pictures"
 """Screenshots, to be looked at; git ignores them."""
-
-PATIENCE_MS = 300_000
-"""Timeout for pages: other tests may keep the machine busy."""
-
-FAR = "gpu.test"
-"""A second name of this machine, so that a service looks remote to the browser."""
-
-_SWITCHES = [
-    "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", f"--host-resolver-rules=MAP {FAR} 127.0.0.1",
-]  # fmt: skip
-
-_WATCH = """
-addEventListener("securitypolicyviolation", (event) =>
-  console.error(`policy violated: ${event.violatedDirective} ${event.blockedURI}`));
-"""
-
-_SHORT_JOBS = """
-// Short jobs on one thread; "best" is for tests that need a job which runs until it is stopped.
-const originalFetch = window.fetch;
-window.fetch = (path, options) => {
-  const form = options?.body;
-  if (path === "/v1/jobs" && form instanceof FormData) {
-    form.set("threads", "1");
-    form.set("iterations", form.get("preset") === "best" ? "100000" : "4");
-  }
-  return originalFetch(path, options);
-};
-"""
 
 
 @pytest.hookimpl(tryfirst=True)  # before any are deselected by their marks
@@ -167,51 +140,53 @@ def chromium() -> Iterator[Any]:
     with playwright.sync_playwright() as play:
         # The sandbox of the browser refuses to work for root, as whom containers run tests.
         browser = play.chromium.launch(
-            executable_path=found.stdout.strip(), args=_SWITCHES, chromium_sandbox=os.geteuid() != 0
+            executable_path=found.stdout.strip(), args=SWITCHES, chromium_sandbox=os.geteuid() != 0
         )
         yield browser
         browser.close()
 
 
+_RESET = """
+() => {
+  document.querySelectorAll("dialog[open]").forEach((each) => each.close());
+  document.getElementById("toasts").replaceChildren();
+  if (document.body.dataset.mode === "job") document.getElementById("job-close").click();
+  for (const each of document.querySelectorAll("details")) each.open = false;
+  const choose = (name) => (document.querySelector(`input[value=${name}]`).checked = true);
+  ["unet", "balanced"].forEach(choose);
+  const values = {texture: 100, time: "", seed: 0, "find-sensitivity": 50};
+  for (const [id, value] of Object.entries(values)) document.getElementById(id).value = value;
+  document.getElementById("texture").dispatchEvent(new Event("input"));
+  document.getElementById("seed").dispatchEvent(new Event("change", {bubbles: true}));
+  for (const box of document.getElementsByName("find-kind")) box.checked = true;
+  document.querySelector("[data-tool=brush]").click();
+  document.activeElement.blur();
+  performance.clearMarks();
+}
+"""
+"""Brings a page that another test has used into the state of a new one, but for its photo."""
+
+
 @pytest.fixture
 def new_context(chromium: Any, serve_with: Any) -> Iterator[Callable[..., Any]]:
-    """Make browser contexts with cookies and storage of their own.
-
-    An error or a warning in the console fails the test, unless it starts with a text in the
-    context's list `expected`. Contexts are closed before the services of `serve_with` stop, since
-    open pages would report errors.
-    """
-    contexts = []
-
-    def make(size: tuple[int, int] = (1280, 800), **options: Any) -> Any:
-        context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, **options)
-        context.set_default_timeout(PATIENCE_MS)
-        context.add_init_script(_WATCH)
-        context.add_init_script(_SHORT_JOBS)
-        context.console_errors, context.requests = [], []
-        # Caused by tests that read pixels of the stage.
-        context.expected = ["Canvas2D: Multiple readback operations"]
-        context.on("console", lambda message: _record_error(context, message))
-        context.on("weberror", lambda fault: context.console_errors.append(str(fault.error)))
-        context.on("request", lambda request: context.requests.append(request.url))
-        contexts.append(context)
-        return context
-
-    yield make
-    for context in contexts:
-        ours = ("http://127.0.0.1:", f"http://{FAR}:", "blob:")
-        elsewhere = [url for url in context.requests if not url.startswith(ours)]
-        context.close()
-        unexpected = [
-            each for each in context.console_errors if not each.startswith(tuple(context.expected))
-        ]
-        assert unexpected == []
-        assert elsewhere == [], "the page sent requests to another host"
+    """Make contexts, which are closed before the services of `serve_with` stop."""
+    contexts = Contexts(chromium)
+    yield contexts.make
+    contexts.close()
+    contexts.check()
 
 
-def _record_error(context: Any, message: Any) -> None:
-    if message.type in ("error", "warning"):
-        context.console_errors.append(message.text)
+def _sign_in(page: Any, service: Served) -> None:
+    with service.client() as client:
+        page.goto(client.launch())
+    # The service has answered; a running job may hide the presets at once.
+    page.wait_for_selector("#presets label", state="attached")
+
+
+@pytest.fixture
+def sign_in(service: Served) -> Callable[[Any], None]:
+    """Open the page of the service, signed in."""
+    return lambda page: _sign_in(page, service)
 
 
 @pytest.fixture
@@ -220,18 +195,50 @@ def open_page(service: Served, new_context: Callable[..., Any]) -> Callable[...,
 
     def open_one(context: Any = None, **options: Any) -> Any:
         page = (context or new_context(**options)).new_page()
-        with service.client() as client:
-            page.goto(client.launch())
-        # The service has answered; a running job may hide the presets at once.
-        page.wait_for_selector("#presets label", state="attached")
+        _sign_in(page, service)
         return page
 
     return open_one
 
 
+@pytest.fixture(scope="module")
+def module_page(chromium: Any, shared_service: Served) -> Iterator[Any]:
+    """A signed-in page for all tests of a module: a context of its own costs 2 s of a processor."""
+    contexts = Contexts(chromium)
+    page = contexts.make().new_page()
+    _sign_in(page, shared_service)
+    yield page
+    contexts.close()
+
+
 @pytest.fixture
-def page(open_page: Callable[..., Any]) -> Any:
-    return open_page()
+def page(module_page: Any, service: Served) -> Iterator[Any]:
+    """The module's page, without jobs and with the options of a new page."""
+    module_page.unroute_all()
+    module_page.evaluate(_RESET)
+    module_page.wait_for_selector("#jobs:empty", state="attached")
+    forget_messages(module_page.context)
+    # It may still be loading pictures of the jobs that are deleted now.
+    for status in (404, 409, 415):
+        message = f"Failed to load resource: the server responded with a status of {status}"
+        module_page.context.expected.append(message)
+    yield module_page
+    context = module_page.context
+    check_messages(context)
+    for other in context.pages:
+        if other is not module_page:
+            other.close()
+
+
+@pytest.fixture
+def empty_page(page: Any, service: Served) -> Any:
+    """The module's page without a photo, as in a new tab."""
+    page.goto("about:blank")
+    page.goto(service.url)
+    page.evaluate("sessionStorage.clear()")
+    page.reload()
+    page.wait_for_selector("#presets label")
+    return page
 
 
 @pytest.fixture
@@ -285,6 +292,7 @@ def choose(tmp_path: Path) -> Callable[..., None]:
         form = {"tif": "tiff", "jpg": "jpeg"}.get(name.rpartition(".")[2], name.rpartition(".")[2])
         path = tmp_path / name
         path.write_bytes(encode_photo(pixels, form, **about))
+        page.evaluate("document.getElementById('about-photo').textContent = ''")
         page.set_input_files("#photo-file", path)
         page.wait_for_function(
             "name => document.getElementById('about-photo').textContent.startsWith(name)"
@@ -293,68 +301,6 @@ def choose(tmp_path: Path) -> Callable[..., None]:
         )
 
     return open_photo
-
-
-class Canvas:
-    """The photo on a page, in pixels of the photo.
-
-    Parameters
-    ----------
-    page : Page
-    """
-
-    def __init__(self, page: Any, width: int, height: int) -> None:
-        self.page, self.width, self.height = page, width, height
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Convert a point of the photo to a position in the window; the photo is fitted."""
-        box = self.page.locator("#stage").bounding_box()
-        over = 68 if self.page.viewport_size["width"] > 940 else 20
-        height = box["height"] - over - 60
-        scale = min((box["width"] - 48) / self.width, height / self.height, 8)
-        left = box["x"] + (box["width"] - scale * self.width) / 2
-        top = box["y"] + over + (height - scale * self.height) / 2
-        return left + scale * x, top + scale * y
-
-    def draw(self, *points: tuple[float, float]) -> None:
-        """Press at the first point, move over the others, release."""
-        mouse = self.page.mouse
-        mouse.move(*self.at(*points[0]))
-        mouse.down()
-        for point in points[1:]:
-            mouse.move(*self.at(*point), steps=4)
-        mouse.up()
-
-    def mask(self) -> npt.NDArray[np.uint8]:
-        """The mask that a job would get: (H, W) uint8."""
-        return read_mask(self.page)
-
-
-def read_mask(page: Any) -> npt.NDArray[np.uint8]:
-    """Press Restore while jobs are refused, and read the mask that was sent."""
-    from email.parser import BytesParser
-
-    from dip.image_io import decode_mask
-
-    taken: list[bytes] = []
-
-    def refuse(route: Any) -> None:
-        request = route.request
-        head = f"Content-Type: {request.headers['content-type']}\r\n\r\n".encode()
-        for part in BytesParser().parsebytes(head + request.post_data_buffer).get_payload():
-            if part.get_param("name", header="content-disposition") == "mask":
-                taken.append(part.get_payload(decode=True))
-        body = '{"error": {"code": "queue_full", "message": "Taken by a test.", "hint": ""}}'
-        route.fulfill(status=429, body=body, content_type="application/json")
-
-    expected = "Failed to load resource: the server responded with a status of 429"
-    page.context.expected.append(expected)
-    page.route("**/v1/jobs", refuse)
-    page.click("#restore")
-    page.wait_for_selector(".toast:has-text('Taken by a test')")
-    page.unroute("**/v1/jobs")
-    page.evaluate("document.getElementById('toasts').replaceChildren()")
-    return decode_mask(taken[0])
 
 
 @pytest.fixture

@@ -91,20 +91,18 @@ def test_a_lasso_fills_its_inside(canvas: Any) -> None:
     assert not outside.any()
 
 
-def test_grow_and_shrink_move_the_edge_by_a_pixel(canvas: Any) -> None:
+def test_grow_and_shrink_move_the_edge_by_a_pixel(canvas: Any, until: Callable[..., Any]) -> None:
     page = canvas.page
     page.keyboard.press("r")
     canvas.draw((10, 20), (50, 60))
     page.click("#grow")
-    page.wait_for_timeout(500)
+    until(lambda: canvas.mask().sum() > 255 * 40 * 40)
     grown = canvas.mask()
     assert (grown[20:60, 9:51] == 255).all()
     assert (grown[19:61, 10:50] == 255).all()
     assert grown.sum() == 255 * (42 * 40 + 2 * 40)
     page.keyboard.press("Shift+G")
-    page.wait_for_timeout(300)
-    shrunk = canvas.mask()
-    assert shrunk.sum() == 255 * 40 * 40
+    until(lambda: canvas.mask().sum() == 255 * 40 * 40)
     page.keyboard.press("Control+z")
     assert np.array_equal(canvas.mask(), grown)
 
@@ -172,12 +170,8 @@ def test_the_keyboard_can_paint(canvas: Any) -> None:
     assert np.array_equal(canvas.mask(), mask)
 
 
-def test_two_fingers_zoom_and_paint_nothing(
-    open_page: Callable[..., Any], choose: Any, scratched: Any, canvas_of: Any
-) -> None:
-    page = open_page(size=(820, 1180), has_touch=True)
-    choose(page, scratched)
-    canvas = canvas_of(page, 96, 80)
+def test_two_fingers_zoom_and_paint_nothing(canvas: Any) -> None:
+    page = canvas.page
     before = page.text_content("#zoom-shown")
     session = page.context.new_cdp_session(page)
 
@@ -194,7 +188,7 @@ def test_two_fingers_zoom_and_paint_nothing(
     for spread in range(0, 100, 20):
         touch("touchMove", (x - spread, y), (x + 40 + spread, y))
     touch("touchEnd")
-    assert int(page.text_content("#zoom-shown")[:-2]) > int(before[:-2]) * 1.5
+    assert int(page.text_content("#zoom-shown")[:-1]) > int(before[:-1]) * 1.5
     assert page.is_disabled("#restore")
     # One finger paints.
     page.click("#zoom-fit")
@@ -202,57 +196,6 @@ def test_two_fingers_zoom_and_paint_nothing(
     touch("touchMove", canvas.at(60, 40))
     touch("touchEnd")
     assert canvas.mask()[40, 45] == 255
-
-
-def test_the_wand_finds_the_scratch_as_a_suggestion(canvas: Any) -> None:
-    page = canvas.page
-    page.keyboard.press("w")
-    page.wait_for_selector("#wand-accept:enabled")
-    assert page.is_disabled("#restore")  # only a suggestion
-    assert "Accept" in page.text_content("#marked")
-    page.keyboard.press("Escape")
-    assert page.is_disabled("#wand-accept")
-    page.keyboard.press("Control+z")
-    page.wait_for_selector("#wand-accept:enabled")
-    page.keyboard.press("Enter")
-    found = canvas.mask() > 0
-    scratch = np.zeros((80, 96), dtype=bool)
-    scratch[39:42, 20:76] = True
-    assert found[scratch].mean() > 0.99
-    assert found.sum() < 2.2 * scratch.sum()  # with the pixels around it
-    page.keyboard.press("Control+z")
-    assert page.is_disabled("#restore")
-    assert page.is_enabled("#wand-accept")
-
-
-def test_a_suggestion_is_painted_over_and_erased_before_it_is_accepted(canvas: Any) -> None:
-    page = canvas.page
-    page.keyboard.press("w")
-    page.wait_for_selector("#wand-accept:enabled")
-    page.keyboard.press("e")
-    canvas.draw((20, 40), (48, 40))
-    page.keyboard.press("w")
-    page.keyboard.press("Enter")
-    found = canvas.mask() > 0
-    assert not found[40, 20:48].any()
-    assert found[40, 54:76].all()
-
-
-@pytest.mark.parametrize(("kind", "light"), [("light", 250), ("dark", 5)])
-def test_the_wand_finds_the_chosen_colour_of_damage(
-    page: Any, choose: Any, canvas_of: Any, kind: str, light: int
-) -> None:
-    photo = np.full((80, 96, 3), 128, dtype=np.uint8)
-    photo[20:23, 10:80], photo[50:53, 10:80] = 250, 5
-    choose(page, photo)
-    page.keyboard.press("w")
-    page.click(f"label:has(input[name=wand-kind][value={kind}])")
-    page.wait_for_timeout(800)
-    page.wait_for_selector("#wand-accept:enabled")
-    page.click("#wand-accept")
-    mask = canvas_of(page, 96, 80).mask() > 0
-    assert mask[(photo == light).all(axis=2)].all()
-    assert not mask[(photo == 255 - light).all(axis=2)].any()
 
 
 def test_transparency_is_offered_where_there_is_any(
@@ -287,8 +230,10 @@ def test_a_photo_can_be_dropped_and_pasted(page: Any, scratched: Any) -> None:
         )
 
 
-def test_a_file_that_is_no_picture_is_refused_with_a_reason(page: Any, tmp_path: Path) -> None:
-    path = tmp_path / "letter.png"
+def test_a_file_that_is_no_picture_is_refused_with_a_reason(
+    empty_page: Any, tmp_path: Path
+) -> None:
+    page, path = empty_page, tmp_path / "letter.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"no picture")
     page.context.expected.append("Failed to load resource: the server responded with a status of 4")
     page.set_input_files("#photo-file", path)
@@ -304,10 +249,9 @@ def test_undo_stays_within_its_limit_of_memory(page: Any) -> None:
           const {Mask} = await import(new URL("painting/mask.js", app));
           const history = new UndoHistory(2 ** 20), mask = new Mask(1024, 1024, [255, 0, 0]);
           history.watch(mask);
-          const all = {left: 0, top: 0, right: 1024, bottom: 1024};
+          const noise = () => Uint8Array.from({length: 2 ** 18}, () => 256 * Math.random());
           for (let step = 0; step < 4; step++) {
-            const noise = Uint8Array.from({length: 2 ** 20}, () => 256 * Math.random());
-            history.step(() => mask.write(all, noise));
+            history.step(() => mask.replace([[0, 0, noise()], [0, 1, noise()], [1, 0, noise()]]));
           }
           let steps = 0;
           const bytes = history.bytes;

@@ -1,80 +1,25 @@
-"""Restoring: from a file to a downloaded result, with reloads, crashes and cancelled jobs."""
+"""Restoring: from a file to a downloaded result, and from there on."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from page_canvas import colour_at
+from page_jobs import (
+    download,
+    paint_scratch,
+    start_job,
+    technical_words,
+    wait_for_result,
+)
 from PIL import ImageCms
 
 from dip.config import PRESET_NAMES, Settings
 from dip.image_io import Metadata, Photo, read_photo
-
-SCRATCH = ((18, 40), (78, 40))
-
-
-def paint_scratch(canvas: Any) -> None:
-    canvas.draw(*SCRATCH)
-
-
-def start_job(page: Any, *, network: str = "unet", preset: str = "fast") -> str:
-    """Press Restore; return the job's id."""
-    if network != "unet":
-        page.click("#advanced:not([open]) summary")
-        page.click(f"label:has(input[name=network][value={network}])")
-    page.click(f"label:has(input[name=preset][value={preset}])")
-    page.click("#restore")
-    page.wait_for_selector("#job:visible")
-    found = re.fullmatch(r".*#job=([0-9a-f]{32})", page.url)
-    assert found is not None
-    return found[1]
-
-
-def wait_for_preview(page: Any) -> None:
-    page.wait_for_function("() => performance.getEntriesByName('preview').length > 0")
-
-
-def wait_for_result(page: Any) -> None:
-    page.wait_for_selector("#job-result:visible")
-    page.wait_for_selector(".divider")
-
-
-def download(page: Any, folder: Path, which: str = "Download") -> Path:
-    with page.expect_download() as coming:
-        page.click(f"a.download:has-text('{which}')")
-    path: Path = folder / coming.value.suggested_filename
-    coming.value.save_as(path)
-    return path
-
-
-def colour_at(page: Any, x: float, y: float) -> list[int]:
-    """The colour of the stage at a position in the window."""
-    colour: list[int] = page.evaluate(
-        """([x, y]) => {
-          const layer = document.getElementById("photo-layer");
-          const box = layer.getBoundingClientRect(), ratio = layer.width / box.width;
-          const context = layer.getContext("2d");
-          const place = [(x - box.left) * ratio, (y - box.top) * ratio];
-          return [...context.getImageData(...place, 1, 1).data];
-        }""",
-        [x, y],
-    )
-    return colour
-
-
-def technical_words(page: Any) -> list[str]:
-    """Technical words in the panel, outside closed disclosures."""
-    text: str = page.evaluate(
-        """() => [...document.querySelectorAll("aside *")]
-          .filter((each) => each.checkVisibility())
-          .flatMap((each) => [...each.childNodes]).filter((node) => node.nodeType === 3)
-          .map((node) => node.data).join(" ")"""
-    )
-    return re.findall(r"\b(?:dB|loss|iterations?|validation|seed|network|U-Net)\b", text, re.I)
 
 
 @pytest.mark.parametrize("samples", ["uint8", "uint16"])
@@ -121,104 +66,6 @@ def test_a_restored_file_differs_from_its_original_in_marked_pixels_alone(
     assert min(damaged[:3]) > 230
     assert min(healed[:3]) < 200
     assert page.get_attribute(".divider", "aria-valuenow") == "100"
-
-
-def test_a_reloaded_page_shows_the_running_job(page: Any, canvas: Any, service: Any) -> None:
-    paint_scratch(canvas)
-    job_id = start_job(page, preset="best")
-    wait_for_preview(page)
-    page.reload()
-    wait_for_preview(page)
-    assert page.url.endswith(job_id)
-    # A new tab, whose address names no job.
-    page.goto("about:blank")
-    page.goto(service.url)
-    wait_for_preview(page)
-    assert page.url.endswith(job_id)
-    page.wait_for_function("() => document.getElementById('curve-loss').textContent !== ''")
-    page.click("#stop")
-    wait_for_result(page)
-    with service.client() as client:
-        assert client.job(job_id)["state"] == "done"
-    # The mask comes from the service: this page has never seen it.
-    page.click("#edit-mask")
-    page.wait_for_selector("body[data-mode=edit]")
-    page.wait_for_selector("#restore:enabled")
-    assert canvas.mask()[40, 48] == 255
-
-
-def test_cancel_ends_the_job_and_returns_to_the_mask(
-    page: Any, canvas: Any, service: Any, until: Callable[..., Any]
-) -> None:
-    paint_scratch(canvas)
-    job_id = start_job(page, preset="best")
-    # The page may be loading pictures of the job when it disappears.
-    page.context.expected += ["Failed to load resource: the server responded with a status of 4"]
-    page.click("#cancel")
-    page.wait_for_selector("body[data-mode=edit]")
-    assert page.is_enabled("#restore")
-    assert page.locator(".toast").count() == 0
-    with service.client() as client:
-        until(lambda: client.job(job_id)["state"] == "cancelled")
-    page.wait_for_selector("#jobs:empty", state="attached")
-
-
-def test_a_job_goes_on_after_the_server_was_killed(page: Any, canvas: Any, service: Any) -> None:
-    page.context.expected += ["Failed to load resource: net::ERR_"]
-    paint_scratch(canvas)
-    job_id = start_job(page, preset="best")
-    wait_for_preview(page)
-    service.kill()
-    page.wait_for_selector("#offline:visible")
-    assert "dip serve" in page.text_content("#offline")
-    service.start()
-    page.wait_for_selector("#offline", state="hidden")
-    page.wait_for_selector("#stop:enabled")
-    wait_for_preview(page)
-    page.click("#stop")
-    wait_for_result(page)
-    assert page.url.endswith(job_id)
-
-
-def test_a_job_submitted_while_the_server_is_down_is_accepted_once(
-    page: Any, canvas: Any, service: Any
-) -> None:
-    page.context.expected += ["Failed to load resource: net::ERR_"]
-    paint_scratch(canvas)
-    service.kill()
-    page.click("label:has(input[name=preset][value=fast])")
-    page.click("#restore")
-    page.wait_for_selector("#offline:visible")
-    service.start()
-    page.wait_for_selector("#job:visible")
-    with service.client() as client:
-        assert len(client.jobs()) == 1
-
-
-def test_a_second_tab_shows_the_queue_and_can_change_it(
-    page: Any, canvas: Any, open_page: Callable[..., Any]
-) -> None:
-    paint_scratch(canvas)
-    first = start_job(page, preset="best")
-    page.keyboard.press("Escape")  # back to painting, while the job runs
-    page.wait_for_selector("body[data-mode=edit]")
-    canvas.draw((30, 20), (60, 20))
-    second = start_job(page, network="segnet")
-    page.wait_for_selector("#job-title:text-is('Waiting')")
-    other = open_page(page.context)
-    other.wait_for_selector("#jobs li:nth-child(2)")
-    assert other.url.endswith(first)  # it shows the running job
-    wait_for_preview(other)
-    assert other.locator("#jobs .entry").first.get_attribute("aria-current") is None
-    other.click("#stop")
-    wait_for_result(other)
-    wait_for_result(page)  # the second job has run too
-    assert page.url.endswith(second)
-    # Deleted in one tab, a job disappears from the other, which may be loading its picture.
-    page.context.expected += ["Failed to load resource: the server responded with a status of 404"]
-    other.hover("#jobs li:first-child")
-    other.click("#jobs li:first-child .delete")
-    page.wait_for_selector("#jobs li:nth-child(2)", state="detached")
 
 
 def test_both_networks_are_compared_with_the_same_line_and_zoom(
@@ -277,59 +124,51 @@ def test_texture_is_chosen_with_the_keyboard_and_sent(page: Any, canvas: Any, se
         page.click("#job-close")
         slider.focus()
         page.keyboard.press("ArrowLeft")
-        assert page.text_content("#texture-shown") == "95 %"
-        assert slider.get_attribute("aria-valuetext") == "95 %"
+        assert page.text_content("#texture-shown") == "95%"
+        assert slider.get_attribute("aria-valuetext") == "95%"
         assert client.job(start_job(page))["parameters"]["texture"] == 0.95
         page.click("#job-close")
         slider.focus()
         page.keyboard.press("Home")
-        assert page.text_content("#texture-shown") == "0 %"
+        assert page.text_content("#texture-shown") == "0%"
         assert client.job(start_job(page))["parameters"]["texture"] == 0
 
 
-def test_a_time_limit_is_sent_in_seconds_and_ends_the_job(
-    page: Any, canvas: Any, service: Any
-) -> None:
-    paint_scratch(canvas)
-    with service.client() as client:
-        assert client.job(start_job(page))["parameters"]["time_s"] is None
-        page.click("#job-close")
-        page.click("#advanced summary")
-        page.get_by_label("At most (minutes)").fill("0.05")
-        job_id = start_job(page, preset="best")  # of 100 000 iterations
-        assert client.job(job_id)["parameters"]["time_s"] == pytest.approx(3)
-        wait_for_result(page)
-        assert any("the time is over" in note for note in client.job(job_id)["notes"])
-
-
-def test_the_note_of_the_first_fill_stands_in_the_details_while_the_job_runs(
-    page: Any, canvas: Any
-) -> None:
-    for x in (20, 70):
-        canvas.draw((x, 15), (x, 15))
-        canvas.draw((x, 65), (x, 65))
-    start_job(page, preset="best")
-    page.wait_for_selector("#job-technical-notes li", state="attached")
-    notes = page.locator("#job-technical-notes li").all_text_contents()
-    assert [bool(re.fullmatch(r"\d of 4 spots need a network.", note)) for note in notes] == [True]
-    assert technical_words(page) == []
-    page.click("#cancel")
-
-
-def test_a_result_can_be_restored_further_with_another_mask(
+def test_a_result_is_restored_further_with_the_marks_that_it_did_not_get(
     page: Any, canvas: Any, tmp_path: Path
 ) -> None:
     paint_scratch(canvas)
     first_mask = canvas.mask()
     start_job(page)
     wait_for_result(page)
+    assert page.locator("#pane-labels span").all_text_contents() == ["Before", "After"]
     first = read_photo(download(page, tmp_path)).pixels
+    # The mask can be shown over the result, and the photo as it was while C is held.
+    place = canvas.at(48, 40.5)
+    assert not page.is_visible("#mask-layer")
+    page.keyboard.press("m")
+    page.wait_for_selector("#mask-layer:visible")
+    page.focus(".divider")
+    page.keyboard.press("Home")
+    page.wait_for_timeout(200)
+    assert colour_at(page, *place, "mask")[3] == 255
+    assert min(colour_at(page, *place)[:3]) < 200
+    page.keyboard.down("c")
+    page.wait_for_timeout(200)
+    assert min(colour_at(page, *place)[:3]) > 230
+    assert colour_at(page, *place, "mask")[3] == 0
+    page.keyboard.up("c")
+    # More is marked before the result is opened.
+    page.click("#edit-mask")
+    page.wait_for_selector("body[data-mode=edit]")
+    canvas.draw((30, 15), (60, 15))
+    page.click("#jobs .entry")
+    wait_for_result(page)
     page.click("#continue")
     page.wait_for_selector("body[data-mode=edit]")
     assert "photo_restored.png" in page.text_content("#about-photo")
-    assert page.is_disabled("#restore")
-    canvas.draw((30, 15), (60, 15))
     second_mask = canvas.mask()
+    assert second_mask[15, 40] == 255
     assert not (second_mask[first_mask > 0]).any()
     start_job(page)
     wait_for_result(page)
@@ -367,7 +206,8 @@ def test_a_failed_job_shows_its_error(page: Any, canvas: Any) -> None:
 
 def test_a_mask_that_marks_most_of_the_photo_is_questioned(page: Any, canvas: Any) -> None:
     def marked() -> float:
-        return float(page.text_content("#marked").split(" %")[0])
+        page.wait_for_function("() => /%/.test(document.getElementById('marked').textContent)")
+        return float(page.text_content("#marked").split("%")[0])
 
     page.keyboard.press("r")
     canvas.draw((-2, -2), (98, 60))
@@ -375,7 +215,7 @@ def test_a_mask_that_marks_most_of_the_photo_is_questioned(page: Any, canvas: An
     assert share > 60
     page.click("#restore")
     page.wait_for_selector("#inverted:visible")
-    assert f"{share:.0f} % of the photo" in page.text_content("#inverted-about")
+    assert f"{share:.0f}% of the photo" in page.text_content("#inverted-about")
     page.keyboard.press("Escape")
     page.wait_for_selector("#restore:enabled")
     assert page.is_hidden("#inverted")
@@ -391,25 +231,3 @@ def test_a_mask_that_marks_most_of_the_photo_is_questioned(page: Any, canvas: An
     page.click("#restore")
     page.click("#inverted button[value=restore]")
     wait_for_result(page)
-
-
-def test_the_details_show_curves_while_a_job_runs(page: Any, canvas: Any) -> None:
-    paint_scratch(canvas)
-    start_job(page, preset="best")
-    page.wait_for_selector("#stop:enabled")
-    assert technical_words(page) == []
-    page.click("#job-details summary")
-    page.wait_for_function("() => document.getElementById('curve-loss').textContent !== ''")
-    page.wait_for_function(
-        """() => {
-          const curve = document.getElementById("curve");
-          const {data} = curve.getContext("2d").getImageData(0, 0, curve.width, curve.height);
-          const colours = new Set();
-          for (let at = 0; at < data.length; at += 4) {
-            if (data[at + 3] === 255) colours.add(`${data[at]},${data[at + 1]},${data[at + 2]}`);
-          }
-          return colours.size > 1;
-        }"""
-    )
-    assert {"Loss", "Validation", "Network", "Iteration"} <= set(technical_words(page))
-    page.click("#cancel")

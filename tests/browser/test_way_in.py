@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import pty
+import re
+import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 UNAUTHORISED = "Failed to load resource: the server responded with a status of 401"
 
 
@@ -46,7 +51,8 @@ def test_dip_serve_open_signs_a_browser_in(
     answer = late.goto(link)
     assert answer.status == 401
     late.wait_for_selector("#sign-in")
-    assert "dip serve --open" in late.text_content("#sign-in")
+    assert "dip serve --open" in late.inner_text("#sign-in")
+    assert "already used" in late.inner_text("#sign-in")
     assert late.url == f"{service.url}/"
     assert other.cookies() == []
 
@@ -59,9 +65,48 @@ def test_a_signed_out_page_continues_when_another_tab_signs_in(
     page = context.new_page()
     page.goto(service.url)
     page.wait_for_selector("#sign-in:visible")
+    # The bare address says what this is, and what to do; nothing else is in the way.
+    assert page.inner_text("#sign-in h2") == "Restore damaged photos on your own computer"
+    assert "Click the link that dip serve printed" in page.inner_text("#sign-in")
+    for hidden in ("nav", "aside", "#token", "#zoom", "#open"):
+        assert page.is_hidden(hidden)
     open_page(context)
     page.wait_for_selector("#presets label")
     page.wait_for_selector("#sign-in", state="hidden")
+
+
+def test_dip_serve_prints_a_link_in_a_terminal_and_in_no_log(
+    new_context: Callable[..., Any], serve_with: Callable[..., Any], tmp_path: Path
+) -> None:
+    terminal, inside = pty.openpty()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "dip", "serve", "--port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--data-dir", str(tmp_path / "data")],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdout=inside,
+    )
+    os.close(inside)
+    try:
+        shown = ""
+        while "launch?code=" not in shown or not shown.endswith("\n"):
+            shown += os.read(terminal, 1000).decode()
+        found = re.search(r"Open the page.*: (http\S+)", shown)
+        assert found is not None
+        page = new_context().new_page()
+        page.goto(found[1])
+        page.wait_for_selector("#presets label")
+        # The three steps are on the first screen.
+        steps = [each.inner_text().split("\n")[0] for each in page.locator(".steps li").all()]
+        assert steps == ["Mark the damage", "Restore", "Download"]
+        page.goto("about:blank")
+    finally:
+        process.terminate()
+        process.wait(60)
+        os.close(terminal)
+    for log in (tmp_path / "data").glob("*.log*"):
+        assert "code=" not in log.read_text()
 
 
 def test_a_token_signs_in_until_it_is_removed(
@@ -80,6 +125,7 @@ def test_a_token_signs_in_until_it_is_removed(
         page = context.new_page()
         page.goto(service.url)
         page.wait_for_selector("#sign-in:visible")
+        page.click("#token-details summary")
         page.fill("#token", "ada.nonsense")
         page.click("#token-form button")
         page.wait_for_selector("#token-refused:not(:empty)")
@@ -144,7 +190,8 @@ def test_pages_of_other_sites_cannot_use_the_cookie(
     page.wait_for_selector("#presets label")
 
 
-def test_the_page_is_small_and_loads_each_file_once(page: Any) -> None:
+def test_the_page_is_small_and_loads_each_file_once(open_page: Callable[..., Any]) -> None:
+    page = open_page()
     sizes = page.evaluate(
         """() => performance.getEntries().filter((each) => each.transferSize)
           .map((each) => [each.name, each.transferSize])"""

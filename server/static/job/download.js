@@ -1,6 +1,7 @@
 // Results as files: their names, the download links, and a file to continue from.
 
 import { element, make } from "../page/elements.js";
+import { text } from "../page/texts.js";
 import { fileSize, sampleDepth } from "../page/units.js";
 import { request } from "../service/api.js";
 import { networkName, photoName } from "./words.js";
@@ -17,7 +18,7 @@ function fileName(job, result) {
 export function showDownloads(job) {
   const links = job.results.map((result) => {
     const facts = `${result.format.toUpperCase()} · ${sampleDepth(result.samples)} · ${fileSize(result.bytes)}`;
-    const label = job.results.length > 1 ? `Download ${networkName(result.network)}` : "Download";
+    const label = job.results.length > 1 ? text("download.network", { network: networkName(result.network) }) : text("download");
     return make("a", { className: "download", href: result.url, download: fileName(job, result) }, label, make("small", {}, facts));
   });
   element("downloads").replaceChildren(...links);

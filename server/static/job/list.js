@@ -1,8 +1,9 @@
 // The list of jobs, the latest first, with small pictures.
 
 import { element, make } from "../page/elements.js";
-import { showError } from "../page/messages.js";
-import { deleteJob, displayUrl, listJobs, pause } from "../service/api.js";
+import { showError, toast } from "../page/messages.js";
+import { text } from "../page/texts.js";
+import { deleteJob, deleteWhileLeaving, displayUrl, listJobs, pause } from "../service/api.js";
 import { isActive, isShowable, photoName, rememberName, summary } from "./words.js";
 
 const ACTIVE_POLL_MS = 1500;
@@ -11,12 +12,13 @@ const THUMBNAIL_PX = 144;
 
 /** Say for how many days restored photos are kept. */
 export function showRetention(days) {
-  element("keep-days").textContent = String(days);
+  element("no-jobs").textContent = text("jobs.none", { count: days });
 }
 
 export class JobList {
   jobs = [];
   #items = new Map(); // by job id
+  #leaving = new Set(); // ids of jobs whose deletion can still be undone
   #current = null;
   #wake = () => {};
 
@@ -26,6 +28,7 @@ export class JobList {
    */
   constructor({ open, deleted }) {
     Object.assign(this, { open, deleted, list: element("jobs") });
+    addEventListener("pagehide", () => this.#leaving.forEach(deleteWhileLeaving));
   }
 
   /** Refresh the list for ever, more often while jobs are active. */
@@ -65,19 +68,20 @@ export class JobList {
   }
 
   #render() {
-    const ids = new Set(this.jobs.map((job) => job.id));
+    const jobs = this.jobs.filter((job) => !this.#leaving.has(job.id));
+    const ids = new Set(jobs.map((job) => job.id));
     for (const [id, { item }] of this.#items) {
       if (ids.has(id)) continue;
       item.remove();
       this.#items.delete(id);
     }
-    this.jobs.forEach((job, index) => {
+    jobs.forEach((job, index) => {
       if (!this.#items.has(job.id)) this.#items.set(job.id, this.#makeItem(job));
       const parts = this.#items.get(job.id);
       this.#update(parts, job);
       if (this.list.children[index] !== parts.item) this.list.insertBefore(parts.item, this.list.children[index] ?? null);
     });
-    element("no-jobs").hidden = this.jobs.length > 0;
+    element("no-jobs").hidden = jobs.length > 0;
   }
 
   #makeItem(job) {
@@ -85,7 +89,7 @@ export class JobList {
     const [title, about] = [make("strong"), make("small")];
     const button = make("button", { type: "button", className: "entry" }, image, make("span", {}, title, about));
     button.onclick = () => this.open(job.id);
-    const remove = make("button", { type: "button", className: "delete quiet icon small", title: "Delete" }, "×");
+    const remove = make("button", { type: "button", className: "delete quiet icon small", title: text("delete") }, "×");
     remove.onclick = () => this.#delete(job.id);
     return { item: make("li", {}, button, remove), button, image, title, about, remove };
   }
@@ -93,7 +97,7 @@ export class JobList {
   #update({ button, image, title, about, remove }, job) {
     title.textContent = photoName(job.id);
     about.textContent = summary(job);
-    remove.setAttribute("aria-label", `Delete ${photoName(job.id)}, ${summary(job)}`);
+    remove.setAttribute("aria-label", text("delete.named", { name: photoName(job.id), about: summary(job) }));
     if (job.id === this.#current) button.setAttribute("aria-current", "true");
     else button.removeAttribute("aria-current");
     if (!isShowable(job)) return;
@@ -101,15 +105,28 @@ export class JobList {
     if (image.getAttribute("src") !== url) image.src = url;
   }
 
-  async #delete(id) {
+  /** Delete a job, unless the user takes that back within some seconds. */
+  #delete(id) {
     const job = this.jobs.find((each) => each.id === id);
+    this.#leaving.add(id);
+    this.#render();
+    this.deleted(id);
+    const back = () => {
+      this.#leaving.delete(id);
+      this.#render();
+    };
+    const undo = { text: text("undo"), run: back };
+    toast(text("deleted", { name: photoName(id) }), { action: undo, onEnd: () => this.#deleteNow(id, job) });
+  }
+
+  async #deleteNow(id, job) {
     try {
       await deleteJob(id);
       if (job && isActive(job)) await deleteJob(id).catch(() => {}); // the first request only cancels it
     } catch (error) {
       if (error.code !== "job_unknown") return showError(error);
     }
-    this.deleted(id);
+    this.#leaving.delete(id);
     await this.refresh();
   }
 }

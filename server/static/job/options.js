@@ -1,14 +1,26 @@
 // The options of a restoration: quality, texture, and under Advanced the network, the time limit and the seed.
 
 import { chosen, element, make } from "../page/elements.js";
+import { percent } from "../page/texts.js";
 import { presetDescription, presetName } from "./words.js";
 
 const QUALITIES = ["fast", "balanced", "best"];
 const DEFAULT = "balanced";
+const KEPT = "dip-options"; // over a reload, by each tab
+const FIELDS = ["texture", "time", "seed"];
+const CHOICES = ["network", "preset"];
 
-export function startOptions() {
+let onChange = () => {};
+
+/** @param changed called when an option has changed */
+export function startOptions(changed) {
+  onChange = changed;
   element("texture").oninput = showTexture;
-  element("new-seed").onclick = () => (element("seed").value = String(crypto.getRandomValues(new Uint32Array(1))[0]));
+  element("new-seed").onclick = () => {
+    element("seed").value = String(crypto.getRandomValues(new Uint32Array(1))[0]);
+    keep();
+  };
+  element("options-panel").addEventListener("change", keep);
   showTexture();
 }
 
@@ -20,7 +32,7 @@ export function setTexture(fraction) {
 
 function showTexture() {
   const slider = element("texture");
-  const share = `${slider.value} %`;
+  const share = percent(slider.value / 100);
   element("texture-shown").textContent = share;
   slider.setAttribute("aria-valuetext", share);
 }
@@ -31,16 +43,35 @@ function showTexture() {
  * @param presets their names
  */
 export function offerPresets(presets) {
-  const describe = (name) => (element("preset-about").textContent = presetDescription(name));
   const choice = (name) => {
     const radio = make("input", { type: "radio", name: "preset", value: name, checked: name === DEFAULT });
-    radio.onchange = () => describe(name);
+    radio.onchange = describePreset;
     return make("label", {}, radio, make("span", {}, presetName(name)));
   };
   element("presets").replaceChildren(...QUALITIES.map(choice));
   const others = presets.filter((name) => !QUALITIES.includes(name));
   element("other-presets").replaceChildren(...others.map(choice));
-  describe(DEFAULT);
+  describePreset();
+}
+
+const describePreset = () => (element("preset-about").textContent = presetDescription(chosen("preset")));
+
+/** Take the options that this tab had before it was loaded. */
+export function keepOptions() {
+  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
+  for (const name of FIELDS) if (name in kept) element(name).value = kept[name];
+  for (const name of CHOICES) {
+    for (const radio of document.getElementsByName(name)) if (radio.value === kept[name]) radio.checked = true;
+  }
+  showTexture();
+  describePreset();
+}
+
+function keep() {
+  if (!chosen("preset")) return; // the service has not answered yet
+  const values = [...FIELDS.map((name) => [name, element(name).value]), ...CHOICES.map((name) => [name, chosen(name)])];
+  sessionStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(values)));
+  onChange();
 }
 
 /** The options as parameters of a job. */

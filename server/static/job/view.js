@@ -2,8 +2,12 @@
 
 import { chosen, element } from "../page/elements.js";
 import { announce, showError } from "../page/messages.js";
+import { text } from "../page/texts.js";
 import { deleteJob, getDisplay, getJob, stopJob } from "../service/api.js";
 import { followJob } from "../service/events.js";
+import { Mask } from "../painting/mask.js";
+import { tilesOf } from "../painting/mask-tasks.js";
+import { overlayColours } from "../view/overlay-colour.js";
 import { openPicture } from "../view/picture.js";
 import { fetchResult } from "./download.js";
 import { JobPanel } from "./panel.js";
@@ -17,6 +21,7 @@ export class JobView {
   #pictures = []; // opened here, to be closed here
   #before = null;
   #after = {}; // by network
+  #mask = null; // of the job, where it is shown
 
   /**
    * @param onProgress called with the progress in a few characters
@@ -37,9 +42,10 @@ export class JobView {
   async open(id, photo = null) {
     this.close();
     const { signal } = (this.#controller = new AbortController());
-    this.#previews = new Previews(id, signal, () => this.stage.drawPhoto());
+    this.#previews = new Previews(id, signal, { photo: () => this.#before, onChange: () => this.stage.drawPhoto() });
     this.panel.clear();
     this.stage.split = 0.5;
+    this.photo = photo;
     this.job = await getJob(id, { signal });
     rememberName(this.job);
     if (signal.aborted) return;
@@ -49,7 +55,7 @@ export class JobView {
     if (!this.#before && isShowable(this.job)) this.#before = await this.#openDisplay({ of: "image" }, signal);
     if (signal.aborted) return;
     const panes = this.#before ? [{ before: this.#before, previews: this.#previews.regions }] : [];
-    this.stage.show(panes, { keepView: Boolean(photo) });
+    this.#show(panes, Boolean(photo));
     if (this.job.state !== "done") {
       await followJob(id, (event) => this.#onEvent(event), signal);
       if (signal.aborted) return;
@@ -63,11 +69,38 @@ export class JobView {
 
   close() {
     this.#controller?.abort();
-    this.#controller = this.job = this.#before = null;
+    this.#controller = this.job = this.#before = this.#mask = null;
     for (const picture of this.#pictures) picture.close();
     this.#previews?.close();
     this.#pictures = [];
     this.#after = {};
+  }
+
+  /** Fetch the mask of the job, so that it can be shown over the picture. */
+  async loadMask() {
+    if (this.#mask || !this.#before) return;
+    const { id } = this.job;
+    const { width, height } = this.#before;
+    const tiles = this.photo?.jobs.get(id) ?? (await tilesOf(await this.#maskOf(id), { width, height }));
+    if (this.job?.id !== id) return;
+    this.#mask = new Mask(width, height, overlayColours(this.#before).mask);
+    this.#mask.replace(tiles);
+    this.#show(this.stage.panes);
+  }
+
+  #maskOf(id) {
+    return getDisplay(id, { of: "mask" }).catch((error) => {
+      throw error.code === "no_result" ? new Error(text("no_mask")) : error;
+    });
+  }
+
+  /** Show the mask in the colour that is chosen now. */
+  recolour() {
+    this.#mask?.recolour(overlayColours(this.#before).mask);
+  }
+
+  #show(panes, keepView = true) {
+    this.stage.show(panes, { masks: this.#mask ? [this.#mask] : [], keepView });
   }
 
   /** The result that is shown, as a file: { blob, name }. */
@@ -103,9 +136,10 @@ export class JobView {
 
   async #stop() {
     try {
-      element("stop").disabled = true;
+      this.job.stopping = true; // answered at once; the worker ends its step first
+      this.#showProgress();
+      announce(text("stopping"));
       await stopJob(this.job.id);
-      announce("Stopping. The best result so far is kept.");
     } catch (error) {
       if (error.code !== "not_running") showError(error);
     }
@@ -127,7 +161,7 @@ export class JobView {
       if (signal.aborted) return;
     }
     this.#showResults();
-    announce("Restored. The line in the middle compares before and after.");
+    announce(text("told.restored"));
   }
 
   /** The network whose result is shown, or "both". */
@@ -138,9 +172,9 @@ export class JobView {
   #showResults() {
     const networks = this.#choice === "both" ? this.job.results.map((each) => each.network) : [this.#choice];
     if (!networks.every((network) => this.#after[network])) return;
-    const label = (network) => (this.job.results.length > 1 ? networkName(network) : "After");
+    const label = (network) => (this.job.results.length > 1 ? networkName(network) : text("after"));
     const panes = networks.map((network) => ({ before: this.#before, after: this.#after[network], label: label(network) }));
-    this.stage.show(panes, { keepView: true });
+    this.#show(panes);
   }
 
   async #openDisplay(query, signal) {

@@ -1,31 +1,32 @@
 // A job in words: its photo, its settings, its state, its notes.
 
+import { hasText, language, percent, text } from "../page/texts.js";
 import { duration } from "../page/units.js";
 
-const NETWORKS = { unet: "U-Net", segnet: "SegNet", both: "Both networks" };
-const PRESETS = {
-  fast: ["Fast", "A quick look. Details are a little softer."],
-  balanced: ["Balanced", "The right choice for most photos."],
-  best: ["Best", "The finest result. It takes several times as long."],
-  paper: ["As published", "The method of the scientific paper, unchanged. It takes hours."],
-};
-const STATES = { queued: "Waiting", running: "Restoring", done: "Restored", failed: "Not restored", cancelled: "Cancelled" };
+const NETWORKS = { unet: "U-Net", segnet: "SegNet" };
 
 // Notes with these words belong to the details.
 const TECHNICAL = /\b(iterations?|loss|learning rate|rate|run|seed|network|held-out|CUDA|GPU|dB)\b/i;
+const RUN = /^run \d+ of \d+/; // of these, only the latest tells something
 
-export const networkName = (network) => NETWORKS[network] ?? network;
-export const presetName = (preset) => PRESETS[preset][0];
-export const presetDescription = (preset) => PRESETS[preset][1];
-export const stateName = (state) => STATES[state];
+export const networkName = (network) => NETWORKS[network] ?? text("network.both.name");
+export const presetName = (preset) => (hasText(`preset.${preset}`) ? text(`preset.${preset}`) : preset);
+export const presetDescription = (preset) => (hasText(`preset.${preset}.about`) ? text(`preset.${preset}.about`) : "");
 
 export const isActive = (job) => job.state === "queued" || job.state === "running";
+
+/** The state as the title of the panel. */
+export function stateName({ state, ahead, stopping, stopped }) {
+  if (stopping) return text("finishing");
+  if (stopped) return text("state.stopped");
+  return text(state === "queued" && !ahead ? "state.starting" : `state.${state}`);
+}
 
 /** Whether the page can show a job's pictures; other programs may send plain samples. */
 export const isShowable = (job) => job.parameters.result === "image" && job.parameters.format !== "raw";
 
 const photoNames = new Map();
-export const photoName = (id) => photoNames.get(id) || "Photo";
+export const photoName = (id) => photoNames.get(id) || text("photo");
 export const rememberName = ({ id, photo }) => photoNames.set(id, photo);
 
 /** Settings and state in one line, such as "Fast · 35 %, 50 s left". */
@@ -37,27 +38,36 @@ export function summary(job) {
 
 function progressOf(job) {
   if (job.state === "queued") return waiting(job);
-  if (job.state === "failed") return "not restored";
+  if (job.state === "failed") return text("state.failed");
   if (job.state === "running") {
     const { fraction, remaining_s: left } = job.progress ?? {};
-    if (fraction === undefined) return "starting";
-    return `${Math.round(100 * fraction)} %${left == null ? "" : `, ${duration(left)} left`}`;
+    if (fraction === undefined) return text("waiting.starting");
+    if (job.stopping) return text("finishing.at", { share: percent(fraction) });
+    return [percent(fraction), left == null ? "" : text("left", { duration: duration(left) })].filter(Boolean).join(", ");
   }
   const ended = new Date(job.ended);
   const today = ended.toDateString() === new Date().toDateString();
-  return ended.toLocaleString([], today ? { hour: "2-digit", minute: "2-digit" } : { dateStyle: "short", timeStyle: "short" });
+  return ended.toLocaleString(language, today ? { hour: "2-digit", minute: "2-digit" } : { dateStyle: "short", timeStyle: "short" });
 }
 
 /** Why a queued job does not run yet. */
-export function waiting({ ahead }) {
-  if (!ahead) return "starting";
-  return `waiting for ${ahead} other photo${ahead === 1 ? "" : "s"}`;
+export const waiting = ({ ahead }) => (ahead ? text("waiting.for", { count: ahead }) : text("waiting.starting"));
+
+/** What a stopped job did not reach, in a sentence; empty where it reached everything. */
+export function stoppedEarly({ stopped, progress }) {
+  if (!stopped) return "";
+  const { fraction } = progress ?? {};
+  return fraction === undefined ? text("stopped.unknown") : text("stopped", { share: percent(fraction) });
 }
 
-/** Notes of the engine as sentences, for the user and for the details. */
+/** Notes of the engine as sentences, one each, for the user and for the details. */
 export function sortNotes(notes) {
-  const sentences = notes.map((note) => capitalised(note).replace(/[^.!?]$/, "$&."));
+  const single = notes.flatMap((note) => note.split(/;\s+/)).filter(Boolean);
+  const latestRun = single.findLast((note) => RUN.test(note));
+  const sentences = [...new Set(single)]
+    .filter((note) => !RUN.test(note) || note === latestRun)
+    .map((note) => capitalised(note).replace(/[^.!?]$/, "$&."));
   return { plain: sentences.filter((note) => !TECHNICAL.test(note)), technical: sentences.filter((note) => TECHNICAL.test(note)) };
 }
 
-export const capitalised = (text) => text[0].toUpperCase() + text.slice(1);
+export const capitalised = (sentence) => sentence[0].toUpperCase() + sentence.slice(1);

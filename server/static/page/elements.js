@@ -11,4 +11,4 @@ export function make(name, { attributes = {}, ...properties } = {}, ...children)
 }
 
 /** The value of the radio button that is checked in a group. */
-export const chosen = (name) => [...document.getElementsByName(name)].find((radio) => radio.checked).value;
+export const chosen = (name) => [...document.getElementsByName(name)].find((radio) => radio.checked)?.value;

@@ -2,8 +2,9 @@
 
 import { element } from "./elements.js";
 import { toast } from "./messages.js";
+import { text } from "./texts.js";
 
-const THEMES = { auto: "Dark or light, as the system", dark: "Dark", light: "Light" };
+const THEMES = ["auto", "dark", "light"];
 
 const current = () => localStorage.getItem("dip-theme") ?? "auto";
 
@@ -11,14 +12,13 @@ function setTheme(theme) {
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
   localStorage.setItem("dip-theme", theme);
-  element("theme").title = THEMES[theme];
+  element("theme").title = text(`theme.${theme}`);
 }
 
 export function startTheme() {
-  const names = Object.keys(THEMES);
   element("theme").onclick = () => {
-    setTheme(names[(names.indexOf(current()) + 1) % names.length]);
-    toast(THEMES[current()]);
+    setTheme(THEMES[(THEMES.indexOf(current()) + 1) % THEMES.length]);
+    toast(text(`theme.${current()}`));
   };
   setTheme(current());
 }

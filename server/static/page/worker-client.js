@@ -1,5 +1,7 @@
 // A web worker as a function: each question gets a promise of its answer.
 
+import { text } from "./texts.js";
+
 export class WorkerClient {
   #worker;
   #pending = new Map();
@@ -10,7 +12,8 @@ export class WorkerClient {
     this.#worker.onmessage = ({ data }) => {
       const { resolve, reject } = this.#pending.get(data.id);
       this.#pending.delete(data.id);
-      if (data.error !== undefined) reject(new Error(data.error));
+      if (data.code) reject(new Error(text(`error.${data.code}`, data.values)));
+      else if (data.error !== undefined) reject(new Error(data.error));
       else resolve(data);
     };
   }

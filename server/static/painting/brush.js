@@ -3,12 +3,13 @@
 // A tool gets points of the photo: `down` at the first, `move` at each further one, `up` at the
 // end; `cancel` takes the shape back. rectangle.js and lasso.js have the same four methods.
 
-import { TILE, mergeCoverage } from "./mask.js";
+import { mergeCoverage } from "./mask.js";
+import { TILE } from "./tiles.js";
 
 export class Brush {
   /**
    * @param history steps for undo
-   * @param masks function (erase) that returns the masks to change
+   * @param masks function (erase) that returns the masks to change: [mask, whether to erase from it]
    * @param radius function that returns the radius, px of the photo
    * @param erases whether this is the eraser
    */
@@ -16,16 +17,20 @@ export class Brush {
     Object.assign(this, { history, masks, radius, erases });
   }
 
-  /** @param alternative draw with the opposite tool: Alt, the right button, a pen's other end */
-  down(point, { alternative }) {
+  /**
+   * @param alternative draw with the opposite tool: Alt, the right button, a pen's other end
+   * @param straight draw a line from the end of the last stroke: Shift
+   */
+  down(point, { alternative, straight = false }) {
     this.history.begin();
     this.erase = this.erases !== alternative;
-    this.last = point;
+    this.before = this.last;
+    if (!straight || !this.last) this.last = point;
     this.move(point);
   }
 
   move(point) {
-    for (const mask of this.masks(this.erase)) paintLine(mask, this.last, point, this.radius(), this.erase);
+    for (const [mask, erase] of this.masks(this.erase)) paintLine(mask, this.last, point, this.radius(), erase);
     this.last = point;
   }
 
@@ -34,6 +39,7 @@ export class Brush {
   }
 
   cancel() {
+    this.last = this.before;
     this.history.rollBack();
   }
 }

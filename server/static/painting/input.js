@@ -9,7 +9,9 @@ export class Input {
   #moving = null; // { id, x, y } of the pointer that moves the photo
   #pinch = null;
   #spaceHeld = false;
+  #pointing = false; // whether the pointer was moved over the photo after the last Tab
   #penSeen = false;
+  #altUsed = false; // for the wheel
   #pen = null; // the keyboard's pen: { x, y, radius, down }
   #last = null; // the latest position of the pointer in the window
 
@@ -17,26 +19,48 @@ export class Input {
    * @param stage
    * @param tool function that returns the current tool; null means that the photo is moved
    * @param radius function that returns the radius of the brush, px of the photo, or null
+   * @param resize function (steps) that makes the brush larger or smaller
    * @param cursor the element that shows the brush
    * @param enterAccepts function: whether Enter accepts a suggestion now
    */
-  constructor(stage, { tool, radius, cursor, enterAccepts }) {
-    Object.assign(this, { stage, tool, radius, cursor, enterAccepts });
+  constructor(stage, { tool, radius, resize, cursor, enterAccepts }) {
+    Object.assign(this, { stage, tool, radius, resize, cursor, enterAccepts });
     const on = (name, handle, options) => stage.element.addEventListener(name, handle, options);
     on("pointerdown", (event) => this.#down(event));
     on("pointermove", (event) => this.#move(event));
     on("pointerup", (event) => this.#up(event));
     on("pointercancel", (event) => this.#cancel(event));
-    on("pointerleave", () => (cursor.hidden = true));
+    on("pointerleave", () => {
+      this.#pointing = false;
+      cursor.hidden = true;
+    });
     on("contextmenu", (event) => event.preventDefault());
     on("wheel", (event) => this.#wheel(event), { passive: false });
     on("keydown", (event) => this.#key(event));
-    on("keyup", (event) => event.key === " " && this.#holdSpace(false));
+    addEventListener("keydown", (event) => this.#windowKey(event), true);
+    addEventListener("keyup", (event) => this.#windowKeyUp(event), true);
+    addEventListener("blur", () => this.#holdSpace(false));
     on("blur", () => {
-      this.#holdSpace(false);
       this.liftPen();
       stage.setPen(null);
     });
+  }
+
+  /** Space moves the photo wherever the focus is, while the pointer is over the photo. */
+  #windowKey(event) {
+    if (event.key === "Tab") this.#pointing = false;
+    const over = this.#pointing || event.target === this.stage.element;
+    const types = event.target.matches?.("input[type=number], input[type=password]");
+    if (event.key !== " " || event.ctrlKey || event.metaKey || !over || types || document.querySelector("dialog[open]")) return;
+    event.preventDefault(); // else a button that has the focus would be pressed
+    this.#holdSpace(true);
+  }
+
+  #windowKeyUp(event) {
+    if (event.key === "Alt" && this.#altUsed) event.preventDefault(); // else some browsers open their menu
+    if (event.key !== " " || !this.#spaceHeld) return;
+    event.preventDefault();
+    this.#holdSpace(false);
   }
 
   #holdSpace(held) {
@@ -86,7 +110,7 @@ export class Input {
     if (tool && (event.button === 0 || event.button === 2)) {
       this.#painting = event.pointerId;
       const erase = event.altKey || event.button === 2 || (event.buttons & 32) !== 0; // 32: a pen's other end
-      tool.down(stage.toImage(event.clientX, event.clientY), { alternative: erase });
+      tool.down(stage.toImage(event.clientX, event.clientY), { alternative: erase, straight: event.shiftKey });
       this.active = tool;
     } else if (!tool) {
       this.#moving = { id: event.pointerId, x: event.clientX, y: event.clientY };
@@ -95,6 +119,7 @@ export class Input {
   }
 
   #move(event) {
+    this.#pointing = true;
     const finger = this.#fingers.get(event.pointerId);
     if (finger) Object.assign(finger, { x: event.clientX, y: event.clientY });
     if (this.#pinch) return this.#movePinch();
@@ -153,6 +178,11 @@ export class Input {
   #wheel(event) {
     event.preventDefault();
     const unit = event.deltaMode === 1 ? 24 : event.deltaMode === 2 ? 400 : 1;
+    if (event.altKey) {
+      this.#altUsed = true;
+      if (event.deltaY) this.resize(event.deltaY < 0 ? 2 : -2);
+      return this.updateCursor(event);
+    }
     if (event.shiftKey) return this.stage.panBy(-unit * (event.deltaX || event.deltaY), 0);
     const speed = event.ctrlKey ? 4 : 1; // a pinch on a touchpad
     const by = Math.min(240, Math.max(-240, -event.deltaY * unit * speed));
@@ -164,10 +194,6 @@ export class Input {
 
   #key(event) {
     if (event.ctrlKey || event.metaKey) return;
-    if (event.key === " ") {
-      event.preventDefault();
-      return this.#holdSpace(true);
-    }
     const direction = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (direction) {
       event.preventDefault();

@@ -1,6 +1,7 @@
 // The lasso: fills the inside of a line drawn by hand. Its methods: see brush.js.
 
-import { TILE, mergeCoverage } from "./mask.js";
+import { mergeCoverage } from "./mask.js";
+import { TILE } from "./tiles.js";
 
 export class Lasso {
   /** @param showOutline shows the shape while it is drawn; null removes it */
@@ -22,7 +23,7 @@ export class Lasso {
     this.showOutline(null);
     if (this.points.length < 3) return;
     this.history.step(() => {
-      for (const mask of this.masks(this.erase)) fillPolygon(mask, this.points, this.erase);
+      for (const [mask, erase] of this.masks(this.erase)) fillPolygon(mask, this.points, erase);
     });
   }
 

@@ -1,8 +1,7 @@
 // The mask: for each pixel of the photo the share to be restored, 0 to 255. It is kept in tiles,
-// which exist only where the user has painted; each has a canvas that shows it.
+// which exist only where something is marked; each has a canvas that shows it.
 
-export const TILE = 512;
-const FAINT = 16; // the engine restores pixels above this value; see UNKNOWN_ABOVE in dip/regions/rules.py
+import { TILE } from "./tiles.js";
 
 /** Merge the coverage of a pixel into a tile: marking takes the maximum, erasing the rest. */
 export function mergeCoverage(data, index, coverage, erase) {
@@ -23,11 +22,9 @@ export class Mask {
     return this.tiles.size === 0;
   }
 
-  /** The share of the photo that is marked, in [0, 1]. */
-  get share() {
-    let count = 0;
-    for (const { data } of this.tiles.values()) for (let index = 0; index < data.length; index++) count += data[index] > FAINT;
-    return count / (this.width * this.height);
+  /** All tiles as a list; see tiles.js. */
+  get list() {
+    return Array.from(this.tiles.values(), ({ column, row, data }) => [column, row, data]);
   }
 
   /**
@@ -49,7 +46,7 @@ export class Mask {
           right: Math.min(area.right, x + TILE, this.width), bottom: Math.min(area.bottom, y + TILE, this.height),
         };
         change(tile.data, x, y, part);
-        this.#show(tile, part);
+        this.#touch(tile, part);
       }
     }
     this.onChange(area);
@@ -58,82 +55,89 @@ export class Mask {
   /** Set a tile to earlier values, or remove it (null), without a step for undo. */
   restore(key, data) {
     const [column, row] = key.split(",").map(Number);
+    const area = { left: column * TILE, top: row * TILE, right: (column + 1) * TILE, bottom: (row + 1) * TILE };
     if (data) {
       const tile = this.#tile(column, row);
       tile.data.set(data);
-      this.#show(tile);
+      this.#touch(tile, area);
     } else {
-      this.tiles.delete(key);
+      this.#remove(key);
     }
-    this.onChange({ left: column * TILE, top: row * TILE, right: (column + 1) * TILE, bottom: (row + 1) * TILE });
+    this.onChange(area);
+  }
+
+  /** Replace all tiles by those of a list, which are kept and not copied. */
+  replace(list) {
+    const left = new Set(this.tiles.keys());
+    for (const [column, row, data] of list) {
+      const key = `${column},${row}`;
+      left.delete(key);
+      this.onBeforeChange(this, key);
+      const tile = this.#tile(column, row, data);
+      tile.data = data;
+      this.#touch(tile, { left: column * TILE, top: row * TILE, right: (column + 1) * TILE, bottom: (row + 1) * TILE });
+    }
+    for (const key of left) {
+      this.onBeforeChange(this, key);
+      this.#remove(key);
+    }
+    this.onChange(this.#whole);
   }
 
   clear() {
-    for (const key of [...this.tiles.keys()]) {
-      this.onBeforeChange(this, key);
-      this.tiles.delete(key);
-    }
-    this.onChange({ left: 0, top: 0, right: this.width, bottom: this.height });
+    this.replace([]);
+  }
+
+  /** Show the mask in another colour. */
+  recolour(colour) {
+    this.colour = colour;
+    for (const tile of this.tiles.values()) tile.canvas = null;
+    this.onChange(this.#whole);
   }
 
   /** Remove empty tiles. */
   removeEmptyTiles() {
-    for (const [key, tile] of this.tiles) if (!tile.data.some((value) => value)) this.tiles.delete(key);
+    for (const [key, tile] of this.tiles) if (!tile.data.some((value) => value)) this.#remove(key);
   }
 
-  /** The rectangle around all tiles, wider by a margin; null if there are none. */
-  extent(margin = 0) {
-    if (this.empty) return null;
-    let [left, top, right, bottom] = [Infinity, Infinity, 0, 0];
-    for (const { column, row } of this.tiles.values()) {
-      [left, top] = [Math.min(left, column * TILE), Math.min(top, row * TILE)];
-      [right, bottom] = [Math.max(right, (column + 1) * TILE), Math.max(bottom, (row + 1) * TILE)];
-    }
-    return this.#clip({ left: left - margin, top: top - margin, right: right + margin, bottom: bottom + margin });
+  /** The keys of tiles that have changed since the last call. */
+  takeUnsaved() {
+    const keys = this.#unsaved;
+    this.#unsaved = new Set();
+    return keys;
   }
 
-  /** The values of a rectangle, row by row. */
-  read({ left, top, right, bottom }) {
-    const width = right - left;
-    const values = new Uint8Array(width * (bottom - top));
-    for (const { column, row, data } of this.tiles.values()) {
-      const [x, y] = [column * TILE, row * TILE];
-      const [from, to] = [Math.max(left, x), Math.min(right, x + TILE)];
-      if (from >= to) continue;
-      for (let line = Math.max(top, y); line < Math.min(bottom, y + TILE); line++) {
-        const start = (line - y) * TILE - x;
-        values.set(data.subarray(start + from, start + to), (line - top) * width + from - left);
-      }
-    }
-    return values;
-  }
-
-  /** Set the values of a rectangle, through `combine(old, new)`. */
-  write(rectangle, values, combine = (old, value) => value) {
-    const width = rectangle.right - rectangle.left;
-    this.change(rectangle, (data, x, y, part) => {
-      for (let line = part.top; line < part.bottom; line++) {
-        let from = (line - rectangle.top) * width + part.left - rectangle.left;
-        let to = (line - y) * TILE + part.left - x;
-        for (let column = part.left; column < part.right; column++, from++, to++) data[to] = combine(data[to], values[from]);
-      }
-    });
-    this.removeEmptyTiles();
-  }
-
-  /** Draw the tiles in a clip rectangle of the canvas. */
-  draw(context, viewport, left, clip) {
+  /**
+   * Draw the tiles in a clip rectangle of the canvas.
+   *
+   * @param until time after which changed tiles wait for the next frame
+   * @returns whether tiles wait
+   */
+  draw(context, viewport, left, clip, until) {
     const { scale } = viewport;
+    let waiting = false;
     context.imageSmoothingEnabled = scale < 3;
     context.imageSmoothingQuality = scale < 0.5 ? "medium" : "low";
-    for (const { column, row, canvas } of this.tiles.values()) {
+    for (const tile of this.tiles.values()) {
+      const { column, row } = tile;
       const x0 = Math.round(left + viewport.x + column * TILE * scale);
       const y0 = Math.round(viewport.y + row * TILE * scale);
       const x1 = Math.round(left + viewport.x + (column + 1) * TILE * scale);
       const y1 = Math.round(viewport.y + (row + 1) * TILE * scale);
       if (x1 <= clip.x || y1 <= clip.y || x0 >= clip.x + clip.width || y0 >= clip.y + clip.height) continue;
-      context.drawImage(canvas, x0, y0, x1 - x0, y1 - y0);
+      if (tile.changed || !tile.canvas) {
+        if (performance.now() < until) this.#show(tile);
+        else waiting = true;
+      }
+      if (tile.canvas) context.drawImage(tile.canvas, x0, y0, x1 - x0, y1 - y0);
     }
+    return waiting;
+  }
+
+  #unsaved = new Set();
+
+  get #whole() {
+    return { left: 0, top: 0, right: this.width, bottom: this.height };
   }
 
   #clip({ left, top, right, bottom }) {
@@ -144,20 +148,36 @@ export class Mask {
     return area.left < area.right && area.top < area.bottom ? area : null;
   }
 
-  #tile(column, row) {
+  #tile(column, row, data) {
     const key = `${column},${row}`;
     let tile = this.tiles.get(key);
     if (!tile) {
-      const canvas = new OffscreenCanvas(TILE, TILE);
-      tile = { column, row, data: new Uint8Array(TILE * TILE), canvas, context: canvas.getContext("2d", { willReadFrequently: true }) };
+      tile = { column, row, data: data ?? new Uint8Array(TILE * TILE), canvas: null, changed: null };
       this.tiles.set(key, tile);
     }
     return tile;
   }
 
-  #show(tile, part) {
+  /** Note that a part of a tile has changed; it is shown when the tile is drawn next. */
+  #touch(tile, part) {
+    this.#unsaved.add(`${tile.column},${tile.row}`);
+    const old = tile.changed ?? part;
+    tile.changed = {
+      left: Math.min(old.left, part.left), top: Math.min(old.top, part.top),
+      right: Math.max(old.right, part.right), bottom: Math.max(old.bottom, part.bottom),
+    };
+  }
+
+  #remove(key) {
+    this.#unsaved.add(key);
+    this.tiles.delete(key);
+  }
+
+  #show(tile) {
     const [x, y] = [tile.column * TILE, tile.row * TILE];
-    const area = part ?? { left: x, top: y, right: x + TILE, bottom: y + TILE };
+    const area = (tile.canvas && tile.changed) || { left: x, top: y, right: x + TILE, bottom: y + TILE };
+    tile.canvas ??= new OffscreenCanvas(TILE, TILE);
+    tile.changed = null;
     const [width, height] = [area.right - area.left, area.bottom - area.top];
     const image = new ImageData(width, height);
     const words = new Uint32Array(image.data.buffer); // little-endian, as every browser's machine is
@@ -167,6 +187,6 @@ export class Mask {
       let from = (area.top - y + line) * TILE + area.left - x;
       for (let column = 0; column < width; column++) words[to++] = tint | (tile.data[from++] << 24);
     }
-    tile.context.putImageData(image, area.left - x, area.top - y);
+    tile.canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, area.left - x, area.top - y);
   }
 }

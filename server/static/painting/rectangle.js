@@ -1,6 +1,6 @@
 // The rectangle tool: fills whole pixels between two corners. Its methods: see brush.js.
 
-import { TILE } from "./mask.js";
+import { TILE } from "./tiles.js";
 
 export class Rectangle {
   /** @param showOutline shows the shape while it is drawn; null removes it */
@@ -22,7 +22,7 @@ export class Rectangle {
   up() {
     this.showOutline(null);
     this.history.step(() => {
-      for (const mask of this.masks(this.erase)) fillRectangle(mask, this.from, this.to, this.erase);
+      for (const [mask, erase] of this.masks(this.erase)) fillRectangle(mask, this.from, this.to, erase);
     });
   }
 

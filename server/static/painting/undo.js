@@ -50,6 +50,12 @@ export class UndoHistory {
     this.commit();
   }
 
+  /** Tell of a change that is no step. */
+  touch() {
+    this.revision++;
+    this.onChange();
+  }
+
   undo() {
     return this.#swap(this.#done, this.#undone);
   }

@@ -3,6 +3,7 @@
 
 import { sampleDepth } from "../page/units.js";
 import { convertForDisplay } from "../service/api.js";
+import { overlayColours } from "../view/overlay-colour.js";
 import { openPicture } from "../view/picture.js";
 import { Photo } from "./photo.js";
 
@@ -17,7 +18,7 @@ export async function openPhoto(file, name, onTile) {
     source = await convert(file); // the file is damaged: the service names the fault
     return openPicture(source.blob, onTile);
   });
-  return new Photo({ file, name, picture, ...source });
+  return new Photo({ file, name, picture, colours: overlayColours(picture), ...source });
 }
 
 async function convert(file) {
@@ -38,19 +39,19 @@ function browserFormat(header) {
     for (let index = at; index < Math.min(at + length, header.byteLength); index++) letters += String.fromCharCode(header.getUint8(index));
     return letters;
   };
-  if (text(0, 3) === "\xff\xd8\xff") return { type: "image/jpeg", depth: "8 bit" };
+  if (text(0, 3) === "\xff\xd8\xff") return { type: "image/jpeg", depth: sampleDepth("uint8") };
   if (text(0, 8) === "\x89PNG\r\n\x1a\n") {
     for (let at = 8; at + 8 <= header.byteLength; ) {
       const chunk = text(at + 4, 4);
       if (chunk === "eXIf") return null;
-      if (chunk === "IDAT") return { type: "image/png", depth: header.getUint8(24) === 16 ? "16 bit" : "8 bit" };
+      if (chunk === "IDAT") return { type: "image/png", depth: header.getUint8(24) === 16 ? sampleDepth("uint16") : sampleDepth("uint8") };
       at += 12 + header.getUint32(at);
     }
     return null;
   }
   if (text(0, 4) === "RIFF" && text(8, 4) === "WEBP") {
     const hasExif = text(12, 4) === "VP8X" && (header.getUint8(20) & 8) !== 0;
-    return hasExif ? null : { type: "image/webp", depth: "8 bit" };
+    return hasExif ? null : { type: "image/webp", depth: sampleDepth("uint8") };
   }
   return null;
 }

@@ -1,39 +1,43 @@
 // The open photo: its file, its picture, and the masks painted on it.
 
 import { Mask } from "../painting/mask.js";
+import { runMaskTask, tilesOf } from "../painting/mask-tasks.js";
 import { UndoHistory } from "../painting/undo.js";
-import { WorkerClient } from "../page/worker-client.js";
+import { number, text } from "../page/texts.js";
 import { convertForDisplay } from "../service/api.js";
 
-const COLOURS = { mask: [255, 64, 58], suggestion: [30, 200, 245] };
-
-const maskWorker = new WorkerClient(new URL("../painting/mask-worker.js", import.meta.url));
+const ONE_DIGIT = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
+const MEASURE_AFTER_MS = 120;
 
 export class Photo {
-  jobs = new Set(); // ids of the jobs made from it
-  submittedRevision = null; // of the history, when a job was last submitted
+  jobs = new Map(); // the masks of the jobs made from it, as tiles, by id
   usesTransparency = false;
   history = new UndoHistory();
+  measures = null; // of all marks: { pixels, places, around }; null while they are being measured
+  onMeasured = () => {};
   #transparencyMask = null;
   #grownBy = 0;
+  #measuring = null;
 
   /**
    * @param file as the user chose it
    * @param blob the same picture in a format that browsers decode
    * @param depth of its samples, in words
+   * @param colours of the masks: { mask, suggestion }, each [red, green, blue]
    */
-  constructor({ file, name, picture, blob, depth }) {
+  constructor({ file, name, picture, blob, depth, colours }) {
     Object.assign(this, { file, name, picture, blob, depth });
-    this.mask = new Mask(picture.width, picture.height, COLOURS.mask);
-    this.suggestion = new Mask(picture.width, picture.height, COLOURS.suggestion);
-    this.history.watch(this.mask);
-    this.history.watch(this.suggestion);
+    this.mask = new Mask(picture.width, picture.height, colours.mask);
+    this.suggestion = new Mask(picture.width, picture.height, colours.suggestion);
+    this.dropped = new Mask(picture.width, picture.height, colours.mask); // found damage that is none
+    for (const mask of [this.mask, this.suggestion, this.dropped]) this.history.watch(mask);
   }
 
   /** Name, size and depth, for the top of the page. */
   get description() {
     const { width, height } = this.picture;
-    return [this.name, `${width} × ${height}`, `${((width * height) / 1e6).toFixed(1)} MP`, this.depth].filter(Boolean).join(" · ");
+    const megapixels = text("megapixels", { count: number((width * height) / 1e6, ONE_DIGIT) });
+    return [this.name, `${width} × ${height}`, megapixels, this.depth].filter(Boolean).join(" · ");
   }
 
   /** The masks to draw over the photo. */
@@ -41,13 +45,37 @@ export class Photo {
     return this.usesTransparency ? [this.#transparencyMask] : [this.mask, this.suggestion];
   }
 
-  /** Whether any damage is marked. */
+  /** Whether any damage is marked or found. */
   get hasDamage() {
-    return this.usesTransparency || !this.mask.empty;
+    return this.usesTransparency || !this.mask.empty || !this.suggestion.empty;
   }
 
-  get hasUnsubmittedMask() {
-    return !this.mask.empty && this.submittedRevision !== this.history.revision;
+  /** The share of the photo that is marked or found, in [0, 1], as far as it has been measured. */
+  get share() {
+    return (this.measures?.pixels ?? 0) / (this.picture.width * this.picture.height);
+  }
+
+  /** Show the masks in other colours. */
+  recolour({ mask, suggestion }) {
+    this.mask.recolour(mask);
+    this.suggestion.recolour(suggestion);
+    this.#transparencyMask?.recolour(mask);
+  }
+
+  /** Measure the marks, some time after the last call. */
+  measure() {
+    this.measures = null;
+    clearTimeout(this.#measuring);
+    this.#measuring = setTimeout(() => this.measureNow(), MEASURE_AFTER_MS);
+  }
+
+  /** Measure the marks at once. */
+  async measureNow() {
+    const { revision } = this.history;
+    const measures = await this.#runTask("measure", { lists: [this.mask.list, this.suggestion.list] });
+    if (revision !== this.history.revision) return;
+    this.measures = measures;
+    this.onMeasured();
   }
 
   /** Take the transparent pixels as the damage, or the painted mask again. */
@@ -55,7 +83,7 @@ export class Photo {
     if (uses && !this.#transparencyMask) {
       const { width, height } = this.picture;
       const mask = new Mask(width, height, this.mask.colour);
-      mask.write(this.#whole, await this.#runTask("fromTransparency", { blob: this.blob, width, height }));
+      mask.replace(await this.#runTask("fromTransparency", { blob: this.blob }));
       this.#transparencyMask = mask;
     }
     this.usesTransparency = uses;
@@ -64,56 +92,64 @@ export class Photo {
   /** Load a mask file (white = restore), read by the service as a job would read it. */
   async loadMask(file) {
     const { blob } = await convertForDisplay(file, "mask");
-    const values = await this.#readMask(blob);
-    this.history.step(() => this.mask.write(this.#whole, values));
+    this.#replaceMask(await this.tilesOf(blob));
   }
 
   /** Take the mask of an earlier job, without a step for undo. */
   async takeMask(blob) {
-    this.mask.write(this.#whole, await this.#readMask(blob));
+    this.mask.replace(await this.tilesOf(blob));
   }
 
-  #readMask(blob) {
-    const { width, height } = this.picture;
-    return this.#runTask("fromGray", { blob, width, height });
+  /** A gray picture of the photo's size as tiles. */
+  tilesOf(blob) {
+    return tilesOf(blob, this.picture);
   }
 
   /** Grow the mask by one pixel, or shrink it. A cross and a square in turn make an octagon, nearly a disc. */
   async growMask({ shrink = false } = {}) {
+    if (this.mask.empty) return;
     const before = this.#grownBy;
     this.#grownBy += shrink ? -1 : 1;
     const square = Math.min(before, this.#grownBy) % 2 !== 0; // shrinking takes the element of the growth
-    const area = this.mask.extent(2);
-    if (!area) return;
-    const [width, height] = [area.right - area.left, area.bottom - area.top];
-    const values = this.mask.read(area);
-    const grown = await this.#runTask("grow", { values, width, height, shrink, square }, [values.buffer]);
-    this.history.step(() => this.mask.write(area, grown));
+    this.#replaceMask(await this.#runTask("grow", { tiles: this.mask.list, shrink, square }));
   }
 
   /** Mark what is not marked, and the other way round. */
-  invertMask() {
-    const values = this.mask.read(this.#whole).map((value) => 255 - value);
-    this.history.step(() => this.mask.write(this.#whole, values));
+  async invertMask() {
+    this.#replaceMask(await this.#runTask("invert", { tiles: this.mask.list }));
+  }
+
+  /** Add the found damage to the mask. */
+  async acceptSuggestion() {
+    const joined = await this.#runTask("join", { lists: [this.mask.list, this.suggestion.list] });
+    this.history.step(() => {
+      this.mask.replace(joined);
+      this.suggestion.clear();
+    });
+  }
+
+  /** The marks that a job did not get, as tiles: { mask, suggestion }. */
+  async marksBeside(jobId) {
+    const minus = this.jobs.get(jobId) ?? [];
+    const rest = (mask) => this.#runTask("subtract", { tiles: mask.list, minus });
+    return { mask: await rest(this.mask), suggestion: await rest(this.suggestion) };
   }
 
   /** The mask as a PNG file, or null while transparency is used. */
   async encodeMask() {
-    if (this.usesTransparency) return null;
-    const { width, height } = this.picture;
-    const values = this.mask.read(this.#whole);
-    return this.#runTask("encode", { values, width, height }, [values.buffer]);
+    return this.usesTransparency ? null : this.#runTask("encode", { tiles: this.mask.list });
   }
 
   close() {
+    clearTimeout(this.#measuring);
     this.picture.close();
   }
 
-  get #whole() {
-    return { left: 0, top: 0, right: this.picture.width, bottom: this.picture.height };
+  #replaceMask(tiles) {
+    this.history.step(() => this.mask.replace(tiles));
   }
 
-  async #runTask(task, given, transfer = []) {
-    return (await maskWorker.ask({ task, ...given }, transfer)).result;
+  #runTask(task, given) {
+    return runMaskTask(task, this.picture, given);
   }
 }

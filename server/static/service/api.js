@@ -1,9 +1,10 @@
 // Requests to the service. A request waits while the service is unreachable or the page is signed
 // out, and is repeated afterwards.
 
+import { text } from "../page/texts.js";
+
 const RETRY_EVERY_MS = 1000;
 const MOST_FAILURES = 5;
-const UNSENT = { code: "unsent", message: "The request cannot be sent.", hint: "Was the file moved? Open it again." };
 
 /** An error body of the service: status, code, message and hint. */
 export class ServiceError extends Error {
@@ -31,7 +32,7 @@ export async function request(path, { signal, ...options } = {}) {
       if (signal?.aborted) throw error;
       await (reconnecting ??= reconnect());
       // The service answers, and still this request fails: the cause is the request.
-      if (++failures === MOST_FAILURES) throw new ServiceError(0, UNSENT);
+      if (++failures === MOST_FAILURES) throw new ServiceError(0, { code: "unsent", message: text("error.unsent"), hint: "" });
       continue;
     }
     if (response.ok || response.status === 204) return response;
@@ -48,7 +49,7 @@ async function errorFrom(response) {
   try {
     return new ServiceError(response.status, (await response.json()).error);
   } catch {
-    return new ServiceError(response.status, { code: "unknown", message: `The service answered ${response.status}.`, hint: "" });
+    return new ServiceError(response.status, { code: "unknown", message: text("error.status", { status: String(response.status) }), hint: "" });
   }
 }
 
@@ -93,7 +94,10 @@ export const listJobs = () => requestJson("/v1/jobs?limit=60").then((answer) => 
 export const getJob = (id, options) => requestJson(`/v1/jobs/${id}`, options);
 export const stopJob = (id) => requestJson(`/v1/jobs/${id}/stop`, { method: "POST" });
 export const deleteJob = (id) => request(`/v1/jobs/${id}`, { method: "DELETE" });
+export const deleteWhileLeaving = (id) => fetch(`/v1/jobs/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
 export const getExample = () => request("/v1/example").then((answer) => answer.blob());
+
+const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
 /** Submit a job. The key makes it one job, however often the request is repeated. */
 export function submitJob({ image, name, mask, ...parameters }) {
@@ -101,9 +105,24 @@ export function submitJob({ image, name, mask, ...parameters }) {
   form.append("image", image, name);
   if (mask) form.append("mask", mask, "mask.png");
   for (const [key, value] of Object.entries(parameters)) form.append(key, value);
-  const key = Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return requestJson("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": key } });
+  return requestJson("/v1/jobs", { method: "POST", body: form, headers: { "Idempotency-Key": randomKey() } });
 }
+
+/** Find the damage of a photo; see submitJob. */
+export function submitDetection({ image, name }) {
+  const form = new FormData();
+  form.append("image", image, name);
+  return requestJson("/v1/detections", { method: "POST", body: form, headers: { "Idempotency-Key": randomKey() } });
+}
+
+export const getDetection = (id, options) => requestJson(`/v1/detections/${id}`, options);
+
+/** The levels of a detection as a picture; `quick: "true"` for those that are found at once. */
+export const getLevels = async (id, query, options) =>
+  (await request(`/v1/detections/${id}/levels?${new URLSearchParams(query)}`, options)).blob();
+
+/** End a detection and forget it, also while the page goes away. */
+export const cancelDetection = (id) => fetch(`/v1/detections/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
 
 /** Convert a file to a picture that every browser can decode; `kind` is "photo" or "mask". */
 export async function convertForDisplay(file, kind) {

@@ -3,6 +3,7 @@
 
 import { element } from "../page/elements.js";
 import { announce } from "../page/messages.js";
+import { text } from "../page/texts.js";
 import { connection, launchLink } from "./api.js";
 
 /** @param onBack called when the service answers again */
@@ -10,12 +11,21 @@ export function startStatus({ onBack }) {
   connection.addEventListener("lost", () => (element("offline").hidden = false));
   connection.addEventListener("back", () => {
     element("offline").hidden = true;
-    announce("The service answers again");
+    announce(text("told.back"));
     onBack();
   });
-  connection.addEventListener("signed-out", () => (element("sign-in").hidden = false));
-  connection.addEventListener("signed-in", () => (element("sign-in").hidden = true));
+  connection.addEventListener("signed-out", () => showSignIn(true));
+  connection.addEventListener("signed-in", () => showSignIn(false));
+  linkWasSpent = location.pathname === "/launch"; // else the service would have sent the browser to the page
   element("token-form").onsubmit = signIn;
+}
+
+let linkWasSpent = false;
+
+function showSignIn(shown) {
+  element("sign-in").hidden = !shown;
+  element("link-spent").hidden = !linkWasSpent;
+  document.body.classList.toggle("signed-out", shown);
 }
 
 async function signIn(event) {
@@ -27,14 +37,13 @@ async function signIn(event) {
     // characters that no header can hold, or no answer
   }
   if (link) location.replace(link);
-  else element("token-refused").textContent = "This service does not know this token. Copy it again.";
+  else element("token-refused").textContent = text("sign_in.refused");
 }
 
 /** Say where photos go: to the machine in the address, and to its cluster if it has one. */
 export function showWhereabouts(cluster) {
   const host = location.hostname;
   const local = host === "localhost" || host === "[::1]" || /^127\.[\d.]+$/.test(host);
-  const elsewhere = `Your photos go to ${host}${cluster ? ", and to the machines of its cluster" : ", and nowhere else"}.`;
-  const here = cluster ? "Your photos go to the machines of a cluster." : "Nothing leaves this machine.";
-  element("whereabouts").textContent = local ? here : elsewhere;
+  const key = local ? (cluster ? "where.cluster" : "where.here") : cluster ? "where.far_cluster" : "where.far";
+  element("whereabouts").textContent = text(key, { host });
 }

@@ -1,6 +1,7 @@
 // Before and after: in each pane a line that can be moved, and a label on each side of it.
 
 import { element, make } from "../page/elements.js";
+import { percent, text } from "../page/texts.js";
 
 const LABEL_INSET_PX = 14;
 
@@ -22,17 +23,16 @@ export class Compare {
     this.#placeLabels(places);
     [...dividers.children].forEach((divider, index) => {
       const { x, width } = places[index];
-      const percent = Math.round(100 * stage.split);
       divider.style.left = `${(x + stage.split * width) / stage.ratio}px`;
-      divider.setAttribute("aria-valuenow", String(percent));
-      divider.setAttribute("aria-valuetext", `${percent} % before`);
-      divider.setAttribute("aria-label", `Before and after: ${panes[index].label}`);
+      divider.setAttribute("aria-valuenow", String(Math.round(100 * stage.split)));
+      divider.setAttribute("aria-valuetext", text("before_share", { share: percent(stage.split) }));
+      divider.setAttribute("aria-label", text("before_after", { label: panes[index].label }));
     });
   }
 
   #placeLabels(places) {
     const { stage, labels } = this;
-    const names = stage.panes.flatMap((pane, index) => (pane.after ? [["Before", false, index], [pane.label, true, index]] : []));
+    const names = stage.panes.flatMap((pane, index) => (pane.after ? [[text("before"), false, index], [pane.label, true, index]] : []));
     if (labels.childElementCount !== names.length) labels.replaceChildren(...names.map(() => make("span")));
     names.forEach(([text, right, index], position) => {
       const label = labels.children[position];

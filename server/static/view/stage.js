@@ -5,12 +5,14 @@ import { drawPicture } from "./picture.js";
 import { Viewport } from "./viewport.js";
 
 const GAP = 6;
+const MASK_MS = 24; // for changed tiles of the mask in one frame
 const NARROW = matchMedia("(max-width: 940px)"); // as in page.css: nothing lies over the photo there
 
 export class Stage {
   viewport = new Viewport();
   panes = []; // { before, after, previews: Map, label }
   masks = [];
+  peeks = false; // whether only the photo as it was is shown
   split = 0.5; // where `after` begins, as a share of the pane's width
   onView = () => {};
   #dirty = { photo: false, mask: null, outlines: false };
@@ -120,6 +122,13 @@ export class Stage {
     this.onView();
   }
 
+  /** Show the photo as it was, without mask, result or previews; or all of it again. */
+  setPeek(peeks) {
+    this.peeks = peeks;
+    this.drawPhoto();
+    this.drawMask(this.#image);
+  }
+
   zoomAt(clientX, clientY, factor) {
     const at = this.toPane(clientX, clientY);
     this.viewport.zoomAt(at.x, at.y, factor);
@@ -129,6 +138,10 @@ export class Stage {
   panBy(dx, dy) {
     this.viewport.panBy(dx * this.ratio, dy * this.ratio);
     this.redraw();
+  }
+
+  get #image() {
+    return { left: 0, top: 0, right: this.size?.width ?? 0, bottom: this.size?.height ?? 0 };
   }
 
   #everything = { x0: -Infinity, y0: -Infinity, x1: Infinity, y1: Infinity };
@@ -169,7 +182,7 @@ export class Stage {
       const pane = this.panes[index];
       if (!pane) return;
       const border = place.x + Math.round(this.split * place.width);
-      const parts = pane.after
+      const parts = pane.after && !this.peeks
         ? [[pane.before, place.x, border, false], [pane.after, border, place.x + place.width, false]]
         : [[pane.before, place.x, place.x + place.width, true]];
       for (const [picture, from, to, live] of parts) {
@@ -181,7 +194,7 @@ export class Stage {
         context.clip();
         if (picture.transparent) this.#drawChecks(picture, place.x);
         drawPicture(context, picture, this.viewport, place.x, clip);
-        if (live) for (const preview of pane.previews?.values() ?? []) this.#drawPreview(preview, place.x);
+        if (live && !this.peeks) for (const preview of pane.previews?.values() ?? []) this.#drawPreview(preview, place.x);
         context.restore();
       }
     });
@@ -212,6 +225,7 @@ export class Stage {
 
   #drawMasks({ x0, y0, x1, y1 }) {
     const context = this.mask;
+    const until = performance.now() + MASK_MS;
     for (const place of this.places) {
       const left = Math.max(place.x, place.x + x0);
       const top = Math.max(0, y0);
@@ -222,7 +236,8 @@ export class Stage {
       context.rect(clip.x, clip.y, clip.width, clip.height);
       context.clip();
       context.clearRect(clip.x, clip.y, clip.width, clip.height);
-      for (const mask of this.masks) mask.draw(context, this.viewport, place.x, clip);
+      const waiting = this.peeks ? [] : this.masks.map((mask) => mask.draw(context, this.viewport, place.x, clip, until));
+      if (waiting.includes(true)) this.drawMask(this.#image); // in the next frame
       context.restore();
     }
   }

@@ -241,7 +241,7 @@ def test_launch_codes_and_cookies_grow_old(monkeypatch: pytest.MonkeyPatch) -> N
         Authenticator("u" * 43).check(credentials)  # another service's
     now, wall = time.monotonic(), time.time()
     monkeypatch.setattr(time, "monotonic", lambda: now + 61)
-    with pytest.raises(ServiceError, match="already used, or is older"):
+    with pytest.raises(ServiceError, match="already used, or is too old"):
         authenticator.trade(code)
     monkeypatch.setattr(time, "time", lambda: wall + 13 * 3600)
     with pytest.raises(ServiceError, match="no token"):

@@ -1,0 +1,13 @@
+// The tasks of mask-worker.js as functions.
+
+import { WorkerClient } from "../page/worker-client.js";
+
+const worker = new WorkerClient(new URL("./mask-worker.js", import.meta.url));
+
+/** Run a task for masks of one size. */
+export async function runMaskTask(task, { width, height }, given) {
+  return (await worker.ask({ task, width, height, ...given })).result;
+}
+
+/** A gray picture as the tiles of a mask; it must have the given size. */
+export const tilesOf = (blob, size) => runMaskTask("fromGray", size, { blob });
