@@ -16,10 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pyvips
 import tifffile
-from exiftool import write_tags
+from exiftool import tags_of, write_tags
 from PIL import Image, ImageCms, PngImagePlugin
 
 HEIGHT, WIDTH = 48, 64
+FORMATS = {"png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg": ".jpg"}
+MATRIX_SAMPLE = ("tiles_uint16", "motorola_uint8", "pages", "png_uint16", "jpeg", "webp")
+"""Photos of `make` that stand for all, where each costs a fit."""
 
 TAGS = (
     "-EXIF:DocumentName=Inv. 1234", "-EXIF:ImageDescription=Großmutter vor dem Haus",
@@ -80,8 +83,16 @@ def without_chunk(png: bytes, name: bytes) -> bytes:
     return png[:start] + png[start + 12 + int.from_bytes(png[start : start + 4], "big") :]
 
 
+def damage() -> npt.NDArray[np.uint8]:
+    """A mask for the photos."""
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[10:20, 10:20] = 255
+    return mask
+
+
 def make(folder: Path) -> dict[str, Path]:
     """A photo of each kind, with all tags that ExifTool can write into it."""
+    folder.mkdir(exist_ok=True)
     made: dict[str, Path] = {}
     for kind, options in _TIFF_KINDS.items():
         for dtype in ("uint8", "uint16", "float32"):
@@ -225,3 +236,44 @@ def _has_resolution(tags: dict[str, Any]) -> bool:
     return found.get("XResolution") == 1200 or (
         per_metre is not None and abs(per_metre - 47_244) <= 1
     )
+
+
+class Matrix:
+    """Photos of all kinds, their results in all formats, and the account of their tags.
+
+    Parameters
+    ----------
+    folder : Path
+        For the photos.
+    names : sequence of str, optional
+        Some of the photos.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str] | None = None) -> None:
+        made = make(folder)
+        for name in set(made) - set(names or made):
+            made.pop(name).unlink()
+        self.photos = made
+        self.refused = 0
+        self._results: list[tuple[str, str, Path, Sequence[str]]] = []
+
+    def add(self, name: str, form: str, output: Path, notes: Sequence[str]) -> None:
+        """Add the result of a photo, and the notes that name its losses."""
+        self._results.append((name, form, output, notes))
+
+    def check(self, way: str) -> Account:
+        """Print the account, and fail where a tag was lost silently."""
+        before = dict(zip(self.photos, tags_of(*self.photos.values()), strict=True))
+        account = Account()
+        after = tags_of(*(output for _, _, output, _ in self._results))
+        for (name, form, output, notes), tags in zip(self._results, after, strict=True):
+            same = FORMATS[form] == self.photos[name].suffix
+            account.add(output.name, before[name], tags, notes, same=same)
+        print(
+            f"{way}: {len(self._results)} pairs of formats, {self.refused} refused, "
+            f"{account.tried} tags: {account.kept} kept, {account.storage} of storage, "
+            f"{account.aloud} lost aloud, {len(account.silent)} silently"
+        )
+        assert not account.silent, "\n".join(account.silent)
+        assert account.tried > 50 * len(self._results)
+        return account

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from exiftool import tags_of
 from further_formats import FURTHER
 from PIL import Image
-from tagged_photos import Account, make, profile
+from tagged_photos import profile
 
 from dip.errors import OutputError
 from dip.image_io import decode_photo, losses, read_photo, write_photo, write_result
@@ -46,34 +45,6 @@ def test_things_that_the_format_cannot_hold_are_named_before_the_work(
     assert "4 bytes too long and was cut" in before
     with Image.open(files / "r.png") as result:
         assert result.info["icc_profile"] == profile()
-
-
-@pytest.mark.slow
-def test_no_tag_is_lost_silently_by_a_batch(archive: Archive, run: Run, tmp_path: Path) -> None:
-    made = make(tmp_path / "scans")
-    kinds = ("tiles_uint16", "motorola_uint16", "pages", "png_uint16", "jpeg", "webp")
-    for name, path in made.items():
-        if name not in kinds:
-            path.unlink()
-            continue
-        mask = np.zeros(read_photo(path).pixels.shape[:2], np.uint8)
-        mask[10:20, 10:20] = 255
-        write_photo(tmp_path / "masks" / f"{name}.png", mask)
-    before = dict(zip(kinds, tags_of(*(made[name] for name in kinds)), strict=True))
-    assert run().returncode == 0
-    records = archive.manifest()
-    assert len(records) == len(kinds)
-    account = Account()
-    results = tags_of(*(archive.folder / "out" / each["output"] for each in records))
-    for record, after in zip(records, results, strict=True):
-        name = Path(record["photo"]).stem
-        same = (
-            read_photo(made[name]).format
-            == {".png": "png", ".tif": "tiff"}[Path(record["output"]).suffix]
-        )
-        account.add(name, before[name], after, record["figures"]["notes"], same=same)
-    assert not account.silent, "\n".join(account.silent)
-    assert account.tried > 500
 
 
 # --- Results that cannot be written ---------------------------------------------------------------
