@@ -35,6 +35,10 @@ def loader_bytes(image: Any, form: str) -> int:
     """Memory that libvips needs to decode a file beside the result; see this module."""
     if form == "webp":
         return 8 * int(image.width * image.height)
+    if form == "in one piece":  # OpenJPEG keeps 32 bit for each sample, tifffile the tiles
+        return 4 * int(image.width * image.height * image.bands)
+    if form == "heif":  # planes of YCbCr, 4:2:0, beside all rows of RGB
+        return 3 * decoded_bytes(image) // 2
     if form == "png" and _field(image, "interlaced"):
         return decoded_bytes(image)
     if form == "jpeg" and _field(image, "jpeg-multiscan"):

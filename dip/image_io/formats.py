@@ -34,34 +34,26 @@ _SAVING: dict[str, dict[str, Any]] = {
 }
 
 
-def format_of_file(path: Path, limits: Limits) -> str:
-    """The format of a file; errors as for `format_of`, or if the file cannot be opened."""
-    try:
-        with path.open("rb") as file:
-            return format_of(file.read(SIGNATURE_BYTES), os.fstat(file.fileno()).st_size, limits)
-    except OSError as error:
-        raise InputError(
-            f"The file cannot be read: {error.strerror}.", "Check the name and the permissions."
-        ) from error
-
-
-def format_of(start: bytes, size: int, limits: Limits) -> str:
-    """The format of a file by its first `SIGNATURE_BYTES` bytes.
-
-    Parameters
-    ----------
-    start : bytes
-    size : int
-        Of the file, bytes.
-    limits : Limits
+def format_of(photo: Path | bytes, limits: Limits) -> str:
+    """The format of a file, or of its content, by its first bytes.
 
     Raises
     ------
     ImageTooLarge
         The file has more bytes than the limits allow.
     InputError
-        The file is empty, or its format is not supported.
+        The file cannot be opened or is empty, or its format is not supported.
     """
+    if isinstance(photo, bytes):
+        start, size = photo[:SIGNATURE_BYTES], len(photo)
+    else:
+        try:
+            with photo.open("rb") as file:
+                start, size = file.read(SIGNATURE_BYTES), os.fstat(file.fileno()).st_size
+        except OSError as error:
+            raise InputError(
+                f"The file cannot be read: {error.strerror}.", "Check the name and the permissions."
+            ) from error
     if size == 0:
         raise InputError("The file is empty (0 bytes).", "Was it copied completely?")
     if size > limits.bytes:

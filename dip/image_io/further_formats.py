@@ -12,25 +12,28 @@ JPEG 2000 boxes: ISO/IEC 15444-1, annex I.
 from __future__ import annotations
 
 import io
-import os
+import struct
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pyvips
 
 from dip.errors import InputError
-from dip.image_io.decoding import refuse_pixels
+from dip.image_io.decoding import decoded_bytes, decoding, refuse_large, refuse_pixels
 from dip.image_io.photo import Limits, Metadata
+from dip.image_io.tiff import Pages
 from dip.image_io.tiff_structure import upright
-from dip.image_io.vips import FAILURES
+from dip.image_io.vips import FAILURES, load_by_vips
 
 _RARE = {
     33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000",
     34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL",
 }  # fmt: skip
 """Compressions of TIFF that libvips does not read."""
+_SAMPLES = {np.dtype("uint8"): "uchar", np.dtype("uint16"): "ushort", np.dtype("float32"): "float"}
 _EXIF_UUID = b"JpgTiffExif->JP2"
 _XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _IPTC_UUID = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
@@ -42,18 +45,22 @@ def is_rare(compression: int) -> bool:
     return compression in _RARE
 
 
-def load_rare_tiff(file: IO[bytes], page: int, compression: int, limits: Limits) -> Any:
-    """Decode a page of a TIFF file; an image of libvips."""
-    name = f"The TIFF file is compressed with {_RARE[compression]}."
+def load_rare_tiff(file: IO[bytes], pages: Pages, limits: Limits, *, decode: bool) -> Any:
+    """Decode the page of a TIFF file; an image of libvips."""
+    name = f"The TIFF file is compressed with {_RARE[pages.compression]}."
     _module("imagecodecs", name, "Save it with the compression Deflate or LZW")
     import tifffile
 
-    with tifffile.TiffFile(file) as pages:
-        found = pages.pages[page].aspage()
-        refuse_pixels(found.imagewidth, found.imagelength, limits)
+    with tifffile.TiffFile(file) as opened:
+        found = opened.pages[pages.page].aspage()
         if found.photometric not in (1, 2):
             raise InputError(f"{name} Its colours are neither gray nor RGB.", "Convert it to RGB.")
-        samples = found.asarray()
+        size = (found.imagelength, found.imagewidth, found.samplesperpixel)
+        header = _black(*size, found.dtype, name, limits)
+        if not decode:
+            return header
+        with decoding(header, limits):
+            samples = found.asarray()
         if found.axes.startswith("S"):  # planes
             samples = np.moveaxis(samples, 0, 2)
         orientation = found.tags.get(274)
@@ -64,34 +71,38 @@ def load_rare_tiff(file: IO[bytes], page: int, compression: int, limits: Limits)
     return image
 
 
-def load_jpeg_2000(file: IO[bytes], limits: Limits) -> Any:
+def load_jpeg_2000(file: IO[bytes], limits: Limits, *, decode: bool) -> Any:
     """Decode a JPEG 2000 file; an image of libvips."""
     codecs = _module("imagecodecs", "This is a JPEG 2000 file.", "Save it as TIFF")
-    from PIL import Image
-
     data = file.read()
     try:
-        with Image.open(io.BytesIO(data)) as header:
-            refuse_pixels(*header.size, limits)
-        samples = codecs.jpeg2k_decode(data)
-    except (OSError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
+        # The segment SIZ follows the mark of the codestream.
+        right, bottom, left, top, *_, bands, depth = struct.unpack(
+            ">8IHB", data[data.index(b"\xffO\xffQ") + 8 :][:35]
+        )
+        dtype = np.dtype(np.uint8 if depth < 8 else np.uint16)
+        header = _black(bottom - top, right - left, bands, dtype, "The JPEG 2000 file.", limits)
+        if not decode:
+            return header
+        with decoding(header, limits):
+            samples = codecs.jpeg2k_decode(data)
+    except (struct.error, ValueError, RuntimeError) as error:
         raise InputError(
             f"The JPEG 2000 file cannot be decoded: {error}.", "Save it anew as TIFF."
         ) from error
-    return _image(samples, "The JPEG 2000 file")
+    return _image(samples, "The JPEG 2000 file.")
 
 
-def load_heif(data: bytes, *, buffer: bool, limits: Limits) -> Any:
-    """Open an AVIF or HEIC file: an image of libvips, which decodes on demand."""
-    load = pyvips.Image.heifload_buffer if buffer else pyvips.Image.heifload
-    image = load(data)
-    refuse_pixels(image.width, image.height, limits)
-    if image.get("heif-compression") != "hevc" or _decodes(image):
+def load_heif(photo: Path | bytes, limits: Limits, *, decode: bool) -> Any:
+    """Open an AVIF or HEIC file; an image of libvips."""
+    image = load_by_vips(photo, "heif")
+    refuse_large(image, "heif", limits, decoded_bytes(image))
+    if not decode or image.get("heif-compression") != "hevc" or _decodes(image):
         return image
     heif = _module("pillow_heif", "This is a HEIC file.", "Save it as TIFF or PNG")
-    source = io.BytesIO(data) if buffer else os.fsdecode(data)
-    opened = heif.open_heif(source, convert_hdr_to_8bit=False)
-    decoded = _image(np.asarray(opened), "The HEIC file")
+    with decoding(image, limits):
+        source = io.BytesIO(photo) if isinstance(photo, bytes) else photo
+        decoded = _image(np.asarray(heif.open_heif(source, convert_hdr_to_8bit=False)), "The HEIC")
     for name in ("exif-data", "xmp-data", "icc-profile-data"):
         if image.get_typeof(name):
             decoded.set_type(pyvips.GValue.blob_type, name, image.get(name))
@@ -171,11 +182,25 @@ def _module(name: str, seen: str, otherwise: str) -> Any:
         ) from None
 
 
+def _black(height: int, width: int, bands: int, dtype: Any, name: str, limits: Limits) -> Any:
+    """An image of libvips that stands for one which is not decoded yet; its size is checked."""
+    refuse_pixels(width, height, limits)
+    if dtype not in _SAMPLES or min(height, width, bands) < 1:
+        raise InputError(f"{name} The samples are {dtype}.", "Save it with 8 or 16 bit.")
+    image = pyvips.Image.black(width, height, bands=bands).cast(_SAMPLES[dtype])
+    image = image.copy(interpretation=_interpretation(image))
+    refuse_large(image, "in one piece", limits, decoded_bytes(image))
+    return image
+
+
 def _image(samples: Any, name: str) -> Any:
-    if samples.ndim not in (2, 3) or samples.dtype not in (np.uint8, np.uint16, np.float32):
+    if samples.ndim not in (2, 3) or samples.dtype not in _SAMPLES:
         raise InputError(f"{name} The samples are {samples.dtype} of {samples.ndim} axes.")
     image = pyvips.Image.new_from_array(np.ascontiguousarray(samples))
-    gray = image.bands <= 2
-    deep = image.format == "ushort"
+    return image.copy(interpretation=_interpretation(image))
+
+
+def _interpretation(image: Any) -> str:
+    gray, deep = image.bands <= 2, image.format == "ushort"
     kinds = {(True, False): "b-w", (True, True): "grey16", (False, False): "srgb"}
-    return image.copy(interpretation=kinds.get((gray, deep), "rgb16"))
+    return kinds.get((gray, deep), "rgb16")

@@ -9,19 +9,19 @@ import numpy as np
 
 from dip.errors import MaskError
 from dip.image_io.photo import DEFAULT_LIMITS, Array, Limits, has_alpha
-from dip.image_io.reading import decode_photo, read_photo
+from dip.image_io.reading import read_photo
 from dip.samples import full_scale, to_floats
 
 _ROWS = 256  # processed at a time, to copy no image of 100 megapixels
 
 
 def read_mask(
-    path: Path | str,
+    mask: Path | str | bytes,
     limits: Limits = DEFAULT_LIMITS,
     name: str | None = None,
     page: int | None = None,
 ) -> Array:
-    """Read a mask from a file: white = restore this; errors name it `name`, or by its path.
+    """Read a mask: white = restore this; parameters as for `read_photo`.
 
     Returns
     -------
@@ -35,7 +35,10 @@ def read_mask(
     InputError, ImageTooLarge
         As for `read_photo`.
     """
-    return _gray(read_photo(path, _for_masks(limits), name, page).pixels, name or str(path))
+    # Floats beside each pixel, see below.
+    limits = replace(limits, bytes_beside_each_pixel=4)
+    name = name or ("mask" if isinstance(mask, bytes) else str(mask))
+    return _gray(read_photo(mask, limits, name, page).pixels, name)
 
 
 def decode_mask(
@@ -45,11 +48,7 @@ def decode_mask(
     page: int | None = None,
 ) -> Array:
     """Read a mask from the bytes of a file; otherwise as `read_mask`."""
-    return _gray(decode_photo(data, name, _for_masks(limits), page).pixels, name)
-
-
-def _for_masks(limits: Limits) -> Limits:
-    return replace(limits, bytes_beside_each_pixel=4)  # of floats, see below
+    return read_mask(data, limits, name, page)
 
 
 def _gray(pixels: Array, name: str) -> Array:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+from pathlib import Path
+from typing import Any
 
 import pyvips
 
@@ -19,3 +22,10 @@ def message_of(error: pyvips.Error | UnicodeDecodeError) -> str:
         pyvips.vips_lib.vips_error_clear()  # otherwise each later error begins with the same bytes
         return bytes(error.object).decode(errors="replace")
     return str(error.detail)
+
+
+def load_by_vips(photo: Path | bytes, form: str, **options: Any) -> Any:
+    """An image of libvips, which decodes rows on demand; no other format than `form` is tried."""
+    if isinstance(photo, bytes):
+        return pyvips.Operation.call(f"{form}load_buffer", photo, **options)
+    return pyvips.Operation.call(f"{form}load", os.fsencode(photo), **options)

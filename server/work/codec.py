@@ -115,9 +115,7 @@ class Inputs:
         if samples is not None and raw is not None:
             plane = RawImage(width=raw.width, height=raw.height, channels=1, samples=samples)
             return _from_raw(mask, plane)
-        if isinstance(mask, Path):
-            return image_io.read_mask(mask, self._limits, "mask", page)
-        return image_io.decode_mask(mask, "mask", self._limits, page)
+        return image_io.read_mask(mask, self._limits, "mask", page)
 
 
 def photo_from(
@@ -131,9 +129,7 @@ def photo_from(
     """
     if raw is not None:
         return Photo(pixels=_from_raw(image, raw), format="raw", metadata=image_io.Metadata())
-    if isinstance(image, Path):
-        return image_io.read_photo(image, limits, "image", page)
-    return image_io.decode_photo(image, "image", limits, page)
+    return image_io.read_photo(image, limits, "image", page)
 
 
 def result_format(parameters: JobParameters, source: Source) -> str:

@@ -12,17 +12,12 @@ import numpy as np
 import pillow_heif
 import pytest
 import tifffile
+from further_formats import EXIF, FURTHER, box
 from PIL import Image
 from tagged_photos import profile, samples
 
 from dip.errors import ImageTooLarge, InputError
 from dip.image_io import Limits, decode_photo, encode_photo, losses, read_header, read_photo
-
-EXIF = b"II*\0\x08\0\0\0\x01\0\x0e\x01\2\0\5\0\0\0\x1a\0\0\0\0\0\0\0\xc4rt!\0"
-
-
-def box(name: bytes, data: bytes) -> bytes:
-    return (8 + len(data)).to_bytes(4, "big") + name + data
 
 
 def rare_tiff(compression: str, dtype: str = "uint16", **options: Any) -> bytes:
@@ -113,6 +108,39 @@ def test_large_files_of_these_formats_are_refused_before_decoding() -> None:
     for data in (jpeg_2000, rare_tiff("zstd")):
         with pytest.raises(ImageTooLarge, match="megapixels"):
             decode_photo(data, limits=Limits(pixels=1000))
+
+
+def test_the_memory_of_these_formats_is_checked_before_decoding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("jpeg2k_decode", "zstd_decode"):
+        monkeypatch.setattr(imagecodecs, name, lambda *given, **more: pytest.fail("decoded"))
+    pixels = samples("uint8")
+    jpeg_2000 = imagecodecs.jpeg2k_encode(pixels, codecformat="JP2")
+    avif = FURTHER["avif"](pixels)
+    for data in (jpeg_2000, rare_tiff("zstd"), avif):
+        with pytest.raises(ImageTooLarge, match="GB of memory"):
+            decode_photo(data, limits=Limits(memory=2 * pixels.nbytes))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_headers_of_these_formats_are_read_without_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, channels: int
+) -> None:
+    pixels = samples("uint16", channels)
+    jpeg_2000 = imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat="J2K")
+    for name in ("jpeg2k_decode", "zstd_decode"):
+        monkeypatch.setattr(imagecodecs, name, lambda *given, **more: pytest.fail("decoded"))
+    file = io.BytesIO()
+    tifffile.imwrite(
+        file, pixels, photometric="minisblack" if channels == 1 else "rgb", compression="zstd",
+        extrasamples=["unassalpha"] if channels == 4 else None, metadata=None, byteorder=">",
+    )  # fmt: skip
+    for data in (jpeg_2000, file.getvalue()):
+        (tmp_path / "photo").write_bytes(data)
+        header = read_header(tmp_path / "photo")
+        assert (header.height, header.width) == pixels.shape[:2]
+        assert header.has_alpha == (channels == 4)
 
 
 def test_cmyk_is_refused_clearly() -> None:

@@ -8,10 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import imagecodecs
-import numpy as np
 import pytest
-from PIL import Image
+import tifffile
+from further_formats import FURTHER
 from tagged_photos import make, samples
 
 SECONDS = 5
@@ -30,10 +29,11 @@ def test_mutated_files_end_as_results_or_refusals(tmp_path: Path, exhaustive: bo
     for name, path in make(originals).items():
         if name not in KINDS:
             path.unlink()
-    jpeg_2000 = imagecodecs.jpeg2k_encode(samples("uint16"), level=0, reversible=True)
-    (originals / "photo.jp2").write_bytes(jpeg_2000)
-    with Image.fromarray(np.zeros((48, 64, 3), np.uint8)) as image:
-        image.save(originals / "photo.avif")
+    for suffix, encode in FURTHER.items():
+        (originals / f"photo.{suffix}").write_bytes(encode(samples("uint8")))
+    for compression in ("zstd", "jpegxl", "lzma"):
+        path = originals / f"{compression}.tif"
+        tifffile.imwrite(path, samples("uint16"), photometric="rgb", compression=compression)
     seconds = EXHAUSTIVE_SECONDS if exhaustive else SECONDS
     case = tmp_path / "case"
     child = subprocess.run(
