@@ -9,14 +9,73 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import pyvips
 
+from dip.image_io.photo import Metadata, Piece
+from dip.image_io.tiff_structure import upright
 from dip.image_io.vips import FAILURES
 
 _IPTC = 0x0404
 _THUMBNAILS = (0x0409, 0x040C)
+
+
+class Blocks:
+    """The blocks of a file that all formats know, for a photo that is turned upright.
+
+    Parameters
+    ----------
+    orientation : int
+        The mark of the file, from 1.
+
+    Attributes
+    ----------
+    found : dict
+        Fields of `Metadata`.
+    notes : list of str
+    is_transposed : bool
+        Whether rows became columns.
+    """
+
+    def __init__(self, orientation: int) -> None:
+        self._is_turned, self.is_transposed = orientation != 1, orientation >= 5
+        self.found: dict[str, Any] = {}
+        self.notes: list[str] = []
+
+    def exif(self, block: bytes) -> bytes:
+        """Take an EXIF block; return it without orientation and thumbnail."""
+        block = block.removeprefix(b"Exif\0\0")
+        block, had_thumbnail = upright(block, transposed=self.is_transposed)
+        if had_thumbnail:
+            self.notes.append("the EXIF thumbnail, which shows the damage, is removed")
+        return self.found.setdefault("exif", block)
+
+    def xmp(self, block: bytes) -> bytes:
+        """Take XMP; return it in as many bytes with orientation 1, and without thumbnails."""
+        if self._is_turned:
+            pattern = rb"(<tiff:Orientation>\s*|tiff:Orientation=[\"'])[2-8]"
+            block = re.sub(pattern, rb"\g<1>1", block)
+        self.found["xmp"] = re.sub(
+            rb"<xmp:Thumbnails>.*?</xmp:Thumbnails>",
+            lambda found: b" " * len(found[0]),
+            block,
+            flags=re.S,
+        )
+        return self.found["xmp"]
+
+    def metadata(
+        self, form: str, pieces: Sequence[Piece] = (), own: Iterable[str] = ()
+    ) -> Metadata:
+        """All that was found in a file of some pieces."""
+        return Metadata(
+            form=form,
+            pieces=tuple(pieces),
+            own=tuple(dict.fromkeys(own)),
+            notes=tuple(dict.fromkeys(self.notes)),
+            **self.found,
+        )
 
 
 def png_profile(icc: bytes, *, gray: bool) -> tuple[bytes | None, str | None]:
@@ -44,19 +103,6 @@ def _is_accepted(icc: bytes, *, gray: bool) -> bool:
     except FAILURES:
         return False
     return b"iCCP" in data
-
-
-def upright_xmp(xmp: bytes, *, turned: bool) -> bytes:
-    """XMP of an upright photo, in as many bytes: orientation 1 if turned, no thumbnails."""
-    if turned:
-        pattern = rb"(<tiff:Orientation>\s*|tiff:Orientation=[\"'])[2-8]"
-        xmp = re.sub(pattern, rb"\g<1>1", xmp)
-    return re.sub(
-        rb"<xmp:Thumbnails>.*?</xmp:Thumbnails>",
-        lambda found: b" " * len(found[0]),
-        xmp,
-        flags=re.S,
-    )
 
 
 def split_photoshop(data: bytes) -> dict[str, bytes]:

@@ -20,6 +20,11 @@ from dip.image_io.vips import FAILURES, message_of
 from dip.machine.memory import limited_growth
 
 _SAMPLE_BYTES = {"uchar": 1, "ushort": 2, "float": 4}
+_ORIENTATIONS = {
+    2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
+    5: (True, 1, 1), 6: (True, -1, 1), 7: (True, -1, -1), 8: (True, 1, -1),
+}  # fmt: skip
+"""Whether rows are columns, and the directions of rows and columns: Exif 2.3, tag 0x0112."""
 _ROWS = 32
 _SPARE_BYTES = 200_000_000
 """For libraries, threads and rows in transit, beside the predicted memory."""
@@ -113,21 +118,10 @@ def upright_pixels(image: Any) -> Array:
 
 
 def _as_stored(upright: Array, orientation: int) -> Array:
-    """A view of an upright array with the rows of the file.
-
-    References
-    ----------
-    Exif 2.3, tag 0x0112.
-    """
-    return {
-        2: lambda: upright[:, ::-1],
-        3: lambda: upright[::-1, ::-1],
-        4: lambda: upright[::-1],
-        5: lambda: upright.swapaxes(0, 1),
-        6: lambda: np.rot90(upright, 1),
-        7: lambda: np.rot90(upright, 2).swapaxes(0, 1),
-        8: lambda: np.rot90(upright, -1),
-    }[orientation]()
+    """A view of an upright array with the rows of the file."""
+    is_transposed, row_step, column_step = _ORIENTATIONS[orientation]
+    view = upright.swapaxes(0, 1) if is_transposed else upright
+    return view[::row_step, ::column_step]
 
 
 def _field(image: Any, name: str) -> int:

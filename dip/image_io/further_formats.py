@@ -12,8 +12,10 @@ JPEG 2000 boxes: ISO/IEC 15444-1, annex I.
 from __future__ import annotations
 
 import io
+import logging
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
@@ -21,11 +23,11 @@ from typing import IO, Any
 import numpy as np
 import pyvips
 
-from dip.errors import InputError
+from dip.errors import DipError, InputError
+from dip.image_io.blocks import Blocks
 from dip.image_io.decoding import decoded_bytes, decoding, refuse_large, refuse_pixels
 from dip.image_io.photo import Limits, Metadata
 from dip.image_io.tiff import Pages
-from dip.image_io.tiff_structure import upright
 from dip.image_io.vips import FAILURES, load_by_vips
 
 _RARE = {
@@ -33,16 +35,34 @@ _RARE = {
     34887: "LERC", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL",
 }  # fmt: skip
 """Compressions of TIFF that libvips does not read."""
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it describes damage line by line
 _SAMPLES = {np.dtype("uint8"): "uchar", np.dtype("uint16"): "ushort", np.dtype("float32"): "float"}
-_EXIF_UUID = b"JpgTiffExif->JP2"
-_XMP_UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-_IPTC_UUID = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
-_STRUCTURE = (b"jP  ", b"ftyp", b"ihdr", b"jp2c", b"bpcc", b"pclr", b"cmap", b"cdef", b"res ")
+_UUIDS = {
+    b"JpgTiffExif->JP2": "exif",
+    bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
+    bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): "iptc",
+}
+_FIELDS = {"exif-data": "exif", "xmp-data": "xmp", "icc-profile-data": "icc"}
+_STRUCTURE = (b"jP  ", b"ftyp", b"ihdr", b"jp2c", b"bpcc", b"pclr", b"cmap", b"cdef")
 
 
 def is_rare(compression: int) -> bool:
     """Whether libvips does not read a TIFF file with this compression."""
     return compression in _RARE
+
+
+@contextmanager
+def _refused(name: str) -> Iterator[None]:
+    """Turn any error of a decoder outside of libvips into InputError."""
+    try:
+        yield
+    except (DipError, MemoryError):
+        raise
+    except Exception as error:  # on damaged files, these libraries raise errors of any kind
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(
+            f"{name} cannot be decoded: it is damaged ({reason}).", "Save it anew as TIFF."
+        ) from error
 
 
 def load_rare_tiff(file: IO[bytes], pages: Pages, limits: Limits, *, decode: bool) -> Any:
@@ -51,7 +71,7 @@ def load_rare_tiff(file: IO[bytes], pages: Pages, limits: Limits, *, decode: boo
     _module("imagecodecs", name, "Save it with the compression Deflate or LZW")
     import tifffile
 
-    with tifffile.TiffFile(file) as opened:
+    with _refused("The TIFF file"), tifffile.TiffFile(file) as opened:
         found = opened.pages[pages.page].aspage()
         if found.photometric not in (1, 2):
             raise InputError(f"{name} Its colours are neither gray nor RGB.", "Convert it to RGB.")
@@ -75,7 +95,7 @@ def load_jpeg_2000(file: IO[bytes], limits: Limits, *, decode: bool) -> Any:
     """Decode a JPEG 2000 file; an image of libvips."""
     codecs = _module("imagecodecs", "This is a JPEG 2000 file.", "Save it as TIFF")
     data = file.read()
-    try:
+    with _refused("The JPEG 2000 file"):
         # The segment SIZ follows the mark of the codestream.
         right, bottom, left, top, *_, bands, depth = struct.unpack(
             ">8IHB", data[data.index(b"\xffO\xffQ") + 8 :][:35]
@@ -86,10 +106,6 @@ def load_jpeg_2000(file: IO[bytes], limits: Limits, *, decode: bool) -> Any:
             return header
         with decoding(header, limits):
             samples = codecs.jpeg2k_decode(data)
-    except (struct.error, ValueError, RuntimeError) as error:
-        raise InputError(
-            f"The JPEG 2000 file cannot be decoded: {error}.", "Save it anew as TIFF."
-        ) from error
     return _image(samples, "The JPEG 2000 file.")
 
 
@@ -100,10 +116,10 @@ def load_heif(photo: Path | bytes, limits: Limits, *, decode: bool) -> Any:
     if not decode or image.get("heif-compression") != "hevc" or _decodes(image):
         return image
     heif = _module("pillow_heif", "This is a HEIC file.", "Save it as TIFF or PNG")
-    with decoding(image, limits):
+    with _refused("The HEIC file"), decoding(image, limits):
         source = io.BytesIO(photo) if isinstance(photo, bytes) else photo
         decoded = _image(np.asarray(heif.open_heif(source, convert_hdr_to_8bit=False)), "The HEIC")
-    for name in ("exif-data", "xmp-data", "icc-profile-data"):
+    for name in _FIELDS:
         if image.get_typeof(name):
             decoded.set_type(pyvips.GValue.blob_type, name, image.get(name))
     decoded.set_type(pyvips.GValue.gint_type, "n-pages", image.get("n-pages"))
@@ -111,39 +127,34 @@ def load_heif(photo: Path | bytes, limits: Limits, *, decode: bool) -> Any:
 
 
 def heif_metadata(image: Any) -> Metadata:
-    """The blocks that libvips finds in an AVIF or HEIC file."""
-
-    def field(name: str) -> bytes | None:
-        return image.get(name) if image.get_typeof(name) else None
-
-    exif = field("exif-data")
-    return Metadata(
-        form="heif",
-        icc=field("icc-profile-data"),
-        exif=exif and upright(exif.removeprefix(b"Exif\0\0"), transposed=False)[0],
-        xmp=field("xmp-data"),
-        own=("further images of the HEIF file",) if image.get("n-pages") > 1 else (),
-    )
+    """The blocks that libvips finds in an AVIF or HEIC file, which it turns upright itself."""
+    blocks = Blocks(orientation=1)
+    for name, kind in _FIELDS.items():
+        if image.get_typeof(name):
+            blocks.found[kind] = image.get(name)
+    if "exif" in blocks.found:
+        blocks.exif(blocks.found.pop("exif"))
+    own = ("further images of the HEIF file",) if image.get("n-pages") > 1 else ()
+    return blocks.metadata("heif", own=own)
 
 
 def jpeg_2000_metadata(file: IO[bytes]) -> Metadata:
     """The blocks in the boxes of a JPEG 2000 file."""
-    found: dict[str, bytes] = {}
-    own = []
+    blocks, own = Blocks(orientation=1), []
     for name, data in _boxes(file.read()):
+        kind = _UUIDS.get(data[:16]) if name == b"uuid" else None
         if name == b"colr":
             if data[:1] == b"\2":
-                found["icc"] = data[3:]
-        elif name == b"uuid" and data[:16] in (_EXIF_UUID, _XMP_UUID, _IPTC_UUID):
-            kind = {_EXIF_UUID: "exif", _XMP_UUID: "xmp", _IPTC_UUID: "iptc"}[data[:16]]
-            found[kind] = data[16:]
-        elif name not in _STRUCTURE:
-            own.append(f"JPEG 2000 {name.decode('latin-1').strip()}")
+                blocks.found["icc"] = data[3:]
+        elif kind == "exif":
+            blocks.exif(data[16:])
+        elif kind is not None:
+            blocks.found[kind] = data[16:]
         elif name == b"res ":
             own.append("the resolution in the JPEG 2000 file")
-    if "exif" in found:
-        found["exif"] = upright(found["exif"], transposed=False)[0]
-    return Metadata(form="jp2", own=tuple(dict.fromkeys(own)), **found)  # type: ignore[arg-type]
+        elif name not in _STRUCTURE:
+            own.append(f"JPEG 2000 {name.decode('latin-1').strip()}")
+    return blocks.metadata("jp2", own=own)
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -19,8 +19,9 @@ import numpy as np
 import pyvips
 
 from dip.image_io.decoding import decoding
+from dip.image_io.formats import format_of
 from dip.image_io.photo import DEFAULT_LIMITS, Array, Limits, Photo
-from dip.image_io.reading import format_of_file, read_photo
+from dip.image_io.reading import read_photo
 from dip.image_io.tiff import find_pages, is_reduced
 from dip.image_io.tiff_structure import HEIGHT, SUB_IFDS, SUBFILE, WIDTH, Directory, Layout
 from dip.image_io.vips import FAILURES
@@ -88,7 +89,7 @@ def is_infrared_of(name: str, photos: Collection[str]) -> bool:
 
 def _in_tiff(path: Path, shape: tuple[int, ...], limits: Limits, page: int | None) -> Array | None:
     """A gray page, or a gray sub-image of the photo's page, of the size of the photo."""
-    format_of_file(path, limits)
+    format_of(path, limits)
     with path.open("rb") as file:
         layout = Layout.of(file.read(16))
         pages = find_pages(file, page)

@@ -10,16 +10,10 @@ from __future__ import annotations
 import re
 import shutil
 import struct
-from typing import IO, Any
+from typing import IO
 
-from dip.image_io.blocks import (
-    join_photoshop,
-    split_photoshop,
-    upright_xmp,
-    without_thumbnails,
-)
+from dip.image_io.blocks import Blocks, join_photoshop, split_photoshop, without_thumbnails
 from dip.image_io.photo import Array, Metadata, Piece
-from dip.image_io.tiff_structure import upright
 
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -29,43 +23,36 @@ _PHOTOSHOP = b"Photoshop 3.0\0"
 _APP0, _APP1, _APP2, _APP13, _COMMENT = b"\xe0", b"\xe1", b"\xe2", b"\xed", b"\xfe"
 _ADOBE = b"\xee"
 _LARGEST = 65_533
+_JFIF_THUMBNAIL = "the JFIF thumbnail, which shows the damage, is removed"
 _TRAILER = b"end"
 _IN_PIXELS = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 
 
 def read(file: IO[bytes], orientation: int) -> Metadata:
     """The segments of a file, and the blocks in them, for a photo that is turned upright."""
-    turned, transposed = orientation != 1, orientation >= 5
     pieces: list[Piece] = []
-    found: dict[str, Any] = {}
+    blocks = Blocks(orientation)
     profile: dict[int, bytes] = {}
     photoshop = b""
-    resolution = None
-    notes: list[str] = []
     has_further_images = False
     for marker, data in _segments(file):
         if marker == _APP0 and data.startswith(b"JFIF\0") and len(data) >= 14:
             unit, x, y = struct.unpack(">BHH", data[7:12])
-            if transposed:
+            if blocks.is_transposed:
                 x, y = y, x
             per_mm = {1: 25.4, 2: 10.0}.get(unit)
             if per_mm and x and y:
-                resolution = x / per_mm, y / per_mm
+                blocks.found["resolution"] = x / per_mm, y / per_mm
             if data[12:14] != b"\0\0":
-                notes.append("the JFIF thumbnail, which shows the damage, is removed")
+                blocks.notes.append(_JFIF_THUMBNAIL)
             data = data[:7] + struct.pack(">BHH", unit, x, y) + b"\0\0"
         elif marker == _APP0 and data.startswith(b"JFXX\0"):
-            notes.append("the JFIF thumbnail, which shows the damage, is removed")
+            blocks.notes.append(_JFIF_THUMBNAIL)
             continue
         elif marker == _APP1 and data.startswith(_EXIF):
-            block, had_thumbnail = upright(data[len(_EXIF) :], transposed=transposed)
-            found.setdefault("exif", block)
-            data = _EXIF + block
-            if had_thumbnail:
-                notes.append("the EXIF thumbnail, which shows the damage, is removed")
+            data = _EXIF + blocks.exif(data)
         elif marker == _APP1 and data.startswith(_XMP):
-            found["xmp"] = upright_xmp(data[len(_XMP) :], turned=turned)
-            data = _XMP + found["xmp"]
+            data = _XMP + blocks.xmp(data[len(_XMP) :])
         elif marker == _APP2 and data.startswith(_ICC) and len(data) > 14:
             profile[data[12]] = data[14:]
         elif marker == _APP2 and data.startswith(b"MPF\0"):
@@ -76,21 +63,13 @@ def read(file: IO[bytes], orientation: int) -> Metadata:
             if len(data) < _LARGEST:  # else one resource may continue in the next segment
                 data = _PHOTOSHOP + without_thumbnails(data[len(_PHOTOSHOP) :])
         elif marker == _TRAILER and has_further_images:
-            notes.append(f"further images after the photo ({len(data)} bytes) are removed")
+            blocks.notes.append(f"further images after the photo ({len(data)} bytes) are removed")
             continue
         pieces.append((marker, data))
     if profile:
-        found["icc"] = b"".join(profile[number] for number in sorted(profile))
-    if photoshop:
-        found |= split_photoshop(photoshop)
-    return Metadata(
-        form="jpeg",
-        pieces=tuple(pieces),
-        resolution=resolution,
-        notes=tuple(dict.fromkeys(notes)),
-        own=tuple(_own_names(pieces)),
-        **found,
-    )
+        blocks.found["icc"] = b"".join(profile[number] for number in sorted(profile))
+    blocks.found |= split_photoshop(photoshop)
+    return blocks.metadata("jpeg", pieces, _own_names(pieces))
 
 
 def plan(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:
@@ -99,15 +78,14 @@ def plan(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:
         return list(metadata.pieces), []
     pieces: list[Piece] = []
     lost = []
+    unit, x, y = 0, 1, 1
     if metadata.resolution:
-        x, y = (round(25.4 * each) for each in metadata.resolution)
-        if not (0 < x < 65_536 and 0 < y < 65_536):
+        dots = [round(25.4 * each) for each in metadata.resolution]
+        if 0 < min(dots) <= max(dots) < 65_536:
+            unit, x, y = 1, *dots
+        else:
             lost.append("the resolution")
-            x = y = 0
-    if metadata.resolution and x:
-        pieces.append((_APP0, b"JFIF\0\1\1" + struct.pack(">BHHBB", 1, x, y, 0, 0)))
-    else:
-        pieces.append((_APP0, b"JFIF\0\1\1" + struct.pack(">BHHBB", 0, 1, 1, 0, 0)))
+    pieces.append((_APP0, b"JFIF\0\1\1" + struct.pack(">BHHBB", unit, x, y, 0, 0)))
     blocks = (("EXIF data", _EXIF, metadata.exif), ("XMP data", _XMP, metadata.xmp))
     for name, mark, block in blocks:
         if block and len(mark) + len(block) > _LARGEST:

@@ -12,11 +12,10 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO
 
-from dip.image_io.blocks import join_photoshop, png_profile, split_photoshop, upright_xmp
+from dip.image_io.blocks import Blocks, join_photoshop, png_profile, split_photoshop
 from dip.image_io.photo import Array, Metadata, Piece
-from dip.image_io.tiff_structure import upright
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp\0"
@@ -34,42 +33,28 @@ _KNOWN = (
 
 def read(file: IO[bytes], orientation: int) -> Metadata:
     """The chunks of a file, and the blocks in them, for a photo that is turned upright."""
-    turned, transposed = orientation != 1, orientation >= 5
     pieces: list[Piece] = []
-    found: dict[str, Any] = {}
-    resolution = None
-    notes: list[str] = []
+    blocks = Blocks(orientation)
     for name, data in _chunks(file):
         if name == b"iCCP":
-            found["icc"] = _inflate(data[data.index(b"\0") + 2 :])
+            blocks.found["icc"] = _inflate(data[data.index(b"\0") + 2 :])
         elif name == b"eXIf":
-            data, had_thumbnail = upright(data, transposed=transposed)
-            found["exif"] = data
-            if had_thumbnail:
-                notes.append("the EXIF thumbnail, which shows the damage, is removed")
+            data = blocks.exif(data)
         elif name == b"iTXt" and data.startswith(_XMP):
             xmp = _international_text(data[len(_XMP) :])
-            found["xmp"] = upright_xmp(xmp, turned=turned)
-            if found["xmp"] != xmp:
-                data = _XMP + bytes(4) + found["xmp"]
+            if blocks.xmp(xmp) != xmp:
+                data = _XMP + bytes(4) + blocks.found["xmp"]
         elif name in (b"tEXt", b"zTXt") and data.startswith(_RAW):
-            found |= _raw_profile(name, data)
+            blocks.found |= _raw_profile(name, data)
         elif name == b"pHYs" and len(data) == 9:
             x, y, unit = struct.unpack(">IIB", data)
-            if transposed:
+            if blocks.is_transposed:
                 x, y = y, x
                 data = struct.pack(">IIB", x, y, unit)
             if unit == 1 and x and y:
-                resolution = x / 1000, y / 1000
+                blocks.found["resolution"] = x / 1000, y / 1000
         pieces.append((name, data))
-    return Metadata(
-        form="png",
-        pieces=tuple(pieces),
-        resolution=resolution,
-        notes=tuple(notes),
-        own=tuple(_own_names(pieces)),
-        **found,
-    )
+    return blocks.metadata("png", pieces, _own_names(pieces))
 
 
 def plan(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:

@@ -8,11 +8,11 @@ directory of the page gets the tags that describe the new pixels; its other tags
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from dip.image_io.blocks import split_photoshop, upright_xmp, without_thumbnails
+from dip.image_io.blocks import Blocks, split_photoshop, without_thumbnails
 from dip.image_io.photo import Metadata
 from dip.image_io.tiff_structure import (
     BITS,
@@ -49,6 +49,8 @@ OF_PIXELS = frozenset((
 ))  # fmt: skip
 """Tags that describe how pixels are stored: size, depth, compression, strips, tiles, sampling."""
 _PIECE = 2**20
+Span = tuple[int, int]
+"""Start and stop of bytes in a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +76,7 @@ class Container:
 
     layout: Layout
     pieces: tuple[tuple[int, bytes], ...]
-    holes: tuple[tuple[int, int], ...]
+    holes: tuple[Span, ...]
     page: int = 0
     thumbnails: frozenset[int] = frozenset()
     transposed: bool = False
@@ -172,7 +174,7 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
     }
     replaced, notes = {}, []
     if "xmp" in found:
-        xmp = upright_xmp(found["xmp"], turned=orientation != 1)
+        xmp = Blocks(orientation).xmp(found["xmp"])
         if xmp != found["xmp"] and XMP in entries:
             replaced[XMP] = xmp
         found["xmp"] = xmp
@@ -229,7 +231,7 @@ def is_reduced(file: IO[bytes], layout: Layout, directory: Directory) -> bool:
     return bool((new and new[0] & 1) or (not new and old and old[0] == 2))
 
 
-def strips_of(file: IO[bytes], layout: Layout, entries: Entries) -> list[tuple[int, int]]:
+def strips_of(file: IO[bytes], layout: Layout, entries: Entries) -> list[Span]:
     """Start and stop of all strips or tiles."""
     found = []
     for starts, sizes in ((STRIP_OFFSETS, STRIP_BYTES), (TILE_OFFSETS, TILE_BYTES)):
@@ -255,7 +257,7 @@ def _cut(
             free.append((entry.offset, entry.offset + entry.size))
     used = [(0, 16), *_used(file, layout, chain, pages.page, replaced)]
     size = file.seek(0, io.SEEK_END)
-    holes = _without(_merged((start, min(stop, size)) for start, stop in free), _merged(used))
+    holes = _untaken([(min(start, size), min(stop, size)) for start, stop in free], used)
     pieces, at = [], 0
     for start, stop in [*holes, (size, size)]:
         while at < start:
@@ -281,7 +283,7 @@ def _used(
     chain: list[Directory],
     page: int,
     replaced: Mapping[int, bytes],
-) -> Iterator[tuple[int, int]]:
+) -> Iterator[Span]:
     """The bytes that directories, values and the pixels of other pages take."""
     waiting = [(directory, number == page) for number, directory in enumerate(chain)]
     seen = set[int]()
@@ -301,25 +303,15 @@ def _used(
                     waiting.append((layout.read_directory(file, offset), False))
 
 
-def _merged(spans: Iterator[tuple[int, int]] | list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for start, stop in sorted(span for span in spans if span[0] < span[1]):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
-        else:
-            merged.append((start, stop))
-    return merged
-
-
-def _without(spans: list[tuple[int, int]], taken: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The parts of spans that are not taken; both are sorted."""
-    left = []
-    for start, stop in spans:
-        for first, last in taken:
-            if first < stop and last > start:
-                if first > start:
-                    left.append((start, first))
-                start = max(start, last)
-        if start < stop:
-            left.append((start, stop))
+def _untaken(spans: list[Span], taken: Iterable[Span]) -> list[Span]:
+    """The parts of spans that are not taken, joined where they touch."""
+    changes = [(at, step, 0) for span in spans for at, step in zip(span, (1, -1), strict=True)]
+    changes += [(at, 0, step) for span in taken for at, step in zip(span, (1, -1), strict=True)]
+    left: list[Span] = []
+    wanted = used = last = 0
+    for at, more_wanted, more_used in sorted(changes):
+        if wanted > 0 and used <= 0 and at > last:
+            start = left.pop()[0] if left and left[-1][1] == last else last
+            left.append((start, at))
+        wanted, used, last = wanted + more_wanted, used + more_used, at
     return left

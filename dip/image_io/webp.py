@@ -10,11 +10,11 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO
 
-from dip.image_io.blocks import upright_xmp
+from dip.image_io.blocks import Blocks
 from dip.image_io.photo import Array, Metadata, Piece
-from dip.image_io.tiff_structure import Layout, exif_block, resolution_entries, upright
+from dip.image_io.tiff_structure import Layout, exif_block, resolution_entries
 
 _OF_PIXELS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 _FLAGS = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}
@@ -24,30 +24,18 @@ _ALPHA = 0x10
 def read(file: IO[bytes], orientation: int) -> Metadata:
     """The chunks of a file, and the blocks in them, for a photo that is turned upright."""
     pieces: list[Piece] = []
-    found: dict[str, Any] = {}
-    notes: list[str] = []
+    blocks = Blocks(orientation)
     for name, data in _chunks(file):
         if name == b"ICCP":
-            found["icc"] = data
+            blocks.found["icc"] = data
         elif name == b"EXIF":
-            data, had_thumbnail = upright(
-                data.removeprefix(b"Exif\0\0"), transposed=orientation >= 5
-            )
-            found["exif"] = data
-            if had_thumbnail:
-                notes.append("the EXIF thumbnail, which shows the damage, is removed")
+            data = blocks.exif(data)
         elif name == b"XMP ":
-            data = found["xmp"] = upright_xmp(data, turned=orientation != 1)
+            data = blocks.xmp(data)
         elif name == b"ANMF":
-            notes.append("the frames of an animation but the first are removed")
+            blocks.notes.append("the frames of an animation but the first are removed")
         pieces.append((name, data))
-    return Metadata(
-        form="webp",
-        pieces=tuple(pieces),
-        notes=tuple(dict.fromkeys(notes)),
-        own=tuple(_own_names(pieces)),
-        **found,
-    )
+    return blocks.metadata("webp", pieces, _own_names(pieces))
 
 
 def plan(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,17 @@ def test_headers_of_these_formats_are_read_without_decoding(
         header = read_header(tmp_path / "photo")
         assert (header.height, header.width) == pixels.shape[:2]
         assert header.has_alpha == (channels == 4)
+
+
+@pytest.mark.parametrize("kind", ["jp2", "heic", "avif", "zstd", "lzma", "jpegxl"])
+def test_damaged_files_of_these_formats_are_refused(kind: str) -> None:
+    data = FURTHER[kind](samples("uint8")) if kind in FURTHER else rare_tiff(kind)
+    whole = len(data) if kind in FURTHER else len(data) - 8
+    for damaged in (data[:60], data[: whole // 2], data[:90] + bytes(20) + data[110:]):
+        with suppress(InputError):  # a picture, or a refusal: no other error
+            decode_photo(damaged)
+    with pytest.raises(InputError):
+        decode_photo(data[:60])
 
 
 def test_cmyk_is_refused_clearly() -> None:
