@@ -327,7 +327,7 @@ startOptions(showMarked);
 startShortcuts(actions);
 startStatus({ onBack: () => list.wake() });
 showMaskColour();
-updateButtons();
+setMode("empty");
 if (location.pathname === "/launch") history.replaceState(null, "", "/"); // its code works only once
 const { presets, texture, limits, cluster } = await api.getCapabilities();
 setTexture(texture);
