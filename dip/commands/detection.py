@@ -90,9 +90,7 @@ def find(
     elif args.infrared != OFF:
         infrared = read_infrared(args.infrared)
     progress = SearchProgress(quiet=args.quiet)
-    found = detect(
-        photo.pixels, seed=args.seed, quick=True, infrared=infrared, progress=progress.show
-    )
+    found = detect(photo.pixels, seed=args.seed, infrared=infrared, progress=progress.show)
     progress.close()
     for note in found.notes:
         say(f"dip: {note}")

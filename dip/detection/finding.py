@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dip.detection.classical import certainty
+from dip.detection import classical
 from dip.detection.damage_map import DamageMap
 from dip.detection.features import MARGIN_PX, measure
 from dip.detection.infrared import infrared_damage, refuse_size
@@ -99,7 +100,7 @@ def detect(
         if progress is not None:
             progress(1)
     else:
-        bright, dark = _certainties(working, progress, should_stop)
+        bright, dark = _certainties(working, quick, progress, should_stop)
     level, kind = delimit(bright, dark)
     if factor > 1:
         level, kind = (_enlarged(each, factor, (height, width)) for each in (level, kind))
@@ -134,10 +135,16 @@ def _in_infrared(
 
 def _certainties(
     working: Floats,
+    quick: bool,
     progress: Callable[[float], None] | None,
     should_stop: Callable[[], bool] | None,
 ) -> tuple[Floats, Floats]:
     height = len(working)
+    certainty = classical.certainty
+    if not quick:
+        from dip.detection import network  # torch takes seconds to load
+
+        certainty = network.certainty
 
     def work(top: int) -> tuple[Floats, ...]:
         first, last = max(0, top - MARGIN_PX), min(height, top + _BAND_PX + MARGIN_PX)
@@ -147,7 +154,7 @@ def _certainties(
 
     tops = range(0, height, _BAND_PX)
     parts = []
-    for number, part in enumerate(_in_threads(work, tops)):
+    for number, part in enumerate(_in_threads(work, tops, torch=not quick)):
         parts.append(part)
         if should_stop is not None and should_stop():
             raise DetectionCancelled(*CANCELLED)
@@ -158,14 +165,27 @@ def _certainties(
 
 
 def _in_threads(
-    work: Callable[[int], tuple[Floats, ...]], tops: range
+    work: Callable[[int], tuple[Floats, ...]], tops: range, *, torch: bool
 ) -> Iterator[tuple[Floats, ...]]:
-    """The results in order, a few computed ahead."""
-    with ThreadPoolExecutor(cores()) as pool:
+    """The results in order, a few computed ahead; one thread each, also of torch."""
+    with _single_threads(cores()) if torch else ThreadPoolExecutor(cores()) as pool:
         try:
             yield from pool.map(work, tops)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _single_threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads in which torch uses one core: sums depend on the number of threads."""
+    import torch
+
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(count, "search", torch.set_num_threads, (1,)) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
 
 
 def _reduced(planes: NDArray[Any], factor: int) -> Floats:

@@ -13,16 +13,16 @@ Floats = NDArray[np.float32]
 THRESHOLDS = (0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
 """Certainties at which marks are delimited."""
 
-_EXTENT = 0.4
+_EXTENT = 0.5
 """A mark reaches as far as this share of the certainty of its core."""
 
-_FEWEST_PX = 3
+_FEWEST_PX = 6
 _TOUCHING = np.ones((3, 3), bool)
 _LINE_RATIO = 4
 """A mark this many times as long as wide is a line."""
 
 _SHORTEST_LINE_PX = 12
-_CREASE_WIDTH_PX = 4.5
+_CREASE_WIDTH_PX = 7
 _CREASE_LENGTH = 0.12
 """A crease is at least this wide, and this long in shares of the photo's diagonal."""
 

@@ -14,7 +14,7 @@ from dip.errors import DetectionCancelled, ImageTooSmall
 Floats = NDArray[np.float32]
 
 
-@pytest.fixture(scope="module", params=[True], ids=["quick"])
+@pytest.fixture(scope="module", params=[True, False], ids=["quick", "network"])
 def found(request: pytest.FixtureRequest, damaged: Any) -> DamageMap:
     return detect(damaged.photo, quick=request.param)
 
@@ -46,7 +46,7 @@ def test_the_result_depends_neither_on_threads_nor_on_time(
     maps = []
     for number in (1, 3):
         monkeypatch.setattr(finding, "cores", lambda number=number: number)
-        maps.append(detect(damaged.photo, quick=True))
+        maps.append(detect(damaged.photo))
     np.testing.assert_array_equal(maps[0].level, maps[1].level)
 
 

@@ -1,0 +1,111 @@
+"""A small U-Net that tells damage from picture, learned from damage drawn onto free pictures.
+
+It differs from the U-Net of Ronneberger et al. (2015, arXiv:1505.04597) in its input, the measures
+of `dip.detection.features` instead of pixels, in its size (44 000 weights), and in average pooling.
+`tests/benchmarks/learn_damage.py` makes its weights.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dip.detection import classical
+from dip.detection.features import NAMES
+
+Floats = NDArray[np.float32]
+
+WEIGHTS = "damage.npz"
+WIDTHS = (12, 16, 24, 24)
+_SLOPE = 0.1
+_NETWORK, _SPOT, _LINE, _BIAS = 0.66, 0.17, -0.05, -1.4
+"""How much the logit of the network, and the evidence of classical measures, count: a logistic
+regression on drawn damage. The bias is such that 0.5 marks 0.1 to 0.5 % of a clean photo."""
+
+
+class DamageNetwork(nn.Module):
+    """Measures, (N, 21, H, W) with sides divisible by 8, to logits of damage, (N, 1, H, W)."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entry = _convolution(len(NAMES), WIDTHS[0], 1)
+        self.first = _convolution(WIDTHS[0], WIDTHS[0])
+        pairs = list(pairwise(WIDTHS))
+        self.down = nn.ModuleList(
+            nn.Sequential(
+                nn.AvgPool2d(2),
+                _convolution(fine, coarse),
+                nn.LeakyReLU(_SLOPE),
+                _convolution(coarse, coarse),
+                nn.LeakyReLU(_SLOPE),
+            )
+            for fine, coarse in pairs
+        )
+        self.up = nn.ModuleList(_convolution(fine + coarse, fine) for fine, coarse in pairs)
+        self.exit = _convolution(WIDTHS[0], 1, 1)
+        self.register_buffer("mean", torch.zeros(len(NAMES), 1, 1))
+        self.register_buffer("spread", torch.ones(len(NAMES), 1, 1))
+
+    def forward(self, measures: Tensor) -> Tensor:
+        """Compute the logits."""
+        x = (measures - self.mean) / self.spread
+        x = _bent(self.first(_bent(self.entry(x))))
+        kept = [x]
+        for down in self.down:
+            x = down(x)
+            kept.append(x)
+        for scale in reversed(range(len(self.up))):
+            x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = _bent(self.up[scale](torch.cat([kept[scale], x], dim=1)))
+        logits: Tensor = self.exit(x)
+        return logits
+
+
+def certainty(measures: Floats) -> Floats:
+    """The certainty of damage, from the measures of `dip.detection.features`.
+
+    Parameters
+    ----------
+    measures : (F, H, W) float32 array
+
+    Returns
+    -------
+    (H, W) float32 array in [0, 1]
+    """
+    height, width = measures.shape[1:]
+    padded = np.pad(measures, ((0, 0), (0, -height % 8), (0, -width % 8)), mode="edge")
+    with torch.inference_mode():
+        logits = _learned()(torch.from_numpy(padded)[None])[0, 0, :height, :width].numpy()
+    spot, line = (np.maximum(each, -2) for each in classical.evidence(measures))
+    joined = _NETWORK * logits + _SPOT * spot + _LINE * line + _BIAS
+    sure: Floats = np.float32(1) / (1 + np.exp(-joined, dtype=np.float32))
+    # What stands out by far is damage, also where it resembles nothing that the network has seen.
+    outstanding = classical.certainty(measures)
+    return np.maximum(sure, outstanding)
+
+
+@cache
+def _learned() -> DamageNetwork:
+    network = DamageNetwork()
+    with resources.files(__package__).joinpath(WEIGHTS).open("rb") as file:
+        weights = np.load(file, allow_pickle=False)
+        network.load_state_dict({name: torch.from_numpy(weights[name]) for name in weights.files})
+    return network.eval()
+
+
+def _convolution(channels: int, out: int, size: int = 3) -> nn.Conv2d:
+    return nn.Conv2d(channels, out, size, padding=size // 2)
+
+
+def _bent(x: Tensor) -> Tensor:
+    return functional.leaky_relu(x, _SLOPE)
