@@ -96,13 +96,13 @@ PRESETS: Mapping[str, Preset] = {
         description="a first look, in about a third of the time; a little softer",
         work={
             #             U-Net         SegNet        max_pixels
-            "speck": Work(Runs(1, 60), Runs(1, 60), _STACK_PIXELS, gain_share=0.6),
+            "speck": Work(Runs(1, 60), Runs(1, 60), _STACK_PIXELS, gain_share=0.65),
             "thin": Work(Runs(1, 34), Runs(2, 19), 400_000, membrane_part=0.3),
             "hole": Work(Runs(3, 80), Runs(2, 80), _HOLE_PIXELS, residual_fill="membrane"),
             "scattered": Work(Runs(1, 17), Runs(1, 17), 400_000),
         },
         low_compute_work={
-            "speck": Work(Runs(1, 43), Runs(1, 43), _STACK_PIXELS, gain_share=0.6),
+            "speck": Work(Runs(1, 43), Runs(1, 43), _STACK_PIXELS, gain_share=0.65),
             "thin": Work(Runs(1, 20), Runs(1, 14), 400_000, membrane_part=0.7),
             "hole": Work(Runs(2, 80), Runs(2, 80), 22_000, residual_fill="membrane"),
             "scattered": Work(Runs(1, 10), Runs(1, 10), 400_000),

@@ -1,8 +1,10 @@
 """A stack of patches: filled at once without a network, and a prediction of the gain of fitting.
 
-The gain is concentrated: a third of the specks of a photo hold nearly all that fitting gains over
-kriging. So copies of each damage's own shape are hidden at known pixels of its patch. The error of
-kriging there, above the noise of the photo, predicts the gain of a network.
+The gain is concentrated: half of the specks of a photo hold nearly all that fitting gains over
+kriging. It is predicted from two measures, each above the noise of the photo: the error of kriging
+at copies of the damage's own shape, hidden at known pixels of its patch, and the variance of the
+pixels around the damage. Their geometric mean sorts specks better than either: the error alone is
+also large where no network does better, in random texture.
 """
 
 from __future__ import annotations
@@ -23,6 +25,9 @@ Plane = NDArray[np.bool_]
 
 _COPIES = 2
 """Hidden copies of a damage in its patch."""
+
+_RING_PX = 6
+"""The pixels around a damage reach this far."""
 
 _LEVEL_8_BIT = 1 / 255
 
@@ -51,7 +56,8 @@ class PatchStack:
     error : ndarray
         (N,), mean squared error of kriging at hidden pixels.
     gain : ndarray
-        (N,), the predicted fall of the summed squared error by a fit.
+        (N,), a prediction of how much a fit lowers the summed squared error; only the ratios of
+        these numbers mean something.
     """
 
     patches: list[Patch]
@@ -129,7 +135,9 @@ def make_stack(damaged: DamagedImage, patches: list[Patch], seed: int) -> PatchS
     seen = known & ~hidden
     first = fill_stack(targets, known, own)
     error = _hidden_error(targets - fill_stack(targets, seen, hidden), hidden)
-    excess = np.clip(error - _noise(targets, known), 0, None)
+    noise = _noise(targets, known)
+    excess = np.clip(error - noise, 0, None)
+    contrast = np.clip(_variance_around(own, targets, known) - noise, 0, None)
     count = np.array([patch.weight.sum(dtype=np.float64) for patch in patches])
     return PatchStack(
         patches=patches,
@@ -140,7 +148,7 @@ def make_stack(damaged: DamagedImage, patches: list[Patch], seed: int) -> PatchS
         ranges=np.array([crop.range() for crop in crops], dtype=np.float32),
         first=first,
         error=error,
-        gain=excess * count * targets.shape[-1],
+        gain=np.sqrt(excess * contrast) * count,
     )
 
 
@@ -163,6 +171,20 @@ def _noise(targets: Array, known: Plane) -> NDArray[np.float64]:
     median = np.nanmedian(values.reshape(len(targets), -1), axis=1)
     variance: NDArray[np.float64] = np.square(median / 0.6745, dtype=np.float64) / 6
     return np.nan_to_num(variance)
+
+
+def _variance_around(own: Plane, targets: Array, known: Plane) -> NDArray[np.float64]:
+    """Variance of the known pixels around each patch's damage, the mean of the channels."""
+    reach = 2 * _RING_PX + 1
+    grown = torch.nn.functional.max_pool2d(
+        torch.from_numpy(own).float()[:, None], reach, 1, _RING_PX
+    )
+    ring = ((grown[:, 0] > 0).numpy() & known)[..., None]
+    count = np.maximum(1, ring.sum((1, 2)))
+    mean = (targets * ring).sum((1, 2), dtype=np.float64) / count
+    squares = (np.square(targets) * ring).sum((1, 2), dtype=np.float64) / count
+    variance: NDArray[np.float64] = np.clip(squares - np.square(mean), 0, None).mean(-1)
+    return variance
 
 
 def _hidden_copies(own: Plane, known: Plane, patches: list[Patch], seed: int) -> Plane:

@@ -78,6 +78,28 @@ def test_only_difficult_specks_get_a_network(photo: Any) -> None:
     assert notes["best"].startswith(f"{count} of {count} spots")
 
 
+def test_specks_on_edges_come_before_specks_in_random_texture() -> None:
+    """No network knows how random texture goes on; it does know how an edge goes on."""
+    random = np.random.default_rng(0)
+    image = np.full((400, 400, 3), 90.0)
+    texture = gaussian_filter(random.standard_normal((400, 200, 1)), (2, 2, 0))
+    image[:, 200:] += 25 * texture / texture.std()
+    image += random.normal(0, 2, image.shape)
+    rows, columns = np.indices(image.shape[:2])
+    image[(columns < 200) & ((rows // 25 + columns // 25) % 2 == 0)] += 100
+    mask = np.zeros(image.shape[:2], dtype=bool)
+    for row in range(24, 380, 25):
+        for column in (50, 100, 150, 250, 300, 350):
+            mask[row - 2 : row + 3, column - 2 : column + 3] = True
+    damaged = np.where(mask[:, :, None], 255, image.clip(0, 255)).astype(np.uint8)
+    restoration = Restoration(damaged, mask, Settings(preset="fast"))
+    next(iter(restoration))
+    assert restoration._specks is not None
+    fitted = [patch for fit in restoration._specks.fits for patch in fit.stack.patches]
+    left = sum(patch.core.left < 200 for patch in fitted)
+    assert left > 0.9 * len(fitted)
+
+
 def test_a_time_limit_ends_the_work_with_all_damage_filled(photo: Any) -> None:
     damaged, specks = speckled(photo)
     restoration = Restoration(damaged, specks, Settings(preset="best", time_s=1))
