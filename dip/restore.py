@@ -208,6 +208,12 @@ class Restoration:
         self._damaged = None  # and with it the mask, which is as large as the image
         return self._specks
 
+    def _write_stacks_in_work(self) -> None:
+        """Write the fills so far of the stacks that are being fitted, to be undone."""
+        self._canvas.undo_provisional()
+        for number in sorted(self._stacks_in_work):
+            self._write_stack(self._stacks_in_work[number], provisional=True)
+
     def _write_stack(self, fit: StackFit, *, provisional: bool = False) -> None:
         self._textured, scale = None, full_scale(self._image.dtype)
         for fill in fit.fills():
@@ -266,9 +272,7 @@ class Restoration:
 
     def _fills(self) -> Iterator[Fill]:
         self._fill_first()
-        self._canvas.undo_provisional()
-        for number in sorted(self._stacks_in_work):
-            self._write_stack(self._stacks_in_work[number], provisional=True)
+        self._write_stacks_in_work()
         fit = self._in_work
         if fit is not None and fit.is_begun:
             fill = fit.textured(*fit.smooth_fill()) * full_scale(self._image.dtype)
@@ -313,6 +317,7 @@ class Restoration:
         fit = self._in_work
         if fit is not None and fit.is_begun:
             return fit.crop.preview(fit.output())
+        self._write_stacks_in_work()
         return preview_of_damage(self._image, self._canvas, [*self._region_masks(), *self._spots])
 
     def reconstruction(self) -> NDArray[np.float32]:

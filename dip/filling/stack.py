@@ -7,6 +7,8 @@ in its middle, and the precision P falls to zero within the margin.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +22,10 @@ from dip.machine.threads import side_by_side
 Array = NDArray[np.float32]
 
 _AT_ONCE = 64
-"""Patches whose systems are solved together; a result depends on no other patch."""
+"""Most patches whose systems are solved together; a result depends on no other patch."""
+
+_SYSTEMS = 1_000_000
+"""Sum of the squared numbers of needed pixels that are solved together at most, for memory."""
 
 _NEAR_PX = 2
 """Known pixels up to this distance from needed ones are used; more cost time, and gain nothing."""
@@ -83,9 +88,7 @@ def krige_stack(
     """
     values = np.where(known[..., None], residuals, np.float32(0))
     kriged = np.zeros_like(values)
-    # Patches with similar numbers of needed pixels have systems of one size.
-    order = np.argsort(np.count_nonzero(needed, axis=(1, 2)), kind="stable")
-    parts = [order[start : start + _AT_ONCE] for start in range(0, len(order), _AT_ONCE)]
+    parts = list(_parts(np.count_nonzero(needed, axis=(1, 2))))
 
     def solve(part: NDArray[np.intp]) -> None:
         planes = torch.from_numpy(values[part]).permute(0, 3, 1, 2).contiguous()
@@ -96,6 +99,17 @@ def krige_stack(
     with side_by_side(torch.get_num_threads()) as pool:
         list(pool.map(solve, parts))
     return kriged
+
+
+def _parts(counts: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """Divide patches into parts with similar numbers of needed pixels: systems of one size."""
+    order = np.argsort(counts, kind="stable")
+    start = 0
+    while start < len(order):
+        largest = int(counts[order[start : start + _AT_ONCE]].max())
+        end = start + min(_AT_ONCE, max(1, _SYSTEMS // max(1, largest) ** 2))
+        yield order[start:end]
+        start = end
 
 
 def _solve(values: Tensor, known: Tensor, needed: Tensor, range_px: int, nugget: float) -> Tensor:

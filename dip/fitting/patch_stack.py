@@ -9,7 +9,7 @@ also large where no network does better, in random texture.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -17,11 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dip.filling.stack import fill_stack, krige_stack
+from dip.machine.threads import side_by_side
 from dip.regions.damaged_image import DamagedImage
 from dip.regions.patches import Patch
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
+
+_PART_PX = 300_000
+"""Pixels of patches that are filled together, by one thread; for memory. No patch depends on
+another."""
 
 _COPIES = 2
 """Hidden copies of a damage in its patch."""
@@ -84,6 +89,14 @@ class PatchStack:
             gain=self.gain[chosen],
         )
 
+    @classmethod
+    def joined(cls, parts: list[PatchStack]) -> PatchStack:
+        """The patches of several stacks as one."""
+        patches = [patch for part in parts for patch in part.patches]
+        names = [field.name for field in fields(cls) if field.name != "patches"]
+        planes = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        return cls(patches=patches, **planes)
+
     @property
     def pixels(self) -> int:
         """Pixels of all patches."""
@@ -125,6 +138,15 @@ def make_stack(damaged: DamagedImage, patches: list[Patch], seed: int) -> PatchS
     seed : int
         Of the places of hidden copies.
     """
+    count = max(1, _PART_PX // patches[0].box.area)
+    parts = [patches[start : start + count] for start in range(0, len(patches), count)]
+    with side_by_side(torch.get_num_threads()) as pool:
+        return PatchStack.joined(
+            list(pool.map(lambda part: _make_part(damaged, part, seed), parts))
+        )
+
+
+def _make_part(damaged: DamagedImage, patches: list[Patch], seed: int) -> PatchStack:
     crops = [damaged.crop(patch.box) for patch in patches]
     targets = np.stack([crop.target()[0] for crop in crops])
     known = np.stack([crop.known for crop in crops])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,14 @@ def test_the_first_preview_shows_all_specks_filled(photo: Any) -> None:
     truth = np.tile(photo, (5, 5, 1))[preview.box.slices]
     assert psnr_db(preview.pixels, truth, inside) > 15
     np.testing.assert_array_equal(preview.pixels[~inside], damaged[preview.box.slices][~inside])
+
+
+def test_previews_follow_the_fit_of_specks(photo: Any) -> None:
+    damaged, mask = speckled(photo, 12)
+    restoration = Restoration(damaged, mask, replace(QUICK, iterations=30))
+    seen = [restoration.preview().pixels for _ in restoration]
+    changes = sum((one != other).any() for one, other in pairwise(seen))
+    assert changes > 3
 
 
 def test_looking_at_specks_does_not_change_them() -> None:
