@@ -119,7 +119,7 @@ def series(*, quick: bool) -> dict[str, Series]:
         "regions": Series(
             title="More and more scratches, far from each other",
             x="regions",
-            x_label="regions",
+            x_label="regions and patches",
             points=[Point(size=wide, damage=partial(scratches, count=count)) for count in counts],
             promise="time linear, memory flat",
         ),

@@ -3,7 +3,7 @@
     python tests/benchmarks/growth_worker.py restore PHOTO --mask MASK -o RESULT ...
 
 It runs the command itself, with the same arguments. The last line of standard output is one JSON
-object: seconds of each part, regions, peak memory.
+object: seconds of each part, regions and patches together, peak memory.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def main() -> int:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            planned["regions"] = len(self.regions)
+            patches = sum(map(len, self._plan.patches.values()))
+            planned["regions"] = len(self.regions) + patches
             planned["iterations"] = self.iterations
             planned["predicted_memory_mb"] = self.memory_mb
 
