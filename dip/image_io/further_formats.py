@@ -28,6 +28,7 @@ from dip.image_io.blocks import Blocks
 from dip.image_io.decoding import decoded_bytes, decoding, refuse_large, refuse_pixels
 from dip.image_io.photo import Limits, Metadata
 from dip.image_io.tiff import Pages
+from dip.image_io.tiff_structure import exif_orientation
 from dip.image_io.vips import FAILURES, load_by_vips
 
 _RARE = {
@@ -101,12 +102,14 @@ def load_jpeg_2000(file: IO[bytes], limits: Limits, *, decode: bool) -> Any:
             ">8IHB", data[data.index(b"\xffO\xffQ") + 8 :][:35]
         )
         dtype = np.dtype(np.uint8 if depth < 8 else np.uint16)
-        header = _black(bottom - top, right - left, bands, dtype, "The JPEG 2000 file.", limits)
-        if not decode:
-            return header
-        with decoding(header, limits):
-            samples = codecs.jpeg2k_decode(data)
-    return _image(samples, "The JPEG 2000 file.")
+        image = _black(bottom - top, right - left, bands, dtype, "The JPEG 2000 file.", limits)
+        if decode:
+            with decoding(image, limits):
+                samples = codecs.jpeg2k_decode(data)
+            image = _image(samples, "The JPEG 2000 file.")
+    exif = [block[16:] for name, block in _boxes(data) if (name, _kind(block)) == (b"uuid", "exif")]
+    image.set_type(pyvips.GValue.gint_type, "orientation", exif_orientation(exif[0]) if exif else 1)
+    return image
 
 
 def load_heif(photo: Path | bytes, limits: Limits, *, decode: bool) -> Any:
@@ -138,11 +141,11 @@ def heif_metadata(image: Any) -> Metadata:
     return blocks.metadata("heif", own=own)
 
 
-def jpeg_2000_metadata(file: IO[bytes]) -> Metadata:
+def jpeg_2000_metadata(file: IO[bytes], orientation: int) -> Metadata:
     """The blocks in the boxes of a JPEG 2000 file."""
-    blocks, own = Blocks(orientation=1), []
+    blocks, own = Blocks(orientation), []
     for name, data in _boxes(file.read()):
-        kind = _UUIDS.get(data[:16]) if name == b"uuid" else None
+        kind = _kind(data) if name == b"uuid" else None
         if name == b"colr":
             if data[:1] == b"\2":
                 blocks.found["icc"] = data[3:]
@@ -155,6 +158,11 @@ def jpeg_2000_metadata(file: IO[bytes]) -> Metadata:
         elif name not in _STRUCTURE:
             own.append(f"JPEG 2000 {name.decode('latin-1').strip()}")
     return blocks.metadata("jp2", own=own)
+
+
+def _kind(data: bytes) -> str | None:
+    """The kind of block in a box named uuid."""
+    return _UUIDS.get(data[:16])
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -35,7 +35,7 @@ def read_metadata(
         if form == "heif":
             metadata = heif_metadata(image)
         elif form == "jp2":
-            metadata = jpeg_2000_metadata(file)
+            metadata = jpeg_2000_metadata(file, orientation)
         else:
             metadata = _AROUND_PIXELS[form].read(file, orientation)
         if metadata.resolution is None and metadata.exif is not None:

@@ -281,6 +281,18 @@ def resolution_of(file: IO[bytes], layout: Layout, entries: Entries) -> tuple[fl
     return found[0], found[1]
 
 
+def exif_orientation(block: bytes) -> int:
+    """The orientation mark of an EXIF block, 1 to 8; 1 where it has none that can be read."""
+    try:
+        layout, file = Layout.of(block[:8]), io.BytesIO(block)
+        _, directory = next(layout.chain(file))
+        entry = directory.entries.get(ORIENTATION)
+        mark: int = struct.unpack_from(layout.order + "H", entry.data)[0] if entry else 1
+    except (StructureError, StopIteration, struct.error):
+        return 1
+    return mark if 1 <= mark <= 8 else 1
+
+
 def exif_resolution(block: bytes) -> tuple[float, float] | None:
     """The resolution that an EXIF block names, px/mm; None if it names none that can be read."""
     try:

@@ -51,6 +51,20 @@ def test_the_boxes_of_jpeg_2000_are_carried_over() -> None:
     assert decode_photo(encode_photo(photo.pixels, "png", like=photo)).metadata.exif == EXIF
 
 
+@pytest.mark.parametrize("mark", [3, 6, 8])
+def test_an_orientation_mark_turns_jpeg_2000_upright(mark: int) -> None:
+    pixels = samples("uint8")
+    data = imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat="JP2")
+    exif = Image.Exif()
+    exif[0x0112] = mark
+    block = exif.tobytes().removeprefix(b"Exif\0\0")
+    photo = decode_photo(data + box(b"uuid", b"JpgTiffExif->JP2" + block))
+    turns = {3: 2, 6: 3, 8: 1}[mark]
+    np.testing.assert_array_equal(photo.pixels, np.rot90(pixels, turns))
+    again = Image.open(io.BytesIO(encode_photo(photo.pixels, "png", like=photo)))
+    assert again.getexif().get(0x0112, 1) == 1
+
+
 @pytest.mark.parametrize("compression", ["zstd", "jpegxl", "lzma"])
 @pytest.mark.parametrize("planar", [False, True])
 def test_rare_compressions_of_tiff_are_read(compression: str, planar: bool) -> None:
