@@ -77,6 +77,7 @@ class HttpServer:
         )
         self._buffer = memoryview(bytearray(BODY_BYTES))
         self._connections: dict[asyncio.Task[None], tuple[Wire, Connection] | None] = {}
+        self._welcome: set[asyncio.Task[None]] = set()  # without those that are turned away
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_log_fault)
         self._closing = asyncio.Event()
@@ -141,11 +142,14 @@ class HttpServer:
                 _log.error("no connection can be accepted: %s", error)
                 await asyncio.sleep(_NO_FILES_PAUSE_S)
                 continue
-            count = len(self._connections)
-            if count >= MAX_CONNECTIONS + MAX_TURNED_AWAY:
+            if len(self._connections) >= MAX_CONNECTIONS + MAX_TURNED_AWAY:
                 sock.close()
                 continue
-            task = self._loop.create_task(self._serve_one(sock, count < MAX_CONNECTIONS))
+            welcome = len(self._welcome) < MAX_CONNECTIONS
+            task = self._loop.create_task(self._serve_one(sock, welcome))
+            if welcome:
+                self._welcome.add(task)
+                task.add_done_callback(self._welcome.discard)
             self._connections[task] = None
             task.add_done_callback(self._connections.pop)
 
