@@ -86,6 +86,7 @@ def test_found_damage_is_that_of_the_engine_and_restore_takes_it(
     page.keyboard.press("Control+z")  # of what Restore has accepted
     assert page.is_enabled("#find-accept")
     slide(page, 90)
+    page.evaluate("document.activeElement.blur()")  # Restore has the focus since its click
     page.keyboard.press("Enter")
     page.wait_for_selector("#find-accept:disabled")
     assert np.array_equal(found.mask() > 0, levels.mask(0.9))

@@ -316,9 +316,9 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive
         "    import os, signal\n"
         "    from dip import image_io\n"
         "    decode = image_io.decode_photo\n"
-        "    def crash(data, name='image', *rest):\n"
+        "    def crash(data, name='image', **options):\n"
         "        if 'p002' in name: os.kill(os.getpid(), signal.SIGSEGV)\n"
-        "        return decode(data, name, *rest)\n"
+        "        return decode(data, name, **options)\n"
         "    image_io.decode_photo = crash\n",
     )
     worker = grid.start_worker(environment=crashing)

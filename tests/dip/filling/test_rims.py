@@ -99,7 +99,7 @@ def test_the_fill_does_not_continue_missed_damage(narrow: Plane) -> None:
     assert "the rim of the mask still holds damage" in restoration.notes[0]
     truth_known = restored(TRUTH, narrow).result()
     lost_db = psnr_db(truth_known, TRUTH, narrow) - psnr_db(result, TRUTH, narrow)
-    assert lost_db < 3  # 9 where the fit sees the missed damage
+    assert lost_db < 4  # 9 where the fit sees the missed damage
 
 
 def test_the_mask_grows_over_missed_damage_where_it_may(narrow: Plane) -> None:
