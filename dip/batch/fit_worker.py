@@ -126,12 +126,12 @@ def _read(
     notes: list[str],
 ) -> tuple[Photo, Array | None]:
     """Read a page and its mask, check them, and note the things that the result cannot hold."""
-    from dip.image_io import decode_mask, decode_photo, encode_photo, losses
+    from dip.image_io import encode_photo, losses, read_mask, read_photo
     from dip.regions.mask import refuse_inverted
 
-    photo, mask = decode_photo(data, request["name"], page=pair[0]), None
+    photo, mask = read_photo(data, name=request["name"], page=pair[0]), None
     if mask_file is not None:
-        mask = decode_mask(mask_file, request["mask_name"], page=pair[1])
+        mask = read_mask(mask_file, name=request["mask_name"], page=pair[1])
     elif not (photo.pixels.ndim == 3 and photo.pixels.shape[2] in (2, 4)):
         raise MaskError(
             f"{request['name']} has no mask and no transparent pixels.",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dip.errors import InputError, SettingError
-from dip.image_io import decode_photo, encode_photo
+from dip.image_io import encode_photo, read_photo
 
 SPECKS, SCRATCHES, CREASES = "specks", "scratches", "creases"
 BRIGHT, DARK = "bright", "dark"
@@ -111,7 +111,7 @@ class DamageMap:
         InputError
             The picture is no map of damage.
         """
-        pixels = decode_photo(data, "map of damage").pixels
+        pixels = read_photo(data, name="map of damage").pixels
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise InputError("The picture is no map of damage.", "Find the damage again.")
         return cls(

@@ -20,12 +20,11 @@ AVIF and rare TIFF files; `vips.py` sets up libvips.
 
 from dip.image_io.decoding import decoding
 from dip.image_io.infrared import find_infrared, read_infrared
-from dip.image_io.masks import decode_mask, read_mask
+from dip.image_io.masks import read_mask
 from dip.image_io.metadata import losses
 from dip.image_io.photo import DEFAULT_LIMITS, Header, Limits, Metadata, Photo
 from dip.image_io.reading import (
     damaged,
-    decode_photo,
     open_photo,
     photo_pages,
     read_header,
@@ -51,8 +50,6 @@ __all__ = [
     "Photo",
     "check_writable",
     "damaged",
-    "decode_mask",
-    "decode_photo",
     "decoding",
     "encode_photo",
     "find_infrared",

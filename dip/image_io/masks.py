@@ -41,16 +41,6 @@ def read_mask(
     return _gray(read_photo(mask, limits, name, page).pixels, name)
 
 
-def decode_mask(
-    data: bytes,
-    name: str = "mask",
-    limits: Limits = DEFAULT_LIMITS,
-    page: int | None = None,
-) -> Array:
-    """Read a mask from the bytes of a file; otherwise as `read_mask`."""
-    return read_mask(data, limits, name, page)
-
-
 def _gray(pixels: Array, name: str) -> Array:
     if pixels.ndim == 2:
         return pixels

@@ -64,16 +64,6 @@ def read_photo(
         return file.decode()
 
 
-def decode_photo(
-    data: bytes,
-    name: str = "image",
-    limits: Limits = DEFAULT_LIMITS,
-    page: int | None = None,
-) -> Photo:
-    """Read a photo from the bytes of a file; otherwise as `read_photo`."""
-    return read_photo(data, limits, name, page)
-
-
 def read_header(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Header:
     """Read the header of a file without decoding it; errors as for `read_photo`."""
     with _opened(path, limits) as file:

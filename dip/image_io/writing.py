@@ -18,7 +18,7 @@ from dip.errors import OutputError
 from dip.image_io.formats import check_samples, format_named, saving_options, writable_format
 from dip.image_io.metadata import losses, write_around
 from dip.image_io.photo import Array, Photo, has_alpha
-from dip.image_io.reading import decode_photo
+from dip.image_io.reading import read_photo
 from dip.image_io.replacing import replacing
 from dip.image_io.vips import FAILURES, message_of
 from dip.machine.disk import real_path
@@ -101,7 +101,7 @@ def plain_tiff(file: bytes, pages: Sequence[int | None], *pixels: Array) -> byte
     """
     from tifffile import TiffWriter
 
-    earlier = (decode_photo(file, page=page).pixels for page in pages)
+    earlier = (read_photo(file, page=page).pixels for page in pages)
     out = io.BytesIO()
     with TiffWriter(out, bigtiff=sum(each.nbytes for each in pixels) + len(file) > 2**31) as writer:
         for each in (*earlier, *pixels):

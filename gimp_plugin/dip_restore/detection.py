@@ -8,31 +8,8 @@ from dataclasses import dataclass
 
 from dip_client import Client, ClientError, JobFailed, Refused
 from service import Service
-from session import LEASE_S, Session
+from session import Pixels, Session
 from translation import _
-
-
-@dataclass(frozen=True)
-class SearchRequest:
-    """A photograph as it is submitted to the service.
-
-    Parameters
-    ----------
-    width, height, channels : int
-    samples : str
-        'uint8', 'uint16' or 'float32'.
-    pixels : bytes
-        Row-first, channels together, little-endian.
-    photo_name : str
-        Of the image in GIMP, for people who see the job.
-    """
-
-    width: int
-    height: int
-    channels: int
-    samples: str
-    pixels: bytes
-    photo_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,29 +34,19 @@ class Search(Session):
     Parameters
     ----------
     service : Service
-    request : SearchRequest
+    request : Pixels
     quickly : bool
         Whether the first answer is wanted.
     """
 
     activity = _("Searching")
 
-    def __init__(self, service: Service, request: SearchRequest, *, quickly: bool) -> None:
+    def __init__(self, service: Service, request: Pixels, *, quickly: bool) -> None:
         super().__init__(service, request)
         self._quickly = quickly
 
     def _submit(self, client: Client) -> str:
-        request = self._request
-        job = client.detect(
-            request.pixels,
-            photo_name=request.photo_name,
-            lease_s=LEASE_S,
-            width=request.width,
-            height=request.height,
-            channels=request.channels,
-            samples=request.samples,
-        )
-        return str(job["id"])
+        return str(client.detect(self._request.pixels, **self._request.fields())["id"])
 
     def _submitted(self, client: Client, job_id: str) -> Iterator[Found]:
         if self._quickly:

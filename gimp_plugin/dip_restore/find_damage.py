@@ -16,12 +16,12 @@ import marks
 import masks
 from buffers import pixel_format, read, sample_types
 from checks import Refusal, check_exists
-from detection import Found, Search, SearchRequest
+from detection import Found, Search
 from layers import one_undo_step
 from marks import KINDS, Levels
 from masks import Rect
 from service import Service
-from session import Progress
+from session import Pixels, Progress
 from translation import _
 
 gi.require_version("GdkPixbuf", "2.0")
@@ -42,13 +42,13 @@ class Photograph:
     Parameters
     ----------
     layer : Gimp.Layer
-    request : SearchRequest
+    request : Pixels
     transparent : bytes or None
         A binary mask of the pixels that cannot be seen at all; None if there are none.
     """
 
     layer: Any
-    request: SearchRequest
+    request: Pixels
     transparent: bytes | None
 
     @classmethod
@@ -63,7 +63,7 @@ class Photograph:
         samples, pixels = _pixels(image, layer)
         return cls(
             layer=layer,
-            request=SearchRequest(
+            request=Pixels(
                 width=whole.width,
                 height=whole.height,
                 channels=1 if layer.is_gray() else 3,

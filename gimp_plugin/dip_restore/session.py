@@ -30,8 +30,8 @@ NETWORK_NAMES = {"unet": "U-Net", "segnet": "SegNet"}
 
 
 @dataclass(frozen=True)
-class JobRequest:
-    """A job as it is submitted to the service.
+class Pixels:
+    """A photograph as it is sent to the service.
 
     Parameters
     ----------
@@ -40,12 +40,6 @@ class JobRequest:
         'uint8', 'uint16' or 'float32'.
     pixels : bytes
         Row-first, channels together, little-endian.
-    mask : bytes
-        One byte per pixel, 255 = restore this.
-    result : str
-        'fill' for the filled pixels with their soft mask as alpha, 'image' for all pixels.
-    parameters : dict
-        `network`, `preset`, `seed` and the other settings of a job; None values are left out.
     photo_name : str
         Of the image in GIMP, for people who see the job.
     """
@@ -55,10 +49,37 @@ class JobRequest:
     channels: int
     samples: str
     pixels: bytes
+    photo_name: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """The form fields that describe the pixels, and the lease of their job."""
+        return {
+            "photo_name": self.photo_name,
+            "lease_s": LEASE_S,
+            "width": self.width,
+            "height": self.height,
+            "channels": self.channels,
+            "samples": self.samples,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRequest(Pixels):
+    """A job as it is submitted to the service.
+
+    Parameters
+    ----------
+    mask : bytes
+        One byte per pixel, 255 = restore this.
+    result : str
+        'fill' for the filled pixels with their soft mask as alpha, 'image' for all pixels.
+    parameters : dict
+        `network`, `preset`, `seed` and the other settings of a job; None values are left out.
+    """
+
     mask: bytes
     result: str
     parameters: dict[str, str | int | float | None]
-    photo_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -248,12 +269,7 @@ class Session:
             request.pixels,
             request.mask,
             key=self._key,
-            photo_name=request.photo_name,
-            lease_s=LEASE_S,
-            width=request.width,
-            height=request.height,
-            channels=request.channels,
-            samples=request.samples,
+            **request.fields(),
             mask_samples="uint8",
             result=request.result,
             format="raw",

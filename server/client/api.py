@@ -133,8 +133,7 @@ class Client:
         form.add_file("image", image, photo_name)
         if mask is not None:
             form.add_file("mask", mask)
-        headers = {"Idempotency-Key": key or secrets.token_hex(16)}
-        return self._json("POST", "/v1/jobs", form=form, headers=headers)
+        return self._submit("/v1/jobs", form, key)
 
     def jobs(self, state: str | None = None, limit: int = 100) -> list[dict[str, Any]]:
         """Jobs, the latest first."""
@@ -216,19 +215,27 @@ class Client:
     # --- Finding damage --------------------------------------------------------------------------
 
     def detect(
-        self, image: Pixels, *, photo_name: str = "", **parameters: str | int | float | None
+        self,
+        image: Pixels,
+        *,
+        key: str | None = None,
+        photo_name: str = "",
+        **parameters: str | int | float | None,
     ) -> dict[str, Any]:
         """Submit a detection; its events, its lease and its end are those of a job.
 
         Parameters
         ----------
-        image, photo_name, **parameters
+        image, key, photo_name, **parameters
             As for `submit`.
         """
         form = Form({name: value for name, value in parameters.items() if value is not None})
         form.add_file("image", image, photo_name)
-        headers = {"Idempotency-Key": secrets.token_hex(16)}
-        return self._json("POST", "/v1/detections", form=form, headers=headers)
+        return self._submit("/v1/detections", form, key)
+
+    def _submit(self, path: str, form: Form, key: str | None) -> dict[str, Any]:
+        headers = {"Idempotency-Key": key or secrets.token_hex(16)}
+        return self._json("POST", path, form=form, headers=headers)
 
     def detection(self, job_id: str) -> dict[str, Any]:
         return self._json("GET", f"/v1/detections/{job_id}")

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from apiflask import Schema
-from apiflask.fields import Boolean, Dict, List, Nested, String
-from apiflask.validators import OneOf, Range, Regexp
+from apiflask.fields import Boolean, Dict, Nested, String
+from apiflask.validators import Range, Regexp
 
 from dip.config import Settings
 from server.http.form_fields import Float, Integer, described, setting_range
-from server.http.schemas import (
-    LEASE,
-    LEASE_S,
-    ErrorDetail,
-    PhotoIn,
-    ProgressOut,
-)
-from server.jobs.job import State
+from server.http.schemas import LEASE, LEASE_S, PhotoIn, SubmittedOut
 from server.jobs.parameters import KINDS, SENSITIVITY
 
 _KIND = f"(bright-|dark-)?({'|'.join(KINDS)})"
@@ -71,25 +64,8 @@ class FoundOut(Schema):
     share = Float(required=True, metadata=described("Of the pixels, at the default sensitivity."))
 
 
-class DetectionOut(Schema):
-    id = String(required=True)
-    state = String(required=True, validate=OneOf([state.value for state in State]))
-    user = String(required=True, metadata=described("Empty for the owner of the service."))
-    photo = String(required=True)
+class DetectionOut(SubmittedOut):
     seed = Integer(required=True)
-    created = String(required=True)
-    started = String(allow_none=True)
-    ended = String(allow_none=True)
-    attempts = Integer(required=True)
-    ahead = Integer(allow_none=True, metadata=described("The number of jobs before this one."))
-    progress = Nested(ProgressOut, allow_none=True)
     found = Nested(FoundOut, allow_none=True)
-    error = Nested(ErrorDetail, allow_none=True)
-    lease_s = Float(allow_none=True)
-    lease_until = String(allow_none=True)
-    notes = List(String(), required=True)
-    bytes = Integer(required=True)
-    url = String(required=True)
     levels_url = String(required=True)
     mask_url = String(required=True)
-    events_url = String(required=True)

@@ -268,27 +268,21 @@ class EventOut(Schema):
     retry = Integer(metadata=described("ms"))
 
 
-class JobOut(Schema):
+class SubmittedOut(Schema):
+    """What jobs and detections have in common."""
+
     id = String(required=True)
     state = String(required=True, validate=OneOf([state.value for state in State]))
     user = String(required=True, metadata=described("Empty for the owner of the service."))
     photo = String(
         required=True, metadata=described("The file name of the photo; empty if none was given.")
     )
-    parameters = Nested(ParametersOut, required=True)
     created = String(required=True)
     started = String(allow_none=True)
     ended = String(allow_none=True)
     attempts = Integer(required=True)
     ahead = Integer(allow_none=True, metadata=described("The number of jobs before this one."))
-    stopping = Boolean(required=True)
-    stopped = Boolean(
-        required=True,
-        metadata=described("Whether the job ended early because of a request to stop."),
-    )
     progress = Nested(ProgressOut, allow_none=True)
-    preview = Nested(PreviewOut, allow_none=True)
-    results = List(Nested(ResultOut), required=True)
     error = Nested(ErrorDetail, allow_none=True)
     lease_s = Float(allow_none=True)
     lease_until = String(allow_none=True)
@@ -303,6 +297,17 @@ class JobOut(Schema):
     bytes = Integer(required=True)
     url = String(required=True)
     events_url = String(required=True)
+
+
+class JobOut(SubmittedOut):
+    parameters = Nested(ParametersOut, required=True)
+    stopping = Boolean(required=True)
+    stopped = Boolean(
+        required=True,
+        metadata=described("Whether the job ended early because of a request to stop."),
+    )
+    preview = Nested(PreviewOut, allow_none=True)
+    results = List(Nested(ResultOut), required=True)
 
 
 class JobsOut(Schema):

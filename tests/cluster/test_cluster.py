@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from crashing_reader import crashing_at
 
 from dip import cli
 
@@ -310,17 +311,7 @@ def test_a_cluster_without_a_gpu_is_not_given_photos_that_need_one(
 
 def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive: Archive) -> None:
     archive.fill(5)
-    crashing = archive.environment_with(
-        "import sys\n"
-        "if 'dip.batch.fit_worker' in sys.orig_argv:\n"
-        "    import os, signal\n"
-        "    from dip import image_io\n"
-        "    decode = image_io.decode_photo\n"
-        "    def crash(data, name='image', **options):\n"
-        "        if 'p002' in name: os.kill(os.getpid(), signal.SIGSEGV)\n"
-        "        return decode(data, name, **options)\n"
-        "    image_io.decode_photo = crash\n",
-    )
+    crashing = archive.environment_with(crashing_at("p002.jpg"))
     worker = grid.start_worker(environment=crashing)
     status, said = archive.run("out", "--cluster", grid.address)
     assert status == 11

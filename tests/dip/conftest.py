@@ -1,10 +1,16 @@
-"""A folder of cases."""
+"""A folder of cases, and restorations without patches."""
 
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
+
+
+@pytest.fixture
+def regions_only(monkeypatch):
+    """Thin damage of more than 40 px is fitted in regions, never in patches."""
+    monkeypatch.setattr("dip.regions.patches._WORTHWHILE", 0)
 
 
 @pytest.fixture(scope="module")

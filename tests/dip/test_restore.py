@@ -125,8 +125,8 @@ def test_a_feathered_mask_blends(photo: Any) -> None:
 # --- A job ----------------------------------------------------------------------------------------
 
 
-def test_steps_are_counted_over_all_regions(photo: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dip.regions.patches._WORTHWHILE", 0)
+@pytest.mark.usefixtures("regions_only")
+def test_steps_are_counted_over_all_regions(photo: Any) -> None:
     image = np.tile(photo, (4, 6, 1))
     mask = np.zeros(image.shape[:2], dtype=bool)
     mask[5:60:4, 10:70] = mask[130:185:4, 300:360] = True
@@ -347,10 +347,8 @@ def test_float_samples_beyond_the_nominal_range_are_fitted_and_kept(photo: Any, 
 @pytest.mark.parametrize(
     ("detailed", "kind"), [(False, "thin"), (False, "scattered"), (True, "thin")]
 )
-def test_a_flat_picture_has_no_figure_of_quality(
-    detailed: bool, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dip.regions.patches._WORTHWHILE", 0)
+@pytest.mark.usefixtures("regions_only")
+def test_a_flat_picture_has_no_figure_of_quality(detailed: bool, kind: str) -> None:
     rng = np.random.default_rng(0)
     image = np.full((64, 80, 3), (250, 240, 200), dtype=np.uint8)
     if detailed:

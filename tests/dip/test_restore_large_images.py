@@ -36,10 +36,9 @@ def test_a_large_photo_with_a_scratch_costs_what_the_scratch_costs() -> None:
 
 
 @pytest.fixture
-def small_regions(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_regions(regions_only: None, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = {"speck": 80_000, "thin": 18_000, "hole": 6_000, "scattered": 18_000}
     monkeypatch.setattr("dip.plan.max_pixels", lambda preset, low_compute: limits)
-    monkeypatch.setattr("dip.regions.patches._WORTHWHILE", 0)
 
 
 @pytest.mark.usefixtures("small_regions")

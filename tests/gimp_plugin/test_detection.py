@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from detection import Found, Search, SearchRequest
+from detection import Found, Search
 from service import Service
-from session import Cancelled, Progress
+from session import Cancelled, Pixels, Progress
 
 from dip.detection import DamageMap, detect
 from server.client import ClientError
@@ -21,9 +21,9 @@ def photo() -> np.ndarray:
     return scan.astype(np.uint8)
 
 
-def request_for(pixels: np.ndarray) -> SearchRequest:
+def request_for(pixels: np.ndarray) -> Pixels:
     height, width = pixels.shape[:2]
-    return SearchRequest(width, height, 3, "uint8", pixels.tobytes(), "dusty.xcf")
+    return Pixels(width, height, 3, "uint8", pixels.tobytes(), "dusty.xcf")
 
 
 def running(service: Service) -> int:

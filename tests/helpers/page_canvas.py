@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dip.image_io import decode_mask
+from dip import image_io
 
 
 class Canvas:
@@ -66,7 +66,7 @@ def read_mask(page: Any) -> npt.NDArray[np.uint8]:
     page.wait_for_selector(".toast:has-text('Taken by a test')")
     page.unroute("**/v1/jobs")
     page.evaluate("document.getElementById('toasts').replaceChildren()")
-    return decode_mask(taken[0])
+    return image_io.read_mask(taken[0])
 
 
 def colour_at(page: Any, x: float, y: float, layer: str = "photo") -> list[int]:

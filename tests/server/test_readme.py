@@ -43,6 +43,19 @@ def home(
     service.stop()
 
 
+def run_in(folder: Path, home: Path, command: list[str]) -> None:
+    """Run a command of the user with this HOME."""
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the README names the folder on Linux")
 @pytest.mark.parametrize("language", ["sh", "python"])
@@ -56,15 +69,7 @@ def test_the_example_returns_a_restored_picture(
     (tmp_path / "mask.png").write_bytes(encode_photo(mask, "png"))
     text = example(language).replace(f":{DEFAULT_PORT}/", f":{home[1]}/")
     command = ["sh", "-c", text] if language == "sh" else [sys.executable, "-c", text]
-    done = subprocess.run(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "HOME": str(home[0])},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stderr
+    run_in(tmp_path, home[0], command)
     given, restored = (read_photo(tmp_path / name) for name in ("photo.jpg", "restored.png"))
     np.testing.assert_array_equal(restored.pixels[mask == 0], given.pixels[mask == 0])
     assert (restored.pixels[mask > 0] != given.pixels[mask > 0]).any()
@@ -79,15 +84,7 @@ def test_the_example_finds_damage(home: tuple[Path, int], tmp_path: Path) -> Non
     photo[40:43, 50:53] = 250
     (tmp_path / "photo.jpg").write_bytes(encode_photo(photo, "jpeg"))
     text = example("sh", 1).replace(f":{DEFAULT_PORT}", f":{home[1]}")
-    done = subprocess.run(
-        ["sh", "-e", "-c", text],
-        cwd=tmp_path,
-        env={**os.environ, "HOME": str(home[0])},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert done.returncode == 0, done.stderr
+    run_in(tmp_path, home[0], ["sh", "-e", "-c", text])
     for name in ("first.png", "found.png"):
         assert read_photo(tmp_path / name).pixels[41, 51] == 255
         assert read_photo(tmp_path / name).pixels[:20].max() == 0

@@ -17,7 +17,7 @@ import pytest
 from dip.batch.fit_process import FitProcess, Task
 from dip.config import Settings
 from dip.errors import ProcessDied
-from dip.image_io import decode_photo, encode_photo
+from dip.image_io import encode_photo, read_photo
 from dip.machine.child_process import ChildProcess
 from dip.machine.pipe import receive, send
 from dip.restore import restore
@@ -61,12 +61,12 @@ def test_a_fit_gives_the_same_result_as_a_restoration(
     needs: list[dict[str, Any]] = []
     outcome = process.fit(task, admit=needs.append, on_step=unheard)
     assert outcome.error is None
-    restored = decode_photo(outcome.data).pixels
+    restored = read_photo(outcome.data).pixels
     assert np.array_equal(restored, restore(photo, mask, Settings.from_mapping(QUICK)))
     assert outcome.figures["iterations"] == outcome.figures["planned_iterations"] == 2
     assert outcome.figures["device"].startswith("cpu")
     assert needs[0]["needs_mb"] > 100
-    assert decode_photo(outcome.before_after).pixels.shape[2] == 3
+    assert read_photo(outcome.before_after).pixels.shape[2] == 3
 
 
 def test_an_unusable_photo_is_an_outcome_and_the_process_continues(

@@ -5,13 +5,14 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 from dip.bench import worker
 from dip.bench.cases import write_damaged
 
 
-def test_the_raw_output_covers_each_region(tmp_path, monkeypatch):
-    monkeypatch.setattr("dip.regions.patches._WORTHWHILE", 0)
+@pytest.mark.usefixtures("regions_only")
+def test_the_raw_output_covers_each_region(tmp_path):
     photo = np.tile(np.arange(64, dtype=np.uint8)[:, None], (1, 600))
     unknown = np.zeros(photo.shape, dtype=bool)
     unknown[8:56:3, 20:60] = unknown[8:56:3, 540:580] = True

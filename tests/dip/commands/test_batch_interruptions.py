@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from crashing_reader import crashing_at
 
 from dip.image_io import read_photo
 
@@ -26,25 +27,12 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 pytestmark = pytest.mark.slow
 
 
-CRASHING = (
-    "import sys\n"
-    "if 'dip.batch.fit_worker' in sys.orig_argv:\n"
-    "    import os, signal\n"
-    "    from dip import image_io\n"
-    "    decode = image_io.decode_photo\n"
-    "    def crash(data, name='image', **options):\n"
-    "        if name == 'b.png': os.kill(os.getpid(), signal.SIGSEGV)\n"
-    "        return decode(data, name, **options)\n"
-    "    image_io.decode_photo = crash\n"
-)
-
-
 def test_a_photo_that_crashes_the_image_library_costs_itself(
     archive: Archive, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a.png", "b.png", "c.png"):
         archive.put(name)
-    (tmp_path / "sitecustomize.py").write_text(CRASHING)
+    (tmp_path / "sitecustomize.py").write_text(crashing_at("b.png"))
     with monkeypatch.context() as patch:
         patch.setenv("PYTHONPATH", str(tmp_path))
         ran = run()

@@ -19,7 +19,7 @@ from PIL import Image
 from tagged_photos import profile
 
 from dip.errors import OutputError
-from dip.image_io import decode_photo, losses, read_photo, write_photo, write_result
+from dip.image_io import losses, read_photo, write_photo, write_result
 
 QUICK = ["--iterations", 2, "--threads", 1]
 ENDLESS = ["--iterations", 100_000, "--threads", 1]
@@ -306,7 +306,7 @@ def test_a_photo_comes_from_standard_input_and_its_result_goes_to_standard_outpu
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
-    result = decode_photo(done.stdout).pixels
+    result = read_photo(done.stdout).pixels
     np.testing.assert_array_equal(result[~mask], photo[~mask])
     assert (result != photo).any()
 

@@ -18,7 +18,7 @@ import traceback
 from pathlib import Path
 
 from dip.errors import DipError
-from dip.image_io import Limits, decode_photo, encode_photo, losses
+from dip.image_io import Limits, encode_photo, losses, read_photo
 
 LIMITS = Limits(pixels=4_000_000, bytes=4_000_000)
 LONGEST_S = 30.0
@@ -67,7 +67,7 @@ def mutate(data: bytes, chance: random.Random) -> bytes:
 def check(data: bytes) -> str:
     """Read a file and write its result in each format; 'result' or 'refused'."""
     try:
-        photo = decode_photo(data, limits=LIMITS)
+        photo = read_photo(data, limits=LIMITS)
     except DipError:
         return "refused"
     for form in ("png", "tiff", "webp", "jpeg"):
@@ -78,7 +78,7 @@ def check(data: bytes) -> str:
             continue
         if form == "jpeg":
             continue
-        again = decode_photo(result, "the result")
+        again = read_photo(result, name="the result")
         if again.pixels.shape == photo.pixels.shape and (
             again.pixels.tobytes() != photo.pixels.tobytes()
         ):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from tagged_photos import profile, samples, with_chunks, without_chunk
 
-from dip.image_io import decode_photo, encode_photo, losses, read_header, read_photo, write_photo
+from dip.image_io import encode_photo, losses, read_header, read_photo, write_photo
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "webp": ".webp", "jpeg": ".jpg"}
 DESCRIPTION = "Großmutter vor dem Haus"
@@ -35,7 +35,7 @@ def plain(form: str, pixels: npt.NDArray[Any] | None = None, **options: Any) -> 
 
 def restored(data: bytes, form: str | None = None) -> bytes:
     """The result of a restoration that changes a few pixels."""
-    photo = decode_photo(data)
+    photo = read_photo(data)
     pixels = photo.pixels.copy()
     pixels[5:9, 5:9] = 0
     return encode_photo(pixels, form or photo.format, like=photo)
@@ -91,7 +91,7 @@ def test_chunks_of_text_and_colour_stay() -> None:
     data = with_chunks(plain("png"), *chunks.items())
     after = chunks_of(restored(data))
     assert {name: after[name] for name in chunks} == chunks
-    (note,) = losses(decode_photo(data), "tiff")
+    (note,) = losses(read_photo(data), "tiff")
     assert "PNG Artist, PNG Title, PNG cICP, PNG gAMA, PNG tIME" in note
 
 
@@ -103,16 +103,16 @@ def test_a_profile_that_png_refuses_is_mended_or_named(
     change: Callable[[bytes], bytes], seen: str
 ) -> None:
     data = plain("jpeg", icc_profile=change(profile()))
-    assert seen in losses(decode_photo(data), "png")[0]
-    icc = decode_photo(restored(data, "png")).metadata.icc
+    assert seen in losses(read_photo(data), "png")[0]
+    icc = read_photo(restored(data, "png")).metadata.icc
     assert icc == (profile() if "long" in seen else None)
-    assert decode_photo(restored(data, "tiff")).metadata.icc == change(profile())
+    assert read_photo(restored(data, "tiff")).metadata.icc == change(profile())
 
 
 def test_a_gray_photo_with_a_coloured_profile_names_the_loss() -> None:
     data = plain("jpeg", samples("uint8", 1), icc_profile=profile())
-    assert "the colour profile" in losses(decode_photo(data), "png")[0]
-    assert decode_photo(restored(data, "jpeg")).metadata.icc == profile()
+    assert "the colour profile" in losses(read_photo(data), "png")[0]
+    assert read_photo(restored(data, "jpeg")).metadata.icc == profile()
 
 
 @pytest.mark.parametrize("source", SUFFIXES)
@@ -124,7 +124,7 @@ def test_no_resolution_is_invented(tmp_path: Path, source: str, form: str) -> No
     found = {name.split(":")[-1]: value for name, value in tags.items()}
     assert "PixelsPerUnitX" not in found
     assert found.get("ResolutionUnit", 0) == 0
-    assert decode_photo(output.read_bytes()).metadata.resolution is None
+    assert read_photo(output.read_bytes()).metadata.resolution is None
 
 
 @pytest.mark.parametrize("form", SUFFIXES)
@@ -132,7 +132,7 @@ def test_the_resolution_of_a_webp_file_stays(tmp_path: Path, form: str) -> None:
     path = tmp_path / "photo.webp"
     path.write_bytes(plain("webp"))
     write_tags(["-XResolution=1200", "-YResolution=1200", "-ResolutionUnit=inches"], path)
-    resolution = decode_photo(restored(path.read_bytes(), form)).metadata.resolution
+    resolution = read_photo(restored(path.read_bytes(), form)).metadata.resolution
     assert resolution == pytest.approx((47.244, 47.244), abs=1e-3)
 
 
@@ -148,12 +148,12 @@ def test_a_sample_that_is_not_alpha_is_carried_untouched(order: str, big: bool, 
     tifffile.imwrite(
         file, rgbi, photometric="rgb", extrasamples=["unspecified"], byteorder=order, bigtiff=big
     )  # fmt: skip
-    photo = decode_photo(file.getvalue())
+    photo = read_photo(file.getvalue())
     assert photo.pixels.shape[2] == 3
     result = restored(file.getvalue())
     (page,) = tiff_pages(result)
     assert page.extrasamples == (0,)
-    again = decode_photo(result)  # tifffile lacks the predictor of floats
+    again = read_photo(result)  # tifffile lacks the predictor of floats
     assert again.extra is not None
     after = np.concatenate([again.pixels, again.extra], 2) if dtype == "float32" else page.asarray()
     expected = rgbi.copy()
@@ -166,7 +166,7 @@ def test_alpha_before_an_infrared_sample_stays_alpha() -> None:
     file = io.BytesIO()
     rgbai = samples("uint16", 5)
     tifffile.imwrite(file, rgbai, photometric="rgb", extrasamples=["unassalpha", "unspecified"])
-    photo = decode_photo(file.getvalue())
+    photo = read_photo(file.getvalue())
     assert photo.pixels.shape[2] == 4
     (page,) = tiff_pages(encode_photo(photo.pixels, "tiff", like=photo))
     assert page.extrasamples == (2, 0)
@@ -183,7 +183,7 @@ def test_further_pages_stay_and_are_named_where_they_cannot() -> None:
     assert len(pages) == 2
     np.testing.assert_array_equal(pages[1].asarray(), infrared)
     assert pages[1].description == "infrared"
-    assert losses(decode_photo(file.getvalue()), "png") == (
+    assert losses(read_photo(file.getvalue()), "png") == (
         "of 2 pages, page 1 is restored",
         "a PNG file cannot hold 1 further page",
     )

@@ -18,7 +18,7 @@ from PIL import Image
 from tagged_photos import profile, samples
 
 from dip.errors import ImageTooLarge, InputError
-from dip.image_io import Limits, decode_photo, encode_photo, losses, read_header, read_photo
+from dip.image_io import Limits, encode_photo, losses, read_header, read_photo
 
 
 def rare_tiff(compression: str, dtype: str = "uint16", **options: Any) -> bytes:
@@ -35,7 +35,7 @@ def rare_tiff(compression: str, dtype: str = "uint16", **options: Any) -> bytes:
 def test_jpeg_2000_keeps_its_samples(tmp_path: Path, codec: str, dtype: str, channels: int) -> None:
     pixels = samples(dtype, channels)
     data = imagecodecs.jpeg2k_encode(pixels, level=0, reversible=True, codecformat=codec)
-    np.testing.assert_array_equal(decode_photo(data).pixels, pixels)
+    np.testing.assert_array_equal(read_photo(data).pixels, pixels)
     (tmp_path / "photo.jp2").write_bytes(data)
     np.testing.assert_array_equal(read_photo(tmp_path / "photo.jp2").pixels, pixels)
     assert read_header(tmp_path / "photo.jp2").has_alpha == (channels == 4)
@@ -45,10 +45,10 @@ def test_the_boxes_of_jpeg_2000_are_carried_over() -> None:
     data = imagecodecs.jpeg2k_encode(samples("uint16"), level=0, reversible=True, codecformat="JP2")
     xmp = bytes.fromhex("be7acfcb97a942e89c71999491e3afac") + b"<x/>"
     data += box(b"uuid", b"JpgTiffExif->JP2" + EXIF) + box(b"uuid", xmp) + box(b"xml ", b"<a/>")
-    photo = decode_photo(data)
+    photo = read_photo(data)
     assert (photo.metadata.exif, photo.metadata.xmp) == (EXIF, b"<x/>")
     assert "JPEG 2000 xml" in losses(photo, "tiff")[0]
-    assert decode_photo(encode_photo(photo.pixels, "png", like=photo)).metadata.exif == EXIF
+    assert read_photo(encode_photo(photo.pixels, "png", like=photo)).metadata.exif == EXIF
 
 
 @pytest.mark.parametrize("mark", [3, 6, 8])
@@ -58,7 +58,7 @@ def test_an_orientation_mark_turns_jpeg_2000_upright(mark: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = mark
     block = exif.tobytes().removeprefix(b"Exif\0\0")
-    photo = decode_photo(data + box(b"uuid", b"JpgTiffExif->JP2" + block))
+    photo = read_photo(data + box(b"uuid", b"JpgTiffExif->JP2" + block))
     turns = {3: 2, 6: 3, 8: 1}[mark]
     np.testing.assert_array_equal(photo.pixels, np.rot90(pixels, turns))
     again = Image.open(io.BytesIO(encode_photo(photo.pixels, "png", like=photo)))
@@ -75,9 +75,9 @@ def test_rare_compressions_of_tiff_are_read(compression: str, planar: bool) -> N
         file, stored, photometric="rgb", compression=compression, iccprofile=profile(),
         planarconfig="separate" if planar else "contig",
     )  # fmt: skip
-    photo = decode_photo(file.getvalue())
+    photo = read_photo(file.getvalue())
     np.testing.assert_array_equal(photo.pixels, pixels)
-    again = decode_photo(encode_photo(photo.pixels, "tiff", like=photo))
+    again = read_photo(encode_photo(photo.pixels, "tiff", like=photo))
     np.testing.assert_array_equal(again.pixels, pixels)
     assert again.metadata.icc == profile()
 
@@ -113,7 +113,7 @@ def test_a_missing_package_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=seen) as caught:
-        decode_photo(data)
+        read_photo(data)
     assert f"the package {package} is missing" in caught.value.message
     assert "pip install" in caught.value.hint
 
@@ -122,7 +122,7 @@ def test_large_files_of_these_formats_are_refused_before_decoding() -> None:
     jpeg_2000 = imagecodecs.jpeg2k_encode(samples("uint8"), codecformat="JP2")
     for data in (jpeg_2000, rare_tiff("zstd")):
         with pytest.raises(ImageTooLarge, match="megapixels"):
-            decode_photo(data, limits=Limits(pixels=1000))
+            read_photo(data, limits=Limits(pixels=1000))
 
 
 def test_the_memory_of_these_formats_is_checked_before_decoding(
@@ -135,7 +135,7 @@ def test_the_memory_of_these_formats_is_checked_before_decoding(
     avif = FURTHER["avif"](pixels)
     for data in (jpeg_2000, rare_tiff("zstd"), avif):
         with pytest.raises(ImageTooLarge, match="GB of memory"):
-            decode_photo(data, limits=Limits(memory=2 * pixels.nbytes))
+            read_photo(data, limits=Limits(memory=2 * pixels.nbytes))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -164,9 +164,9 @@ def test_damaged_files_of_these_formats_are_refused(kind: str) -> None:
     whole = len(data) if kind in FURTHER else len(data) - 8
     for damaged in (data[:60], data[: whole // 2], data[:90] + bytes(20) + data[110:]):
         with suppress(InputError):  # a picture, or a refusal: no other error
-            decode_photo(damaged)
+            read_photo(damaged)
     with pytest.raises(InputError):
-        decode_photo(data[:60])
+        read_photo(data[:60])
 
 
 def test_cmyk_is_refused_clearly() -> None:
@@ -174,5 +174,5 @@ def test_cmyk_is_refused_clearly() -> None:
     with Image.new("CMYK", (40, 30)) as image:
         image.save(file, "TIFF")
     with pytest.raises(InputError, match="The colours are CMYK") as caught:
-        decode_photo(file.getvalue())
+        read_photo(file.getvalue())
     assert "RGB" in caught.value.hint

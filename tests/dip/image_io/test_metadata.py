@@ -12,13 +12,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
-from dip.image_io import (
-    decode_photo,
-    encode_photo,
-    read_header,
-    read_photo,
-    write_photo,
-)
+from dip.image_io import encode_photo, read_header, read_photo, write_photo
 
 Samples = Callable[..., npt.NDArray[Any]]
 
@@ -66,7 +60,7 @@ def test_each_orientation_is_turned_upright(form: str, orientation: int, samples
     Image.fromarray(samples("uint8", 3)).save(file, form, exif=exif, **lossless)
     with Image.open(file) as image:
         upright = np.asarray(ImageOps.exif_transpose(image))
-    np.testing.assert_array_equal(decode_photo(file.getvalue()).pixels, upright)
+    np.testing.assert_array_equal(read_photo(file.getvalue()).pixels, upright)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".jpg"])
@@ -106,6 +100,6 @@ def test_damaged_exif_is_left_out(camera_jpeg: Path, caplog: pytest.LogCaptureFi
     data = bytearray(camera_jpeg.read_bytes())
     start = data.index(b"Exif\0\0") + 6
     data[start + 4 : start + 8] = b"\xff\xff\xff\x7f"  # the first directory lies outside
-    photo = decode_photo(bytes(data))
+    photo = read_photo(bytes(data))
     assert photo.pixels.shape[2] == 3
     assert photo.metadata.exif is None

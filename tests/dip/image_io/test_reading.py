@@ -18,12 +18,7 @@ from PIL import Image
 
 from dip import image_io
 from dip.errors import InputError
-from dip.image_io import (
-    decode_photo,
-    encode_photo,
-    read_photo,
-    write_photo,
-)
+from dip.image_io import encode_photo, read_photo, write_photo
 
 Samples = Callable[..., npt.NDArray[Any]]
 
@@ -98,7 +93,7 @@ def test_the_first_page_is_the_photo(tmp_path: Path) -> None:
 def test_a_truncated_file_is_refused(form: str, samples: Samples) -> None:
     whole = encode_photo(samples("uint8", 3), form)
     with pytest.raises(InputError, match="cannot be decoded"):
-        decode_photo(whole[: len(whole) // 2])
+        read_photo(whole[: len(whole) // 2])
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
@@ -122,7 +117,7 @@ def test_hostile_files_raise_only_input_errors(
         # Mostly in the first bytes, where sizes and types are.
         data[int(place**3 * len(data))] = value
     try:
-        photo = decode_photo(bytes(data[: int(cut * len(data))] if cut < 0.5 else data))
+        photo = read_photo(bytes(data[: int(cut * len(data))] if cut < 0.5 else data))
     except InputError:
         return
     assert photo.pixels.ndim in (2, 3)
@@ -135,5 +130,5 @@ def test_unusual_tags_write_nothing_to_standard_error(
     start = int.from_bytes(data[4:8], "little")
     count = int.from_bytes(data[start : start + 2], "little")
     data[start + 2 + 12 * (count - 1) : start + 4 + 12 * (count - 1)] = b"\xf0\xfd"
-    image_io.decode_photo(bytes(data))
+    image_io.read_photo(bytes(data))
     assert capfd.readouterr().err == ""

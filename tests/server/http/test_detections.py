@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from dip.detection import KINDS as ENGINE_KINDS
 from dip.detection import NAMES, DamageMap, detect
-from dip.image_io import decode_photo, encode_photo
+from dip.image_io import encode_photo, read_photo
 from server.http.context import Service
 from server.http.detection_schemas import MarksQuery
 from server.http.users import Users
@@ -74,7 +74,7 @@ def test_the_first_answer_needs_no_worker(
     marks = http.get(found["mask_url"] + query)
     assert marks.mimetype == "image/png"
     np.testing.assert_array_equal(
-        decode_photo(marks.data).pixels > 0, expected.mask(0.8, ["bright-specks", "scratches"], 40)
+        read_photo(marks.data).pixels > 0, expected.mask(0.8, ["bright-specks", "scratches"], 40)
     )
 
 
@@ -218,6 +218,6 @@ def test_the_client_follows_a_detection(real: Any, scan: np.ndarray, tmp_path: P
         assert client.detection(found["id"])["found"]["marks"].keys() == set(KINDS)
         levels = DamageMap.from_png(client.levels(found["id"]).data)
         np.testing.assert_array_equal(levels.level, detect(scan, seed=2).level)
-        marks = decode_photo(client.marks(found["id"], sensitivity=0.7).data).pixels > 0
+        marks = read_photo(client.marks(found["id"], sensitivity=0.7).data).pixels > 0
         np.testing.assert_array_equal(marks, levels.mask(0.7))
         client.delete(found["id"])

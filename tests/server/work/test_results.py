@@ -15,7 +15,7 @@ from further_formats import FURTHER
 from tagged_photos import FORMATS, MATRIX_SAMPLE, Matrix, damage, with_chunks
 
 from dip.errors import OutputError
-from dip.image_io import decode_photo, encode_photo
+from dip.image_io import encode_photo, read_photo
 from server.http.context import Service
 from server.jobs.job import Job, State
 from server.work import codec
@@ -95,7 +95,7 @@ def test_a_result_that_cannot_be_encoded_is_kept_as_tiff(
     (result,) = job.results
     assert (job.state, result["format"]) == (State.DONE, "tiff")
     data = service.files.path(job.id, result["file"]).read_bytes()
-    assert decode_photo(data).pixels.shape == photo.shape
+    assert read_photo(data).pixels.shape == photo.shape
     assert any("The result is a TIFF file without metadata" in note for note in job.notes)
 
 
@@ -176,7 +176,7 @@ def test_a_stop_fills_the_pages_that_were_not_fitted(
     assert job.state is State.DONE
     data = service.files.path(job.id, job.results[0]["file"]).read_bytes()
     for number, before in enumerate(pages):
-        after = decode_photo(data, page=number).pixels
+        after = read_photo(data, page=number).pixels
         assert (after != before)[masks[number] > 0].any(axis=-1).mean() > 0.5
 
 
@@ -197,7 +197,7 @@ def test_all_pages_that_are_fitted_are_kept_where_the_result_cannot_be_encoded(
     assert job.state is State.DONE
     data = service.files.path(job.id, job.results[0]["file"]).read_bytes()
     for number, before in enumerate(pages):
-        after, known = decode_photo(data, page=number).pixels, masks[number] == 0
+        after, known = read_photo(data, page=number).pixels, masks[number] == 0
         np.testing.assert_array_equal(after[known], before[known])
         assert (after != before).any()
 
@@ -231,7 +231,7 @@ def test_formats_that_are_only_read_become_png(
     assert result["format"] == "png"
     data = service.files.path(job.id, result["file"]).read_bytes()
     known = mask == 0
-    before, after = decode_photo(sent), decode_photo(data)
+    before, after = read_photo(sent), read_photo(data)
     np.testing.assert_array_equal(after.pixels[known], before.pixels[known])
     assert before.metadata.exif is not None
     assert after.metadata.exif == before.metadata.exif

@@ -14,7 +14,7 @@ from image_headers import png_claiming
 
 from dip.config import Settings
 from dip.errors import ImageTooLarge
-from dip.image_io import decode_photo, encode_photo
+from dip.image_io import encode_photo, read_photo
 from dip.restore import Restoration
 from server.errors import ServiceError
 from server.http.context import Service
@@ -58,7 +58,7 @@ def test_a_result_is_what_the_engine_makes_of_the_same_input(
     result, data = result_of(service, job)
     restoration = Restoration(photo, mask, Settings(preset="fast", iterations=2, seed=5))
     assert [step.iteration for step in restoration] == [0, 1, 2]
-    np.testing.assert_array_equal(decode_photo(data).pixels, restoration.result())
+    np.testing.assert_array_equal(read_photo(data).pixels, restoration.result())
     assert (result["format"], result["iterations"], result["network"]) == ("png", 2, "unet")
     names = {path.name for path in (service.files.folder / job.id).iterdir()}
     assert names == {"image", "mask", result["file"], job.preview["file"]}  # type: ignore[index]
@@ -100,13 +100,13 @@ def test_every_format_goes_in_and_out(
     if given_back == "raw":
         restored = np.frombuffer(answer.data, samples).reshape(photo.shape)
     else:
-        restored = decode_photo(answer.data).pixels
+        restored = read_photo(answer.data).pixels
     assert restored.dtype == samples
     known = mask == 0
     if given_back == "jpeg":
         assert np.abs(restored[known].astype(int) - levels[known]).mean() < 3
     else:
-        np.testing.assert_array_equal(restored[known], decode_photo(sent).pixels[known])
+        np.testing.assert_array_equal(restored[known], read_photo(sent).pixels[known])
     assert (restored[~known] != levels[~known]).any()
 
 
@@ -178,7 +178,7 @@ def test_a_fill_laid_over_the_image_is_the_result(
     soft = mask // 2 + mask // 4  # a feathered selection: three quarters
     submit(image_file, encode_photo(soft, "png"), result="fill")
     result, data = result_of(service, work(worker, service))
-    layer = decode_photo(data).pixels
+    layer = read_photo(data).pixels
     assert layer.shape == (result["height"], result["width"], 4)
     top, left = result["top"], result["left"]
     rows, columns = slice(top, top + result["height"]), slice(left, left + result["width"])
@@ -201,7 +201,7 @@ def test_transparent_pixels_are_filled_and_become_opaque(
     clear = np.dstack([photo, 255 - mask])
     submit(encode_photo(clear, "tiff"))
     result, data = result_of(service, work(worker, service))
-    pixels_back = decode_photo(data).pixels
+    pixels_back = read_photo(data).pixels
     assert result["format"] == "tiff"
     assert (pixels_back[:, :, 3] == 255).all()
     np.testing.assert_array_equal(pixels_back[mask == 0], clear[mask == 0])
@@ -309,7 +309,7 @@ def test_cancelling_and_stopping_take_effect_within_a_step(
     stopped = service.store.jobs(State.DONE)[0]
     assert stopped.results[0]["iterations"] == 0
     _, data = result_of(service, stopped)
-    filled = decode_photo(data).pixels != decode_photo(image_file).pixels
+    filled = read_photo(data).pixels != read_photo(image_file).pixels
     assert filled.any()  # all damage was filled at first
 
 
