@@ -46,7 +46,8 @@ class Search(Session):
         self._quickly = quickly
 
     def _submit(self, client: Client) -> str:
-        return str(client.detect(self._request.pixels, **self._request.fields())["id"])
+        request = self._request
+        return str(client.detect(request.pixels, key=self._key, **request.fields())["id"])
 
     def _submitted(self, client: Client, job_id: str) -> Iterator[Found]:
         if self._quickly:

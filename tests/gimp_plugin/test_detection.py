@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,14 @@ def test_a_cancelled_search_leaves_nothing(shared_service: Service) -> None:
         list(stream)
     search.close()
     assert running(shared_service) == 0
+
+
+def test_a_search_that_is_submitted_again_is_one_detection(shared_service: Service) -> None:
+    search = Search(shared_service, request_for(photo()), quickly=False)
+    with closing(shared_service.connect()) as client:
+        first, second = (search._submit(client) for _ in range(2))
+        client.delete(first)
+    assert first == second
 
 
 def test_a_refusal_is_passed_on_with_its_code(shared_service: Service) -> None:
