@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import math
-import sqlite3
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -89,36 +88,15 @@ class Store:
         ServiceError
             `queue_full`; `key_reused`, also where the same submission arrives twice at once.
         """
-        now = time.time()
         with self._writing() as db:
             if count_jobs(db, State.QUEUED) >= max_queued:
                 raise ServiceError("queue_full", f"{max_queued} jobs are waiting already.")
             if owner != OWNER and count_jobs(db, State.QUEUED, owner) >= max_queued_each:
                 raise ServiceError("queue_full", f"{max_queued_each} of your jobs are waiting.")
-            try:
-                db.execute(
-                    "INSERT INTO jobs (id, owner, key, fingerprint, state, parameters, created,"
-                    " touched, lease_s, lease_until, bytes, task)"
-                    " VALUES (?,?,?,?,'queued',?,?,?,?,?,?,?)",
-                    (
-                        job_id,
-                        owner,
-                        None if key is None else f"{owner}:{key}",
-                        fingerprint,
-                        parameters.as_json(),
-                        now,
-                        now,
-                        lease_s,
-                        None if lease_s is None else now + lease_s,
-                        size,
-                        parameters.task,
-                    ),
-                )
-            except sqlite3.IntegrityError as error:
-                raise ServiceError(
-                    "key_reused", "The same submission is arriving in another request."
-                ) from error
-            add_event(db, job_id, "progress", {"state": "queued", "attempt": 0})
+            transitions.add(
+                db, job_id, parameters, owner, size=size, key=key, fingerprint=fingerprint,
+                lease_s=lease_s,
+            )  # fmt: skip
             return get_job(db, job_id)
 
     @always_possible

@@ -20,6 +20,7 @@ from server.jobs.job import (
     check_transition,
     url_of,
 )
+from server.jobs.parameters import JobParameters
 
 JOB_UNKNOWN = "There is no job of this id."
 
@@ -39,6 +40,45 @@ def is_current(db: sqlite3.Connection, attempt: Attempt) -> bool:
         (attempt.id, attempt.attempt),
     ).fetchone()
     return row is not None
+
+
+def add(
+    db: sqlite3.Connection,
+    job_id: str,
+    parameters: JobParameters,
+    owner: str,
+    *,
+    size: int,
+    key: str | None,
+    fingerprint: str | None,
+    lease_s: float | None,
+) -> None:
+    """Put a new job into the queue; ServiceError `key_reused` where its key is taken."""
+    now = time.time()
+    try:
+        db.execute(
+            "INSERT INTO jobs (id, owner, key, fingerprint, state, parameters, created,"
+            " touched, lease_s, lease_until, bytes, task)"
+            " VALUES (?,?,?,?,'queued',?,?,?,?,?,?,?)",
+            (
+                job_id,
+                owner,
+                None if key is None else f"{owner}:{key}",
+                fingerprint,
+                parameters.as_json(),
+                now,
+                now,
+                lease_s,
+                None if lease_s is None else now + lease_s,
+                size,
+                parameters.task,
+            ),
+        )
+    except sqlite3.IntegrityError as error:
+        raise ServiceError(
+            "key_reused", "The same submission is arriving in another request."
+        ) from error
+    add_event(db, job_id, "progress", {"state": "queued", "attempt": 0})
 
 
 def start(db: sqlite3.Connection, job_id: str, now: float) -> None:
