@@ -18,8 +18,9 @@ from dip.fitting import memory
 from dip.machine.device import Compute
 from dip.machine.memory import USABLE_SHARE, free_memory_mb
 from dip.presets import PRESETS, gain_share, max_pixels, recipe
+from dip.regions.box import Box
 from dip.regions.patches import Patch, covered, find_patches, in_stacks
-from dip.regions.region import Box, Region, plan_regions
+from dip.regions.region import Region, plan_regions
 
 _SMALLEST_REGION_PX = 160 * 160
 _SMALL_PX = 100_000

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dip.region_fit import RegionFit
-from dip.regions.region import Box
+from dip.regions.box import Box
 from dip.samples import to_floats
 from dip.specks import PatchFill
 

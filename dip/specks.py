@@ -21,9 +21,9 @@ from dip.fitting.patch_stack import PatchStack, make_stack
 from dip.machine.device import Compute
 from dip.machine.pages import untouched_zeros
 from dip.plan import Plan
+from dip.regions.box import Box
 from dip.regions.damaged_image import DamagedImage
 from dip.regions.patches import Patch
-from dip.regions.region import Box
 
 _FEW_PATCHES = 12
 """A stack with at least twice as many is divided, so that two cores share it."""

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from dip.filling.detail import add_detail
 from dip.filling.whole_copies import SEARCHED_PX
 from dip.machine.threads import side_by_side
+from dip.regions.box import Box
 from dip.regions.composite import Canvas
 from dip.regions.mask import PackedPlane
-from dip.regions.region import Box
 from dip.samples import full_scale, to_floats
 
 _TILE_PX = 320

@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from dip.filling.membrane import membrane
 from dip.machine.threads import side_by_side
-from dip.regions.region import Box
+from dip.regions.box import Box
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]

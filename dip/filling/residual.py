@@ -24,8 +24,8 @@ from dip.filling.kriging import FINE, ROUGH, KrigingWindow, krige
 from dip.filling.membrane import harmonise
 from dip.filling.resample import enlarge, reduce
 from dip.machine.threads import side_by_side
+from dip.regions.box import Box, tight_box
 from dip.regions.mask import rough_thickness_px
-from dip.regions.region import Box, tight_box
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]

@@ -17,8 +17,8 @@ from dip.filling.laplacian_bands import add_missing_bands
 from dip.filling.patch_match import PATCH_PX, PatchField
 from dip.filling.resample import enlarge, reduce
 from dip.filling.shift_map import Offsets, dominant_offsets, shift_map
+from dip.regions.box import Box, tight_box
 from dip.regions.mask import rough_thickness_px
-from dip.regions.region import Box, tight_box
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]

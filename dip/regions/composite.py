@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dip.machine.pages import untouched_zeros
-from dip.regions.region import TILE_OVERLAP_PX, Box, Region
+from dip.regions.box import Box
+from dip.regions.region import TILE_OVERLAP_PX, Region
 from dip.samples import to_samples
 
 Array = NDArray[Any]

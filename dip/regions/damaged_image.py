@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from dip.errors import ImageTooSmall, InputError, SamplesNotFinite, TooFewKnownPixels
 from dip.machine.pages import untouched_zeros
+from dip.regions.box import Box
 from dip.regions.composite import composite
 from dip.regions.growth import grown, with_pixels
 from dip.regions.mask import SoftMask, soft_mask_from, soft_mask_from_alpha
 from dip.regions.preview import Preview
-from dip.regions.region import Box
 from dip.regions.rules import FEWEST_KNOWN
 from dip.samples import full_scale, to_floats
 

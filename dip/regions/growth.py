@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dip.machine.pages import untouched_zeros
+from dip.regions.box import Box
 from dip.regions.mask import SoftMask, checked
-from dip.regions.region import Box, damage_boxes
+from dip.regions.region import damage_boxes
 from dip.samples import full_scale, to_samples
 
 _SQUARE = 0.414

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dip.machine.pages import untouched_zeros
+from dip.regions.box import Box, tight_box
 from dip.regions.mask import thickness_px
-from dip.regions.region import Box, Region, damage_boxes, tight_box, with_context
+from dip.regions.region import Region, damage_boxes, with_context
 from dip.regions.rules import THIN_UP_TO_PX, has_enough_context
 
 SIDES_PX = (32, 40, 48, 64, 80)

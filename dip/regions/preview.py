@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dip.regions.box import Box
 from dip.regions.composite import Canvas, composite
-from dip.regions.region import Box
 
 Array = NDArray[Any]
 

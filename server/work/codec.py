@@ -13,7 +13,7 @@ from dip import image_io
 from dip.errors import InputError
 from dip.image_io import Limits, Photo
 from dip.pages import PagePair, pages_to_restore
-from dip.regions.region import Box
+from dip.regions.box import Box
 from dip.samples import full_scale
 from server.errors import ServiceError
 from server.jobs.files import Buffer

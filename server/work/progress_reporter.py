@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dip.image_io import Metadata, Photo, encode_photo
-from dip.regions.region import Box
+from dip.regions.box import Box
 from dip.samples import to_8_bit
 from server.jobs.job import Attempt
 from server.work.full_disk import reports_left_out

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dip.regions.box import Box
 from dip.regions.composite import Canvas, composite
-from dip.regions.region import Box, Region
+from dip.regions.region import Region
 from dip.samples import to_samples
 
 SOFT_MASK = hnp.arrays(np.float32, (6, 7), elements=st.sampled_from([0, 0.25, 0.5, 1]))

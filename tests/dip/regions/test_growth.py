@@ -8,10 +8,10 @@ import pytest
 from scipy import ndimage
 
 from dip.errors import TooFewKnownPixels
+from dip.regions.box import Box
 from dip.regions.damaged_image import DamagedImage
 from dip.regions.growth import grown, with_pixels
 from dip.regions.mask import soft_mask_from
-from dip.regions.region import Box
 
 DOT = np.zeros((64, 80), dtype=bool)
 DOT[30, 40] = True

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from dip.regions.box import Box
 from dip.regions.patches import CONTEXT_PX, SIDES_PX, find_patches, in_stacks
-from dip.regions.region import Box
 
 Plane = npt.NDArray[np.bool_]
 

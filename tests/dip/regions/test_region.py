@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dip.config import Damage
-from dip.regions.region import TILE_OVERLAP_PX, Box, Region, plan_regions, tight_box
+from dip.regions.box import Box, tight_box
+from dip.regions.region import TILE_OVERLAP_PX, Region, plan_regions
 
 FRAME = Box(0, 0, 200, 300)
 
