@@ -38,14 +38,27 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items.sort(key=_turn)
 
 
-def _turn(item: pytest.Item) -> int:
-    """GIMP comes later than other slow tests: it may have to be installed first.
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Check that xdist knows the groups: without them each test starts services of its own."""
+    if getattr(session.config.option, "loadgroup", False):
+        grouped = (item for item in session.items if item.get_closest_marker("xdist_group"))
+        if any("@" not in item.nodeid for item in grouped):
+            raise pytest.UsageError("pytest-xdist ignores the groups of tests: install pytest<9.2")
 
-    Of its tests those with windows begin, since they wait most and take longest.
+
+def _turn(item: pytest.Item) -> int:
+    """Groups come first, since the tests of a group run one after the other.
+
+    GIMP's windows begin, since they wait most and take longest; the console of GIMP comes later,
+    when GIMP has been installed.
     """
     if item.get_closest_marker("gimp"):
-        return 1 if item.path.stem == "test_window" else 2
-    return 0 if item.get_closest_marker("slow") else 3
+        return 0 if "screen" in getattr(item, "fixturenames", ()) else 3
+    if item.get_closest_marker("browser"):
+        return 1
+    if item.get_closest_marker("xdist_group"):
+        return 2
+    return 4 if item.get_closest_marker("slow") else 5
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need and runs them, several at a time.
+# Installs the tools of the tests and runs them, several at a time.
 #
 #   tests/run.sh              all tests, in at most 15 minutes on two cores
 #   tests/run.sh --all        the exhaustive variants as well, and coverage: up to an hour
@@ -45,7 +45,7 @@ if [[ -z ${chosen-} ]]; then
     begin tests/gimp/make_root.sh 3.2
 fi
 
-readonly NOTE=.venv/.install/tests # what the test tools were installed for
+readonly NOTE=.venv/.install/tests # a checksum of the requirements that are installed
 wanted=$(cksum <pyproject.toml)
 if [[ $(cat "$NOTE" 2>/dev/null) != "$wanted" ]]; then
     echo "==> Installing the Python packages of the tests"

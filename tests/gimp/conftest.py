@@ -18,7 +18,7 @@ VERSIONS = ("3.0", "3.2")
 
 @pytest.hookimpl(tryfirst=True)  # before any are deselected by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests; each xdist worker has a GIMP and a service of its own for a group of them."""
+    """Mark the tests; those of a group run one after the other, with one GIMP and one service."""
     for item in items:
         if HERE in item.path.parents:
             version = item.callspec.params["gimp"] if hasattr(item, "callspec") else ""
@@ -26,7 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.exhaustive)
             item.add_marker(pytest.mark.gimp)
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{version}"))
+            kind = "windows" if "screen" in getattr(item, "fixturenames", ()) else "console"
+            item.add_marker(pytest.mark.xdist_group(f"gimp {kind} {version}"))
 
 
 @pytest.fixture(scope="session", params=VERSIONS)
@@ -48,8 +49,8 @@ def gimp(
     installed.close()
 
 
-@pytest.fixture
-def screen(gimp: Gimp) -> Iterator[Screen]:
+@pytest.fixture(scope="session")
+def shared_screen(gimp: Gimp) -> Iterator[Screen]:
     """A screen with a window manager."""
     screen = Screen(gimp)
     try:
@@ -57,6 +58,16 @@ def screen(gimp: Gimp) -> Iterator[Screen]:
         yield screen
     finally:
         screen.close()
+
+
+@pytest.fixture
+def screen(shared_screen: Screen) -> Iterator[Screen]:
+    """The screen, with no photograph open, and without values of an earlier test."""
+    shared_screen.variables = {}
+    for path in (shared_screen.gimp.config / "plug-in-settings").glob("*.last"):
+        path.unlink()
+    yield shared_screen
+    shared_screen.leave_photograph()
 
 
 @pytest.fixture

@@ -13,13 +13,6 @@ from dip.image_io import write_pixels
 from server.client import ClientError
 
 
-@pytest.fixture(autouse=True)
-def forgotten(gimp: Any) -> None:
-    """Forget the last values of an earlier test."""
-    for path in (gimp.config / "plug-in-settings").glob("*.last"):
-        path.unlink()
-
-
 def wait_until_found(screen: Any, gimp: Any, window: str) -> None:
     """Until there are marks over the photograph, and the service has nothing to do any more."""
 

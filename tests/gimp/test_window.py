@@ -22,13 +22,6 @@ LONG = {"preset": "best", "iterations": 20_000, "threads": 1}
 ONE, TWO = ["photo"], ["U-Net restoration of photo", "photo"]
 
 
-@pytest.fixture(autouse=True)
-def forgotten(gimp: Any) -> None:
-    """Forget the last values of an earlier test."""
-    for path in (gimp.config / "plug-in-settings").glob("*.last"):
-        path.unlink()
-
-
 def progress(jobs: Callable[[], list[dict[str, Any]]]) -> dict[str, Any]:
     """The progress of the latest job; empty as long as there is no job."""
     return next((job["progress"] for job in jobs()), None) or {}
@@ -253,6 +246,24 @@ def test_when_gimp_kills_the_plug_in_its_job_ends(
 
 
 @pytest.mark.newest_gimp
+def test_an_indexed_image_is_converted_if_allowed(screen: Any) -> None:
+    screen.remember(**QUICK)
+    screen.start_gimp(indexed=True)
+    dialog = screen.open_dialog()
+    time.sleep(0.5)
+    screen.keys(dialog, "alt+t")
+    screen.picture("10-indexed")
+    assert screen.windows(DIALOG) == [dialog]  # not allowed yet
+    screen.keys(dialog, "alt+x")
+    press_restore(screen, dialog)
+    screen.until(lambda: screen.layers == TWO, "the new layer")
+    assert screen.state["mode"] == "rgb"
+    screen.keys(screen.main, "ctrl+z")
+    screen.until(lambda: screen.layers == ONE, "the layer to be taken away")
+    screen.until(lambda: screen.state["mode"] == "indexed", "the mode to be as it was")
+
+
+@pytest.mark.newest_gimp
 def test_the_command_is_shown_if_the_service_cannot_be_started(screen: Any, gimp: Any) -> None:
     gimp.dip("stop")
     screen.variables = {"FLATPAK_ID": "org.gimp.GIMP"}
@@ -273,24 +284,6 @@ def test_the_command_is_shown_if_the_service_cannot_be_started(screen: Any, gimp
     finally:
         serving.terminate()
         serving.wait()
-
-
-@pytest.mark.newest_gimp
-def test_an_indexed_image_is_converted_if_allowed(screen: Any) -> None:
-    screen.remember(**QUICK)
-    screen.start_gimp(indexed=True)
-    dialog = screen.open_dialog()
-    time.sleep(0.5)
-    screen.keys(dialog, "alt+t")
-    screen.picture("10-indexed")
-    assert screen.windows(DIALOG) == [dialog]  # not allowed yet
-    screen.keys(dialog, "alt+x")
-    press_restore(screen, dialog)
-    screen.until(lambda: screen.layers == TWO, "the new layer")
-    assert screen.state["mode"] == "rgb"
-    screen.keys(screen.main, "ctrl+z")
-    screen.until(lambda: screen.layers == ONE, "the layer to be taken away")
-    screen.until(lambda: screen.state["mode"] == "indexed", "the mode to be as it was")
 
 
 @pytest.mark.exhaustive

@@ -14,7 +14,8 @@ import pytest
 import server.client
 from dip.regions import rules
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 sys.path.append(str(ROOT / "gimp_plugin" / "dip_restore"))
 sys.modules["dip_client"] = server.client
 sys.modules["dip_rules"] = rules
@@ -28,7 +29,7 @@ DIP = ("/usr/bin/env", f"PYTHONPATH={ROOT}", "OMP_WAIT_POLICY=PASSIVE", sys.exec
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the tests of one service run in one process."""
     for item in items:
-        if "shared_service" in getattr(item, "fixturenames", ()):
+        if HERE in item.path.parents and "shared_service" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("shared_service"))
 
 

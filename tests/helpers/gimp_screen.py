@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from installed_gimp import HERE, TIMEOUT_S, Gimp
+from installed_gimp import HERE, TIMEOUT_S, Gimp, Requests
 
 PICTURES = HERE / "pictures"
 """Screenshots, kept to be looked at; git ignores them."""
@@ -34,6 +34,10 @@ class Screen:
         self.variables: dict[str, str] = {}
         """For GIMP's environment."""
 
+        self._gimp_process: subprocess.Popen[bytes] | None = None
+        self._started_with: dict[str, str] = {}
+        self._state, self._stop = gimp.folder / "state.json", gimp.folder / "stop"
+        self._ended = gimp.folder / "ended"
         self._processes: list[subprocess.Popen[bytes]] = []
         self._log = (gimp.folder / "screen.log").open("ab")
 
@@ -82,22 +86,50 @@ class Screen:
             capture_output=True, text=True, check=False, timeout=TIMEOUT_S,
         )  # fmt: skip
 
-    def start_gimp(self, case: str = "window", **given: Any) -> None:
-        """Start GIMP with its windows, and a case of inside/ in it that tells its state."""
-        self.gimp.share_scripts()
-        self._state, self._stop = self.gimp.folder / "state.json", self.gimp.folder / "stop"
+    def start_gimp(self, **given: Any) -> None:
+        """Open a photograph in GIMP, whose state is told from then on; see inside/window.py.
+
+        The GIMP is the same for all tests with the same variables: a start takes ten seconds.
+        """
+        if self._gimp_process is None or self._started_with != self.variables:
+            self.end_gimp()
+            self._requests = Requests(self.gimp)
+            self._started_with = dict(self.variables)
+            self._gimp_process = self.start(
+                "gimp", "--no-splash", "--new-instance", "--no-data", "--no-fonts",
+                "--batch-interpreter=python-fu-eval", "-b", self._requests.line,
+                **self.variables,
+            )  # fmt: skip
         self._state.unlink(missing_ok=True)
         self._stop.unlink(missing_ok=True)
         given = {"state": str(self._state), "stop": str(self._stop), **given}
-        self.gimp_process = self.start(
-            "gimp", "--no-splash", "--new-instance", "--no-data", "--no-fonts",
-            "--batch-interpreter=python-fu-eval",
-            "-b", self.gimp.call(case, given, self.gimp.folder / "answer.json"),
-            **self.variables,
-        )  # fmt: skip
+        self._ended = self._requests.ask("window", given)
         self.until(self._state.exists, "the photograph to be open")
         self.main = self.wait_window("GIMP$")
         time.sleep(1)  # until it takes keys
+
+    def leave_photograph(self) -> None:
+        """Close the photograph and all dialogs; end a GIMP that is not as it was at its start."""
+        self._stop.touch()
+        try:
+            self.wait(self._is_tidy, 10)
+        except TimeoutError:
+            self.end_gimp()
+
+    def _is_tidy(self) -> bool:
+        """Whether the main window alone is left; the others are asked to close."""
+        if self._gimp_process is None or self._gimp_process.poll() is not None:
+            raise TimeoutError
+        others = [window for window in self._all_windows() if window != self.main]
+        for window in others:
+            self.keys(window, "Escape")
+        return not others and self._ended.exists() and not self.windows("GIMP$")
+
+    def end_gimp(self) -> None:
+        if self._gimp_process is not None:
+            end(self._gimp_process)
+            self._processes.remove(self._gimp_process)
+            self._gimp_process = None
 
     def open_dialog(self) -> str:
         """Choose Filters > Restore > Deep Image Prior, which is the last of the menu."""
@@ -234,7 +266,12 @@ class Screen:
 
     def close(self) -> None:
         for process in reversed(self._processes):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            end(process)
         self._log.close()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -141,31 +141,44 @@ class Gimp:
         )
 
 
+class Requests:
+    """Cases of inside/ that one GIMP is asked for, one after the other, by files in a folder."""
+
+    def __init__(self, gimp: Gimp) -> None:
+        gimp.share_scripts()
+        self.folder = Path(tempfile.mkdtemp(prefix="requests", dir=gimp.folder))
+        self._asked = 0
+        given = {"requests": str(self.folder), "tests": os.getpid()}
+        self.line = gimp.call("serve", given, self.folder / "end.json")
+        """The line of Python that has GIMP answer them."""
+
+    def ask(self, case: str, given: dict[str, Any]) -> Path:
+        """Ask for a case; the path of the answer, which exists as soon as the case has ended."""
+        answer = self.folder / f"answer{self._asked}.json"
+        part = self.folder / "part"
+        part.write_text(json.dumps({"case": case, "given": given, "answer": str(answer)}))
+        part.rename(self.folder / f"{self._asked}.json")
+        self._asked += 1
+        return answer
+
+
 class Console:
     """A GIMP without windows that runs cases of inside/."""
 
     def __init__(self, gimp: Gimp, **variables: str) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="console", dir=gimp.folder))
-        self._asked = 0
-        gimp.share_scripts()
-        given = {"requests": str(self._folder), "tests": os.getpid()}
-        self._log = (self._folder / "log").open("ab")
+        self._requests = Requests(gimp)
+        self._log = (self._requests.folder / "log").open("ab")
         self._process = subprocess.Popen(
             gimp.inside(
                 "gimp-console", "--no-interface", "--no-splash", "--no-data",
-                "--batch-interpreter=python-fu-eval",
-                "-b", gimp.call("serve", given, self._folder / "end.json"), "--quit",
+                "--batch-interpreter=python-fu-eval", "-b", self._requests.line, "--quit",
                 **variables,
             ),
             stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, start_new_session=True,
         )  # fmt: skip
 
     def run(self, case: str, given: dict[str, Any], timeout_s: float) -> Any:
-        answer = self._folder / f"answer{self._asked}.json"
-        part = self._folder / "part"
-        part.write_text(json.dumps({"case": case, "given": given, "answer": str(answer)}))
-        part.rename(self._folder / f"{self._asked}.json")
-        self._asked += 1
+        answer = self._requests.ask(case, given)
         ends = time.monotonic() + timeout_s
         while not answer.exists():
             assert self._process.poll() is None, f"GIMP ended: {self.said()}"
@@ -179,7 +192,7 @@ class Console:
         return self._process.poll() is None
 
     def said(self) -> str:
-        return (self._folder / "log").read_text(errors="replace")
+        return (self._requests.folder / "log").read_text(errors="replace")
 
     def close(self) -> None:
         with suppress(ProcessLookupError):

@@ -14,9 +14,9 @@ from .photographs import digest, make_image, select_file, spoil  # noqa: E402
 
 
 def window(state, stop, size=(240, 180), indexed=False, photo=None, mask=None, dusty=False):
-    """Open a damaged photograph with its damage selected, and write down its state.
+    """Open a damaged photograph with its damage selected, and write down its state; close it.
 
-    A dusty photograph has no selection.
+    It is closed as soon as the file `stop` exists. A dusty photograph has no selection.
 
     The pixels of an indexed photograph are not read: its format may be gone while GIMP converts
     the image, and babl then ends the process.
@@ -41,7 +41,7 @@ def window(state, stop, size=(240, 180), indexed=False, photo=None, mask=None, d
             Gimp.ConvertDitherType.NONE, Gimp.ConvertPaletteType.GENERATE, 64, False, False, ""
         )
     image.clean_all()
-    Gimp.Display.new(image)
+    display = Gimp.Display.new(image)
     before = None if indexed else digest(layer)
     while not os.path.exists(stop):
         found = {"valid": image.is_valid(), "layers": [], "visible": [], "same": None}
@@ -58,3 +58,5 @@ def window(state, stop, size=(240, 180), indexed=False, photo=None, mask=None, d
             json.dump(found, file)
         os.replace(state + ".part", state)
         time.sleep(0.2)
+    if display.is_valid():
+        display.delete()
