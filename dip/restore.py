@@ -26,11 +26,11 @@ from dip.machine.threads import interleave
 from dip.plan import plan
 from dip.raw_results import RawResults
 from dip.region_fit import RegionFit, region_fits
+from dip.regions.box import Box
 from dip.regions.composite import Canvas, Fill, composite
 from dip.regions.damaged_image import Array, DamagedImage
 from dip.regions.mask import PackedPlane
 from dip.regions.preview import Preview, preview_of_damage
-from dip.regions.region import Box
 from dip.samples import full_scale
 from dip.specks import Specks, StackFit, soft_masks
 from dip.spot_texture import texture_spots
@@ -353,7 +353,7 @@ class Restoration:
         return codes | ({self._plan.recipes["speck"].code} if self._plan.patches else set())
 
     def input_picture(self) -> NDArray[np.float32]:
-        """Draw what the networks start from; see `dip.fitting.input_code.input_picture`.
+        """Draw the input of the networks; see `dip.fitting.input_code.input_picture`.
 
         Returns
         -------

@@ -1,7 +1,7 @@
 """`dip compare`: a damaged photo restored by both networks, side by side, with curves.
 
-A row for each network shows what the original project showed: the original, the damaged photo, the
-input of the network and its output; then the restored photo.
+A row for each network shows the pictures of the original project: the original, the damaged photo,
+the input of the network and its output; then the restored photo.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ INPUTS = {
     "coordinates": "input: coordinates",
     "fill": "input: a kriged fill",
 }
-"""What a network starts from, by `FitConfig.code`."""
+"""The input of a network, by `FitConfig.code`."""
 
 PAGE_PX = 1760
 LARGEST_PANEL_PX = 640

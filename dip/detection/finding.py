@@ -54,7 +54,7 @@ def detect(
         C from 1 to 4, the last of 2 or 4 being alpha: transparent pixels are not marked. Unsigned
         integers, or floats in [0, 1].
     seed : int
-        The same photo and seed give the same result, whatever the number of threads.
+        The same photo and seed give the same result with any number of threads.
     quick : bool
         The first answer, without a network: 2 seconds for a megapixel at most.
     infrared : (H, W) array, optional
@@ -189,7 +189,7 @@ def _single_threads(count: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _reduced(planes: NDArray[Any], factor: int) -> Floats:
-    """Means of squares of `factor` px; at the borders of what is left of them."""
+    """Means of squares of `factor` px; squares at the borders can be smaller."""
     if factor == 1:
         return to_floats(planes)
     height, width, channels = planes.shape

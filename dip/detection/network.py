@@ -89,7 +89,7 @@ def certainty(measures: Floats) -> Floats:
     spot, line = (np.maximum(each, -2) for each in classical.evidence(measures))
     joined = _NETWORK * logits + _SPOT * spot + _LINE * line + _BIAS
     sure: Floats = np.float32(1) / (1 + np.exp(-joined, dtype=np.float32))
-    # What stands out by far is damage, also where it resembles nothing that the network has seen.
+    # A pixel that stands out by far is damage, even if the network has seen nothing like it.
     outstanding = classical.certainty(measures)
     return np.maximum(sure, outstanding)
 

@@ -2,9 +2,9 @@
 
 A fill is the mean of all likely pictures, and smooth: in a grainy photograph it shows as a spot
 without grain (Blau, Michaeli, *The perception-distortion tradeoff*, CVPR 2018, DOI
-10.1109/CVPR.2018.00652). What it lacks is taken from this photograph. The detail of similar places
-is copied across the damage and its rim. The copy is known at its rim too, so it is filled there as
-the photograph was, and what that smooth fill lacks of it is what this fill lacks: zero at the rim,
+10.1109/CVPR.2018.00652). The missing detail is taken from this photograph. The detail of similar
+places is copied across the damage and its rim. The copy is known at its rim too, so it is filled
+there like the photograph. The copy minus that smooth fill is the missing detail: zero at the rim,
 and more where the damage is wide. Band by band it is added, as strong as it is missing.
 
 Source: conditional simulation with a kriging of the simulated field: Journel, Huijbregts, *Mining
@@ -26,7 +26,7 @@ from dip.filling.membrane import harmonise
 from dip.filling.resample import enlarge
 from dip.filling.whole_copies import SEARCHED_PX, copy_blocks
 from dip.machine.threads import side_by_side
-from dip.regions.region import Box, tight_box
+from dip.regions.box import Box, tight_box
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
@@ -34,7 +34,7 @@ Plane = NDArray[np.bool_]
 _TILE_PX = 384
 """Damage is worked on in squares of this size, for memory, and as most of a photo is whole."""
 _COARSEST_PX = 5.0
-"""Detail is what a blur of this standard deviation takes away."""
+"""Detail is the image minus its blur of this standard deviation."""
 _BANDS_PX = (0.8, 1.6, 3.2)
 """Standard deviations of the blurs between the bands of detail."""
 _RIM_PX = 8
@@ -137,7 +137,7 @@ def _cores(unknown: Plane) -> Iterator[Box]:
 def _missing_detail(
     guide: Array, unknown: Plane, near: tuple[slice, slice], generator: np.random.Generator
 ) -> Array | None:
-    """What the fill in a guide lacks of the detail of its surroundings, in a part of it."""
+    """The detail of its surroundings that the fill in a guide lacks, in a part of it."""
     detail = guide - _blur(guide, _COARSEST_PX)
     wanted = np.zeros_like(unknown)
     wanted[near] = ndimage.maximum_filter(unknown[near], 2 * _RIM_PX + 1)
@@ -149,7 +149,7 @@ def _missing_detail(
     added = copied - harmonise(zero, copied, ~unknown, smoothing_px=_MEMBRANE_PX)
     added[~unknown] = 0
     inside, rim = _Where(unknown), _Where(wanted[near] & ~unknown)
-    # Of each band: what the fill has, what the copy has, and what can be added.
+    # Of each band: the detail of the fill, of the copy, and the detail that can be added.
     bands = list(zip(_bands(detail), _bands(copied), _bands(added), strict=True))
     goals = []
     for present, wanting, _ in bands:

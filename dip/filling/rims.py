@@ -20,8 +20,9 @@ from scipy import ndimage
 from dip.config import GROW_AUTO, Settings
 from dip.filling.membrane import membrane
 from dip.presets import PRESETS
+from dip.regions.box import Box
 from dip.regions.damaged_image import DamagedImage
-from dip.regions.region import Box, damage_boxes
+from dip.regions.region import damage_boxes
 from dip.samples import to_floats
 
 Array = NDArray[np.float32]
@@ -176,7 +177,7 @@ def _missed(image: Array, unknown: Plane, distance: NDArray[np.float64]) -> Plan
     kept = np.bincount(groups[clear], minlength=count + 1) >= _FEWEST
     kept &= np.bincount(groups[touching & weak], minlength=count + 1) > 0
     kept[0] = False
-    # What lies between them and the mask belongs to them.
+    # Pixels between them and the mask belong to them.
     found = kept[groups]
     closed = ndimage.binary_closing(found | unknown, np.ones((3, 3))) & ndimage.maximum_filter(
         found, 3

@@ -11,8 +11,8 @@ from dip.filling.structure import STRUCTURE_MB, add_structure
 Array = NDArray[np.float32]
 
 _STRUCTURE = 0.7
-"""At full strength, structure is added at this share: shelves and railings continue, and what is
-copied to a wrong place stays pale."""
+"""At full strength, structure is added at this share: shelves and railings continue, and detail
+that is copied to a wrong place stays pale."""
 
 
 def texture_mb(pixels: int, channels: int, *, hole: bool) -> float:
@@ -30,7 +30,7 @@ def add_texture(
     regularity: float = 0.0,
     seed: int = 0,
 ) -> Array:
-    """Add to a smooth fill what its surroundings have and it lacks.
+    """Add the texture of its surroundings to a smooth fill.
 
     Parameters
     ----------

@@ -5,9 +5,9 @@ identify its format, never its name, and its size is checked before decoding. Sa
 converted between colour spaces. A photo with an orientation mark is turned upright.
 
 A result is a copy of its photo's file with other pixels: the chunks, segments, tags and pages
-around them keep their bytes. Only what would lie is changed: orientation marks, and thumbnails that
-show the damage. In another format the blocks that all formats know (EXIF, XMP, IPTC, profile,
-resolution) are carried over; `losses` names the rest before the work.
+around them keep their bytes. Only parts that would be wrong are changed: orientation marks, and
+thumbnails that show the damage. In another format the blocks that all formats know (EXIF, XMP,
+IPTC, profile, resolution) are carried over; `losses` names the rest before the work.
 
 `photo.py` defines photos, headers and limits; `formats.py` the formats and their samples;
 `reading.py`, `masks.py` and `writing.py` read and write files; `decoding.py` decodes within a

@@ -325,7 +325,7 @@ def exif_block(entries: Entries, layout: Layout, file: IO[bytes]) -> bytes:
 
 
 def _append(block: bytearray, entries: Entries, layout: Layout, file: IO[bytes], depth: int) -> int:
-    """Append a directory and what it points to; return its offset."""
+    """Append a directory and the data that it points to; return its offset."""
     small = Layout(layout.order, False)
     copied: Entries = {}
     for tag, entry in entries.items():

@@ -39,7 +39,7 @@ class DamagePreview:
         self._whole = Rect(0, 0, layer.get_width(), layer.get_height())
         ratio = max(self._whole.width / WIDTH_PX, self._whole.height / HEIGHT_PX)
         self._fits = ratio <= 1
-        # Marks are reduced by a whole number; what is left is scaled as a picture.
+        # Marks are reduced by a whole number; the picture is scaled by the remaining factor.
         self._factor = max(1, int(ratio))
         self._part: Rect | None = None  # shown at full size; None for the whole photograph
         self._photographs: dict[Rect | None, Any] = {}

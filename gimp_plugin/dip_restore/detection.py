@@ -21,7 +21,7 @@ class Found:
     png : bytes
         Red is the level, green the kind.
     final : bool
-        False for what is found at once, without a network.
+        False for the first answer, which is found without a network.
     """
 
     png: bytes

@@ -1,7 +1,7 @@
-"""Filters > Restore > Find Damage: selects what the service finds to be damaged.
+"""Filters > Restore > Find Damage: selects the damage that the service finds.
 
 `find_dialog.py` is the window, `detection.py` runs the search at the service, `marks.py` makes a
-mask of what was found.
+mask of the found damage.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Photograph:
         )
 
     def levels(self, png: bytes) -> Levels:
-        """The damage that the service has found, without what is transparent."""
+        """The damage that the service has found, without transparent pixels."""
         loader = GdkPixbuf.PixbufLoader()
         loader.write(png)
         loader.close()
@@ -197,7 +197,7 @@ def select_marks(image: Any, photograph: Photograph, mask: bytes, adds: bool) ->
 
 
 def find_without_window(image: Any, layer: Any, service: Service, config: Any) -> None:
-    """Search with GIMP's own progress bar, and select what is found.
+    """Search with GIMP's own progress bar, and select the found damage.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def find_without_window(image: Any, layer: Any, service: Service, config: Any) -
 def find_in_window(
     procedure: Any, config: Any, image: Any, layer: Any, service: Service, parent: Any = None
 ) -> bool:
-    """Show the dialog, and select what the user wants; False if the user cancels.
+    """Show the dialog, and select the damage that the user chose; False if the user cancels.
 
     Raises
     ------

@@ -96,7 +96,7 @@ def reduced(mask: bytes, width: int, factor: int) -> tuple[bytes, int]:
     Returns
     -------
     bytes, int
-        The smaller mask and its width; what is left of a square at an edge counts as one.
+        The smaller mask and its width; a part of a square at an edge counts as one.
     """
     if factor == 1:
         return mask, width

@@ -21,7 +21,7 @@ MESSAGES = {
     "cancelled": _("The restoration was cancelled elsewhere."),
     "internal": _("There is a fault in the restoration service."),
 }
-"""What a person needs to know of each code; the service's own message has the details."""
+"""A message for a person, by the code of the error; the service's own message has the details."""
 
 
 def told(error: ClientError) -> str:

@@ -193,7 +193,7 @@ class Session:
         self._deletion: threading.Thread | None = None
 
     activity = _("Restoring")
-    """What it does, for the progress bar."""
+    """The name of the activity, for the progress bar."""
 
     def run(self) -> Iterator[Any]:
         """Submit the job and follow it to its end: `Progress`, `Preview` and `Result`.
@@ -278,7 +278,7 @@ class Session:
         return str(job["id"])
 
     def _submitted(self, client: Client, job_id: str) -> Iterator[Any]:
-        """What there is to tell as soon as the job is submitted."""
+        """Events to yield as soon as the job is submitted."""
         yield from ()
 
     def _preview(self, client: Client) -> Iterator[Preview]:

@@ -243,7 +243,7 @@ class Client:
     def levels(self, job_id: str, *, quick: bool = False) -> Picture:
         """The damage that was found, for every sensitivity, as PNG; see /openapi.json.
 
-        `quick` is what can be found without a network, at once.
+        `quick` asks for the first answer, which needs no network and comes at once.
         """
         query = {"quick": "true"} if quick else {}
         return picture_from(

@@ -26,8 +26,8 @@ class LevelsQuery(Schema):
     quick = Boolean(
         load_default=False,
         metadata=described(
-            "`true`: what can be found without a network, at once, also while the detection waits "
-            "or runs."
+            "`true`: the damage that is found without a network, at once, also while the detection "
+            "waits or runs."
         ),
     )
 

@@ -269,7 +269,7 @@ class EventOut(Schema):
 
 
 class SubmittedOut(Schema):
-    """What jobs and detections have in common."""
+    """The fields that jobs and detections share."""
 
     id = String(required=True)
     state = String(required=True, validate=OneOf([state.value for state in State]))

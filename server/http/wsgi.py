@@ -107,7 +107,7 @@ class Exchange:
         return next(self._parts, None)
 
     def close(self) -> None:
-        """Release what the application holds for the response."""
+        """Release the application's resources of the response."""
         result, self._result = self._result, ()
         close = getattr(result, "close", None)
         if close is not None:

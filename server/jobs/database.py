@@ -60,7 +60,7 @@ CREATE TABLE IF NOT EXISTS turns (
 CREATE TABLE IF NOT EXISTS status (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 _MIGRATIONS = {2: "ALTER TABLE jobs ADD COLUMN task TEXT NOT NULL DEFAULT 'restore'"}
-"""What makes a file of an older version one of the next version."""
+"""The statement that turns a file of an older version into one of the next version."""
 _READERS = 4
 _BUSY_TIMEOUT_S = 30.0
 

@@ -248,7 +248,7 @@ def detection_url(job_id: str) -> str:
 
 
 def url_of(job_id: str, result: dict[str, Any]) -> str:
-    """The path of a result: of the levels of a detection, or of what one network has filled."""
+    """The path of a result: of the levels of a detection, or of the fill of one network."""
     if "network" not in result:
         return f"{detection_url(job_id)}/levels"
     return result_url(job_id, result["network"])

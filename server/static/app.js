@@ -6,7 +6,7 @@
 //              preview, download, curve                    panel: progress, result, details
 //              words: a job in words
 //   photo/     photo: file, picture and masks              open-photo: reads a file
-//              marked: what is marked, in words            kept: the photo over a reload
+//              marked: the marks, in words                 kept: the photo over a reload
 //   painting/  toolbox: tools and their buttons            input: mouse, pen, fingers, keys
 //              brush (and eraser), rectangle, lasso        find, find-brush, find-worker: find damage
 //              mask, tiles, mask-tasks, mask-worker, morphology, components, png          undo
@@ -101,7 +101,7 @@ function updateButtons() {
   find.updateButtons();
 }
 
-/** Say what is marked, and how long its restoration takes. */
+/** Describe the marks, and the time that their restoration takes. */
 function showMarked() {
   const estimate = photo?.measures && photo.hasDamage && !photo.usesTransparency && chosen("preset") ? describeEstimate(photo.measures, readOptions()) : "";
   element("marked").textContent = [describeMarked(photo), estimate].filter(Boolean).join(" ");

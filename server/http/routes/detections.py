@@ -1,7 +1,7 @@
 """Find the damage of a photo: submit it, follow the detection, fetch its levels or a mask.
 
-A detection is a job in the queue of all jobs, and its events are a job's. What can be found without
-a network is found at once, in a process of its own, while the detection waits or runs.
+A detection is a job in the queue of all jobs, and its events are a job's. A first answer, without
+a network, is computed at once, in a process of its own, while the detection waits or runs.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _levels(job: Job, quick: bool, here: Service) -> Path:
 
 
 def _quick_levels(job: Job, here: Service) -> Path:
-    """Find what can be found without a network, once."""
+    """Compute the first answer, without a network, once."""
     path = here.files.path(job.id, _QUICK)
     source = here.files.path(job.id, "image")
     if path.exists():

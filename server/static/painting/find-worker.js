@@ -56,7 +56,7 @@ async function load({ blob }) {
   return { ...size, empty: !found.length };
 }
 
-/** The marks at a sensitivity, as tiles of a mask; what the user has dropped stays dropped. */
+/** The marks at a sensitivity, as tiles of a mask; marks that the user dropped stay dropped. */
 function mark(minimum, kinds, dropped) {
   const wanted = new Uint8Array(256);
   for (const kind of kinds) wanted[kind] = MARKED;

@@ -60,7 +60,7 @@ export class Find {
     }
   }
 
-  /** Show what can be found at once; then, when the service has looked closely, all. */
+  /** Show the first answer at once; then, when the search has ended, all damage. */
   async #detect(photo, signal) {
     this.#showProgress(text("busy.looking"));
     const { id } = await submitDetection({ image: photo.file, name: photo.name });
@@ -135,7 +135,7 @@ export class Find {
     element("find-sensitivity").setAttribute("aria-valuetext", share);
   }
 
-  /** The words beside the slider: the progress, or what a click does. */
+  /** The words beside the slider: the progress, or the effect of a click. */
   #showProgress(message) {
     element("find-progress").textContent = message || (this.pending ? text("find.hint") : "");
   }

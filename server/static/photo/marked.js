@@ -5,7 +5,7 @@ import { percent, text } from "../page/texts.js";
 const TWO_DIGITS = { maximumSignificantDigits: 2 };
 const LEAST = 0.0001;
 
-/** The share of the photo that is marked, and the number of marks; or what to do first. */
+/** The share of the photo that is marked, and the number of marks; or the first step. */
 export function describeMarked(photo) {
   if (!photo?.hasDamage) return text("marked.none");
   if (photo.usesTransparency) return text("marked.transparent");

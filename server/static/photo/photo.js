@@ -114,7 +114,7 @@ export class Photo {
     this.#replaceMask(await this.#runTask("grow", { tiles: this.mask.list, shrink, square }));
   }
 
-  /** Mark what is not marked, and the other way round. */
+  /** Exchange marked and unmarked pixels. */
   async invertMask() {
     this.#replaceMask(await this.#runTask("invert", { tiles: this.mask.list }));
   }
