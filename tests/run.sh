@@ -18,16 +18,19 @@ for word; do
     esac
 done
 
-if ! command -v exiftool >/dev/null && command -v apt-get >/dev/null && ((EUID == 0)); then
-    echo "==> Installing exiftool, which reads the metadata of results"
-    install=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq
+install_exiftool() { # which reads the metadata of results
+    command -v exiftool >/dev/null && return 0
+    command -v apt-get >/dev/null && ((EUID == 0)) || return 0
+    local install=(env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y -qq
         --no-install-recommends libimage-exiftool-perl)
     { "${install[@]}" || { apt-get update -qq && "${install[@]}"; }; } >/dev/null 2>&1 ||
-        echo "    it could not be installed; the tests that need it are skipped"
-fi
+        echo "    exiftool could not be installed; the tests that need it are skipped"
+}
+install_exiftool &
+readonly EXIFTOOL=$!
 
-# What takes minutes to install is begun here and goes on while the first tests run. The tests that
-# need it call the same script, which waits.
+# Installations that take minutes begin here and go on while the first tests run. The tests that
+# need them call the same script, which waits.
 begun=()
 begin() {
     command -v setsid >/dev/null || return 0
@@ -49,10 +52,12 @@ readonly NOTE=.venv/.install/tests # a checksum of the requirements that are ins
 wanted=$(cksum <pyproject.toml)
 if [[ $(cat "$NOTE" 2>/dev/null) != "$wanted" ]]; then
     echo "==> Installing the Python packages of the tests"
-    "$BIN/python" -m pip install --quiet --disable-pip-version-check \
+    "$BIN/python" -m pip install --quiet --disable-pip-version-check --no-compile \
         --constraint .venv/.install/constraints.txt --editable '.[test,bench,cluster,formats]'
     echo "$wanted" >"$NOTE"
 fi
+
+wait "$EXIFTOOL" || true
 
 echo "==> Tests"
 unset PYTHONDONTWRITEBYTECODE # hundreds of processes would each compile the same files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -36,9 +37,11 @@ def code_of(response: TestResponse) -> str:
 
 
 def finish(service: Service, data: bytes = b"pixels", networks: tuple[str, ...] = ("unet",)) -> Job:
-    """Complete the next job as a worker does."""
-    job = service.store.claim()
-    assert job is not None
+    """Wait for the next job, and complete it as a worker does."""
+    ends = time.monotonic() + 300
+    while (job := service.store.claim()) is None:
+        assert time.monotonic() < ends, "there is no job"
+        time.sleep(0.02)
     results = []
     for network in networks:
         service.files.write(job.id, f"result.{network}.1", data + network.encode())

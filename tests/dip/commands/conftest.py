@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from kept_processes import KeptProcesses
 
 from dip import cli
 from dip.image_io import write_photo
@@ -100,9 +101,22 @@ def archive(tmp_path: Path, photo: Pixels, mask: Pixels) -> Archive:
     return Archive(tmp_path, photo, mask)
 
 
+@pytest.fixture(scope="session")
+def kept_processes() -> Iterator[KeptProcesses]:
+    kept = KeptProcesses()
+    yield kept
+    kept.close()
+
+
 @pytest.fixture
-def run(archive: Archive, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+def run(
+    archive: Archive,
+    capfd: pytest.CaptureFixture[str],
+    kept_processes: KeptProcesses,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Ran]:
     """Run a batch from this process; the fits have processes of their own all the same."""
+    monkeypatch.setattr("dip.batch.worker_pool.FitProcess", kept_processes.take)
 
     def run(*options: object) -> Ran:
         words = archive.words(*options)
