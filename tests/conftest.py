@@ -43,7 +43,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if getattr(session.config.option, "loadgroup", False):
         grouped = (item for item in session.items if item.get_closest_marker("xdist_group"))
         if any("@" not in item.nodeid for item in grouped):
-            raise pytest.UsageError("pytest-xdist ignores the groups of tests: install pytest<9.2")
+            raise pytest.UsageError("pytest-xdist ignores the groups of tests: install pytest<9.1")
 
 
 def _turn(item: pytest.Item) -> int:
