@@ -56,7 +56,8 @@ InputCode = Literal["coordinates", "noise", "both", "fill"]
 ResidualFill = Literal["none", "kriging", "membrane", "stacked"]
 
 ALL_PAGES = "all"
-PAGE = r"all|[1-9][0-9]{0,5}"
+PAGE_NUMBER = "[1-9][0-9]{0,5}"
+PAGE = f"{ALL_PAGES}|{PAGE_NUMBER}"
 """A regular expression for the page of a TIFF: a number from 1, or all."""
 
 

@@ -17,13 +17,16 @@ from dip.batch.pairing import Item, LeftOut, Listing, shown
 from dip.console import say
 from dip.errors import DipError, TooMuchFound
 from dip.image_io import read_header, read_mask
-from dip.image_io.infrared import is_infrared_of
-
-_ENDING = "_mask.png"
 
 
 def find_masks(
-    listing: Listing, folder: Path, output: Path, options: Sequence[str], *, quiet: bool = False
+    listing: Listing,
+    folder: Path,
+    output: Path,
+    options: Sequence[str],
+    page: str | None = None,
+    *,
+    quiet: bool = False,
 ) -> None:
     """Find the damage of the photos that have neither a mask nor alpha; keep the masks.
 
@@ -36,19 +39,21 @@ def find_masks(
         already is used as it is, unless the photo is newer.
     options : sequence of str
         Of `dip detect`.
+    page : str, optional
+        Of TIFF files, from 1; its masks are `photo_pageN_mask.png`.
     quiet : bool
         Tell nothing.
     """
+    ending = "_mask.png"
+    if page is not None:
+        options, ending = [*options, "--page", page], f"_page{page}{ending}"
     items = []
-    names = {item.photo for item in listing.items}
     for item in listing.items:
         if item.mask is not None or _has_alpha(folder / item.photo):
             items.append(item)
-        elif is_infrared_of(item.photo, names):
-            reason = "it is the infrared plane of another photo"
-            listing.left_out.append(LeftOut(item.photo, "no picture", reason))
         else:
-            found = _find(item, folder, output, options, quiet=quiet)
+            mask = output / f"{os.path.splitext(item.photo)[0]}{ending}"
+            found = _find(item, folder, mask, options, quiet=quiet)
             if isinstance(found, LeftOut):
                 listing.left_out.append(found)
             else:
@@ -64,10 +69,9 @@ def _has_alpha(photo: Path) -> bool:
 
 
 def _find(
-    item: Item, folder: Path, output: Path, options: Sequence[str], *, quiet: bool
+    item: Item, folder: Path, mask: Path, options: Sequence[str], *, quiet: bool
 ) -> Item | LeftOut:
     photo = folder / item.photo
-    mask = output / f"{os.path.splitext(item.photo)[0]}{_ENDING}"
     if not (mask.exists() and mask.stat().st_mtime >= photo.stat().st_mtime):
         if not quiet:
             say(f"dip: finding the damage of {shown(item.photo)}")

@@ -231,14 +231,20 @@ class ResultWriter:
         try:
             if failure is not None:
                 return self._write_beside(picture.with_suffix(".tif"), outcome.data, failure)
-            for each, data in ((path, outcome.data), (picture, outcome.before_after)):
-                make_folder(each.parent)
-                write_file(each, data)
+            make_folder(path.parent)
+            write_file(path, outcome.data)
+        except OutputError as error:
+            if _is_fatal(error):
+                raise _kept_elsewhere(error, path, outcome.data) from error
+            spare = picture.with_suffix(path.suffix)
+            return self._write_beside(spare, outcome.data, error.as_dict())
+        try:
+            make_folder(picture.parent)
+            write_file(picture, outcome.before_after)
         except OutputError as error:
             if _is_fatal(error):
                 raise
-            spare = picture.with_suffix(path.suffix)
-            return self._write_beside(spare, outcome.data, error.as_dict())
+            return error.as_dict()
         return None
 
     def _write_beside(self, path: Path, data: bytes, failure: dict[str, str]) -> dict[str, str]:
@@ -251,6 +257,19 @@ class ResultWriter:
         except OutputError:
             return failure
         return {**failure, "message": f"{failure['message']} The result lies in {path}."}
+
+
+def _kept_elsewhere(error: OutputError, path: Path, data: bytes) -> OutputError:
+    """Write a result on another disk; return an error that names the file."""
+    from dip.image_io import spare_files, write_file
+
+    for spare in spare_files(path.parent, path.suffix):
+        try:
+            write_file(spare, data)
+        except OutputError:
+            continue
+        return OutputError(f"{error.message} This result lies in {spare}.", error.hint)
+    return error
 
 
 def _is_fatal(error: OutputError) -> bool:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dip.errors import InputError, OutputError, SettingError
+from dip.infrared_names import is_infrared_of
 
 SUFFIXES = frozenset({
     ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp",
@@ -144,6 +145,9 @@ def list_photos(
         else:
             pairs = _pair_with_folder(mask_folder, subfolder, names, expressions, listing.left_out)
         for name, mask in pairs:
+            if mask in (None, one_for_all) and is_infrared_of(name, names):
+                listing.left_out.append(_infrared(_joined(subfolder, name)))
+                continue
             listing.items.append(_item(_joined(subfolder, name), mask, file_format, page))
     if mask_folder is not None:
         _leave_out_masks_without_folder(folder, mask_folder, skipped, listing.left_out)
@@ -269,6 +273,8 @@ def _pair_with_folder(
             yield name, str(mask_subfolder / candidates[0])
         elif candidates:
             left_out.append(_ambiguous(subfolder, name, candidates))
+        elif is_infrared_of(name, names):
+            left_out.append(_infrared(_joined(subfolder, name)))
         else:
             reason = f"it has no mask in {mask_subfolder}"
             left_out.append(LeftOut(_joined(subfolder, name), "unpaired", reason))
@@ -306,6 +312,10 @@ def _pictures_in(folder: Path) -> list[str]:
 def _ambiguous(subfolder: str, name: str, candidates: Sequence[str]) -> LeftOut:
     reason = f"it has several masks: {', '.join(candidates)}"
     return LeftOut(_joined(subfolder, name), "ambiguous", reason)
+
+
+def _infrared(name: str) -> LeftOut:
+    return LeftOut(name, "no picture", "it is the infrared plane of another photo")
 
 
 def _without_photo(name: str) -> LeftOut:

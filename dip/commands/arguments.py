@@ -45,15 +45,13 @@ CONFIRM = "add --yes"
 """How a mask that marks most of a photo is confirmed."""
 
 
-def add_page_argument(parser: argparse.ArgumentParser) -> None:
+def add_page_argument(
+    parser: argparse.ArgumentParser,
+    meaning: str = "restore page N of a TIFF, or all of them with a mask of as many pages, or of "
+    "one: all (default: all if the mask has as many pages, else the first full-size page)",
+) -> None:
     """Declare the page of a TIFF file."""
-    parser.add_argument(
-        "--page",
-        type=_page,
-        metavar="N",
-        help="restore page N of a TIFF, or all of them with a mask of as many pages, or of one: "
-        "all (default: all if the mask has as many pages, else the first full-size page)",
-    )
+    parser.add_argument("--page", type=_page, metavar="N", help=meaning)
 
 
 def _page(text: str) -> str:

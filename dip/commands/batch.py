@@ -32,6 +32,7 @@ from dip.commands.arguments import (
 )
 from dip.commands.detection import add_detection_arguments, check_detection_arguments
 from dip.commands.signals import interrupt_on_signals
+from dip.config import ALL_PAGES
 from dip.console import format_duration, say
 from dip.errors import SettingError
 
@@ -121,6 +122,11 @@ def run(args: argparse.Namespace) -> int:
                     f"--detect and --{option.replace('_', '-')} exclude each other.",
                     "Leave out one of them.",
                 )
+        if args.page == ALL_PAGES:
+            raise SettingError(
+                "--detect searches one page of each photo.",
+                f"Name it, or find the masks first: dip detect --page {ALL_PAGES}.",
+            )
     listing = list_photos(
         args.folder,
         args.output,
@@ -192,7 +198,7 @@ def detect_damage(listing: Listing, args: argparse.Namespace) -> None:
     options += ["--kinds", args.kinds, "--most-coverage", str(args.most_coverage)]
     if args.largest is not None:
         options += ["--largest", str(args.largest)]
-    find_masks(listing, args.folder, args.output, options, quiet=args.quiet)
+    find_masks(listing, args.folder, args.output, options, args.page, quiet=args.quiet)
 
 
 def remove_temporary_files(output: Path) -> None:

@@ -25,7 +25,7 @@ from dip.commands.progress import Progress
 from dip.commands.signals import stop_on_signals
 from dip.commands.streams import STREAM, as_files
 from dip.console import format_duration, say
-from dip.errors import OutputError, SettingError
+from dip.errors import MaskEmpty, OutputError, SettingError
 from dip.machine.disk import real_path
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from dip.pages import PagePair
     from dip.regions.preview import Preview
 
+TIFF_SUFFIXES = {".tif", ".tiff"}
 PREVIEW_EVERY_S = 0.5
 PREVIEW_SHARE = 0.05  # upper limit, as a fraction of the running time
 
@@ -128,9 +129,16 @@ class Task:
             for pair in pages:
                 photo, mask = self._read(args.photo, pair)
                 DamagedImage(photo.pixels, mask)
-        source, status = args.photo, 0
+        source, status, clean = args.photo, 0, 0
         for pair in pages:
-            status = self._restore(source, pair, stopped=status)
+            try:
+                status = self._restore(source, pair, stopped=status)
+            except MaskEmpty as error:
+                if not args.detect or clean + 1 == len(pages):
+                    raise
+                clean += 1
+                say(f"dip: page {(pair[0] or 0) + 1}: {error.message}")
+                continue
             source = self._output  # which holds the pages that are restored already
         return status
 
@@ -183,7 +191,9 @@ class Task:
                 if received or stopped:
                     break
             progress.close()
-            write_result(self._output, restoration.result_in_place(), like=photo)
+            # A name that nobody chose may be another file's by now.
+            replace = args.output is not None or source == self._output
+            write_result(self._output, restoration.result_in_place(), like=photo, replace=replace)
 
         if not args.quiet:
             say(f"dip: {summary(progress, restoration.iterations)}")
@@ -198,7 +208,7 @@ def output_beside(photo: Path) -> Path:
     OutputError
         The file exists already.
     """
-    suffix = ".tif" if photo.suffix.lower() in {".tif", ".tiff"} else ".png"
+    suffix = ".tif" if photo.suffix.lower() in TIFF_SUFFIXES else ".png"
     output = photo.with_name(f"{photo.stem}_restored{suffix}")
     refuse_existing(output)
     return output

@@ -16,10 +16,9 @@ import pyvips
 
 from dip.errors import ImageTooLarge
 from dip.image_io.photo import Array, Limits
-from dip.image_io.vips import FAILURES, message_of
+from dip.image_io.vips import FAILURES, SAMPLES, field, message_of, orientation_of
 from dip.machine.memory import limited_growth
 
-_SAMPLE_BYTES = {"uchar": 1, "ushort": 2, "float": 4}
 _ORIENTATIONS = {
     2: (False, 1, -1), 3: (False, -1, -1), 4: (False, -1, 1),
     5: (True, 1, 1), 6: (True, -1, 1), 7: (True, -1, -1), 8: (True, 1, -1),
@@ -32,7 +31,7 @@ _SPARE_BYTES = 200_000_000
 
 def decoded_bytes(image: Any) -> int:
     """Size of the samples of an image of libvips."""
-    size: int = image.width * image.height * image.bands * _SAMPLE_BYTES[image.format]
+    size: int = image.width * image.height * image.bands * SAMPLES[image.format].itemsize
     return size
 
 
@@ -44,11 +43,11 @@ def loader_bytes(image: Any, form: str) -> int:
         return 4 * int(image.width * image.height * image.bands)
     if form == "heif":  # planes of YCbCr, 4:2:0, beside all rows of RGB
         return 3 * decoded_bytes(image) // 2
-    if form == "png" and _field(image, "interlaced"):
+    if form == "png" and field(image, "interlaced"):
         return decoded_bytes(image)
-    if form == "jpeg" and _field(image, "jpeg-multiscan"):
+    if form == "jpeg" and field(image, "jpeg-multiscan"):
         return 2 * decoded_bytes(image)
-    if form == "tiff" and (tile_height := _field(image, "tile-height")):
+    if form == "tiff" and (tile_height := field(image, "tile-height")):
         return 3 * decoded_bytes(image) // image.height * min(tile_height, image.height)
     return 0
 
@@ -101,11 +100,10 @@ def upright_pixels(image: Any) -> Array:
     A turned image is decoded a few rows at a time into an array that stands upright: the decoded
     picture is in memory once.
     """
-    orientation = _field(image, "orientation") or 1
+    orientation, dtype = orientation_of(image), SAMPLES[image.format]
     if orientation == 1:
         # pyvips returns a scalar for a single gray pixel.
         return np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
-    dtype = {"uchar": np.uint8, "ushort": np.uint16, "float": np.float32}[image.format]
     size = (image.height, image.width) if orientation < 5 else (image.width, image.height)
     upright = np.empty((*size, image.bands), dtype)
     stored = _as_stored(upright, orientation)
@@ -124,14 +122,10 @@ def _as_stored(upright: Array, orientation: int) -> Array:
     return view[::row_step, ::column_step]
 
 
-def _field(image: Any, name: str) -> int:
-    return int(image.get(name)) if image.get_typeof(name) else 0
-
-
 def _too_large(image: Any, needs: str, limits: Limits) -> ImageTooLarge:
     return ImageTooLarge(
         f"The image has {image.width}×{image.height} px with {image.bands} channels of "
-        f"{8 * _SAMPLE_BYTES[image.format]} bit: decoding it {needs}; the limit is "
+        f"{8 * SAMPLES[image.format].itemsize} bit: decoding it {needs}; the limit is "
         f"{limits.memory / 1e9:.1f} GB.",
         "Cut out the part around the damage, or save it with 8 bit and without alpha.",
     )

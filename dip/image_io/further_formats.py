@@ -1,8 +1,7 @@
 """Formats that are read, not written: JPEG 2000, HEIC, AVIF, and rare compressions of TIFF.
 
 libvips reads AVIF. The others need packages that `pip install '.[formats]'` adds: imagecodecs
-(OpenJPEG, Zstandard, JPEG XL) and pillow-heif (HEVC). They decode in one piece, so the size is
-checked before.
+(OpenJPEG, Zstandard, JPEG XL) and pillow-heif (HEVC). They decode in one piece.
 
 References
 ----------
@@ -13,23 +12,28 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyvips
 
 from dip.errors import DipError, InputError
 from dip.image_io.blocks import Blocks
-from dip.image_io.decoding import decoded_bytes, decoding, refuse_large, refuse_pixels
-from dip.image_io.photo import Limits, Metadata
+from dip.image_io.photo import Array, Metadata
 from dip.image_io.tiff import Pages
 from dip.image_io.tiff_structure import exif_orientation
-from dip.image_io.vips import FAILURES, load_by_vips
+from dip.image_io.vips import FAILURES, SAMPLES, black, image_of, load_by_vips
+
+Place = Path | bytes
+"""A file, or its content."""
+Opened = tuple[Any, Callable[[], Any]]
+"""An image of libvips with the size, the samples and the fields of a file; and its decoder."""
 
 _RARE = {
     33003: "JPEG 2000", 33004: "JPEG 2000", 33005: "JPEG 2000", 34712: "JPEG 2000",
@@ -37,13 +41,15 @@ _RARE = {
 }  # fmt: skip
 """Compressions of TIFF that libvips does not read."""
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it describes damage line by line
-_SAMPLES = {np.dtype("uint8"): "uchar", np.dtype("uint16"): "ushort", np.dtype("float32"): "float"}
 _UUIDS = {
     b"JpgTiffExif->JP2": "exif",
     bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "xmp",
     bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38"): "iptc",
 }
 _FIELDS = {"exif-data": "exif", "xmp-data": "xmp", "icc-profile-data": "icc"}
+_LIKE_SRGB = [(a, b) for a in (b"\1", b"\2") for b in (b"\1", b"\2", b"\6", b"\r")]
+"""Primaries and transfer of ITU-T H.273 that mean sRGB to readers, or are unspecified."""
+_SAVE_ANEW = "Save it with 8 or 16 bit, in gray or RGB."
 _STRUCTURE = (b"jP  ", b"ftyp", b"ihdr", b"jp2c", b"bpcc", b"pclr", b"cmap", b"cdef")
 
 
@@ -66,70 +72,68 @@ def _refused(name: str) -> Iterator[None]:
         ) from error
 
 
-def load_rare_tiff(file: IO[bytes], pages: Pages, limits: Limits, *, decode: bool) -> Any:
-    """Decode the page of a TIFF file; an image of libvips."""
+def open_rare_tiff(place: Place, pages: Pages) -> Opened:
+    """Open the page of a TIFF file."""
     name = f"The TIFF file is compressed with {_RARE[pages.compression]}."
     _module("imagecodecs", name, "Save it with the compression Deflate or LZW")
-    import tifffile
+    from tifffile import TiffFile
 
-    with _refused("The TIFF file"), tifffile.TiffFile(file) as opened:
-        found = opened.pages[pages.page].aspage()
-        if found.photometric not in (1, 2):
+    with _refused("The TIFF file"), TiffFile(_source(place)) as file:
+        page = file.pages[pages.page].aspage()
+        if page.photometric not in (1, 2):
             raise InputError(f"{name} Its colours are neither gray nor RGB.", "Convert it to RGB.")
-        size = (found.imagelength, found.imagewidth, found.samplesperpixel)
-        header = _black(*size, found.dtype, name, limits)
-        if not decode:
-            return header
-        with decoding(header, limits):
-            samples = found.asarray()
-        if found.axes.startswith("S"):  # planes
-            samples = np.moveaxis(samples, 0, 2)
-        orientation = found.tags.get(274)
-    image = _image(samples, name)
-    image.set_type(
-        pyvips.GValue.gint_type, "orientation", int(orientation.value) if orientation else 1
-    )
-    return image
+        dtype = np.dtype(page.dtype)
+        if page.bitspersample != 8 * dtype.itemsize:
+            raise InputError(f"{name} Its samples have {page.bitspersample} bit.", _SAVE_ANEW)
+        header = _header(page.imagelength, page.imagewidth, page.samplesperpixel, dtype)
+        orientation = page.tags.get(274)
+    _turn(header, int(orientation.value) if orientation else 1)
+
+    def decode() -> Any:
+        with _refused("The TIFF file"), TiffFile(_source(place)) as file:
+            page = file.pages[pages.page].aspage()
+            samples = page.asarray()
+            return _image(np.moveaxis(samples, 0, 2) if page.axes.startswith("S") else samples)
+
+    return header, decode
 
 
-def load_jpeg_2000(file: IO[bytes], limits: Limits, *, decode: bool) -> Any:
-    """Decode a JPEG 2000 file; an image of libvips."""
+def open_jpeg_2000(place: Place) -> Opened:
+    """Open a JPEG 2000 file."""
+    name = "The JPEG 2000 file"
     codecs = _module("imagecodecs", "This is a JPEG 2000 file.", "Save it as TIFF")
-    data = file.read()
-    with _refused("The JPEG 2000 file"):
-        # The segment SIZ follows the mark of the codestream.
-        right, bottom, left, top, *_, bands, depth = struct.unpack(
-            ">8IHB", data[data.index(b"\xffO\xffQ") + 8 :][:35]
-        )
-        dtype = np.dtype(np.uint8 if depth < 8 else np.uint16)
-        image = _black(bottom - top, right - left, bands, dtype, "The JPEG 2000 file.", limits)
-        if decode:
-            with decoding(image, limits):
-                samples = codecs.jpeg2k_decode(data)
-            image = _image(samples, "The JPEG 2000 file.")
-    exif = [block[16:] for name, block in _boxes(data) if (name, _kind(block)) == (b"uuid", "exif")]
-    image.set_type(pyvips.GValue.gint_type, "orientation", exif_orientation(exif[0]) if exif else 1)
-    return image
+    data = place if isinstance(place, bytes) else place.read_bytes()
+    with _refused(name):
+        height, width, bands, bits = _size(data)
+    header = _header(height, width, bands, np.dtype("u1" if bits <= 8 else "u2"))
+    for kind, block in _boxes(data):
+        if kind == b"colr" and (colours := _colours(block)) is not None:
+            raise InputError(f"{name} has the colours {colours}.", "Convert it to RGB or gray.")
+        if kind == b"uuid" and _UUIDS.get(block[:16]) == "exif":
+            _turn(header, exif_orientation(block[16:]))
+
+    def decode() -> Any:
+        with _refused(name):
+            return _image(_full_scale(codecs.jpeg2k_decode(data), bits))
+
+    return header, decode
 
 
-def load_heif(photo: Path | bytes, limits: Limits, *, decode: bool) -> Any:
-    """Open an AVIF or HEIC file; an image of libvips."""
-    image = load_by_vips(photo, "heif")
-    refuse_large(image, "heif", limits, decoded_bytes(image))
-    if not decode or image.get("heif-compression") != "hevc" or _decodes(image):
-        return image
-    heif = _module("pillow_heif", "This is a HEIC file.", "Save it as TIFF or PNG")
-    with _refused("The HEIC file"), decoding(image, limits):
-        source = io.BytesIO(photo) if isinstance(photo, bytes) else photo
-        decoded = _image(np.asarray(heif.open_heif(source, convert_hdr_to_8bit=False)), "The HEIC")
-    for name in _FIELDS:
-        if image.get_typeof(name):
-            decoded.set_type(pyvips.GValue.blob_type, name, image.get(name))
-    decoded.set_type(pyvips.GValue.gint_type, "n-pages", image.get("n-pages"))
-    return decoded
+def open_heif(place: Place) -> Opened:
+    """Open an AVIF or HEIC file."""
+    header = load_by_vips(place, "heif")
+
+    def decode() -> Any:
+        if header.get("heif-compression") != "hevc" or _decodes(header):
+            return header
+        heif = _module("pillow_heif", "This is a HEIC file.", "Save it as TIFF or PNG")
+        with _refused("The HEIC file"):
+            return _image(np.asarray(heif.open_heif(_source(place), convert_hdr_to_8bit=False)))
+
+    return header, decode
 
 
-def heif_metadata(image: Any) -> Metadata:
+def heif_metadata(image: Any, data: bytes) -> Metadata:
     """The blocks that libvips finds in an AVIF or HEIC file, which it turns upright itself."""
     blocks = Blocks(orientation=1)
     for name, kind in _FIELDS.items():
@@ -137,22 +141,31 @@ def heif_metadata(image: Any) -> Metadata:
             blocks.found[kind] = image.get(name)
     if "exif" in blocks.found:
         blocks.exif(blocks.found.pop("exif"))
-    own = ("further images of the HEIF file",) if image.get("n-pages") > 1 else ()
+    colours = re.search(rb"colrnclx\0(.)\0(.)", data, re.S)
+    if colours and "icc" not in blocks.found and (colours[1], colours[2]) not in _LIKE_SRGB:
+        blocks.found["cicp"] = colours[1] + colours[2] + b"\0\1"  # RGB of full range
+    own = ["further images of the HEIF file"] if image.get("n-pages") > 1 else []
+    for found in re.finditer(rb"auxC\0...(urn:[ -~]+)\0", data, re.S):
+        kind = found[1].decode("ascii")
+        if not kind.endswith((":alpha", ":auxid:1")):
+            own.append(f"the picture beside the photo ({kind.removeprefix('urn:')})")
     return blocks.metadata("heif", own=own)
 
 
-def jpeg_2000_metadata(file: IO[bytes], orientation: int) -> Metadata:
+def jpeg_2000_metadata(data: bytes, orientation: int) -> Metadata:
     """The blocks in the boxes of a JPEG 2000 file."""
     blocks, own = Blocks(orientation), []
-    for name, data in _boxes(file.read()):
-        kind = _kind(data) if name == b"uuid" else None
+    if (bits := _size(data)[3]) not in (8, 16):
+        blocks.notes.append(f"samples of {bits} bit become {8 if bits < 8 else 16} bit")
+    for name, block in _boxes(data):
+        kind = _UUIDS.get(block[:16]) if name == b"uuid" else None
         if name == b"colr":
-            if data[:1] == b"\2":
-                blocks.found["icc"] = data[3:]
+            if block[:1] == b"\2":
+                blocks.found["icc"] = block[3:]
         elif kind == "exif":
-            blocks.exif(data[16:])
+            blocks.exif(block[16:])
         elif kind is not None:
-            blocks.found[kind] = data[16:]
+            blocks.found[kind] = block[16:]
         elif name == b"res ":
             own.append("the resolution in the JPEG 2000 file")
         elif name not in _STRUCTURE:
@@ -160,9 +173,31 @@ def jpeg_2000_metadata(file: IO[bytes], orientation: int) -> Metadata:
     return blocks.metadata("jp2", own=own)
 
 
-def _kind(data: bytes) -> str | None:
-    """The kind of block in a box named uuid."""
-    return _UUIDS.get(data[:16])
+def _size(data: bytes) -> tuple[int, int, int, int]:
+    """Height, width, channels and bits of a JPEG 2000 file."""
+    # The segment SIZ follows the mark of the codestream.
+    right, bottom, left, top, *_, bands, depth = struct.unpack(
+        ">8IHB", data[data.index(b"\xffO\xffQ") + 8 :][:35]
+    )
+    return bottom - top, right - left, bands, (depth & 0x7F) + 1
+
+
+def _colours(colr: bytes) -> str | None:
+    """The name of the colours of JPEG 2000, if they are neither RGB nor gray."""
+    if colr[:1] == b"\2":
+        space = colr[19:23]
+        return None if space in (b"RGB ", b"GRAY") else space.decode("latin-1").strip()
+    number = int.from_bytes(colr[3:7], "big")
+    return None if number in (16, 17, 18) else {12: "CMYK", 14: "Lab"}.get(number, str(number))
+
+
+def _full_scale(samples: Array, bits: int) -> Array:
+    """Samples of 1 to 16 bit, such as 12, as samples of 8 or 16 bit."""
+    full = np.iinfo(samples.dtype).max
+    if bits in (8, 16) or samples.dtype.kind != "u":
+        return samples
+    most = 2**bits - 1
+    return ((samples.astype(np.uint32) * full + most // 2) // most).astype(samples.dtype)
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -201,25 +236,21 @@ def _module(name: str, seen: str, otherwise: str) -> Any:
         ) from None
 
 
-def _black(height: int, width: int, bands: int, dtype: Any, name: str, limits: Limits) -> Any:
-    """An image of libvips that stands for one which is not decoded yet; its size is checked."""
-    refuse_pixels(width, height, limits)
-    if dtype not in _SAMPLES or min(height, width, bands) < 1:
-        raise InputError(f"{name} The samples are {dtype}.", "Save it with 8 or 16 bit.")
-    image = pyvips.Image.black(width, height, bands=bands).cast(_SAMPLES[dtype])
-    image = image.copy(interpretation=_interpretation(image))
-    refuse_large(image, "in one piece", limits, decoded_bytes(image))
-    return image
+def _source(place: Place) -> Path | io.BytesIO:
+    return io.BytesIO(place) if isinstance(place, bytes) else place
 
 
-def _image(samples: Any, name: str) -> Any:
-    if samples.ndim not in (2, 3) or samples.dtype not in _SAMPLES:
-        raise InputError(f"{name} The samples are {samples.dtype} of {samples.ndim} axes.")
-    image = pyvips.Image.new_from_array(np.ascontiguousarray(samples))
-    return image.copy(interpretation=_interpretation(image))
+def _header(height: int, width: int, bands: int, dtype: Any) -> Any:
+    if dtype not in SAMPLES.values() or min(height, width, bands) < 1:
+        raise InputError(f"The image has {bands} channels of {dtype}.", _SAVE_ANEW)
+    return black(height, width, bands, dtype)
 
 
-def _interpretation(image: Any) -> str:
-    gray, deep = image.bands <= 2, image.format == "ushort"
-    kinds = {(True, False): "b-w", (True, True): "grey16", (False, False): "srgb"}
-    return kinds.get((gray, deep), "rgb16")
+def _image(samples: Array) -> Any:
+    if samples.ndim not in (2, 3) or samples.dtype not in SAMPLES.values():
+        raise InputError(f"The samples are {samples.dtype} of {samples.ndim} axes.", _SAVE_ANEW)
+    return image_of(samples)
+
+
+def _turn(image: Any, orientation: int) -> None:
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)

@@ -12,7 +12,6 @@ Dust is dark in it, the dyes of most films are clear. Scanner programs store it 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +22,12 @@ from dip.image_io.formats import format_of
 from dip.image_io.photo import DEFAULT_LIMITS, Array, Limits, Photo
 from dip.image_io.reading import read_photo
 from dip.image_io.tiff import find_pages, is_reduced
-from dip.image_io.tiff_structure import HEIGHT, SUB_IFDS, SUBFILE, WIDTH, Directory, Layout
+from dip.image_io.tiff_structure import HEIGHT, SUB_IFDS, SUBFILE, WIDTH, Directory
 from dip.image_io.vips import FAILURES
+from dip.infrared_names import ENDINGS
 
 _SAMPLES_PER_PIXEL = 0x0115
 _MASK = 4  # of NewSubfileType
-_NAMES = ("_IR", "_ir", "-IR", "-ir", "_infrared")
 
 
 def find_infrared(
@@ -62,7 +61,7 @@ def find_infrared(
         found = _in_tiff(path, photo.pixels.shape, limits, page)
         if found is not None:
             return found
-    for name in _NAMES:
+    for name in ENDINGS:
         beside = path.with_name(f"{path.stem}{name}{path.suffix}")
         if beside != path and beside.exists():
             return read_infrared(beside, limits)
@@ -81,19 +80,12 @@ def read_infrared(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Array:
     return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, 0])
 
 
-def is_infrared_of(name: str, photos: Collection[str]) -> bool:
-    """Whether a file is named as the infrared plane of one of these photos."""
-    stem, suffix = os.path.splitext(name)
-    return any(stem.endswith(each) and stem[: -len(each)] + suffix in photos for each in _NAMES)
-
-
 def _in_tiff(path: Path, shape: tuple[int, ...], limits: Limits, page: int | None) -> Array | None:
     """A gray page, or a gray sub-image of the photo's page, of the size of the photo."""
     format_of(path, limits)
     with path.open("rb") as file:
-        layout = Layout.of(file.read(16))
         pages = find_pages(file, page)
-        chain = [directory for _, directory in layout.chain(file)]
+        layout, chain = pages.layout, pages.chain
 
         def is_plane(directory: Directory) -> bool:
             numbers = [

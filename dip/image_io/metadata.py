@@ -29,13 +29,13 @@ def read_metadata(
     """
     try:
         if form == "tiff":
-            if pages is None or not pages.count:
+            if pages is None or not pages.chain:
                 raise StructureError("its directories are damaged")
             return tiff.read(file, orientation, pages)
         if form == "heif":
-            metadata = heif_metadata(image)
+            metadata = heif_metadata(image, file.read())
         elif form == "jp2":
-            metadata = jpeg_2000_metadata(file, orientation)
+            metadata = jpeg_2000_metadata(file.read(), orientation)
         else:
             metadata = _AROUND_PIXELS[form].read(file, orientation)
         if metadata.resolution is None and metadata.exif is not None:
@@ -66,6 +66,8 @@ def losses(photo: Photo, form: str, pixels: Array | None = None) -> tuple[str, .
     lost = list(metadata.own) if metadata.form != form else []
     if form in _AROUND_PIXELS:
         lost += _AROUND_PIXELS[form].plan(metadata, photo.pixels if pixels is None else pixels)[1]
+    if metadata.cicp and form != "png":
+        lost.append("the coding of the colours of the HEIF file (HDR, or a wide gamut)")
     if form == "tiff" != metadata.form and _has_two_resolutions(metadata):
         lost.append("the resolution in the EXIF data, which differs from that of the file")
     if photo.extra is not None and (form != "tiff" or pixels is not None):
@@ -92,7 +94,7 @@ def write_around(
     pixels: Array,
     form: str,
     photo: Photo,
-    encode: Callable[[Array, str], IO[bytes]],
+    encode: Callable[[Array], IO[bytes]],
 ) -> None:
     """Write pixels with the metadata of a photo around them.
 
@@ -104,18 +106,22 @@ def write_around(
     form : str
     photo : Photo
     encode : callable
-        Encodes pixels in a format, without metadata.
+        Encodes pixels in this format, without metadata.
+
+    Raises
+    ------
+    OutputError
+        The metadata cannot be written.
     """
+    metadata, extra = photo.metadata, photo.extra
     try:
-        metadata = photo.metadata
         if form == "tiff":
-            extra = photo.extra
             if extra is not None and extra.shape[:2] != pixels.shape[:2]:
                 extra = None
-            tiff_writing.wrap(out, metadata, pixels, extra, lambda each: encode(each, "tiff"))
+            tiff_writing.wrap(out, metadata, pixels, extra, encode)
             return
         writer = _AROUND_PIXELS[form]
-        with encode(pixels, form) as encoded:
+        with encode(pixels) as encoded:
             writer.wrap(encoded, out, writer.plan(metadata, pixels)[0])
     except (ValueError, LookupError, struct.error) as error:
         raise OutputError(

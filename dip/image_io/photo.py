@@ -71,6 +71,8 @@ class Metadata:
         A TIFF structure.
     resolution : tuple of float, optional
         (horizontal, vertical), px/mm.
+    cicp : bytes, optional
+        Primaries, transfer, matrix and range of the samples, as in a PNG chunk cICP.
     pieces : tuple of (bytes, bytes)
         All chunks or segments of a PNG, JPEG or WebP file, for a result of the same format.
     container : object, optional
@@ -88,6 +90,7 @@ class Metadata:
     iptc: bytes | None = None
     photoshop: bytes | None = None
     resolution: tuple[float, float] | None = None
+    cicp: bytes | None = None
     pieces: tuple[Piece, ...] = ()
     container: object = None
     own: tuple[str, ...] = ()

@@ -63,6 +63,8 @@ def plan(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:
     if metadata.form == "png":
         return _kept(metadata, pixels)
     pieces, lost = [], []
+    if metadata.cicp:
+        pieces.append((b"cICP", metadata.cicp))
     if metadata.icc:
         icc, note = png_profile(metadata.icc, gray=gray)
         if note:

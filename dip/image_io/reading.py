@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -21,16 +21,22 @@ from dip.image_io.decoding import (
     upright_pixels,
 )
 from dip.image_io.formats import format_of
-from dip.image_io.further_formats import is_rare, load_heif, load_jpeg_2000, load_rare_tiff
+from dip.image_io.further_formats import is_rare, open_heif, open_jpeg_2000, open_rare_tiff
 from dip.image_io.metadata import read_metadata
 from dip.image_io.photo import DEFAULT_LIMITS, Header, Limits, Photo
 from dip.image_io.tiff import NO_PAGES, Pages, find_pages
-from dip.image_io.vips import FAILURES, load_by_vips, message_of
+from dip.image_io.vips import FAILURES, SAMPLES, load_by_vips, message_of, orientation_of
 
 MOST_CHANNELS = 16
+_IN_ONE_PIECE = ("in one piece", "heif")  # loaders that keep the whole picture
 _UNSPECIFIED = 0  # ExtraSamples of TIFF
 _ALPHA_KINDS = (1, 2)  # of TIFF's ExtraSamples; 0 is unspecified, such as infrared
-_SAMPLES = ("uchar", "ushort", "float")
+_OTHER_COLOURS = {
+    8: "CIELab", 9: "ICCLab", 10: "ITULab", 32803: "raw data of a camera's sensor", 32844: "LogL",
+    32845: "LogLuv",
+}  # fmt: skip
+"""Of PhotometricInterpretation in TIFF; libvips takes some of them for RGB or gray."""
+_CONVERT = "Convert the image to RGB or gray first."
 _COLOURS = ("b-w", "grey16", "srgb", "rgb", "rgb16", "scrgb", "multiband")
 
 
@@ -68,7 +74,6 @@ def read_header(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Header:
     """Read the header of a file without decoding it; errors as for `read_photo`."""
     with _opened(path, limits) as file:
         image = file.image(decode=False)
-        refuse_large(image, file.form, limits, decoded_bytes(image))
         _, has_alpha = file.channels(image)
         return Header(format=file.form, width=image.width, height=image.height, has_alpha=has_alpha)
 
@@ -86,8 +91,7 @@ def open_photo(
     form : str
     """
     with _opened(path, limits, name) as file:
-        image = file.image()
-        refuse_large(image, file.form, limits, 0)
+        image = file.image(by_rows=True)
         used = sum(file.channels(image))
         return image if used == image.bands else image.extract_band(0, n=used), file.form
 
@@ -128,23 +132,53 @@ class _File:
     def _open(self) -> IO[bytes]:
         return io.BytesIO(self._place) if isinstance(self._place, bytes) else self._place.open("rb")
 
-    def image(self, *, decode: bool = True) -> Any:
-        """An image of libvips with this size and these samples, both checked.
+    def image(self, *, decode: bool = True, by_rows: bool = False) -> Any:
+        """An image of libvips; its size, its samples and the memory for them are checked.
 
-        Formats that libvips reads are decoded on demand. The pixels of others are decoded here;
-        without `decode`, they are black.
+        Formats that libvips reads are decoded on demand; the caller keeps all samples, or rows.
+        The pixels of others are decoded here; without `decode`, they are black.
         """
         try:
-            image = self._load(decode)
+            header, load, loader = self._load()
+            self._check(header)
+            kept_bytes = 0 if by_rows and loader not in _IN_ONE_PIECE else decoded_bytes(header)
+            refuse_large(header, loader, self._limits, kept_bytes)
+            if not decode:
+                return header
+            with decoding(header, self._limits):
+                image = load()
         except FAILURES as error:
             raise damaged(error) from error
+        if image is not header:
+            self._check(image)
+            for name in set(header.get_fields()) - set(image.get_fields()):
+                image.set_type(header.get_typeof(name), name, header.get(name))
+        return image
+
+    def _load(self) -> tuple[Any, Callable[[], Any], str]:
+        """The header of the image, its decoder, and the name of that for `loader_bytes`."""
+        if self.form == "jp2":
+            return *open_jpeg_2000(self._place), "in one piece"
+        if self.form == "heif":
+            return *open_heif(self._place), "heif"
+        if self.pages is not None and is_rare(self.pages.compression):
+            return *open_rare_tiff(self._place, self.pages), "in one piece"
+        page = {} if self.pages is None else {"page": self.pages.page}
+        if self.pages is not None and self.pages.photometric in _OTHER_COLOURS:
+            raise InputError(f"The colours are {_OTHER_COLOURS[self.pages.photometric]}.", _CONVERT)
+        # No other format is tried, and libvips keeps no image of its own.
+        image = load_by_vips(self._place, self.form, access="sequential", fail_on="error", **page)
+        return image, lambda: image, self.form
+
+    def _check(self, image: Any) -> None:
+        """Raise InputError where the size or the samples of an image are not supported."""
         refuse_pixels(image.width, image.height, self._limits)
         if image.interpretation not in _COLOURS:
             raise InputError(
                 f"The colours are {image.interpretation.upper()}.",
-                "Convert the image to RGB or gray first.",
+                _CONVERT,
             )
-        if image.format not in _SAMPLES:
+        if image.format not in SAMPLES:
             raise InputError(
                 f"The samples are of the type '{image.format}'.",
                 "Save the image with 8 or 16 bit, or 32-bit float.",
@@ -155,25 +189,11 @@ class _File:
                 f"The image has {image.bands} channels.",
                 "Save it in gray or RGB, with or without alpha.",
             )
-        return image
-
-    def _load(self, decode: bool) -> Any:
-        if self.form == "jp2":
-            with self._open() as file:
-                return load_jpeg_2000(file, self._limits, decode=decode)
-        if self.form == "heif":
-            return load_heif(self._place, self._limits, decode=decode)
-        if self.pages is not None and is_rare(self.pages.compression):
-            with self._open() as file:
-                return load_rare_tiff(file, self.pages, self._limits, decode=decode)
-        page = {} if self.pages is None else {"page": self.pages.page}
-        # No other format is tried, and libvips keeps no image of its own.
-        return load_by_vips(self._place, self.form, access="sequential", fail_on="error", **page)
 
     def channels(self, image: Any) -> tuple[int, bool]:
         """The number of colours, and whether alpha follows them."""
         kinds = self.pages.extra_kinds if self.pages else ()
-        if self.pages and self.pages.count and not kinds and image.bands in (2, 4):
+        if self.pages and self.pages.chain and not kinds and image.bands in (2, 4):
             kinds = (_UNSPECIFIED,)  # TIFF marks alpha: a sample without a mark is none
         if not kinds:
             has_alpha = bool(image.hasalpha())
@@ -182,10 +202,8 @@ class _File:
 
     def decode(self) -> Photo:
         image = self.image()
-        refuse_large(image, self.form, self._limits, decoded_bytes(image))
-        orientation = image.get("orientation") if image.get_typeof("orientation") else 1
         with self._open() as file:
-            metadata = read_metadata(file, image, self.form, orientation, self.pages)
+            metadata = read_metadata(file, image, self.form, orientation_of(image), self.pages)
         try:
             with decoding(image, self._limits):
                 pixels = upright_pixels(image)

@@ -20,8 +20,10 @@ from dip.image_io.tiff_structure import (
     EXIF,
     EXTRA_SAMPLES,
     HEIGHT,
+    LINEAR_RAW,
     NESTED,
     OLD_SUBFILE,
+    PHOTOMETRIC,
     SIZES,
     STRIP_BYTES,
     STRIP_OFFSETS,
@@ -42,7 +44,7 @@ from dip.image_io.tiff_structure import (
 XMP, IPTC, PHOTOSHOP, ICC = 0x02BC, 0x83BB, 0x8649, 0x8773
 _LAYERS, _MAKER_NOTE = 0x935C, 0x927C
 OF_PIXELS = frozenset((
-    WIDTH, HEIGHT, BITS, 0x0103, 0x0106, 0x010A, STRIP_OFFSETS, 0x0115, 0x0116, STRIP_BYTES,
+    WIDTH, HEIGHT, BITS, 0x0103, PHOTOMETRIC, 0x010A, STRIP_OFFSETS, 0x0115, 0x0116, STRIP_BYTES,
     *range(0x0118, 0x011A), 0x011C, *range(0x0120, 0x0126), 0x013D, 0x0140, 0x0141,
     *range(0x0142, 0x0146), EXTRA_SAMPLES, 0x0153, 0x0154, 0x0155, 0x015B, *range(0x0200, 0x020A),
     *range(0x0211, 0x0215),
@@ -95,7 +97,9 @@ class Pages:
 
     Parameters
     ----------
-    count : int
+    layout : Layout
+    chain : tuple of Directory
+        All pages; none where the directories are damaged.
     page : int
         The photo, from 0.
     full_size : tuple of int
@@ -103,22 +107,26 @@ class Pages:
     thumbnails : frozenset of int
         Reduced copies of the photo.
     extra_kinds : tuple of int
-        ExtraSamples of the photo: 1 and 2 are alpha.
+        ExtraSamples of the photo: 1 (premultiplied) and 2 are alpha.
+    photometric : int
+        The meaning of the samples.
     compression : int
     is_chosen : bool
         Whether the caller asked for this page.
     """
 
-    count: int
+    layout: Layout
+    chain: tuple[Directory, ...]
     page: int
     full_size: tuple[int, ...] = ()
     thumbnails: frozenset[int] = frozenset()
     extra_kinds: tuple[int, ...] = ()
+    photometric: int = 2
     compression: int = 1
     is_chosen: bool = False
 
 
-NO_PAGES = Pages(count=0, page=0)
+NO_PAGES = Pages(layout=Layout("<", False), chain=(), page=0)
 """Of a file whose directories are damaged."""
 
 
@@ -136,8 +144,9 @@ def find_pages(file: IO[bytes], page: int | None = None) -> Pages:
     ValueError, LookupError, struct.error
         The directories are damaged, or there is no such page.
     """
-    layout = _layout(file)
-    chain = [directory for _, directory in layout.chain(file)]
+    file.seek(0)
+    layout = Layout.of(file.read(16))
+    chain = tuple(directory for _, directory in layout.chain(file))
     full_size = [at for at, each in enumerate(chain) if not is_reduced(file, layout, each)]
     is_chosen = page is not None
     if page is None:
@@ -148,11 +157,13 @@ def find_pages(file: IO[bytes], page: int | None = None) -> Pages:
     first = page if any(at < page for at in full_size) else 0
     own = frozenset(range(first, following)) - {page, *full_size}
     return Pages(
-        count=len(chain),
+        layout=layout,
+        chain=chain,
         page=page,
         full_size=tuple(full_size),
         thumbnails=own,
         extra_kinds=tuple(layout.numbers(file, entries, EXTRA_SAMPLES)),
+        photometric=(layout.numbers(file, entries, PHOTOMETRIC) or [2])[0],
         compression=(layout.numbers(file, entries, COMPRESSION) or [1])[0],
         is_chosen=is_chosen,
     )
@@ -160,8 +171,7 @@ def find_pages(file: IO[bytes], page: int | None = None) -> Pages:
 
 def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
     """The container of a file, and the blocks in it, for a photo that is turned upright."""
-    layout = _layout(file)
-    chain = [directory for _, directory in layout.chain(file)]
+    layout, chain = pages.layout, pages.chain
     entries = chain[pages.page].entries
     straight = upright_entries(layout, entries, orientation >= 5)
     # Tags that only stand with a thumbnail describe the photo, too.
@@ -186,10 +196,14 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
     if _LAYERS in entries:
         replaced[_LAYERS] = b""
         notes.append("Photoshop's layers, which show the damage, are removed")
-    container = _cut(file, layout, chain, pages, replaced, orientation >= 5)
+    container = _cut(file, pages, replaced, orientation >= 5)
     damaged = [f"{tag:#x}" for tag, entry in entries.items() if not container.is_sound(entry)]
     if damaged:
         notes.append(f"damaged tags are left out: {', '.join(damaged)}")
+    if pages.extra_kinds[:1] == (1,):
+        notes.append("its premultiplied colours become plain ones; nothing else changes in them")
+    if not pages.full_size:
+        notes.append("all its pages are marked as reduced copies; the first one is restored")
     if len(pages.full_size) > 1 and not pages.is_chosen:
         notes.append(f"of {len(pages.full_size)} pages, page {pages.page + 1} is restored")
     moved = (*OF_PIXELS, XMP, IPTC, PHOTOSHOP, ICC, _LAYERS, SUB_IFDS, SUBFILE)
@@ -201,28 +215,25 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
         resolution=resolution_of(file, layout, straight),
         container=container,
         notes=tuple(notes),
-        own=tuple(_own_names(file, layout, entries, pages)),
+        own=tuple(_own_names(file, pages)),
         **found,
     )
 
 
-def _own_names(file: IO[bytes], layout: Layout, entries: Entries, pages: Pages) -> list[str]:
+def _own_names(file: IO[bytes], pages: Pages) -> list[str]:
     """The names of the things that no other format can hold."""
-    names = []
-    others = pages.count - 1 - len(pages.thumbnails)
+    names, layout, entries = [], pages.layout, pages.chain[pages.page].entries
+    others = len(pages.chain) - 1 - len(pages.thumbnails)
     if others:
         names.append(f"{others} further page{'s' * (others > 1)}")
     if SUB_IFDS in entries:
         names.append("the sub-images of the page")
+    if pages.photometric == LINEAR_RAW:
+        names.append("the mark of linear samples (LinearRaw)")
     for offset in layout.numbers(file, entries, EXIF):
         if _MAKER_NOTE in layout.read_directory(file, offset).entries:
             names.append("the offsets inside the maker notes")
     return names
-
-
-def _layout(file: IO[bytes]) -> Layout:
-    file.seek(0)
-    return Layout.of(file.read(16))
 
 
 def is_reduced(file: IO[bytes], layout: Layout, directory: Directory) -> bool:
@@ -241,21 +252,16 @@ def strips_of(file: IO[bytes], layout: Layout, entries: Entries) -> list[Span]:
 
 
 def _cut(
-    file: IO[bytes],
-    layout: Layout,
-    chain: list[Directory],
-    pages: Pages,
-    replaced: Mapping[int, bytes],
-    transposed: bool,
+    file: IO[bytes], pages: Pages, replaced: Mapping[int, bytes], transposed: bool
 ) -> Container:
     """Everything in a file but the pixels of its page."""
-    entries = chain[pages.page].entries
-    free = strips_of(file, layout, entries)
+    entries = pages.chain[pages.page].entries
+    free = strips_of(file, pages.layout, entries)
     for tag in replaced:
         entry = entries[tag]
         if entry.offset is not None:
             free.append((entry.offset, entry.offset + entry.size))
-    used = [(0, 16), *_used(file, layout, chain, pages.page, replaced)]
+    used = [(0, 16), *_used(file, pages, replaced)]
     size = file.seek(0, io.SEEK_END)
     holes = _untaken([(min(start, size), min(stop, size)) for start, stop in free], used)
     pieces, at = [], 0
@@ -267,7 +273,7 @@ def _cut(
             at += len(data)
         at = stop
     return Container(
-        layout=layout,
+        layout=pages.layout,
         pieces=tuple(pieces),
         holes=tuple(holes),
         page=pages.page,
@@ -277,15 +283,10 @@ def _cut(
     )
 
 
-def _used(
-    file: IO[bytes],
-    layout: Layout,
-    chain: list[Directory],
-    page: int,
-    replaced: Mapping[int, bytes],
-) -> Iterator[Span]:
+def _used(file: IO[bytes], pages: Pages, replaced: Mapping[int, bytes]) -> Iterator[Span]:
     """The bytes that directories, values and the pixels of other pages take."""
-    waiting = [(directory, number == page) for number, directory in enumerate(chain)]
+    layout = pages.layout
+    waiting = [(directory, number == pages.page) for number, directory in enumerate(pages.chain)]
     seen = set[int]()
     while waiting:
         directory, is_page = waiting.pop()

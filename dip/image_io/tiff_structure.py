@@ -29,7 +29,9 @@ ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011
 STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 0x0111, 0x0117, 0x0144, 0x0145
 WIDTH, HEIGHT, PIXEL_X, PIXEL_Y = 0x0100, 0x0101, 0xA002, 0xA003
 THUMBNAIL, THUMBNAIL_BYTES = 0x0201, 0x0202
-COMPRESSION = 0x0103
+COMPRESSION, PHOTOMETRIC = 0x0103, 0x0106
+LINEAR_RAW = 34892
+"""Linear samples of a camera or scanner, as DNG has them; of PHOTOMETRIC."""
 SUBFILE, OLD_SUBFILE, BITS, EXTRA_SAMPLES = 0x00FE, 0x00FF, 0x0102, 0x0152
 
 
@@ -83,30 +85,30 @@ class Layout:
 
     @property
     def field(self) -> int:
-        """Bytes of an offset, and of a value inside its entry."""
+        """Bytes of an offset, of a value inside its entry, and before the first offset."""
         return 8 if self.big else 4
 
     @property
-    def first_pointer(self) -> int:
-        return 8 if self.big else 4
+    def _offset_form(self) -> str:
+        return self.order + ("Q" if self.big else "I")
 
-    def header(self) -> bytes:
-        mark = b"II" if self.order == "<" else b"MM"
-        return mark + (
-            struct.pack(self.order + "HHHQ", 43, 8, 0, 0)
-            if self.big
-            else struct.pack(self.order + "HI", 42, 0)
-        )
+    @property
+    def _count_form(self) -> str:
+        return self.order + ("Q" if self.big else "H")
+
+    @property
+    def _entry_form(self) -> str:
+        """Of tag, type and count."""
+        return self.order + ("HHQ" if self.big else "HHI")
 
     def pack_offset(self, offset: int) -> bytes:
         try:
-            return struct.pack(self.order + ("Q" if self.big else "I"), offset)
+            return struct.pack(self._offset_form, offset)
         except struct.error:
             raise StructureError("more than 4 GB") from None
 
     def unpack_offset(self, data: bytes) -> int:
-        offset: int = self._unpack("Q" if self.big else "I", data)
-        return offset
+        return self._unpack(self._offset_form, data)
 
     def integers(self, data: bytes, kind: int) -> list[int]:
         """Decode the bytes of an integer tag."""
@@ -124,11 +126,9 @@ class Layout:
 
     def pack_directory(self, entries: Mapping[int, Entry], start: int, next_offset: int) -> bytes:
         """The bytes of a directory at `start`: its entries, then the values that need room."""
-        count, form = ("Q", "HHQ") if self.big else ("H", "HHI")
-        head = struct.calcsize("<" + count)
-        size = struct.calcsize("<" + form) + self.field
-        after = start + head + size * len(entries) + self.field
-        listed, values = bytearray(struct.pack(self.order + count, len(entries))), bytearray()
+        listed, values = bytearray(struct.pack(self._count_form, len(entries))), bytearray()
+        size = struct.calcsize(self._entry_form) + self.field
+        after = start + len(listed) + size * len(entries) + self.field
         for tag, entry in sorted(entries.items()):
             if entry.offset is None and len(entry.data) > self.field:
                 values += bytes((after + len(values)) % 2)
@@ -140,21 +140,18 @@ class Layout:
 
     def pack_entry(self, tag: int, entry: Entry) -> bytes:
         """The bytes of an entry whose value is inside it or has an offset."""
-        head = struct.pack(
-            self.order + ("HHQ" if self.big else "HHI"), tag, entry.type, entry.count
-        )
+        head = struct.pack(self._entry_form, tag, entry.type, entry.count)
         if entry.offset is not None:
             return head + self.pack_offset(entry.offset)
         return head + entry.data.ljust(self.field, b"\0")
 
     def read_directory(self, file: IO[bytes], offset: int) -> Directory:
         """The directory at an offset; StructureError if it is not inside the file."""
-        count_form, form = ("Q", "HHQ") if self.big else ("H", "HHI")
         if offset > file.seek(0, io.SEEK_END):
             raise StructureError("a directory outside the file")
         file.seek(offset)
-        count = self._unpack(count_form, file.read(struct.calcsize("<" + count_form)))
-        head = struct.calcsize("<" + form)
+        count = self._unpack(self._count_form, file.read(struct.calcsize(self._count_form)))
+        head = struct.calcsize(self._entry_form)
         if not 0 < count <= 0xFFFF:
             raise StructureError(f"{count} entries")
         size = head + self.field
@@ -166,7 +163,7 @@ class Layout:
         entries: Entries = {}
         places: dict[int, int] = {}
         for at in range(0, len(listed), size):
-            tag, kind, number = struct.unpack(self.order + form, listed[at : at + head])
+            tag, kind, number = struct.unpack(self._entry_form, listed[at : at + head])
             field = listed[at + head : at + size]
             entry = Entry(kind, number, field)
             if entry.size > self.field:
@@ -196,7 +193,7 @@ class Layout:
 
     def chain(self, file: IO[bytes]) -> Iterator[tuple[int, Directory]]:
         """The directories that are linked to each other, with their offsets."""
-        file.seek(self.first_pointer)
+        file.seek(self.field)
         offset, seen = self.unpack_offset(file.read(self.field)), set[int]()
         while offset and offset not in seen:
             seen.add(offset)
@@ -205,9 +202,9 @@ class Layout:
             offset = directory.next
 
     def _unpack(self, form: str, data: bytes) -> int:
-        if len(data) < struct.calcsize("<" + form):
+        if len(data) < struct.calcsize(form):
             raise StructureError("a directory outside the file")
-        return int(struct.unpack(self.order + form, data)[0])
+        return int(struct.unpack(form, data)[0])
 
 
 def upright(block: bytes, *, transposed: bool) -> tuple[bytes, bool]:
@@ -316,9 +313,14 @@ def resolution_entries(layout: Layout, resolution: tuple[float, float]) -> Entri
     }
 
 
+def empty_block(order: str) -> bytes:
+    """The header of an EXIF block of this byte order, without a directory."""
+    return (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, 0)
+
+
 def exif_block(entries: Entries, layout: Layout, file: IO[bytes]) -> bytes:
     """An EXIF block of some entries of a file, with the directories that they point to."""
-    block = bytearray(Layout(layout.order, False).header())
+    block = bytearray(empty_block(layout.order))
     start = _append(block, entries, layout, file, depth=0)
     block[4:8] = struct.pack(layout.order + "I", start)
     return bytes(block)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import IO
 
 import numpy as np
-import pyvips
 
 from dip.image_io.photo import Array, Metadata
 from dip.image_io.tiff import (
@@ -24,9 +23,12 @@ from dip.image_io.tiff_structure import (
     BITS,
     EXTRA_SAMPLES,
     HEIGHT,
+    LINEAR_RAW,
     LONG,
     LONG8,
+    PHOTOMETRIC,
     RESOLUTION_UNIT,
+    SHORT,
     STRIP_OFFSETS,
     SUB_IFDS,
     UNDEFINED,
@@ -34,9 +36,11 @@ from dip.image_io.tiff_structure import (
     Entries,
     Entry,
     Layout,
+    empty_block,
     resolution_entries,
     upright_entries,
 )
+from dip.image_io.vips import image_of
 from dip.samples import to_8_bit
 
 _EXIV2_MARK = b"ExifMeta"
@@ -77,7 +81,7 @@ def _lay(container: Container, out: IO[bytes]) -> None:
 
 def _container_of_blocks(metadata: Metadata) -> Container:
     """A TIFF file without pixels that begins with an EXIF block: offsets in it remain true."""
-    block = metadata.exif or Layout("<", False).header()
+    block = metadata.exif or empty_block("<")
     if block[8:16] == _EXIV2_MARK:  # with it, readers take the file for an EXIF block
         block = block[:8] + bytes(8) + block[16:]
     return Container(layout=Layout.of(block[:8]), pieces=((0, block),), holes=())
@@ -114,7 +118,7 @@ class _Writer:
         chain = list(layout.chain(self._out))
         if not chain:
             start = self._page({}, pixels, extra, added, 0)
-            self._point(layout.first_pointer, start)
+            self._point(layout.field, start)
             return
         following = 0
         for number in reversed(range(len(chain))):
@@ -133,7 +137,7 @@ class _Writer:
             elif directory.next != following:
                 self._point(directory.pointer, following)
             following = start
-        self._point(layout.first_pointer, following)
+        self._point(layout.field, following)
 
     def _renewed(self, entries: Entries, pixels: Array) -> Entries:
         """The tags of the page, with blocks and thumbnails that agree with the new pixels."""
@@ -164,8 +168,10 @@ class _Writer:
         if extra is not None:
             samples = np.concatenate([np.atleast_3d(pixels), extra], axis=2)
         stored = self._pixels(samples)
-        if extra is not None and kinds is not None:
-            stored[EXTRA_SAMPLES] = kinds
+        if extra is not None:  # samples without a mark are none of alpha
+            stored[EXTRA_SAMPLES] = kinds or self._layout.entry(SHORT, [0] * extra.shape[2])
+        if self._layout.numbers(self._out, entries, PHOTOMETRIC) == [LINEAR_RAW]:
+            stored[PHOTOMETRIC] = entries[PHOTOMETRIC]
         return self._append(kept | added | stored, following)
 
     def _thumbnail(self, entries: Entries, pixels: Array, following: int) -> int:
@@ -174,8 +180,7 @@ class _Writer:
         side = max(layout.numbers(self._out, entries, tag)[0] for tag in (WIDTH, HEIGHT))
         height, width = pixels.shape[:2]
         scale = min(1.0, side / max(height, width))
-        image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
-        image = image.resize(
+        image = image_of(pixels).resize(
             max(1, round(width * scale)) / width, vscale=max(1, round(height * scale)) / height
         )
         reduced = image.numpy()

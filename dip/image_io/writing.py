@@ -7,11 +7,10 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-import numpy as np
 import pyvips
 
 from dip.errors import OutputError
@@ -20,15 +19,18 @@ from dip.image_io.metadata import losses, write_around
 from dip.image_io.photo import Array, Photo, has_alpha
 from dip.image_io.reading import read_photo
 from dip.image_io.replacing import replacing
-from dip.image_io.vips import FAILURES, message_of
+from dip.image_io.vips import FAILURES, image_of, message_of
 from dip.machine.disk import real_path
 from dip.samples import to_8_bit
 
 
-def write_photo(path: Path | str, pixels: Array, like: Photo | None = None) -> None:
+def write_photo(
+    path: Path | str, pixels: Array, like: Photo | None = None, *, replace: bool = True
+) -> None:
     """Write a photo with the metadata of another; the name's ending chooses the format.
 
-    An existing file is replaced atomically, once the new file is complete and on disk.
+    An existing file is replaced atomically, once the new file is complete and on disk; without
+    `replace`, that is an error.
 
     Parameters
     ----------
@@ -45,16 +47,13 @@ def write_photo(path: Path | str, pixels: Array, like: Photo | None = None) -> N
     """
     path = real_path(path)
     form = writable_format(path, pixels)
-    with replacing(path) as temporary, temporary.open("w+b") as out:
+    with replacing(path, replace=replace) as temporary, temporary.open("w+b") as out:
 
-        def encode(samples: Array, form: str) -> IO[bytes]:
+        def scratch() -> IO[bytes]:
             # On the disk: a large picture must not be in memory once more.
-            return _encode(samples, form, tempfile.TemporaryFile(dir=path.parent))
+            return tempfile.TemporaryFile(dir=path.parent)
 
-        if like is None:
-            _encode(pixels, form, out)
-        else:
-            write_around(out, pixels, form, like, encode)
+        _write(out, pixels, form, like, scratch)
 
 
 def encode_photo(pixels: Array, form: str, like: Photo | None = None) -> bytes:
@@ -79,9 +78,7 @@ def encode_photo(pixels: Array, form: str, like: Photo | None = None) -> bytes:
     check_samples(form, pixels, f"The format {form}")
     out = io.BytesIO()
     try:
-        if like is None:
-            return _encode_in_memory(pixels, form).getvalue()
-        write_around(out, pixels, form, like, _encode_in_memory)
+        _write(out, pixels, form, like, io.BytesIO)
     except FAILURES as error:
         reason = " ".join(message_of(error).split())
         raise OutputError(f"The result cannot be written as {form.upper()}: {reason}.") from error
@@ -117,12 +114,12 @@ def plain_tiff(file: bytes, pages: Sequence[int | None], *pixels: Array) -> byte
     return out.getvalue()
 
 
-def write_pixels(path: Path | str, pixels: Array) -> None:
+def write_pixels(path: Path | str, pixels: Array, *, replace: bool = True) -> None:
     """Write a picture for viewing, such as a preview: 8 bits, without metadata."""
     levels = to_8_bit(pixels)
     if Path(path).suffix.lower() in (".jpg", ".jpeg") and has_alpha(levels):
         levels = levels[:, :, :-1]
-    write_photo(path, levels)
+    write_photo(path, levels, replace=replace)
 
 
 def check_writable(path: Path | str, photo: Photo | None = None) -> tuple[str, ...]:
@@ -170,8 +167,8 @@ def check_writable(path: Path | str, photo: Photo | None = None) -> tuple[str, .
     return losses(photo, form)
 
 
-def write_result(path: Path | str, pixels: Array, like: Photo) -> None:
-    """Write a result as `write_photo` does; where that fails, write a plain TIFF elsewhere.
+def write_result(path: Path | str, pixels: Array, like: Photo, *, replace: bool = True) -> None:
+    """Write a result as `write_photo` does; where that fails, write a TIFF file elsewhere.
 
     Raises
     ------
@@ -179,45 +176,58 @@ def write_result(path: Path | str, pixels: Array, like: Photo) -> None:
         The wished file cannot be written; the message names the file that holds the result.
     """
     try:
-        write_photo(path, pixels, like)
+        write_photo(path, pixels, like, replace=replace)
     except OutputError as error:
-        for folder in (Path(path).parent, Path.home(), Path(tempfile.gettempdir())):
-            spare = folder / f"dip_restored_{secrets.token_hex(4)}.tif"
-            try:
-                write_photo(spare, pixels)
-            except OutputError:
-                continue
-            raise OutputError(
-                f"{error.message} The result lies in {spare.absolute()}, as a plain TIFF.",
-                error.hint,
-            ) from error
+        for spare in spare_files(Path(path).parent, ".tif"):
+            for model, said in ((like, "as TIFF"), (None, "as a plain TIFF, without metadata")):
+                try:
+                    write_photo(spare, pixels, model)
+                except OutputError:
+                    continue
+                raise OutputError(
+                    f"{error.message} The result lies in {spare.absolute()}, {said}.", error.hint
+                ) from error
         raise
+
+
+def spare_files(folder: Path, suffix: str) -> list[Path]:
+    """Names for a result that cannot be written as wished: in its folder, at home, elsewhere."""
+    name = f"dip_restored_{secrets.token_hex(4)}{suffix}"
+    return [each / name for each in (folder, Path.home(), Path(tempfile.gettempdir()))]
+
+
+def _write(
+    out: IO[bytes],
+    pixels: Array,
+    form: str,
+    like: Photo | None,
+    scratch: Callable[[], IO[bytes]],
+) -> None:
+    """Write pixels to a file, with the metadata of a photo around them.
+
+    Parameters
+    ----------
+    out : file
+        Empty, open for reading and writing.
+    pixels : ndarray
+    form : str
+    like : Photo, optional
+    scratch : callable
+        Opens a file for the encoded pixels, until they are put between the metadata.
+    """
+    if like is None:
+        _encode(pixels, form, out)
+    else:
+        write_around(out, pixels, form, like, lambda each: _encode(each, form, scratch()))
 
 
 def _encode(pixels: Array, form: str, file: IO[bytes]) -> IO[bytes]:
     """Write pixels without metadata to an empty file, and rewind it."""
-    target = pyvips.Target.new_to_descriptor(file.fileno())
-    _image_of(pixels).__getattr__(f"{form}save_target")(target, **saving_options(form, pixels))
+    save, options = image_of(pixels).__getattr__, saving_options(form, pixels)
+    if isinstance(file, io.BytesIO):
+        file.write(save(f"{form}save_buffer")(**options))
+    else:
+        target = pyvips.Target.new_to_descriptor(file.fileno())
+        save(f"{form}save_target")(target, **options)
     file.seek(0)
     return file
-
-
-def _encode_in_memory(pixels: Array, form: str) -> io.BytesIO:
-    save = _image_of(pixels).__getattr__(f"{form}save_buffer")
-    return io.BytesIO(save(**saving_options(form, pixels)))
-
-
-def _image_of(pixels: Array) -> Any:
-    height, width = pixels.shape[:2]
-    bands = 1 if pixels.ndim == 2 else pixels.shape[2]
-    formats = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
-    image = pyvips.Image.new_from_memory(
-        np.ascontiguousarray(pixels).data, width, height, bands, formats[pixels.dtype.name]
-    )
-    gray = bands <= 2
-    interpretation = {
-        "uint8": "b-w" if gray else "srgb",
-        "uint16": "grey16" if gray else "rgb16",
-        "float32": "b-w" if gray else "scrgb",
-    }[pixels.dtype.name]
-    return image.copy(interpretation=interpretation)

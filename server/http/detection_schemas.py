@@ -6,7 +6,7 @@ from apiflask import Schema
 from apiflask.fields import Boolean, Dict, Nested, String
 from apiflask.validators import Range, Regexp
 
-from dip.config import Settings
+from dip.config import PAGE_NUMBER, Settings
 from server.http.form_fields import Float, Integer, described, setting_range
 from server.http.schemas import LEASE, LEASE_S, PhotoIn, SubmittedOut
 from server.jobs.parameters import KINDS, SENSITIVITY
@@ -19,6 +19,12 @@ class DetectIn(PhotoIn):
     """A photo to find the damage of."""
 
     seed = Integer(validate=setting_range("seed"), load_default=Settings.seed)
+    page = String(
+        validate=Regexp(f"^{PAGE_NUMBER}$(?!\\n)"),
+        metadata=described(
+            "The page of a TIFF, from 1. By default the first one that is no reduced copy."
+        ),
+    )
     lease_s = Float(validate=LEASE_S, metadata=LEASE)
 
 
@@ -66,6 +72,7 @@ class FoundOut(Schema):
 
 class DetectionOut(SubmittedOut):
     seed = Integer(required=True)
+    page = String(allow_none=True, required=True)
     found = Nested(FoundOut, allow_none=True)
     levels_url = String(required=True)
     mask_url = String(required=True)

@@ -235,6 +235,7 @@ class Job(Attempt):
         return {
             **self.public(ahead),
             "seed": self.parameters.settings.seed,
+            "page": self.parameters.page,
             "found": found,
             "url": path,
             "levels_url": f"{path}/levels",

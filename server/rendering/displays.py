@@ -91,7 +91,8 @@ def make_display(
         The maximum side of the picture, px.
     timeout_s : float
     **more
-        For 'levels' the layout of raw samples, as `raw`; for 'marks' the parameters of the mask.
+        For 'levels' the layout of raw samples, `raw`, and the `page` of a TIFF; for 'marks' the
+        parameters of the mask.
 
     Raises
     ------

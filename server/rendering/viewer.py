@@ -105,7 +105,8 @@ def _find_levels(request: dict[str, Any]) -> dict[str, Any]:
 
     raw = None if request["raw"] is None else RawImage(**request["raw"])
     limits = Limits(pixels=request["max_pixels"])
-    photo = photo_from(Path(request["source"]), raw, limits)
+    page = None if request["page"] is None else int(request["page"]) - 1
+    photo = photo_from(Path(request["source"]), raw, limits, page)
     damage = detect(photo.pixels, quick=True)
     Path(request["target"]).write_bytes(damage.to_png())
     return _about_png(*damage.level.shape)

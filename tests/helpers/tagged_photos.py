@@ -90,8 +90,8 @@ def damage() -> npt.NDArray[np.uint8]:
     return mask
 
 
-def make(folder: Path) -> dict[str, Path]:
-    """A photo of each kind, with all tags that ExifTool can write into it."""
+def make(folder: Path, names: Sequence[str] | None = None) -> dict[str, Path]:
+    """A photo of each kind, or of some, with all tags that ExifTool can write into it."""
     folder.mkdir(exist_ok=True)
     made: dict[str, Path] = {}
     for kind, options in _TIFF_KINDS.items():
@@ -146,6 +146,8 @@ def make(folder: Path) -> dict[str, Path]:
     Image.fromarray(samples("uint8", 1)).save(made["jpeg_gray"], icc_profile=profile())
     made["webp"] = folder / "webp.webp"
     Image.fromarray(samples("uint8")).save(made["webp"], lossless=True, icc_profile=profile())
+    for name in set(made) - set(names or made):
+        made.pop(name).unlink()
     # ExifTool writes no BigTIFF files.
     write_tags([*TAGS, *RESOLUTION], *(path for name, path in made.items() if "big" not in name))
     return made
@@ -250,10 +252,7 @@ class Matrix:
     """
 
     def __init__(self, folder: Path, names: Sequence[str] | None = None) -> None:
-        made = make(folder)
-        for name in set(made) - set(names or made):
-            made.pop(name).unlink()
-        self.photos = made
+        self.photos = make(folder, names)
         self.refused = 0
         self._results: list[tuple[str, str, Path, Sequence[str]]] = []
 

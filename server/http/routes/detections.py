@@ -165,6 +165,7 @@ def _quick_levels(job: Job, here: Service) -> Path:
         folder=here.settings.incoming_dir,
         max_pixels=here.settings.max_pixels,
         raw=None if raw is None else asdict(raw),
+        page=job.parameters.page,
     )
     size = found.path.stat().st_size
     try:

@@ -54,6 +54,16 @@ def test_masks_in_a_folder_are_named_after_their_photos(root: Path) -> None:
     assert listing.left_out == []
 
 
+def test_an_infrared_plane_without_a_mask_of_its_own_is_no_photo(root: Path) -> None:
+    touch(root, "scans/a.tif", "scans/a_IR.tif", "scans/b_IR.tif", "mask.png", "masks/a.png")
+    for masks in (root / "mask.png", None, root / "masks"):
+        listing = list_photos(root / "scans", root / "out", masks=masks)
+        assert "a.tif" in pairs(listing, root)
+        assert reasons(listing)["a_IR.tif"] == "no picture"
+        assert "a_IR.tif" not in pairs(listing, root)
+        assert ("b_IR.tif" in pairs(listing, root)) == (masks != root / "masks")  # of no photo
+
+
 def test_masks_come_from_the_same_sub_folder(root: Path) -> None:
     touch(root, "scans/1/a.jpg", "scans/2/a.jpg", "masks/1/a.png", "masks/a.png")
     listing = list_photos(root / "scans", root / "out", masks=root / "masks")

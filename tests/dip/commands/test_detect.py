@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
+from dip.commands import detect
 from dip.image_io import read_mask, read_photo, write_photo
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -90,6 +93,62 @@ def test_wrong_options_are_named(
     assert done.returncode == status
     assert said in " ".join(done.stderr.replace("dip: ", "").split())
     assert scan.read_bytes() == before
+
+
+@pytest.fixture
+def album(scan: Path) -> Path:
+    """Two pages: the scan, and the scan upside down."""
+    page = read_photo(scan).pixels
+    with tifffile.TiffWriter(scan.with_name("album.tif")) as file:
+        for each in (page, page[::-1]):
+            file.write(each, photometric="minisblack", metadata=None)
+    return scan.with_name("album.tif")
+
+
+def test_a_page_is_searched(here: Run, album: Path) -> None:
+    masks = [album.with_name(f"{page}.png") for page in (1, 2)]
+    for page, mask in enumerate(masks, 1):
+        assert here("detect", album, "--page", page, "-o", mask, "--quiet").returncode == 0
+    first, second = (read_mask(mask) > 127 for mask in masks)
+    assert first[61:65, 101:105].all()
+    assert second[::-1][61:65, 101:105].all()
+    assert not second[61:65, 101:105].any()
+    done = here("detect", album, "--page", 3, "-o", masks[0])
+    assert (done.returncode, "no page 3" in done.stderr) == (3, True)
+
+
+def test_all_pages_are_searched_for_a_mask_of_as_many(here: Run, album: Path) -> None:
+    overlay = album.with_name("overlay.tif")
+    done = here("detect", album, "--page", "all", "--overlay", overlay)
+    mask = album.with_name("album_mask.tif")
+    assert (done.returncode, done.stdout) == (0, f"{mask}\n"), done.stderr
+    first, second = (read_mask(mask, page=page) > 127 for page in (0, 1))
+    assert first[61:65, 101:105].all()
+    assert second[::-1][61:65, 101:105].all()
+    assert read_photo(overlay, page=1).pixels.shape == (120, 160, 3)
+    refused = here("detect", album, "--page", "all", "-o", album.with_name("m.png"))
+    assert (refused.returncode, "cannot hold 2 pages" in refused.stderr) == (5, True)
+
+
+def test_a_mask_does_not_replace_one_that_came_meanwhile(
+    here: Run, scan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = scan.with_name("scan_mask.png")
+    monkeypatch.setattr(detect, "refuse_most", lambda *given: mask.write_bytes(b"by hand"))
+    done = here("detect", scan)
+    assert (done.returncode, "File exists" in done.stderr) == (5, True)
+    assert mask.read_bytes() == b"by hand"
+
+
+def test_standard_input_and_output_serve_for_photo_and_mask(scan: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dip", "detect", "-", "-o", "-", "--quiet"],
+        input=scan.read_bytes(),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert (read_mask(done.stdout) > 127)[61:65, 101:105].all()
 
 
 def test_a_photo_that_is_too_small_is_refused(here: Run, tmp_path: Path) -> None:

@@ -68,6 +68,22 @@ def test_the_infrared_plane_shows_the_damage_and_is_kept(here: Run, scans: Path)
     assert (tifffile.imread(output)[:, :, :3] != ramp()).any(axis=2)[SPECK].all()
 
 
+def test_pages_without_damage_stay_as_they_are(here: Run, scans: Path) -> None:
+    flat = np.full((96, 128, 3), 30_000, np.uint16)
+    path, output = scans / "album.tif", scans / "restored.tif"
+    with tifffile.TiffWriter(path) as file:
+        for page in (flat, ramp(), flat):
+            file.write(page, photometric="rgb", metadata=None)
+    done = here("restore", path, "--detect", "--page", "all", "-o", output, *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "page 1: " in done.stderr
+    assert "page 3: " in done.stderr
+    first, second, third = (read_photo(output, page=page).pixels for page in range(3))
+    np.testing.assert_array_equal(first, flat)
+    np.testing.assert_array_equal(third, flat)
+    assert (second != ramp()).any(axis=2)[SPECK].all()
+
+
 def test_nothing_found_is_an_error_and_writes_nothing(here: Run, scans: Path) -> None:
     write_photo(scans / "flat.png", np.full((60, 60, 3), 90, np.uint8))
     done = here("restore", scans / "flat.png", "--detect", *QUICK)
@@ -91,6 +107,7 @@ def test_more_than_the_limit_is_left_to_a_person(here: Run, scans: Path) -> None
         (["restore", "scan.tif", "--detect", "--mask", "m.png"], "--mask gives it"),
         (["restore", "scan.tif", "--detect", "--most-coverage", "0"], "--most-coverage is 0."),
         (["batch", ".", "-o", "out", "--detect", "--masks", "m"], "--masks exclude each other"),
+        (["batch", ".", "-o", "out", "--detect", "--page", "all"], "searches one page of each"),
         (["batch", ".", "-o", "out", "--detect", "--dry-run"], "--dry-run exclude each other"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import subprocess
 import sys
@@ -14,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from further_formats import FURTHER
+from further_formats import EXIF, FURTHER
 from PIL import Image
-from tagged_photos import profile
+from tagged_photos import profile, with_chunks
 
 from dip.errors import OutputError
 from dip.image_io import losses, read_photo, write_photo, write_result
@@ -116,6 +117,63 @@ def test_a_result_that_cannot_be_written_lies_beside_as_tiff(
     assert str(spare) in said
     result = read_photo(spare).pixels
     np.testing.assert_array_equal(result[~mask], photo[~mask])
+
+
+def test_a_result_does_not_replace_one_that_came_meanwhile(
+    files: Path, here: Run, photo: np.ndarray, mask: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dip.commands.progress import Progress
+
+    output, follow = files / "photo_restored.png", Progress.follow
+
+    def slow(*given: Any) -> Any:
+        output.write_bytes(b"of another process")
+        return follow(*given)
+
+    monkeypatch.setattr(Progress, "follow", slow)
+    words = ["restore", files / "photo.png", "--mask", files / "mask.png", *QUICK]
+    done = here(*words)
+    assert (done.returncode, "File exists" in done.stderr) == (5, True)
+    assert output.read_bytes() == b"of another process"
+    (spare,) = files.glob("dip_restored_*.tif")
+    np.testing.assert_array_equal(read_photo(spare).pixels[~mask], photo[~mask])
+    named = here(*words, "-o", output)  # a name that the user chose is replaced
+    assert named.returncode == 0
+    np.testing.assert_array_equal(read_photo(output).pixels[~mask], photo[~mask])
+
+
+def test_a_result_elsewhere_keeps_its_metadata(tmp_path: Path, photo: np.ndarray) -> None:
+    write_photo(tmp_path / "photo.png", photo)
+    data = with_chunks((tmp_path / "photo.png").read_bytes(), (b"eXIf", EXIF))
+    (tmp_path / "taken.png").mkdir()
+    with pytest.raises(OutputError, match=r"lies in .*\.tif, as TIFF"):
+        write_result(tmp_path / "taken.png", photo, read_photo(data))
+    (spare,) = tmp_path.glob("dip_restored_*.tif")
+    assert read_photo(spare).metadata.exif is not None
+
+
+def test_a_batch_keeps_a_result_for_which_the_disk_became_too_small(
+    archive: Archive, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dip.image_io import replacing
+
+    archive.put("a.png")
+    home = archive.folder / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    flush = replacing.flush
+
+    def full(path: Path) -> None:
+        if path.parent.is_relative_to(archive.folder / "out") and path.suffix == ".part":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        flush(path)
+
+    monkeypatch.setattr(replacing, "flush", full)
+    ran = run()
+    assert (ran.returncode, "No space left" in ran.stderr) == (5, True)
+    (spare,) = home.glob("dip_restored_*.png")
+    assert str(spare) in ran.stderr
+    assert read_photo(spare).pixels.shape == archive.photo.shape
 
 
 def test_a_result_whose_folder_is_gone_lies_elsewhere(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from api_requests import code_of, form, submit
 from flask.testing import FlaskClient
 
@@ -107,6 +109,25 @@ def test_raw_samples_give_the_same_as_a_file(
     raw, file = find(http, scan.tobytes(), **layout), find(http, scan_file)
     one, other = (http.get(each["levels_url"] + "?quick=true") for each in (raw, file))
     assert one.data == other.data
+
+
+def test_a_page_of_a_tiff_is_searched(
+    http: FlaskClient, service: Service, scan: np.ndarray
+) -> None:
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for page in (scan[::-1], scan):
+            writer.write(page, photometric="rgb", metadata=None)
+    found = find(http, file.getvalue(), page=2)
+    assert found["page"] == "2"
+    assert http.get(found["levels_url"] + "?quick=true").data == detect(scan, quick=True).to_png()
+    missing = find(http, file.getvalue(), page=3)
+    answer = http.get(missing["levels_url"] + "?quick=true")
+    assert (code_of(answer), "no page 3" in answer.text) == ("image_unreadable", True)
+    work(service)
+    assert http.get(found["levels_url"]).data == detect(scan).to_png()
+    work(service)
+    assert "no page 3" in http.get(missing["url"]).get_json()["error"]["message"]
 
 
 def test_a_detection_comes_before_waiting_restorations_and_is_not_among_them(

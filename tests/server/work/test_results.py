@@ -12,10 +12,11 @@ import pytest
 import tifffile
 from flask.testing import FlaskClient
 from further_formats import FURTHER
+from infrared_scans import KINDS
 from tagged_photos import FORMATS, MATRIX_SAMPLE, Matrix, damage, with_chunks
 
 from dip.errors import OutputError
-from dip.image_io import encode_photo, read_photo
+from dip.image_io import encode_photo, find_infrared, read_photo
 from server.http.context import Service
 from server.jobs.job import Job, State
 from server.work import codec
@@ -215,6 +216,22 @@ def test_a_page_that_makes_no_sense_is_refused_at_once(
     files = {"image": (io.BytesIO(image_file), "i"), "mask": (io.BytesIO(mask_file), "m")}
     answer = http.post("/v1/jobs", data=fields | files)
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (422, "parameter_invalid")
+
+
+@pytest.mark.parametrize("kind", ["rgbi", "hdri"])
+def test_an_infrared_plane_stays(
+    restore: Restore, service: Service, photo: np.ndarray, mask_file: bytes, tmp_path: Path,
+    kind: str,
+) -> None:  # fmt: skip
+    infrared = np.random.default_rng(0).integers(0, 65536, photo.shape[:2], dtype=np.uint16)
+    scan, output = tmp_path / "scan.tif", tmp_path / "result.tif"
+    KINDS[kind](scan, photo.astype(np.uint16) * 257, infrared)
+    job = restore(scan.read_bytes(), mask_file)
+    assert job.state is State.DONE, job.error
+    output.write_bytes(service.files.path(job.id, job.results[0]["file"]).read_bytes())
+    found = find_infrared(output, read_photo(output))
+    assert found is not None
+    np.testing.assert_array_equal(found, infrared)
 
 
 # --- Formats that are only read -------------------------------------------------------------------
