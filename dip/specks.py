@@ -75,14 +75,17 @@ class StackFit:
                     index = step.index
                     yield replace(step, index=done + index, run=run)
             except FitFailed as error:
-                yield FitStep(
-                    index=done + index,
-                    note=f"{len(self.stack.patches)} spots keep their first fill: {error.message}",
-                )
-            else:
-                assert self._fit is not None
+                yield FitStep(index=done + index, note=self._note_of_failure(error))
+            assert self._fit is not None
+            if self._fit.is_measured:
+                # Before it diverged, also: patches with bad outputs lean on their first fill.
                 self._outputs.append(self._fit.outputs())
             self._fit = None
+
+    def _note_of_failure(self, error: FitFailed) -> str:
+        assert self._fit is not None
+        kept = "their fill so far" if self._fit.is_measured else "their first fill"
+        return f"{len(self.stack.patches)} spots keep {kept}: {error.message}"
 
     def input_pictures(self) -> Iterator[tuple[Box, NDArray[np.float32]]]:
         """Yield the box of each patch and the picture of its input; see `input_picture`."""

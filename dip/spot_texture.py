@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from dip.filling.detail import add_detail
+from dip.filling.detail import add_detail_to_spots
 from dip.filling.whole_copies import SEARCHED_PX
 from dip.machine.threads import side_by_side
 from dip.regions.box import Box
@@ -19,10 +19,10 @@ from dip.regions.composite import Canvas
 from dip.regions.mask import PackedPlane
 from dip.samples import full_scale, to_floats
 
-_TILE_PX = 320
+_TILE_PX = 512
 """Spots in squares of this size share the work on their surroundings."""
 
-_MARGIN_PX = SEARCHED_PX + 24
+_MARGIN_PX = SEARCHED_PX + 16
 
 Spot = tuple[Box, NDArray[np.float32]]
 """The box of a piece of damage, and its soft mask."""
@@ -60,20 +60,18 @@ def texture_spots(
     frame = Box.of(image)
     scale = full_scale(image.dtype)
 
-    def work(group: list[Spot]) -> tuple[Box, NDArray[np.float32]]:
+    def work(group: list[Spot]) -> list[NDArray[np.float32]]:
         core = reduce(Box.union, (box for box, _ in group))
         seen = core.expanded(_MARGIN_PX, frame)
-        target, known = to_floats(image[seen.slices]), ~unknown[seen.slices]
-        needed = np.zeros((seen.height, seen.width), dtype=bool)
-        for box, soft_mask in group:
-            needed[box.within(seen)] |= soft_mask > 0
-        fill = to_floats(smooth.crop(seen.slices))
-        needed &= ~known
-        return seen, add_detail(fill, target, known, needed=needed, strength=strength, seed=seed)
+        guide, hidden = to_floats(image[seen.slices]), unknown[seen.slices]
+        guide[hidden] = to_floats(smooth.crop(seen.slices)[hidden])
+        boxes = [box.relative_to(seen) for box, _ in group]
+        generator = np.random.default_rng((seed, core.top, core.left))
+        return add_detail_to_spots(guide, hidden, boxes, strength=strength, generator=generator)
 
     groups = [tiles[place] for place in sorted(tiles)]
     with side_by_side(torch.get_num_threads()) as pool:
-        for group, (seen, detailed) in zip(groups, pool.map(work, groups), strict=True):
-            for box, soft_mask in group:
+        for group, detailed in zip(groups, pool.map(work, groups), strict=True):
+            for (box, soft_mask), pixels in zip(group, detailed, strict=True):
                 inside = (soft_mask > 0).astype(np.float32)
-                delivered.blend(box, detailed[box.within(seen)] * scale, inside)
+                delivered.blend(box, pixels * scale, inside)

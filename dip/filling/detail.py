@@ -15,15 +15,18 @@ Theirs simulates a Gaussian field; here it is copied, and a membrane stands for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
 
-from dip.filling.membrane import harmonise
-from dip.filling.resample import enlarge
+from dip.filling.blur import blur, blur_matrix
+from dip.filling.membrane import extend
 from dip.filling.whole_copies import SEARCHED_PX, copy_blocks
 from dip.machine.threads import side_by_side
 from dip.regions.box import Box, tight_box
@@ -43,6 +46,12 @@ _FARTHER_PX = 8, 16, 32
 """Where no known pixel is near, the range of values is looked for so much further, step by step."""
 _MEASURED_PX = 24
 """Energies are measured this far around a tile."""
+_SPOT_MARGIN_PX = 16
+"""The same around a spot."""
+_SPOT_STEP_PX = 16
+"""Windows around spots have sides that are multiples of this: those of one size are a stack."""
+_STACK_PX = 150_000
+"""Pixels of a stack of windows at most, for memory."""
 _CELL_PX = 4
 """Energies are measured in cells of this size, and smoothed over `_CELLS` of them."""
 _CELLS = 1.5
@@ -55,9 +64,9 @@ _LARGEST_GAIN = 2.5
 _MASKED_FROM = 0.19
 """Detail with this standard deviation, in units of full scale, gets half of its energy, and weaker
 detail nearly all: the eye compares contrasts, and strong detail costs most fidelity."""
-_PLANES = 11
+_PLANES = 22
 """Memory of a tile, in copies of its pixels in float32."""
-_TINY = np.float32(1e-10)
+_TINY = 1e-10
 
 
 def detail_mb(pixels: int, channels: int) -> float:
@@ -102,25 +111,68 @@ def add_detail(
     wanted = ~known if needed is None else needed
 
     def work(core: Box) -> None:
-        seen, rimmed = core.expanded(SEARCHED_PX, frame), core.expanded(_MEASURED_PX, frame)
+        seen = core.expanded(SEARCHED_PX, frame)
         unknown = ~known[seen.slices]
         guide = np.where(unknown[:, :, None], fill[seen.slices], target[seen.slices])
-        near = rimmed.within(seen)
+        window = core.expanded(_MEASURED_PX, frame)
         generator = np.random.default_rng((seed, core.top, core.left))
-        missing = _missing_detail(guide, unknown, near, generator)
-        if missing is None:
-            return
-        detailed = guide[near] + np.float32(strength) * missing
-        widest = guide[~unknown].min(0), guide[~unknown].max(0)
-        detailed = _within_local_range(detailed, guide[near], unknown[near], widest)
-        inside = core.within(rimmed)
-        changed = wanted[core.slices]
-        result[core.slices][changed] = detailed[inside][changed]
+        windows = [window.relative_to(seen)]
+        for _, detailed in _in_windows(guide, unknown, windows, generator, strength):
+            changed = wanted[core.slices]
+            result[core.slices][changed] = detailed[core.within(window)][changed]
 
     with side_by_side(torch.get_num_threads()) as pool:
         for _ in pool.map(work, _cores(wanted)):
             pass
     return result
+
+
+def add_detail_to_spots(
+    guide: Array,
+    unknown: Plane,
+    spots: Sequence[Box],
+    *,
+    strength: float,
+    generator: np.random.Generator,
+) -> list[Array]:
+    """Add the detail of the known pixels to smooth fills of many spots, only around these.
+
+    Parameters
+    ----------
+    guide : ndarray
+        (H, W, C), float32, in units of full scale: the image, with fills where unknown.
+    unknown : ndarray
+        (H, W) bool
+    spots : sequence of Box
+        Around small pieces of damage, in the coordinates of `guide`.
+    strength
+        See `add_detail`.
+    generator : numpy Generator
+
+    Returns
+    -------
+    list of ndarray
+        The unknown pixels of each spot with detail, (height, width, C), float32; unchanged where no
+        place is known that could be copied.
+    """
+    windows = [_window(spot, Box.of(unknown)) for spot in spots]
+    detailed = [guide[spot.slices] for spot in spots]
+    for number, pixels in _in_windows(guide, unknown, windows, generator, strength):
+        detailed[number] = pixels[spots[number].within(windows[number])]
+    return detailed
+
+
+def _window(spot: Box, frame: Box) -> Box:
+    """A square around a spot, inside the frame, of one of a few sizes."""
+    side = max(spot.height, spot.width) + 2 * _SPOT_MARGIN_PX
+    side += -side % _SPOT_STEP_PX
+    height, width = min(side, frame.height), min(side, frame.width)
+    top = spot.top - (height - spot.height) // 2
+    left = spot.left - (width - spot.width) // 2
+    return Box(
+        min(max(0, top), frame.height - height), min(max(0, left), frame.width - width),
+        height, width,
+    )  # fmt: skip
 
 
 def _cores(unknown: Plane) -> Iterator[Box]:
@@ -134,109 +186,137 @@ def _cores(unknown: Plane) -> Iterator[Box]:
                 yield core
 
 
-def _missing_detail(
-    guide: Array, unknown: Plane, near: tuple[slice, slice], generator: np.random.Generator
-) -> Array | None:
-    """The detail of its surroundings that the fill in a guide lacks, in a part of it."""
-    detail = guide - _blur(guide, _COARSEST_PX)
+def _in_windows(
+    guide: Array,
+    unknown: Plane,
+    windows: Sequence[Box],
+    generator: np.random.Generator,
+    strength: float,
+) -> Iterator[tuple[int, Array]]:
+    """Yield the number of each window of a guide and its pixels with detail, (h, w, C)."""
+    planes = torch.from_numpy(guide).permute(2, 0, 1).contiguous()
+    detail = (planes - blur(planes, _COARSEST_PX)).permute(1, 2, 0).contiguous().numpy()
+    hidden = torch.from_numpy(unknown)
     wanted = np.zeros_like(unknown)
-    wanted[near] = ndimage.maximum_filter(unknown[near], 2 * _RIM_PX + 1)
+    for window in windows:
+        wanted[window.slices] = True
+    wanted &= _spread(hidden, _RIM_PX).numpy()
     copied = copy_blocks(detail, guide, unknown, wanted, generator)
     if copied is None:
-        return None
-    detail, copied, unknown = detail[near], copied[near], unknown[near]
-    zero = np.broadcast_to(np.float32(0), copied.shape)
-    added = copied - harmonise(zero, copied, ~unknown, smoothing_px=_MEMBRANE_PX)
-    added[~unknown] = 0
-    inside, rim = _Where(unknown), _Where(wanted[near] & ~unknown)
+        return
+    stacks: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for number, window in enumerate(windows):
+        stacks[window.height, window.width].append(number)
+    for (height, width), numbers in stacks.items():
+        most = max(1, _STACK_PX // (height * width))
+        for start in range(0, len(numbers), most):
+            part = numbers[start : start + most]
+
+            def cut(image: NDArray[np.generic], part: list[int] = part) -> Tensor:
+                """(N, C, h, w)"""
+                stack = np.stack([image[windows[number].slices] for number in part])
+                return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous()
+
+            inside, rim = cut(unknown[:, :, None]), cut((wanted & ~unknown)[:, :, None])
+            smooth = cut(guide)
+            detailed = smooth + strength * _missing(cut(detail), cut(copied), inside, rim)
+            detailed = _within_local_range(detailed, smooth, inside, planes, hidden)
+            yield from zip(part, detailed.permute(0, 2, 3, 1).numpy(), strict=True)
+
+
+def _missing(detail: Tensor, copied: Tensor, inside: Tensor, rim: Tensor) -> Tensor:
+    """The detail of their surroundings that fills lack, (N, C, H, W); 0 at known pixels.
+
+    detail, copied: (N, C, H, W); inside, rim: (N, 1, H, W) bool, the unknown pixels and the known
+    ones that say how much detail there is.
+    """
+    known = torch.where(inside, 0, copied).numpy(), ~inside.numpy()
+    added = copied - torch.from_numpy(extend(*known, smoothing_px=_MEMBRANE_PX))
+    added = torch.where(inside, added, 0)
+    where = torch.cat([inside, rim], 1).float()  # (N, 2, H, W)
+    count = _around(where).clamp_min(1e-4)
+
+    def energies(band: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean squares of a band inside and at the rim, around each cell: (N, 1, h, w) each."""
+        inside, rim = (_around(band.square().mean(1, keepdim=True) * where) / count).split(1, 1)
+        return inside, rim
+
     # Of each band: the detail of the fill, of the copy, and the detail that can be added.
-    bands = list(zip(_bands(detail), _bands(copied), _bands(added), strict=True))
-    goals = []
-    for present, wanting, _ in bands:
+    goals, lacks = [], []
+    for present, wanting, additional in zip(*map(_bands, (detail, copied, added)), strict=True):
+        (own, own_at_rim), (copy, copy_at_rim) = energies(present), energies(wanting)
         # One where no rim is near, deep in a hole.
-        ratio = (rim.energy(present) + _TINY) / (rim.energy(wanting) + _TINY)
-        goals.append(inside.energy(wanting) * ratio.clip(1 / _RIM_RATIO, _RIM_RATIO))
-    masking = 1 / (1 + np.square(np.sum(goals, axis=0) / np.float32(_MASKED_FROM**2)))
-    missing, (height, width) = np.zeros_like(detail), unknown.shape
-    for (present, _, additional), goal in zip(bands, goals, strict=True):
-        lacking = masking * (goal - inside.energy(present))
-        lacking /= inside.energy(additional) + _TINY
-        gain = np.sqrt(lacking.clip(0, _LARGEST_GAIN**2))
-        missing += enlarge(gain, height, width, _CELL_PX).clip(0) * additional
-    missing[~unknown] = 0
-    return missing
+        ratio = (own_at_rim + _TINY) / (copy_at_rim + _TINY)
+        goals.append(copy * ratio.clamp(1 / _RIM_RATIO, _RIM_RATIO))
+        lacks.append((additional, own, energies(additional)[0] + _TINY))
+    masking = 1 / (1 + (torch.stack(goals).sum(0) / _MASKED_FROM**2).square())
+    missing, (height, width) = torch.zeros_like(detail), detail.shape[2:]
+    for goal, (additional, own, possible) in zip(goals, lacks, strict=True):
+        gain = (masking * (goal - own) / possible).clamp(0, _LARGEST_GAIN**2).sqrt()
+        gain = F.interpolate(gain, scale_factor=_CELL_PX, mode="bicubic", align_corners=False)
+        missing += gain[:, :, :height, :width].clamp_min(0) * additional
+    return torch.where(inside, missing, 0)
 
 
-class _Where:
-    """Pixels over which energies of bands are measured."""
-
-    def __init__(self, where: Plane) -> None:
-        self._where = where.astype(np.float32)
-        self._count = _around(self._where)
-
-    def energy(self, band: Array) -> Array:
-        """Mean square of a band, over channels and these pixels, around each cell: (h, w, 1)."""
-        square = np.einsum("hwc,hwc->hw", band, band)
-        total = _around(square * self._where) / np.float32(band.shape[2])
-        mean: Array = (total / np.maximum(self._count, 1e-4)).astype(np.float32, copy=False)
-        return mean[:, :, None]
+def _around(planes: Tensor) -> Tensor:
+    """Means around each cell, (N, K, ceil(H / cell), ceil(W / cell))."""
+    height, width = planes.shape[-2:]
+    return ((planes @ _around_matrix(width)).mT @ _around_matrix(height)).mT
 
 
-def _around(plane: Array) -> Array:
-    """Means of a plane around each cell."""
-    around: Array = ndimage.gaussian_filter(_cells(plane), _CELLS, truncate=3.0)
-    return around
+@lru_cache(maxsize=64)
+def _around_matrix(size: int) -> Tensor:
+    """The matrix that turns samples along a side into blurred means of cells, (size, cells)."""
+    cells = -(-size // _CELL_PX)
+    means = torch.zeros(size, cells)
+    means[torch.arange(size), torch.arange(size) // _CELL_PX] = 1 / _CELL_PX
+    return means @ blur_matrix(cells, _CELLS)
 
 
-def _cells(plane: Array) -> Array:
-    """Means of cells, (ceil(H / cell), ceil(W / cell))."""
-    padded = np.pad(plane, [(0, -side % _CELL_PX) for side in plane.shape])
-    rows, columns = (side // _CELL_PX for side in padded.shape)
-    sums = padded.reshape(rows, _CELL_PX, -1).sum(1)  # one axis after the other is faster
-    cells: Array = sums.reshape(rows, columns, _CELL_PX).sum(2)
-    return cells / np.float32(_CELL_PX**2)
-
-
-def _bands(detail: Array) -> list[Array]:
+def _bands(detail: Tensor) -> Iterator[Tensor]:
     """Bands of detail, the finest first; their sum is the detail."""
-    bands = []
     for sigma_px in _BANDS_PX:
-        coarse = _blur(detail, sigma_px)
-        bands.append(detail - coarse)
+        coarse = blur(detail, sigma_px)
+        yield detail - coarse
         detail = coarse
-    return [*bands, detail]
-
-
-def _blur(image: Array, sigma_px: float) -> Array:
-    blurred: Array = ndimage.gaussian_filter(image, (sigma_px, sigma_px, 0), truncate=3.0)
-    return blurred
+    yield detail
 
 
 def _within_local_range(
-    detailed: Array, guide: Array, unknown: Plane, widest: tuple[Array, Array]
-) -> Array:
+    detailed: Tensor, smooth: Tensor, unknown: Tensor, image: Tensor, hidden: Tensor
+) -> Tensor:
     """Clip to the range of the known pixels around: nothing is brighter or darker than they are.
 
-    Where none is near, `widest` is the range, (C,) each.
+    Where none is near, the range is that of an image, (C, H, W), where it is not hidden, (H, W).
     """
-    bounds = []
-    for limit, filtered, farther in (
-        (np.inf, ndimage.minimum_filter, widest[0]),
-        (-np.inf, ndimage.maximum_filter, widest[1]),
-    ):
-        bound = np.where(unknown[:, :, None], np.float32(limit), guide)
-        bound = _spread(bound, filtered, _RIM_PX)
+
+    def greatest(values: Tensor, whole: Tensor) -> Tensor:
+        bound = _spread(torch.where(unknown, -torch.inf, values), _RIM_PX)
         for reach in _FARTHER_PX:  # only where nothing is known as near as that
-            if np.isfinite(bound).all():
-                break
-            bound = np.where(np.isfinite(bound), bound, _spread(bound, filtered, reach))
-        bounds.append(np.where(np.isfinite(bound), bound, farther))
+            if bound.isfinite().all():
+                return bound
+            bound = torch.where(bound.isfinite(), bound, _spread(bound, reach))
+        farthest = torch.where(hidden, -torch.inf, whole).amax((1, 2), keepdim=True)
+        return torch.where(bound.isfinite(), bound, farthest)
+
     # A fill that is beyond the range already stays where it is.
-    low, high = np.minimum(bounds[0], guide), np.maximum(bounds[1], guide)
-    clipped: Array = np.clip(detailed, low, high)
-    return clipped
+    low = torch.minimum(-greatest(-smooth, -image), smooth)
+    high = torch.maximum(greatest(smooth, image), smooth)
+    return detailed.clamp(low, high)
 
 
-def _spread(bound: Array, filtered: Callable[..., Array], reach: int) -> Array:
-    """The least or greatest value within so many rows and columns."""
-    return filtered(filtered(bound, (2 * reach + 1, 1, 1)), (1, 2 * reach + 1, 1))
+def _spread(values: Tensor, reach: int) -> Tensor:
+    """The greatest value within so many rows and columns."""
+    return _spread_along(_spread_along(values, -1, reach), -2, reach)
+
+
+def _spread_along(values: Tensor, axis: int, reach: int) -> Tensor:
+    lowest = -torch.inf if values.is_floating_point() else 0
+    border = (reach, reach) if axis == -1 else (0, 0, reach, reach)
+    values, wanted, size = F.pad(values, border, value=lowest), 2 * reach + 1, 1
+    while size < wanted:  # the maximum of `size` values, of twice as many, and so on
+        step = min(size, wanted - size)
+        length = values.shape[axis] - step
+        values = torch.maximum(values.narrow(axis, 0, length), values.narrow(axis, step, length))
+        size += step
+    return values

@@ -36,12 +36,33 @@ def harmonise(
     ndarray
         (H, W, C), float32
     """
-    weight = known.astype(np.float32)[..., None]
     residual = np.where(known[..., None], target - reconstruction, np.float32(0))
-    blurred = _blur(residual, smoothing_px)
-    total = _blur(weight, smoothing_px)
-    smooth = np.where(total > 1e-3, blurred / np.maximum(total, 1e-3), 0).astype(np.float32)
-    return reconstruction + _pull_push(smooth, np.clip(total, 0, 1))
+    planes = np.ascontiguousarray(np.moveaxis(residual, -1, -3))
+    extended = extend(planes, known[..., None, :, :], smoothing_px=smoothing_px)
+    return reconstruction + np.ascontiguousarray(np.moveaxis(extended, -3, -1))
+
+
+def extend(planes: Array, known: NDArray[np.bool_], *, smoothing_px: float = 2.0) -> Array:
+    """Continue the smooth part of known values over all pixels.
+
+    Parameters
+    ----------
+    planes : ndarray
+        (..., C, H, W), float32, 0 where unknown.
+    known : ndarray
+        (..., 1, H, W) bool
+    smoothing_px : float
+        See `harmonise`.
+
+    Returns
+    -------
+    ndarray
+        (..., C, H, W), float32
+    """
+    total = _blur(known.astype(np.float32), smoothing_px)
+    blurred = _blur(planes, smoothing_px)
+    smooth = np.where(total > 1e-3, blurred / np.maximum(total, np.float32(1e-3)), np.float32(0))
+    return _pull_push(smooth.astype(np.float32, copy=False), np.clip(total, 0, 1))
 
 
 def membrane(target: Array, known: NDArray[np.bool_]) -> Array:
@@ -65,51 +86,53 @@ def membrane(target: Array, known: NDArray[np.bool_]) -> Array:
     return harmonise(np.broadcast_to(mean.astype(np.float32), target.shape), clean, known)
 
 
-def _blur(values: Array, sigma_px: float) -> Array:
-    blurred: Array = ndimage.gaussian_filter(
-        values, (*(0,) * (values.ndim - 3), sigma_px, sigma_px, 0), truncate=3.0
-    )
+def _blur(planes: Array, sigma_px: float) -> Array:
+    sigmas = (*(0,) * (planes.ndim - 2), sigma_px, sigma_px)
+    blurred: Array = ndimage.gaussian_filter(planes, sigmas, truncate=3.0)
     return blurred
 
 
 def _pull_push(values: Array, weight: Array) -> Array:
     """Fill pixels of low weight from coarser and coarser averages of their surroundings.
 
-    values: (..., H, W, C); weight: (..., H, W, 1) in [0, 1].
+    values: (..., C, H, W); weight: (..., 1, H, W) in [0, 1].
     """
-    height, width = values.shape[-3:-1]
+    height, width = values.shape[-2:]
     if max(height, width) <= 2:
-        total = weight.sum((-3, -2), keepdims=True)
-        mean = (values * weight).sum((-3, -2), keepdims=True) / np.maximum(total, 1e-6)
+        total = weight.sum((-2, -1), keepdims=True)
+        mean = (values * weight).sum((-2, -1), keepdims=True) / np.maximum(total, 1e-6)
         return np.broadcast_to(mean, values.shape).astype(np.float32)
-    weighted = _halve(values * weight)
-    total = _halve(weight)
-    coarse = _pull_push(
-        (weighted / np.maximum(total, 1e-6)).astype(np.float32), np.minimum(1, 4 * total)
-    )
-    return weight * values + (1 - weight) * _double(coarse, (height, width))
+    weighted, total = _halve(values * weight), _halve(weight)
+    share = np.minimum(np.float32(1), np.float32(4) * total)
+    means = weighted / np.maximum(total, np.float32(1e-6))
+    coarse = _pull_push(means.astype(np.float32, copy=False), share)
+    filled = _double(coarse)[..., :height, :width]
+    return filled + weight * (values - filled)
 
 
 def _halve(values: Array) -> Array:
     """Mean of each 2×2 block; an odd border counts zeros with weight 0."""
-    *stack, height, width, channels = values.shape
-    unpadded = ((0, 0),) * len(stack)
-    padded = np.pad(values, (*unpadded, (0, height % 2), (0, width % 2), (0, 0)))
-    blocks = padded.reshape(*stack, -(-height // 2), 2, -(-width // 2), 2, channels)
-    return blocks.mean(axis=(-4, -2))
+    rows = values[..., ::2, :].copy()
+    rows[..., : values.shape[-2] // 2, :] += values[..., 1::2, :]
+    halved = rows[..., ::2].copy()
+    halved[..., : rows.shape[-1] // 2] += rows[..., 1::2]
+    halved *= np.float32(0.25)
+    return halved
 
 
-def _double(values: Array, shape: tuple[int, int]) -> Array:
-    """Enlarge twofold, bilinear with sample centres kept, and crop to a shape."""
-    for axis in (values.ndim - 3, values.ndim - 2):
-        before = np.concatenate(
-            [values.take([0], axis), values.take(range(values.shape[axis] - 1), axis)], axis
-        )
-        after = np.concatenate(
-            [values.take(range(1, values.shape[axis]), axis), values.take([-1], axis)], axis
-        )
-        pair = np.stack([0.25 * before + 0.75 * values, 0.75 * values + 0.25 * after], axis + 1)
-        values = pair.reshape(
-            *values.shape[:axis], 2 * values.shape[axis], *values.shape[axis + 1 :]
-        )
-    return values[..., : shape[0], : shape[1], :]
+def _double(values: Array) -> Array:
+    """Enlarge twofold, bilinear with sample centres kept."""
+    for axis in (-2, -1):
+        near, far = np.float32(0.75) * values, np.float32(0.25) * values
+        *others, height, width = values.shape
+        size = (2 * height, width) if axis == -2 else (height, 2 * width)
+        doubled = np.empty((*others, *size), dtype=np.float32)
+        # Views with the doubled axis in front.
+        large, near, far = (np.moveaxis(each, axis, 0) for each in (doubled, near, far))
+        large[::2] = large[1::2] = near
+        large[2::2] += far[:-1]
+        large[1:-1:2] += far[1:]
+        large[0] += far[0]
+        large[-1] += far[-1]
+        values = doubled
+    return values

@@ -152,7 +152,6 @@ def _missed(image: Array, unknown: Plane, distance: NDArray[np.float64]) -> Plan
     towards = damage - picture
     contrast = np.sqrt(np.einsum("hwc,hwc->hw", towards, towards))
     towards /= np.maximum(contrast, 1e-6)[:, :, None]
-    spread, is_measured = _spread(image, ring, towards)
 
     def along(deviation: Array) -> Array:
         product: Array = np.einsum("hwc,hwc->hw", deviation, towards)
@@ -166,9 +165,13 @@ def _missed(image: Array, unknown: Plane, distance: NDArray[np.float64]) -> Plan
     own = np.where(strip, along(image - membrane(image, beyond)).clip(0), np.float32(0))
     usual = ndimage.maximum_filter(ndimage.gaussian_filter(own, 0.5) * strip, 2 * _NEARBY_PX + 1)
     share = amount / np.maximum(contrast, 1e-6)
-    possible = rim & is_near & is_measured
-    possible &= (contrast > _LEAST_CONTRAST) & (contrast > _CLEAR * spread)
-    possible &= (amount > _OWN_DEVIATION * usual) & (across < _ACROSS * amount)
+    possible = rim & is_near & (contrast > _LEAST_CONTRAST) & (across < _ACROSS * amount)
+    possible &= amount > _OWN_DEVIATION * usual
+    candidates = possible & (share > _SHARE_CLEAR) & (share < _SHARE_MOST)
+    if np.count_nonzero(candidates) < _FEWEST:  # before the spread, which takes most of the time
+        return np.zeros_like(unknown)
+    spread, is_measured = _spread(image, ring, towards)
+    possible &= is_measured & (contrast > _CLEAR * spread)
     weak = possible & (amount > _WEAK * spread) & (share > _SHARE_WEAK)
     clear = weak & (amount > _CLEAR * spread) & (share > _SHARE_CLEAR)
     clear &= share < _SHARE_MOST

@@ -10,8 +10,11 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from dip.filling.blur import blur
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
@@ -52,7 +55,7 @@ def copy_blocks(
     guide : ndarray
         (H, W, C), float32: the image, with a fill where unknown; sources resemble it.
     unknown : ndarray
-        (H, W) bool; blocks that touch an unknown pixel get a copy.
+        (H, W) bool; blocks with an unknown pixel that is wanted get a copy.
     wanted : ndarray
         (H, W) bool, the pixels at which the copies are needed: `unknown` and a margin.
     generator : numpy Generator
@@ -62,7 +65,7 @@ def copy_blocks(
     ndarray or None
         (H, W, C), float32: the detail, with copies where wanted; None where no source is known.
     """
-    offsets = _Search(guide, unknown, generator).offsets()
+    offsets = _Search(guide, unknown, wanted, generator).offsets()
     if offsets is None:
         return None
     rows, columns = np.nonzero(wanted)
@@ -74,7 +77,9 @@ def copy_blocks(
 class _Search:
     """For each block that touches the damage, the offset to the most similar known place."""
 
-    def __init__(self, guide: Array, unknown: Plane, generator: np.random.Generator) -> None:
+    def __init__(
+        self, guide: Array, unknown: Plane, wanted: Plane, generator: np.random.Generator
+    ) -> None:
         self._generator = generator
         self._height, self._width = height, width = unknown.shape
         summed = np.pad(unknown, ((1, 0), (1, 0))).astype(np.int32)
@@ -84,13 +89,15 @@ class _Search:
             (0, blocks * BLOCK_PX - side)
             for blocks, side in zip(self._shape, unknown.shape, strict=True)
         ]
-        blocks = np.pad(unknown, pad).reshape(self._shape[0], BLOCK_PX, self._shape[1], BLOCK_PX)
+        blocks = np.pad(unknown & wanted, pad).reshape(
+            self._shape[0], BLOCK_PX, self._shape[1], BLOCK_PX
+        )
         self._block_rows, self._block_columns = np.nonzero(blocks.any((1, 3)))
         half = BLOCK_PX // 2
         self._rows = np.minimum(self._block_rows * BLOCK_PX + half, height - 1)
         self._columns = np.minimum(self._block_columns * BLOCK_PX + half, width - 1)
-        blurred = ndimage.gaussian_filter(guide, (_BLUR_PX, _BLUR_PX, 0), truncate=3.0)
-        self._pixels = blurred.reshape(height * width, -1)
+        blurred = blur(torch.from_numpy(guide).permute(2, 0, 1).contiguous(), _BLUR_PX)
+        self._pixels = blurred.permute(1, 2, 0).contiguous().numpy().reshape(height * width, -1)
         own = self._window(self._rows, self._columns)
         weights = np.where(unknown.ravel()[own], np.float32(_UNKNOWN_WEIGHT), np.float32(1))
         self._weights = weights / weights.sum(1, keepdims=True)

@@ -164,6 +164,12 @@ class Fit:
             if stops:
                 return
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether outputs have been measured at held-out pixels."""
+        validation = self.objective.validation
+        return validation is not None and validation.kept is not None
+
     def output(self) -> NDArray[np.float32]:
         """Return the best estimate so far, (H, W, C), float32 in [0, 1]."""
         return self.outputs()[0]

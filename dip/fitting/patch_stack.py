@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from dip.filling.stack import fill_stack, krige_stack
 from dip.machine.threads import side_by_side
@@ -189,18 +190,23 @@ def _noise(targets: Array, known: Plane) -> NDArray[np.float64]:
     """
     differences = targets[:, :, :-2] - 2 * targets[:, :, 1:-1] + targets[:, :, 2:]
     usable = known[:, :, :-2] & known[:, :, 1:-1] & known[:, :, 2:]
-    values = np.where(usable[..., None], np.abs(differences), np.nan)
-    median = np.nanmedian(values.reshape(len(targets), -1), axis=1)
+    values = np.where(usable[..., None], np.abs(differences), np.float32(np.inf))
+    values = np.sort(values.reshape(len(targets), -1), axis=1)
+    count = usable.sum((1, 2)) * targets.shape[-1]
+    middle = np.stack([(count - 1) // 2, count // 2], 1).clip(0)
+    median = np.take_along_axis(values, middle, axis=1).mean(1)
+    median[count == 0] = 0
     variance: NDArray[np.float64] = np.square(median / 0.6745, dtype=np.float64) / 6
-    return np.nan_to_num(variance)
+    return variance
 
 
 def _variance_around(own: Plane, targets: Array, known: Plane) -> NDArray[np.float64]:
     """Variance of the known pixels around each patch's damage, the mean of the channels."""
-    reach = 2 * _RING_PX + 1
-    grown = torch.nn.functional.max_pool2d(
-        torch.from_numpy(own).float()[:, None], reach, 1, _RING_PX
-    )
+    grown = torch.from_numpy(own).float()[:, None]
+    for axis in range(2):  # one axis after the other is faster
+        side = [1, 1]
+        side[axis] = 2 * _RING_PX + 1
+        grown = F.max_pool2d(grown, side, 1, [each // 2 for each in side])
     ring = ((grown[:, 0] > 0).numpy() & known)[..., None]
     count = np.maximum(1, ring.sum((1, 2)))
     mean = (targets * ring).sum((1, 2), dtype=np.float64) / count
@@ -213,12 +219,10 @@ def _hidden_copies(own: Plane, known: Plane, patches: list[Patch], seed: int) ->
     """Known pixels under moved copies of each patch's damage, clear of damage where possible."""
     side = own.shape[-1]
     shapes, blocked = torch.from_numpy(own).float(), torch.from_numpy(~known).float()
-    blocked = torch.nn.functional.max_pool2d(blocked[:, None], 3, 1, 1)[:, 0]
+    free = 1 - F.max_pool2d(blocked[:, None], 3, 1, 1)[:, 0]
     size = (2 * side, 2 * side)
-    # Unknown pixels under the shape, for each of its shifts.
-    conflicts = _correlate(blocked, shapes, size).round()
-    outside = _correlate(torch.ones_like(blocked), shapes, size)
-    conflicts += (shapes.sum((1, 2), keepdim=True) - outside).round()
+    # Pixels under the shape that are unknown or outside, for each of its shifts.
+    conflicts = shapes.sum((1, 2), keepdim=True) - _correlate(free, shapes, size).round()
     hidden = np.zeros_like(own)
     for number, patch in enumerate(patches):
         rng = np.random.default_rng((seed, patch.box.top, patch.box.left))

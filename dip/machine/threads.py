@@ -13,6 +13,9 @@ import torch
 
 Item = TypeVar("Item")
 
+_AHEAD = 8
+"""Most items of one iterator that `interleave` holds until they are taken."""
+
 
 @contextmanager
 def side_by_side(count: int) -> Iterator[ThreadPoolExecutor]:
@@ -43,6 +46,9 @@ def interleave(
 ) -> Iterator[tuple[int, Item | None]]:
     """Work through iterators in threads, a few at a time, and yield their items as they come.
 
+    Each iterator is at most a few items ahead of the caller: while the caller takes none, the
+    threads have nothing to do.
+
     Parameters
     ----------
     tasks : sequence of callable
@@ -62,28 +68,59 @@ def interleave(
             yield number, None
         return
     arrived: SimpleQueue[tuple[int, Item | None, BaseException | None]] = SimpleQueue()
-    ended = threading.Event()
+    iterators: dict[int, Iterator[Item]] = {}
+    unread = [0] * len(tasks)
+    paused: set[int] = set()
+    lock, ended = threading.Lock(), threading.Event()
+
+    def must_pause(number: int) -> bool:
+        with lock:
+            unread[number] += 1
+            if unread[number] < _AHEAD:
+                return False
+            paused.add(number)
+            return True
+
+    def is_to_resume(number: int) -> bool:
+        with lock:
+            unread[number] -= 1
+            if number not in paused or unread[number] > _AHEAD // 2:
+                return False
+            paused.remove(number)
+            return True
 
     def work(number: int) -> None:
+        # A thread does not wait for the caller, but returns: a program that ends joins all threads.
         try:
-            for item in tasks[number]():
+            if number not in iterators:
+                iterators[number] = iter(tasks[number]())
+            for item in iterators[number]:
                 if ended.is_set():
                     return
                 arrived.put((number, item, None))
+                if must_pause(number):
+                    return
             arrived.put((number, None, None))
         except BaseException as error:
             arrived.put((number, None, error))
 
     with side_by_side(count) as pool:
-        for number in range(len(tasks)):
-            pool.submit(work, number)
-        left = len(tasks)
         try:
+            for number in range(min(count, len(tasks))):
+                pool.submit(work, number)
+            begun, left = min(count, len(tasks)), len(tasks)
             while left:
                 number, item, error = arrived.get()
                 if error is not None:
                     raise error
-                left -= item is None
+                if item is None:
+                    left -= 1
+                    iterators.pop(number)
+                    if begun < len(tasks):
+                        pool.submit(work, begun)
+                        begun += 1
+                elif is_to_resume(number):
+                    pool.submit(work, number)
                 yield number, item
         finally:
             ended.set()

@@ -36,9 +36,11 @@ class Box:
 
     def within(self, outer: Box) -> tuple[slice, slice]:
         """Index of this box in the crop of `outer`, which must contain it."""
-        return Box(
-            self.top - outer.top, self.left - outer.left, self.height, self.width
-        ).slices  # fmt: skip
+        return self.relative_to(outer).slices
+
+    def relative_to(self, outer: Box) -> Box:
+        """This box in the crop of `outer`."""
+        return Box(self.top - outer.top, self.left - outer.left, self.height, self.width)
 
     def expanded(self, margin_px: int, limits: Box) -> Box:
         """The box grown by a margin on all sides, clipped to `limits`."""

@@ -24,7 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from growth_photos import Painter, hole, photo, scratches, written_block
+from growth_photos import (
+    Painter,
+    hole,
+    photo,
+    scratches,
+    specks_and_hairs,
+    written_block,
+)
 from growth_report import MAX_MEMORY_MB, draw_all, findings, summary_line, table
 
 from dip.bench.circumstances import machine, versions
@@ -122,6 +129,16 @@ def series(*, quick: bool) -> dict[str, Series]:
             x_label="regions and patches",
             points=[Point(size=wide, damage=partial(scratches, count=count)) for count in counts],
             promise="time linear, memory flat",
+        ),
+        "spots": Series(
+            title="More and more specks",
+            x="regions",
+            x_label="specks",
+            points=[
+                Point(size=wide, damage=partial(specks_and_hairs, specks=specks))
+                for specks in ((10, 40) if quick else (10, 100, 1000, 3000, 10_000))
+            ],
+            promise="time linear in the specks that need a network, or better",
         ),
         "limit": Series(
             title=f"{most} scratches in {largest[0] * largest[1] / 1e6:.3g} megapixels",

@@ -65,6 +65,28 @@ def written_block(size: tuple[int, int], *, side_px: int) -> Mask:
     return unknown
 
 
+def specks_and_hairs(size: tuple[int, int], *, specks: int, hairs: int = 0, seed: int = 1) -> Mask:
+    """Ellipses with radii of 1.5 to 6 px, and bent lines of 100 to 500 px."""
+    random = np.random.default_rng(seed)
+    layer = Image.new("L", size)
+    pen = ImageDraw.Draw(layer)
+    for _ in range(specks):
+        x, y = random.uniform(0, size[0]), random.uniform(0, size[1])
+        a = 1.5 * 4 ** random.random()
+        b = a * random.uniform(0.6, 1)
+        pen.ellipse((x - a, y - b, x + a, y + b), fill=255)
+    for _ in range(hairs):
+        at = random.uniform((0, 0), size)
+        angle, length = random.uniform(0, 2 * np.pi), random.uniform(100, 500)
+        points = []
+        for _ in range(12):
+            points.append(tuple(map(float, at)))
+            at = at + length / 12 * np.array([np.cos(angle), np.sin(angle)])
+            angle += random.normal(0, 0.35)
+        pen.line(points, fill=255, width=int(random.integers(2, 5)))
+    return np.asarray(layer) > 0
+
+
 def _drawn(size: tuple[int, int], draw: Any) -> Mask:
     layer = Image.new("L", size)
     draw(ImageDraw.Draw(layer))

@@ -67,15 +67,15 @@ def findings(report: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def table(report: dict[str, Any]) -> str:
     """Format all points as a Markdown table."""
     lines = [
-        "| | megapixels | damaged, thousand px | regions | seconds | without files | of the CPU | "
-        "before the fit | peak MB |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| | megapixels | damaged, thousand px | regions | fitted | seconds | without files "
+        "| of the CPU | before the fit | peak MB |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for each in report["series"].values():
         for point in each["points"]:
             lines.append(
                 f"| {each['title']} | {point['megapixels']:.3g} | {point['damaged_kpx']:.3g} | "
-                f"{point['regions']} | {point['seconds']:.1f} | "
+                f"{point['regions']} | {point.get('fitted', '')} | {point['seconds']:.1f} | "
                 f"{point['seconds_but_files']:.1f} | {point['cpu_s']:.1f} | "
                 f"{point['planning_s']:.2f} | "
                 f"{point['peak_memory_mb']:.0f} |"
@@ -96,12 +96,15 @@ def draw(each: dict[str, Any], x_label: str) -> Image.Image:
     ]
     memory = [curve("of the whole process", "peak_memory_mb", MEMORY_COLOUR)]
     styles: dict[str, Any] = {"x_label": x_label, "from_zero": True, "dots": True}
-    return stack(
-        [
-            draw_curves(seconds, size, title=f"{each['title']}: seconds", **styles),
-            draw_curves(memory, size, title="Peak memory, MB", **styles),
-        ]
-    )
+    plots = [
+        draw_curves(seconds, size, title=f"{each['title']}: seconds", **styles),
+        draw_curves(memory, size, title="Peak memory, MB", **styles),
+    ]
+    if all("fitted" in point for point in each["points"]):
+        fitted = [curve("fitted", "fitted", TIME_COLOUR)]
+        plots.append(draw_curves(fitted, size, title="Regions and patches that need a network",
+                                 **styles))  # fmt: skip
+    return stack(plots)
 
 
 def draw_all(report: dict[str, Any], series: Mapping[str, Series], folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
     python tests/benchmarks/growth_worker.py restore PHOTO --mask MASK -o RESULT ...
 
 It runs the command itself, with the same arguments. The last line of standard output is one JSON
-object: seconds of each part, regions and patches together, peak memory.
+object: seconds of each part, regions and patches together and those that are fitted, peak memory.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ def main() -> int:
     import dip.restore
     from dip.bench.worker import peak_memory_mb
     from dip.cli import main as run_command
+    from dip.specks import Specks
 
     watch = Stopwatch()
     for name in ("read_photo", "read_mask", "write_photo"):
@@ -72,6 +73,11 @@ def main() -> int:
             planned["regions"] = len(self.regions) + patches
             planned["iterations"] = self.iterations
             planned["predicted_memory_mb"] = self.memory_mb
+
+        def _fill_first(self) -> Specks:
+            specks = super()._fill_first()
+            planned["fitted"] = len(self.regions) + specks.fitted
+            return specks
 
     dip.restore.Restoration = Restoration
     watch.watch(dip.restore, "Restoration")

@@ -38,6 +38,20 @@ def test_a_limit_of_memory_makes_regions_smaller() -> None:
     assert "overlapping tiles" in limited.notes[0]
 
 
+def test_specks_in_little_memory_are_fitted_in_smaller_groups_and_a_note_says_so() -> None:
+    unknown = np.zeros((768, 1024), dtype=bool)
+    for row in range(30, 740, 60):
+        for column in range(30, 1000, 60):
+            unknown[row : row + 4, column : column + 4] = True
+    limited = plan_for(unknown, max_memory_mb=round(BASE_MB) + 90)
+    free = plan_for(unknown)
+    assert limited.stack_pixels < free.stack_pixels
+    assert limited.memory_mb < BASE_MB + 110
+    assert limited.iterations > free.iterations
+    assert "specks are fitted in smaller groups" in limited.notes[0]
+    assert free.notes == ()
+
+
 def test_the_error_for_too_little_memory_names_both_numbers() -> None:
     unknown = np.zeros((64, 64), dtype=bool)
     unknown[30:34, 10:50] = True

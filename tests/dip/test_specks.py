@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from scipy.ndimage import gaussian_filter
 from dip.bench.metrics import psnr_db
 from dip.config import Settings
 from dip.restore import Restoration, restore
+from dip.specks import StackFit
 
 Array = npt.NDArray[Any]
 QUICK = Settings(iterations=2)
@@ -121,6 +123,48 @@ def test_a_stack_that_diverges_keeps_its_first_fill(
     notes = [step.note for step in restoration if step.note]
     assert any("keep their first fill" in note for note in notes)
     np.testing.assert_array_equal(restoration.result(), first)
+
+
+def test_a_stack_that_diverges_late_keeps_what_was_good(
+    photo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    damaged, mask = speckled(photo)
+    truth = np.tile(photo, (5, 5, 1))
+    settings = Settings(preset="best", texture=0)
+    first = Restoration(damaged, mask, settings).result()
+    monkeypatch.setattr("dip.specks.StackFit._begin", diverging_after(StackFit._begin, 40))
+    restoration = Restoration(damaged, mask, settings)
+    notes = [step.note for step in restoration if step.note]
+    assert any("keep their fill so far" in note for note in notes)
+    assert psnr_db(restoration.result(), truth, mask) > psnr_db(first, truth, mask) + 0.1
+
+
+def diverging_after(begin: Any, iterations: int) -> Any:
+    """A fit whose loss is not finite after some iterations."""
+
+    def begin_broken(*args: Any) -> Any:
+        fit = begin(*args)
+        step, done = fit._step, itertools.count()
+
+        def broken(*inputs: Any) -> Any:
+            loss = step(*inputs)
+            return loss * np.nan if next(done) >= iterations else loss
+
+        fit._step = broken
+        return fit
+
+    return begin_broken
+
+
+def test_a_single_speck_is_filled_and_fitted(photo: Any) -> None:
+    truth = np.tile(photo, (2, 2, 1))
+    damaged, mask = truth.copy(), np.zeros(truth.shape[:2], dtype=bool)
+    mask[40:44, 50:54] = True
+    damaged[mask] = 255
+    restoration = Restoration(damaged, mask, QUICK)
+    steps = list(restoration)
+    assert (steps[-1].fraction, restoration.regions) == (1, ())
+    assert psnr_db(restoration.result(), truth, mask) > psnr_db(damaged, truth, mask) + 10
 
 
 def test_the_first_preview_shows_all_specks_filled(photo: Any) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -55,3 +58,40 @@ def test_who_stops_taking_items_stops_the_tasks() -> None:
     next(items)
     items.close()  # returns, although the tasks have no end
     assert len(begun) <= 3
+
+
+def test_nothing_runs_far_ahead_of_a_caller_that_pauses() -> None:
+    made = [0] * 4
+
+    def endless(number: int) -> Iterator[int]:
+        while True:
+            made[number] += 1
+            yield made[number]
+
+    items = interleave([lambda number=number: endless(number) for number in range(4)], 2)
+    next(items)
+    deadline = time.monotonic() + 20
+    before = None
+    while made != before and time.monotonic() < deadline:
+        before = list(made)
+        time.sleep(0.2)
+    assert made == before
+    assert 0 < max(made) <= 10
+    assert made[2:] == [0, 0]
+    for _ in range(100):  # and it goes on
+        next(items)
+    assert max(made) > 40
+    items.close()
+
+
+def test_a_program_that_holds_a_paused_iterator_ends() -> None:
+    code = """
+from dip.machine.threads import interleave
+import itertools
+items = interleave([itertools.count, itertools.count], 2)
+print(next(items)[1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "0\n"
