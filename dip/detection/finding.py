@@ -14,9 +14,10 @@ from scipy import ndimage
 
 from dip.detection import classical
 from dip.detection.damage_map import DamageMap
-from dip.detection.features import MARGIN_PX, measure
+from dip.detection.features import MARGIN_PX, characterise, measure
 from dip.detection.infrared import infrared_damage, refuse_size
 from dip.detection.marks import delimit
+from dip.detection.suitability import doubts
 from dip.errors import DetectionCancelled, ImageTooSmall
 from dip.image_io.photo import has_alpha
 from dip.machine.device import cores
@@ -102,6 +103,8 @@ def detect(
     else:
         bright, dark = _certainties(working, quick, progress, should_stop)
     level, kind = delimit(bright, dark)
+    if in_infrared is None:
+        notes += doubts(working, characterise(working), level)
     if factor > 1:
         level, kind = (_enlarged(each, factor, (height, width)) for each in (level, kind))
     if has_alpha(planes):
