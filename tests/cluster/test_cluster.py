@@ -130,7 +130,11 @@ def test_a_worker_that_its_nanny_starts_again_goes_on(grid: Grid, archive: Archi
     assert sorted(record["photo"] for record in archive.manifest("out")) == archive.photos()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill -9"])
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(signal.SIGINT, marks=pytest.mark.exhaustive), signal.SIGKILL],
+    ids=["Ctrl-C", "kill -9"],
+)
 def test_workers_do_not_go_on_for_a_batch_that_is_gone(
     grid: Grid, archive: Archive, number: int
 ) -> None:
@@ -245,7 +249,10 @@ WITHOUT_DIP = (
 
 @pytest.mark.parametrize(
     ("code", "says"),
-    [(OTHER_VERSION, "dip 9.9.9"), (WITHOUT_DIP, "No module named 'dip'")],
+    [
+        pytest.param(OTHER_VERSION, "dip 9.9.9", marks=pytest.mark.exhaustive),
+        (WITHOUT_DIP, "No module named 'dip'"),
+    ],
     ids=["another version", "no dip"],
 )
 def test_incompatible_workers_are_named_before_the_first_photo(

@@ -110,10 +110,12 @@ def test_geometry(gimp: Any, case: str) -> None:
     assert gimp.batch(case) == []
 
 
+@pytest.mark.newest_gimp
 def test_growing_the_damage_leaves_the_selection(gimp: Any) -> None:
     assert gimp.batch("growing") == [44, 18, [36, 26], True, 1]
 
 
+@pytest.mark.newest_gimp
 def test_both_networks_give_two_layers_and_one_is_visible(gimp: Any) -> None:
     assert gimp.batch("both_networks") == [
         ["U-Net restoration of photo", True],
@@ -126,10 +128,12 @@ def test_a_result_stays_in_its_layers_group(gimp: Any) -> None:
     assert gimp.batch("in_a_group") == ["U-Net restoration of photo", "photo"]
 
 
+@pytest.mark.newest_gimp
 def test_texture_changes_large_holes(gimp: Any) -> None:
     assert gimp.batch("textures") == [True, False]
 
 
+@pytest.mark.newest_gimp
 def test_the_same_seed_gives_the_same_result(gimp: Any) -> None:
     assert gimp.batch("same_seed_same_result") == [True, False]
 

@@ -27,6 +27,7 @@ if "dip_restore.py" in " ".join(sys.orig_argv):
 """Python that runs before the plug-in, and notes the bytes that its sockets send and receive."""
 
 
+@pytest.mark.newest_gimp
 @pytest.mark.parametrize(
     ("name", "selection", "most_mb"),
     [

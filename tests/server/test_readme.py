@@ -19,6 +19,8 @@ from dip.image_io import encode_photo, read_photo
 from server.commands import COMMANDS
 from server.settings import DEFAULT_PORT
 
+pytestmark = pytest.mark.xdist_group("readme")  # they share a costly fixture
+
 README = (Path(__file__).resolve().parents[2] / "server/README.md").read_text()
 SECTION = README.split("## Over HTTP\n")[1].split("\n## ")[0]
 

@@ -88,10 +88,11 @@ def test_a_batch_that_is_killed_again_and_again_ends_with_the_same_results(
         archive.put(name, np.roll(archive.photo, number, axis=1))
     chance = random.Random(1)
     most = 5 if exhaustive else 3  # photos until the next kill
+    workers = 2 if exhaustive else 1
     out = archive.folder / "out"
     kills = 0
     while len(archive.done()) < len(names) - 2:
-        batch = archive.start("--workers", 2)
+        batch = archive.start("--workers", workers)
         goal = len(archive.done()) + chance.randint(0, most)
         ends = time.monotonic() + 300
         while len(archive.done()) < goal and batch.poll() is None:
@@ -109,7 +110,7 @@ def test_a_batch_that_is_killed_again_and_again_ends_with_the_same_results(
         for result in out.rglob("[0-9]*.png"):
             read_photo(result)  # whole, or not there
         assert all((out / name).exists() for name in known)
-    batch = archive.start("--workers", 2)
+    batch = archive.start("--workers", workers)
     said = batch.communicate(timeout=600)[1]
     assert batch.returncode == 0, said
     assert kills >= 2

@@ -20,6 +20,8 @@ from dip.bench.reference import METHODS
 from dip.bench.report import PANEL_PX, table
 from dip.commands import bench as command
 
+pytestmark = pytest.mark.xdist_group("bench")  # they share a costly fixture
+
 
 def options(*arguments):
     parser = argparse.ArgumentParser()

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from dip.detection import SMALLEST_SIDE_PX, DamageMap, detect, finding
 from dip.errors import DetectionCancelled, ImageTooSmall
 
+pytestmark = pytest.mark.xdist_group("detection")  # they share a costly fixture
+
 Floats = NDArray[np.float32]
 
 

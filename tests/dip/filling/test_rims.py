@@ -79,8 +79,11 @@ def test_every_kind_of_samples_is_looked_at(dtype: str, channels: int) -> None:
     assert found(scaled[dtype].astype(dtype), mask).any()
 
 
-def restored(photo: npt.NDArray[Any], mask: Plane, **settings: Any) -> Restoration:
-    restoration = Restoration(photo, mask, Settings(preset="fast", iterations=20, **settings))
+def restored(
+    photo: npt.NDArray[Any], mask: Plane, iterations: int = 20, **settings: Any
+) -> Restoration:
+    chosen = Settings(preset="fast", iterations=iterations, **settings)
+    restoration = Restoration(photo, mask, chosen)
     for _ in restoration:
         pass
     return restoration
@@ -119,6 +122,6 @@ def test_the_mask_grows_over_missed_damage_where_it_may(narrow: Plane) -> None:
 
 def test_where_nothing_is_missed_nothing_is_said_and_nothing_changes() -> None:
     photo = torn(250)
-    plain, auto = (restored(photo, EXACT, grow=grow) for grow in (0, "auto"))
+    plain, auto = (restored(photo, EXACT, 2, grow=grow) for grow in (0, "auto"))
     assert not plain.notes
     np.testing.assert_array_equal(plain.result(), auto.result())

@@ -23,6 +23,8 @@ from raw_requests import get, post, status
 
 from server.http.connection import LINGER_S
 
+pytestmark = pytest.mark.xdist_group("hostile_clients")  # they share a costly fixture
+
 MIB = 2**20
 SHORT = {"header_timeout_s": 2.0, "body_grace_s": 2.0, "max_body_bytes": 64 * MIB}
 

@@ -27,6 +27,8 @@ from server.http.tls import context_from
 from server.http.users import Users
 from server.settings import ServerSettings
 
+pytestmark = pytest.mark.xdist_group("tls")  # they share a costly fixture
+
 MakeCertificate = Callable[..., tuple[Path, Path]]
 LARGE = b"\x89PNG\r\n\x1a\n" + random.Random(0).randbytes(20_000_000)
 """More bytes than all buffers on the way hold; their content does not matter."""

@@ -24,6 +24,8 @@ from server.jobs.files import JobFiles
 from server.jobs.parameters import JobParameters
 from server.work.cluster_attempt import ClusterAttempt, slots_per_host
 
+pytestmark = pytest.mark.xdist_group("cluster_child")  # they share a costly fixture
+
 WORKER = "tcp://here:1"
 
 
