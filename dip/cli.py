@@ -76,6 +76,8 @@ def _status_of(command: Callable[[], int]) -> int:
 class StandardOutput(io.TextIOWrapper):
     """Standard output, whose failures are errors for the user."""
 
+    was_closed = False
+
     def write(self, text: str) -> int:
         with self._errors():
             return super().write(text)
@@ -98,11 +100,13 @@ class StandardOutput(io.TextIOWrapper):
 
 def use_standard_output() -> None:
     """Open standard streams that are closed, lest a file takes their place; wrap the output."""
+    was_closed = False
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+            was_closed |= number == 1
     # A file name may be any bytes; results are printed as they are.
     output = open(1, "wb", closefd=False)  # noqa: SIM115  # open until the process ends
     sys.stdout = StandardOutput(
@@ -111,6 +115,7 @@ def use_standard_output() -> None:
         errors="surrogateescape",
         line_buffering=output.isatty(),
     )
+    sys.stdout.was_closed = was_closed
 
 
 def _refuse(error: DipError) -> int:

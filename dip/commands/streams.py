@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -26,11 +27,13 @@ def as_files(
     InputError
         Photo and mask are both `-`, or standard input is closed.
     OutputError
-        The photo is `-`, and the result has no name.
+        The photo is `-`, and the result has no name; or standard output is closed, full or gone.
     """
     if STREAM not in (photo, mask, output):
         yield photo, mask, output
         return
+    if output == STREAM and getattr(sys.stdout, "was_closed", False):
+        raise OutputError("Standard output is closed.", "Name a file: -o FILE.")
     if photo == mask == STREAM:
         raise InputError("Photo and mask are both -.", "Name a file for one of them.")
     if photo == STREAM and output is None:
@@ -52,8 +55,35 @@ def as_files(
             yield photo, mask, output
         finally:
             if output.exists():
-                with output.open("rb") as file:
-                    shutil.copyfileobj(file, sys.stdout.buffer)
+                _send(output)
+
+
+def _send(result: Path) -> None:
+    """Write a result to standard output; where that fails, keep it in a file."""
+    try:
+        with result.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # Python would try to write the rest once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputError(
+            f"Standard output cannot be written: {error.strerror}.{_kept(result)}",
+            "Is its disk full, or its reader gone?",
+        ) from error
+
+
+def _kept(result: Path) -> str:
+    """Copy a result to a place that stays; a sentence that names it."""
+    from dip.image_io import spare_files
+
+    for spare in spare_files(Path.cwd(), result.suffix):
+        try:
+            shutil.copyfile(result, spare)
+        except OSError:
+            continue
+        return f" The result lies in {spare}."
+    return ""
 
 
 def _received(path: Path) -> Path:

@@ -16,17 +16,17 @@ from pathlib import Path
 
 import numpy as np
 import pyvips
+from PIL.ExifTags import Base as Tag
 
 from dip.image_io.decoding import decoding
 from dip.image_io.formats import format_of
 from dip.image_io.photo import DEFAULT_LIMITS, Array, Limits, Photo
 from dip.image_io.reading import read_photo
 from dip.image_io.tiff import find_pages, is_reduced
-from dip.image_io.tiff_structure import HEIGHT, SUB_IFDS, SUBFILE, WIDTH, Directory
+from dip.image_io.tiff_structure import Directory
 from dip.image_io.vips import FAILURES
 from dip.infrared_names import ENDINGS
 
-_SAMPLES_PER_PIXEL = 0x0115
 _MASK = 4  # of NewSubfileType
 
 
@@ -90,17 +90,17 @@ def _in_tiff(path: Path, shape: tuple[int, ...], limits: Limits, page: int | Non
         def is_plane(directory: Directory) -> bool:
             numbers = [
                 (layout.numbers(file, directory.entries, tag) or [1])[0]
-                for tag in (HEIGHT, WIDTH, _SAMPLES_PER_PIXEL)
+                for tag in (Tag.ImageLength, Tag.ImageWidth, Tag.SamplesPerPixel)
             ]
             # An orientation mark may have turned the photo.
             same_size = numbers[:2] in (list(shape[:2]), list(shape[1::-1]))
-            subfile = (layout.numbers(file, directory.entries, SUBFILE) or [0])[0]
+            subfile = (layout.numbers(file, directory.entries, Tag.NewSubfileType) or [0])[0]
             if len(shape) == 2 and not subfile & _MASK:
                 return False  # another gray picture
             return same_size and numbers[2] == 1 and not is_reduced(file, layout, directory)
 
         further = [at for at, each in enumerate(chain) if at != pages.page and is_plane(each)]
-        children = layout.numbers(file, chain[pages.page].entries, SUB_IFDS)
+        children = layout.numbers(file, chain[pages.page].entries, Tag.SubIFDs)
         nested = [
             at for at, each in enumerate(children) if is_plane(layout.read_directory(file, each))
         ]

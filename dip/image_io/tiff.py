@@ -12,26 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from PIL.ExifTags import Base as Tag
+
 from dip.image_io.blocks import Blocks, split_photoshop, without_thumbnails
 from dip.image_io.photo import Metadata
 from dip.image_io.tiff_structure import (
-    BITS,
-    COMPRESSION,
-    EXIF,
-    EXTRA_SAMPLES,
-    HEIGHT,
     LINEAR_RAW,
     NESTED,
-    OLD_SUBFILE,
-    PHOTOMETRIC,
     SIZES,
-    STRIP_BYTES,
-    STRIP_OFFSETS,
-    SUB_IFDS,
-    SUBFILE,
-    TILE_BYTES,
-    TILE_OFFSETS,
-    WIDTH,
     Directory,
     Entries,
     Entry,
@@ -41,13 +29,17 @@ from dip.image_io.tiff_structure import (
     upright_entries,
 )
 
-XMP, IPTC, PHOTOSHOP, ICC = 0x02BC, 0x83BB, 0x8649, 0x8773
-_LAYERS, _MAKER_NOTE = 0x935C, 0x927C
+_LAYERS = 0x935C  # ImageSourceData
+_BLOCKS = {
+    "icc": Tag.InterColorProfile,
+    "xmp": Tag.XMLPacket,
+    "iptc": Tag.IPTCNAA,
+    "photoshop": Tag.ImageResources,
+}
 OF_PIXELS = frozenset((
-    WIDTH, HEIGHT, BITS, 0x0103, PHOTOMETRIC, 0x010A, STRIP_OFFSETS, 0x0115, 0x0116, STRIP_BYTES,
-    *range(0x0118, 0x011A), 0x011C, *range(0x0120, 0x0126), 0x013D, 0x0140, 0x0141,
-    *range(0x0142, 0x0146), EXTRA_SAMPLES, 0x0153, 0x0154, 0x0155, 0x015B, *range(0x0200, 0x020A),
-    *range(0x0211, 0x0215),
+    *range(0x0100, 0x0104), 0x0106, 0x010A, 0x0111, *range(0x0115, 0x011A), 0x011C,
+    *range(0x0120, 0x0126), 0x013D, *range(0x0140, 0x0146), *range(0x0152, 0x0156), 0x015B,
+    *range(0x0200, 0x020A), *range(0x0211, 0x0215),
 ))  # fmt: skip
 """Tags that describe how pixels are stored: size, depth, compression, strips, tiles, sampling."""
 _PIECE = 2**20
@@ -162,9 +154,9 @@ def find_pages(file: IO[bytes], page: int | None = None) -> Pages:
         page=page,
         full_size=tuple(full_size),
         thumbnails=own,
-        extra_kinds=tuple(layout.numbers(file, entries, EXTRA_SAMPLES)),
-        photometric=(layout.numbers(file, entries, PHOTOMETRIC) or [2])[0],
-        compression=(layout.numbers(file, entries, COMPRESSION) or [1])[0],
+        extra_kinds=tuple(layout.numbers(file, entries, Tag.ExtraSamples)),
+        photometric=(layout.numbers(file, entries, Tag.PhotometricInterpretation) or [2])[0],
+        compression=(layout.numbers(file, entries, Tag.Compression) or [1])[0],
         is_chosen=is_chosen,
     )
 
@@ -179,19 +171,24 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
     described |= straight
     found: dict[str, Any] = {
         name: layout.value(file, described[tag])
-        for name, tag in (("icc", ICC), ("xmp", XMP), ("iptc", IPTC), ("photoshop", PHOTOSHOP))
+        for name, tag in (
+            ("icc", Tag.InterColorProfile),
+            ("xmp", Tag.XMLPacket),
+            ("iptc", Tag.IPTCNAA),
+            ("photoshop", Tag.ImageResources),
+        )
         if tag in described
     }
     replaced, notes = {}, []
     if "xmp" in found:
         xmp = Blocks(orientation).xmp(found["xmp"])
-        if xmp != found["xmp"] and XMP in entries:
-            replaced[XMP] = xmp
+        if xmp != found["xmp"] and Tag.XMLPacket in entries:
+            replaced[Tag.XMLPacket] = xmp
         found["xmp"] = xmp
     if "photoshop" in found:
         whole = found.pop("photoshop")
-        if without_thumbnails(whole) != whole and PHOTOSHOP in entries:
-            replaced[PHOTOSHOP] = without_thumbnails(whole)
+        if without_thumbnails(whole) != whole and Tag.ImageResources in entries:
+            replaced[Tag.ImageResources] = without_thumbnails(whole)
         found = split_photoshop(whole) | found
     if _LAYERS in entries:
         replaced[_LAYERS] = b""
@@ -206,7 +203,16 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
         notes.append("all its pages are marked as reduced copies; the first one is restored")
     if len(pages.full_size) > 1 and not pages.is_chosen:
         notes.append(f"of {len(pages.full_size)} pages, page {pages.page + 1} is restored")
-    moved = (*OF_PIXELS, XMP, IPTC, PHOTOSHOP, ICC, _LAYERS, SUB_IFDS, SUBFILE)
+    moved = (
+        *OF_PIXELS,
+        Tag.XMLPacket,
+        Tag.IPTCNAA,
+        Tag.ImageResources,
+        Tag.InterColorProfile,
+        _LAYERS,
+        Tag.SubIFDs,
+        Tag.NewSubfileType,
+    )
     described = {tag: entry for tag, entry in described.items() if tag not in moved}
     if described:
         found["exif"] = exif_block(described, layout, file)
@@ -226,26 +232,29 @@ def _own_names(file: IO[bytes], pages: Pages) -> list[str]:
     others = len(pages.chain) - 1 - len(pages.thumbnails)
     if others:
         names.append(f"{others} further page{'s' * (others > 1)}")
-    if SUB_IFDS in entries:
+    if Tag.SubIFDs in entries:
         names.append("the sub-images of the page")
     if pages.photometric == LINEAR_RAW:
         names.append("the mark of linear samples (LinearRaw)")
-    for offset in layout.numbers(file, entries, EXIF):
-        if _MAKER_NOTE in layout.read_directory(file, offset).entries:
+    for offset in layout.numbers(file, entries, Tag.ExifOffset):
+        if Tag.MakerNote in layout.read_directory(file, offset).entries:
             names.append("the offsets inside the maker notes")
     return names
 
 
 def is_reduced(file: IO[bytes], layout: Layout, directory: Directory) -> bool:
-    new = layout.numbers(file, directory.entries, SUBFILE)
-    old = layout.numbers(file, directory.entries, OLD_SUBFILE)
+    new = layout.numbers(file, directory.entries, Tag.NewSubfileType)
+    old = layout.numbers(file, directory.entries, Tag.SubfileType)
     return bool((new and new[0] & 1) or (not new and old and old[0] == 2))
 
 
 def strips_of(file: IO[bytes], layout: Layout, entries: Entries) -> list[Span]:
     """Start and stop of all strips or tiles."""
     found = []
-    for starts, sizes in ((STRIP_OFFSETS, STRIP_BYTES), (TILE_OFFSETS, TILE_BYTES)):
+    for starts, sizes in (
+        (Tag.StripOffsets, Tag.StripByteCounts),
+        (Tag.TileOffsets, Tag.TileByteCounts),
+    ):
         first, length = (layout.numbers(file, entries, tag) for tag in (starts, sizes))
         found += [(at, at + size) for at, size in zip(first, length, strict=False)]
     return found
@@ -297,7 +306,7 @@ def _used(file: IO[bytes], pages: Pages, replaced: Mapping[int, bytes]) -> Itera
                 yield entry.offset, entry.offset + entry.size
         if not is_page:
             yield from strips_of(file, layout, directory.entries)
-        for tag in (*NESTED, SUB_IFDS):
+        for tag in (*NESTED, Tag.SubIFDs):
             for offset in layout.numbers(file, directory.entries, tag):
                 if offset not in seen:
                     seen.add(offset)

@@ -17,22 +17,16 @@ from itertools import islice
 from typing import IO
 
 import numpy as np
+from PIL.ExifTags import Base as Tag
 
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
           16: 8, 17: 8, 18: 8}  # fmt: skip
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 SHORT, LONG, UNDEFINED, LONG8, IFD8 = 3, 4, 7, 16, 18
 
-EXIF, GPS, INTEROPERABILITY, SUB_IFDS = 0x8769, 0x8825, 0xA005, 0x014A
-NESTED = (EXIF, GPS, INTEROPERABILITY)
-ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 0x0112, 0x011A, 0x011B, 0x0128
-STRIP_OFFSETS, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 0x0111, 0x0117, 0x0144, 0x0145
-WIDTH, HEIGHT, PIXEL_X, PIXEL_Y = 0x0100, 0x0101, 0xA002, 0xA003
-THUMBNAIL, THUMBNAIL_BYTES = 0x0201, 0x0202
-COMPRESSION, PHOTOMETRIC = 0x0103, 0x0106
+NESTED = (Tag.ExifOffset, Tag.GPSInfo, Tag.ExifInteroperabilityOffset)
 LINEAR_RAW = 34892
-"""Linear samples of a camera or scanner, as DNG has them; of PHOTOMETRIC."""
-SUBFILE, OLD_SUBFILE, BITS, EXTRA_SAMPLES = 0x00FE, 0x00FF, 0x0102, 0x0152
+"""Linear samples of a camera or scanner, as DNG has them; of PhotometricInterpretation."""
 
 
 class StructureError(ValueError):
@@ -228,7 +222,8 @@ def upright(block: bytes, *, transposed: bool) -> tuple[bytes, bool]:
         raise StructureError("no directory")
     first = directories[0]
     inner = [
-        layout.read_directory(file, offset) for offset in layout.numbers(file, first.entries, EXIF)
+        layout.read_directory(file, offset)
+        for offset in layout.numbers(file, first.entries, Tag.ExifOffset)
     ]
     edited = bytearray(block)
     for each in (first, *inner):
@@ -241,8 +236,8 @@ def upright(block: bytes, *, transposed: bool) -> tuple[bytes, bool]:
         return bytes(edited), False
     edited[first.pointer : first.pointer + layout.field] = bytes(layout.field)
     thumbnail = directories[1].entries
-    starts = layout.numbers(file, thumbnail, THUMBNAIL)
-    sizes = layout.numbers(file, thumbnail, THUMBNAIL_BYTES)
+    starts = layout.numbers(file, thumbnail, Tag.JpegIFOffset)
+    sizes = layout.numbers(file, thumbnail, Tag.JpegIFByteCount)
     for start, size in zip(starts, sizes, strict=False):
         if edited[start : start + 2] == b"\xff\xd8" and start + size <= len(block):
             edited[start : start + size] = bytes(size)
@@ -254,10 +249,14 @@ def upright(block: bytes, *, transposed: bool) -> tuple[bytes, bool]:
 def upright_entries(layout: Layout, entries: Entries, transposed: bool) -> Entries:
     """The entries of an upright photo: orientation 1; width and height exchanged if transposed."""
     changed = dict(entries)
-    if ORIENTATION in changed:
-        changed[ORIENTATION] = layout.entry(SHORT, [1])
+    if Tag.Orientation in changed:
+        changed[Tag.Orientation] = layout.entry(SHORT, [1])
     if transposed:
-        for one, other in ((WIDTH, HEIGHT), (PIXEL_X, PIXEL_Y), (X_RESOLUTION, Y_RESOLUTION)):
+        for one, other in (
+            (Tag.ImageWidth, Tag.ImageLength),
+            (Tag.ExifImageWidth, Tag.ExifImageHeight),
+            (Tag.XResolution, Tag.YResolution),
+        ):
             if one in entries and other in entries:
                 changed[one], changed[other] = entries[other], entries[one]
     return changed
@@ -265,9 +264,9 @@ def upright_entries(layout: Layout, entries: Entries, transposed: bool) -> Entri
 
 def resolution_of(file: IO[bytes], layout: Layout, entries: Entries) -> tuple[float, float] | None:
     """Horizontal and vertical resolution in px/mm, or None if there is none or it has no unit."""
-    unit = {2: 25.4, 3: 10.0}.get((layout.numbers(file, entries, RESOLUTION_UNIT) or [2])[0])
+    unit = {2: 25.4, 3: 10.0}.get((layout.numbers(file, entries, Tag.ResolutionUnit) or [2])[0])
     found = []
-    for tag in (X_RESOLUTION, Y_RESOLUTION):
+    for tag in (Tag.XResolution, Tag.YResolution):
         entry = entries.get(tag)
         if unit is None or entry is None or entry.type != 5 or entry.count != 1:
             return None
@@ -283,7 +282,7 @@ def exif_orientation(block: bytes) -> int:
     try:
         layout, file = Layout.of(block[:8]), io.BytesIO(block)
         _, directory = next(layout.chain(file))
-        entry = directory.entries.get(ORIENTATION)
+        entry = directory.entries.get(Tag.Orientation)
         mark: int = struct.unpack_from(layout.order + "H", entry.data)[0] if entry else 1
     except (StructureError, StopIteration, struct.error):
         return 1
@@ -307,9 +306,9 @@ def resolution_entries(layout: Layout, resolution: tuple[float, float]) -> Entri
         for each in resolution
     ]
     return {
-        X_RESOLUTION: Entry(5, 1, dots[0]),
-        Y_RESOLUTION: Entry(5, 1, dots[1]),
-        RESOLUTION_UNIT: layout.entry(SHORT, [2]),
+        Tag.XResolution: Entry(5, 1, dots[0]),
+        Tag.YResolution: Entry(5, 1, dots[1]),
+        Tag.ResolutionUnit: layout.entry(SHORT, [2]),
     }
 
 

@@ -7,32 +7,21 @@ from collections.abc import Callable
 from typing import IO
 
 import numpy as np
+from PIL.ExifTags import Base as Tag
 
 from dip.image_io.photo import Array, Metadata
 from dip.image_io.tiff import (
-    ICC,
-    IPTC,
     OF_PIXELS,
-    PHOTOSHOP,
-    XMP,
     Container,
     is_reduced,
     strips_of,
 )
 from dip.image_io.tiff_structure import (
-    BITS,
-    EXTRA_SAMPLES,
-    HEIGHT,
     LINEAR_RAW,
     LONG,
     LONG8,
-    PHOTOMETRIC,
-    RESOLUTION_UNIT,
     SHORT,
-    STRIP_OFFSETS,
-    SUB_IFDS,
     UNDEFINED,
-    WIDTH,
     Entries,
     Entry,
     Layout,
@@ -89,10 +78,10 @@ def _container_of_blocks(metadata: Metadata) -> Container:
 
 def _tags_of_blocks(metadata: Metadata, layout: Layout) -> Entries:
     blocks = {
-        XMP: (1, metadata.xmp),
-        IPTC: (UNDEFINED, metadata.iptc),
-        PHOTOSHOP: (1, metadata.photoshop),
-        ICC: (UNDEFINED, metadata.icc),
+        Tag.XMLPacket: (1, metadata.xmp),
+        Tag.IPTCNAA: (UNDEFINED, metadata.iptc),
+        Tag.ImageResources: (1, metadata.photoshop),
+        Tag.InterColorProfile: (UNDEFINED, metadata.icc),
     }
     tags = {tag: Entry(kind, len(data), data) for tag, (kind, data) in blocks.items() if data}
     if metadata.resolution:
@@ -146,45 +135,47 @@ class _Writer:
             old = entries.pop(tag, None)
             if block and old is not None:
                 entries[tag] = Entry(old.type, len(block), block)
-        if SUB_IFDS in entries:
-            kind, offsets = entries[SUB_IFDS].type, []
-            for offset in layout.numbers(self._out, entries, SUB_IFDS):
+        if Tag.SubIFDs in entries:
+            kind, offsets = entries[Tag.SubIFDs].type, []
+            for offset in layout.numbers(self._out, entries, Tag.SubIFDs):
                 directory = layout.read_directory(self._out, offset)
                 if is_reduced(self._out, layout, directory):
                     offset = self._thumbnail(directory.entries, pixels, directory.next)
                 offsets.append(offset)
-            entries[SUB_IFDS] = layout.entry(kind, offsets)
+            entries[Tag.SubIFDs] = layout.entry(kind, offsets)
         return entries
 
     def _page(
         self, entries: Entries, pixels: Array, extra: Array | None, added: Entries, following: int
     ) -> int:
         """Write pixels and their directory; return its offset."""
-        kinds = entries.get(EXTRA_SAMPLES)
+        kinds = entries.get(Tag.ExtraSamples)
         kept = {tag: entry for tag, entry in entries.items() if tag not in OF_PIXELS}
-        if self._layout.numbers(self._out, entries, RESOLUTION_UNIT) not in ([], [1], [2], [3]):
-            del kept[RESOLUTION_UNIT]  # libtiff refuses a file with another unit
+        if self._layout.numbers(self._out, entries, Tag.ResolutionUnit) not in ([], [1], [2], [3]):
+            del kept[Tag.ResolutionUnit]  # libtiff refuses a file with another unit
         samples = pixels
         if extra is not None:
             samples = np.concatenate([np.atleast_3d(pixels), extra], axis=2)
         stored = self._pixels(samples)
         if extra is not None:  # samples without a mark are none of alpha
-            stored[EXTRA_SAMPLES] = kinds or self._layout.entry(SHORT, [0] * extra.shape[2])
-        if self._layout.numbers(self._out, entries, PHOTOMETRIC) == [LINEAR_RAW]:
-            stored[PHOTOMETRIC] = entries[PHOTOMETRIC]
+            stored[Tag.ExtraSamples] = kinds or self._layout.entry(SHORT, [0] * extra.shape[2])
+        if self._layout.numbers(self._out, entries, Tag.PhotometricInterpretation) == [LINEAR_RAW]:
+            stored[Tag.PhotometricInterpretation] = entries[Tag.PhotometricInterpretation]
         return self._append(kept | added | stored, following)
 
     def _thumbnail(self, entries: Entries, pixels: Array, following: int) -> int:
         """Write a reduced copy of the pixels in place of a thumbnail; return its offset."""
         layout = self._layout
-        side = max(layout.numbers(self._out, entries, tag)[0] for tag in (WIDTH, HEIGHT))
+        side = max(
+            layout.numbers(self._out, entries, tag)[0] for tag in (Tag.ImageWidth, Tag.ImageLength)
+        )
         height, width = pixels.shape[:2]
         scale = min(1.0, side / max(height, width))
         image = image_of(pixels).resize(
             max(1, round(width * scale)) / width, vscale=max(1, round(height * scale)) / height
         )
         reduced = image.numpy()
-        if max(layout.numbers(self._out, entries, BITS) or [8]) <= 8:
+        if max(layout.numbers(self._out, entries, Tag.BitsPerSample) or [8]) <= 8:
             reduced = to_8_bit(reduced)
         kept = {tag: entry for tag, entry in entries.items() if tag not in OF_PIXELS}
         return self._append(kept | self._pixels(reduced), following)
@@ -211,7 +202,7 @@ class _Writer:
                 self._out.seek(places[-1])
                 self._out.write(data)
         kind = LONG8 if self._layout.big else LONG
-        entries[STRIP_OFFSETS] = self._layout.entry(kind, places)
+        entries[Tag.StripOffsets] = self._layout.entry(kind, places)
         return entries
 
     def _room(self, size: int) -> int:

@@ -105,6 +105,7 @@ def test_a_second_tab_shows_the_queue_stops_a_job_and_deletes_another(
     assert "waiting for 1 other photo" in page.text_content("#job-percent").lower()
     other = open_page(page.context)
     other.wait_for_selector("#jobs li:nth-child(2)")
+    assert other.locator("#jobs strong").all_text_contents() == ["photo.png", "photo.png"]
     assert other.url.endswith(first)  # it shows the running job
     wait_for_preview(other)
     assert other.locator("#jobs .entry").first.get_attribute("aria-current") is None

@@ -214,6 +214,7 @@ def test_texture_and_time_are_remembered(
     screen.picture("13-advanced")
     window = press_restore(screen, dialog)
     screen.until(jobs, "the job")
+    assert "Untitled" in jobs()[0]["photo"]  # GIMP's own name of a photograph without a file
     assert jobs()[0]["parameters"]["texture"] == 0.5
     assert jobs()[0]["parameters"]["time_s"] == 90
     press_cancel(screen, window)
@@ -303,6 +304,7 @@ def test_a_real_photograph_as_the_readme_shows_it(
     window = press_restore(screen)
     screen.run("xdotool", "windowmove", "--sync", window, "740", "100")
     screen.until(lambda: progress(jobs).get("fraction", 0) > 0.4, "half of it", 1200)
+    assert jobs()[0]["photo"] == photo.name
     screen.picture("11-photograph")
     screen.run(
         "convert", str(gimp.folder / "screenshot.png"), "-resize", "960x", "-quality", "75",

@@ -369,6 +369,24 @@ def test_a_photo_comes_from_standard_input_and_its_result_goes_to_standard_outpu
     assert (result != photo).any()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device here")
+def test_a_result_that_standard_output_does_not_take_is_kept(
+    files: Path, photo: np.ndarray, mask: np.ndarray
+) -> None:
+    words = [*task(files), "-o", "-", "--quiet"]
+    command = " ".join([sys.executable, "-m", "dip", *map(str, words)])
+    done = subprocess.run(
+        ["sh", "-c", f"{command} >/dev/full"], cwd=files, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    (spare,) = files.glob("dip_restored_*.png")
+    assert (done.returncode, str(spare) in done.stderr) == (5, True), done.stderr
+    assert done.stderr.count("cannot be written") == 1
+    np.testing.assert_array_equal(read_photo(spare).pixels[~mask], photo[~mask])
+    closed = subprocess.run(["sh", "-c", f"{command} >&-"], capture_output=True, check=False)
+    assert (closed.returncode, b"output is closed" in closed.stderr) == (5, True)
+
+
 @pytest.mark.parametrize(
     ("words", "status", "seen"),
     [(["-", "--mask", "m.png"], 5, "has no name"), (["-", "--mask", "-", "-o", "-"], 3, "both -")],
