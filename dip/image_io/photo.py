@@ -96,6 +96,12 @@ class Metadata:
     own: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def carried_bytes(self) -> int:
+        """The size of all that a result of the same format carries beside the pixels."""
+        pieces = self.pieces or getattr(self.container, "pieces", ())
+        return sum(len(data) for _, data in pieces)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Photo:

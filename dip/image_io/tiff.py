@@ -179,7 +179,8 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
         )
         if tag in described
     }
-    replaced, notes = {}, []
+    replaced: dict[int, bytes] = {}
+    notes = []
     if "xmp" in found:
         xmp = Blocks(orientation).xmp(found["xmp"])
         if xmp != found["xmp"] and Tag.XMLPacket in entries:

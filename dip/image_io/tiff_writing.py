@@ -83,7 +83,9 @@ def _tags_of_blocks(metadata: Metadata, layout: Layout) -> Entries:
         Tag.ImageResources: (1, metadata.photoshop),
         Tag.InterColorProfile: (UNDEFINED, metadata.icc),
     }
-    tags = {tag: Entry(kind, len(data), data) for tag, (kind, data) in blocks.items() if data}
+    tags: Entries = {
+        tag: Entry(kind, len(data), data) for tag, (kind, data) in blocks.items() if data
+    }
     if metadata.resolution:
         tags |= resolution_entries(layout, metadata.resolution)
     return tags

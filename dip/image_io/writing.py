@@ -154,8 +154,9 @@ def check_writable(path: Path | str, photo: Photo | None = None) -> tuple[str, .
         free_bytes = shutil.disk_usage(path.parent).free
     if photo is None or path.suffix.lower() == ".json":
         return ()
+    extra_bytes = 0 if photo.extra is None else photo.extra.nbytes
     # Twice: the encoded pixels lie beside the file while they are put into it.
-    needed_bytes = 2 * photo.pixels.nbytes
+    needed_bytes = 2 * (photo.pixels.nbytes + extra_bytes) + photo.metadata.carried_bytes
     if free_bytes < needed_bytes:
         raise OutputError(
             f"The disk of {path} has {free_bytes / 1e6:.0f} MB of free space; the result "

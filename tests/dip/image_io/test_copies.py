@@ -95,6 +95,17 @@ def test_chunks_of_text_and_colour_stay() -> None:
     assert "PNG Artist, PNG Title, PNG cICP, PNG gAMA, PNG tIME" in note
 
 
+def test_chunks_that_may_not_be_copied_are_named() -> None:
+    chunks = {b"dSIG": b"of the whole file", b"iDOT": b"Apple's", b"prVT": b"private"}
+    chunks |= {b"saFe": b"private", b"oFFs": bytes(9)}
+    data = with_chunks(plain("png"), *chunks.items())
+    after = chunks_of(restored(data))
+    assert {name for name in chunks if name in after} == {b"saFe", b"oFFs"}
+    (note,) = losses(read_photo(data), "png")
+    for name in ("dSIG", "iDOT", "prVT"):
+        assert f"PNG {name}" in note
+
+
 @pytest.mark.parametrize(
     ("change", "seen"),
     [(lambda icc: icc + bytes(4), "4 bytes too long"), (lambda icc: icc[:-8], "damaged")],

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import tifffile
 from further_formats import FURTHER
+from infrared_scans import KINDS as INFRARED
 from tagged_photos import make, samples
 
 SECONDS = 5
@@ -32,6 +33,8 @@ def test_mutated_files_end_as_results_or_refusals(tmp_path: Path, exhaustive: bo
     for compression in ("zstd", "jpegxl", "lzma"):
         path = originals / f"{compression}.tif"
         tifffile.imwrite(path, samples("uint16"), photometric="rgb", compression=compression)
+    for kind in ("rgbi", "hdri", "dng"):
+        INFRARED[kind](originals / f"{kind}.tif", samples("uint16"), samples("uint16", 1))
     seconds = EXHAUSTIVE_SECONDS if exhaustive else SECONDS
     case = tmp_path / "case"
     child = subprocess.run(

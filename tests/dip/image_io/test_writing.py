@@ -9,11 +9,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 from PIL import Image
 from skimage.data import astronaut
 
@@ -118,6 +120,20 @@ def test_a_side_above_the_formats_limit_is_refused_before_the_fit(tmp_path: Path
     with pytest.raises(OutputError, match="17000 px"):
         check_writable(tmp_path / "photo.webp", photo)
     check_writable(tmp_path / "photo.jpg", photo)
+
+
+def test_the_room_for_a_result_counts_further_pages(
+    tmp_path: Path, samples: Samples, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tifffile.TiffWriter(tmp_path / "pages.tif") as file:
+        file.write(samples("uint8", 3), photometric="rgb")
+        file.write(np.zeros((400, 500), np.uint16), photometric="minisblack")
+    photo = read_photo(tmp_path / "pages.tif")
+    free = SimpleNamespace(free=300_000)  # enough for the page itself
+    monkeypatch.setattr("dip.image_io.writing.shutil.disk_usage", lambda folder: free)
+    check_writable(tmp_path / "page.png", read_photo(encode_photo(photo.pixels, "png")))
+    with pytest.raises(OutputError, match="free space"):
+        check_writable(tmp_path / "result.tif", photo)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
