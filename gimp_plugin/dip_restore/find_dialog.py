@@ -8,10 +8,11 @@ from typing import Any
 import gi
 import marks
 from checks import Refusal, check_exists
+from chosen_marks import MOST_MARKED, MarkOptions, mask_of
 from damage_preview import DamagePreview
 from detection import Found, Search
-from find_damage import MOST_MARKED, Options, Photograph, mask_of
 from marks import Levels
+from photograph import Photograph
 from service import CannotStart, Service
 from session import Progress
 from translation import _, ngettext
@@ -99,7 +100,7 @@ class _Dialog:
             self._config.disconnect(handler)
         mask = None
         if accepted and self.error is None and self._levels is not None:
-            mask = mask_of(self._levels, Options(self._config))
+            mask = mask_of(self._levels, MarkOptions(self._config))
         self._dialog.destroy()
         let_windows_close()
         return mask
@@ -172,7 +173,7 @@ class _Dialog:
         """Show the marks at once; count them when the slider rests."""
         if self._levels is None:
             return
-        self._mask = mask_of(self._levels, Options(self._config))
+        self._mask = mask_of(self._levels, MarkOptions(self._config))
         self._preview.show(self._mask)
         self._dialog.set_response_sensitive(Gtk.ResponseType.OK, self._mask.count(255) > 0)
         self._show_amount(None)

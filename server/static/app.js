@@ -6,7 +6,7 @@
 //              preview, download, curve                    panel: progress, result, details
 //              words: a job in words
 //   photo/     photo: file, picture and masks              open-photo: reads a file
-//              marked: the marks, in words                 kept: the photo over a reload
+//              marked: the marks, in words                 autosave: the photo over a reload
 //   painting/  toolbox: tools and their buttons            input: mouse, pen, fingers, keys
 //              brush (and eraser), rectangle, lasso        find, find-brush, find-worker: find damage
 //              mask, tiles, mask-tasks, mask-worker, morphology, components, png          undo
@@ -33,7 +33,7 @@ import { loadTexts, percent, text } from "./page/texts.js";
 import { startTheme } from "./page/theme.js";
 import { Find } from "./painting/find.js";
 import { TOOL_NAMES, Toolbox } from "./painting/toolbox.js";
-import { Keeper, removeOld, takeKept } from "./photo/kept.js";
+import { Autosave, removeOld, takeKept } from "./photo/autosave.js";
 import { describeMarked } from "./photo/marked.js";
 import { openPhoto } from "./photo/open-photo.js";
 import * as api from "./service/api.js";
@@ -47,7 +47,7 @@ const askedHash = location.hash; // the job that the address names
 await loadTexts();
 
 let photo = null;
-let keeper = null;
+let autosave = null;
 let mostMarked = 1; // the share above which a mask is questioned, from the service
 let openCount = 0; // the latest request to open a photo or a job wins
 
@@ -125,13 +125,13 @@ async function open(file, name = file.name || text("photo"), marks = null) {
 /** Make an opened photo the photo of the page; `marks` are the tiles of its masks. */
 function take(opened, marks) {
   photo?.close();
-  keeper?.close();
+  autosave?.close();
   photo = opened;
-  keeper = new Keeper(photo);
+  autosave = new Autosave(photo);
   photo.onMeasured = showMarked;
   photo.history.onChange = () => {
     photo.measure();
-    keeper.touch();
+    autosave.touch();
     updateButtons();
   };
   if (marks) for (const [layer, tiles] of Object.entries(marks)) photo[layer].replace(tiles);
@@ -316,7 +316,7 @@ addEventListener("paste", (event) => {
   if (file) open(file);
 });
 addEventListener("beforeunload", (event) => {
-  if (keeper && !keeper.safe) event.preventDefault(); // the mask would be lost
+  if (autosave && !autosave.safe) event.preventDefault(); // the mask would be lost
 });
 addEventListener("blur", actions.unpeek);
 

@@ -213,8 +213,8 @@ def test_the_note_of_the_first_fill_stands_in_the_details_while_the_job_runs(
         canvas.draw((x, 65), (x, 65))
     start_job(page, preset="best")
     page.wait_for_selector("#job-technical-notes li", state="attached")
-    notes = page.locator("#job-technical-notes li").all_text_contents()
-    assert [bool(re.fullmatch(r"\d of 4 spots need a network.", note)) for note in notes] == [True]
+    (note,) = page.locator("#job-technical-notes li").all_text_contents()
+    assert re.fullmatch(r"\d of 4 spots need a network.", note), note
     assert technical_words(page) == []
     page.click("#cancel")
 

@@ -87,6 +87,8 @@ def changed_while_searching(plug_in):
     sys.path[:0] = [plug_in, os.path.join(plug_in, "vendor")]
     import find_damage
     from checks import Refusal
+    from chosen_marks import check_marks
+    from photograph import Photograph
 
     def paint(image, layer):
         spoil(layer, (42, 22, 6, 6))
@@ -110,7 +112,7 @@ def changed_while_searching(plug_in):
     answers = {}
     for change in (paint, scale, delete_layer, close, move, move_away):
         image, layer = make_image(alpha=True)
-        photograph = find_damage.Photograph.read(image, layer)
+        photograph = Photograph.read(image, layer)
         mask = bytearray(layer.get_width() * layer.get_height())
         mask[30 * layer.get_width() + 40] = 255
         change(image, layer)
@@ -124,7 +126,7 @@ def changed_while_searching(plug_in):
         if image.is_valid():
             image.delete()
     try:
-        find_damage.check_marks(b"\xff" + bytes(7))
+        check_marks(b"\xff" + bytes(7))
     except Refusal as refusal:
         answers["too much"] = {"message": str(refusal), "box": []}
     return answers

@@ -70,8 +70,8 @@ export async function removeOld() {
   }
 }
 
-/** Keeps a photo and, some time after each change, the tiles that have changed. */
-export class Keeper {
+/** Saves a photo and, some time after each change, the tiles that have changed. */
+export class Autosave {
   safe = true; // whether everything is kept
   #timer = null;
   #last = Promise.resolve();
