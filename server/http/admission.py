@@ -36,21 +36,22 @@ class Admission:
     def __init__(self, settings: ServerSettings, authenticator: Authenticator, port: int) -> None:
         self._settings, self._authenticator, self._port = settings, authenticator, port
 
-    def admit(self, head: RequestHead) -> str:
-        """The user of a request.
+    def admit(self, head: RequestHead) -> tuple[str, bool]:
+        """The user of a request, and whether the request has shown that it is this user's.
 
         Raises
         ------
         ServiceError
             `host_refused`, `origin_refused`, `token_required`, `body_too_large`, `disk_full`.
         """
-        user = self._authenticator.check(credentials_of(head, self._port))
+        credentials = credentials_of(head, self._port)
+        user = self._authenticator.check(credentials)
         if takes_upload(head):
             size, most = head.body_bytes or 0, self._settings.max_request_bytes
             if size > most:
                 raise ServiceError("body_too_large", f"The body has {size} bytes, above {most}.")
             check_free_space(self._settings.data_dir, self._settings.reserve_bytes + size)
-        return user
+        return user, not credentials.is_public
 
 
 def credentials_of(head: RequestHead, port: int) -> RequestCredentials:

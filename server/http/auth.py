@@ -69,6 +69,15 @@ class RequestCredentials:
     cookie: str | None = None
     has_body: bool = False
 
+    @property
+    def is_public(self) -> bool:
+        """Whether the request needs no token."""
+        return (
+            self.method in ("GET", "HEAD", "OPTIONS")
+            and not self.has_body
+            and PUBLIC.fullmatch(self.path) is not None
+        )
+
 
 class Authenticator:
     """Accepts requests, or refuses them with a reason.
@@ -112,11 +121,7 @@ class Authenticator:
         """
         self._check_host(credentials.host)
         self._check_origin(credentials)
-        if (
-            credentials.method in ("GET", "HEAD", "OPTIONS")
-            and not credentials.has_body
-            and PUBLIC.fullmatch(credentials.path)
-        ):
+        if credentials.is_public:
             return OWNER
         if credentials.authorization is not None:
             scheme, _, token = credentials.authorization.partition(" ")

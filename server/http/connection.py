@@ -26,6 +26,7 @@ import h11
 from server.errors import CODE_OF_STATUS, ServiceError
 from server.http.auth import RESPONSE_HEADERS
 from server.http.chunks import ChunkSizes
+from server.http.pace import RefusalPace
 from server.http.request_head import RequestHead
 from server.http.wire import BODY_BYTES, HEAD_BYTES, TooSlow, Wire
 from server.http.wsgi import Exchange, environment
@@ -59,19 +60,23 @@ class Doors:
     application : WSGI application
     settings : ServerSettings
     admit : callable
-        Returns the user of a request by its head, or raises ServiceError.
+        Returns the user of a request by its head, and whether the user is proven; or raises
+        ServiceError.
     takes_upload : callable
         Whether a request may have a body of any size.
     threads : Executor
         Runs the application.
+    pace : RefusalPace
+        Of refusals of clients that are not known.
     port : int
     """
 
     application: Any
     settings: ServerSettings
-    admit: Callable[[RequestHead], str]
+    admit: Callable[[RequestHead], tuple[str, bool]]
     takes_upload: Callable[[RequestHead], bool]
     threads: Executor
+    pace: RefusalPace
     port: int
 
 
@@ -87,6 +92,8 @@ class Connection:
     ----------
     idle : bool
         Whether no request is being received or answered.
+    known : bool
+        Whether a user has shown a token in it.
     """
 
     def __init__(self, wire: Wire, doors: Doors) -> None:
@@ -95,6 +102,7 @@ class Connection:
         self._unread = False  # whether the client may still be sending
         self._fresh()
         self.idle = True
+        self.known = False
 
     async def serve(self) -> None:
         """Answer requests until the connection ends."""
@@ -114,6 +122,7 @@ class Connection:
         self._unread = True
         try:
             error = ServiceError("too_many_streams", "Too many connections are open.")
+            await self._doors.pace.turn()
             await self._refuse(error, None)
             await self._close()
         except (ConnectionError, TooSlow):
@@ -127,7 +136,7 @@ class Connection:
         """Answer one request; whether another may follow."""
         self._fresh()
         self.idle = True
-        head = None
+        head = user = None
         # Bodies go to the disk with the jobs, so that their files need not be copied to it.
         folder = str(self._settings.incoming_dir)
         with tempfile.SpooledTemporaryFile(_KEPT_IN_MEMORY_BYTES, dir=folder) as body:
@@ -136,12 +145,15 @@ class Connection:
                 if request is None:
                     return False
                 head = RequestHead.of(request)
-                user = self._doors.admit(head)
+                user, proven = self._doors.admit(head)
+                self.known = self.known or proven
                 size = await self._receive_body(head, body)
             except (h11.RemoteProtocolError, ServiceError) as error:
                 self._unread = True
                 with suppress(OSError):  # on a full disk
                     body.close()
+                if user is None:
+                    await self._doors.pace.turn()
                 await self._refuse(error, head)
                 return False
             await self._answer(head, user, body, size)

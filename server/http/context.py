@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import cast
 
 from flask import current_app, g
 
+from server.errors import ServiceError
 from server.http.auth import Authenticator
 from server.http.users import Users
 from server.jobs.files import JobFiles
@@ -62,6 +65,30 @@ class Service:
             notifier=ChangeNotifier(store),
             streams=threading.BoundedSemaphore(settings.max_streams),
         )
+
+    def enter_stream(self) -> None:
+        """Count a request that will occupy a thread for long; `streams.release` ends it.
+
+        Raises
+        ------
+        ServiceError
+            `too_many_streams`
+        """
+        if not self.streams.acquire(blocking=False):
+            raise ServiceError(
+                "too_many_streams",
+                f"{self.settings.max_streams} streams, restorations and pictures are asked for "
+                "at this moment, and more cannot be.",
+            )
+
+    @contextmanager
+    def long_request(self) -> Iterator[None]:
+        """Count a request as `enter_stream` does, until the end of a block."""
+        self.enter_stream()
+        try:
+            yield
+        finally:
+            self.streams.release()
 
 
 EXTENSION = "dip_service"

@@ -18,6 +18,7 @@ from typing import Any
 from server.http.admission import Admission, takes_upload
 from server.http.auth import Authenticator
 from server.http.connection import Connection, Doors
+from server.http.pace import RefusalPace
 from server.http.wire import BODY_BYTES, Wire
 from server.settings import ServerSettings
 
@@ -26,10 +27,10 @@ SPARE_THREADS = 16
 
 HANDSHAKE_TIMEOUT_S = 10.0
 MAX_CONNECTIONS = 2000
-"""Counted before their handshake. More get an answer that says so."""
+"""Counted before their handshake. A new one then takes the place of one that has shown no token."""
 
 MAX_TURNED_AWAY = 100
-"""Connections that get that answer at a time; more are closed without one."""
+"""Connections at a time that are told that there is no such place; more are closed without that."""
 
 TLS_BUFFER_BYTES = 32 * 1024
 """asyncio keeps such a buffer for each TLS connection, also before the handshake; 256 KiB by
@@ -73,6 +74,7 @@ class HttpServer:
             admit=Admission(settings, authenticator, port).admit,
             takes_upload=takes_upload,
             threads=self._threads,
+            pace=RefusalPace(),
             port=port,
         )
         self._buffer = memoryview(bytearray(BODY_BYTES))
@@ -145,13 +147,40 @@ class HttpServer:
             if len(self._connections) >= MAX_CONNECTIONS + MAX_TURNED_AWAY:
                 sock.close()
                 continue
-            welcome = len(self._welcome) < MAX_CONNECTIONS
+            welcome = len(self._welcome) < MAX_CONNECTIONS or self._make_room()
             task = self._loop.create_task(self._serve_one(sock, welcome))
             if welcome:
                 self._welcome.add(task)
                 task.add_done_callback(self._welcome.discard)
             self._connections[task] = None
             task.add_done_callback(self._connections.pop)
+            await asyncio.sleep(0)  # requests have their turn between two of many connections
+
+    def _make_room(self) -> bool:
+        """End the oldest connection that has shown no token, one without a request if possible.
+
+        A client that opens thousands of connections keeps nobody out who has a token.
+        """
+        unknown: asyncio.Task[None] | None = None
+        for task, made in self._connections.items():
+            if task not in self._welcome or (made is not None and made[1].known):
+                continue
+            unknown = unknown or task
+            if made is None or made[1].idle:
+                unknown = task
+                break
+        if unknown is None:
+            return False
+        self._welcome.discard(unknown)
+        self._end(unknown)
+        return True
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        made = self._connections[task]
+        if made is None:
+            task.cancel()  # in its handshake
+        else:
+            made[0].abort()
 
     async def _serve_one(self, sock: socket.socket, welcome: bool) -> None:
         context = self._context
@@ -175,10 +204,8 @@ class HttpServer:
     async def _end_connections(self, *, abort_all: bool) -> None:
         """End those that are idle, or all; wait a while for the rest."""
         for task, made in list(self._connections.items()):
-            if made is None:
-                task.cancel()  # in its handshake
-            elif abort_all or made[1].idle:
-                made[0].abort()
+            if made is None or abort_all or made[1].idle:
+                self._end(task)
         if self._connections:
             await asyncio.wait(list(self._connections), timeout=_CLOSE_TIMEOUT_S)
 

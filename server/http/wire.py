@@ -19,7 +19,7 @@ BODY_BYTES = 256 * 1024
 """So many bytes are received in advance of a body."""
 
 
-_DISCARD_BYTES, _DISCARD_EVERY_S = 64 * 1024, 0.05
+_DISCARD_EVERY_S = 0.05
 
 
 class TooSlow(Exception):
@@ -67,7 +67,7 @@ class Wire(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._buffer[: _DISCARD_BYTES if self._discarding else self.read_ahead]
+        return self._buffer if self._discarding else self._buffer[: self.read_ahead]
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._discarding:

@@ -7,7 +7,9 @@ output is the answer, as JSON.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,10 @@ import pyvips
 
 from dip.errors import DipError, InputError
 from dip.image_io import FAILURES, Limits, damaged, decoding, encode_photo, open_photo, read_mask
+from dip.image_io.vips import message_of
 from dip.samples import to_8_bit
+from server.errors import ServiceError
+from server.jobs.files import disk_full_is_an_error
 from server.jobs.parameters import RawImage
 from server.work.codec import photo_from
 
@@ -31,7 +36,10 @@ def main() -> int:
     """Handle the request in the first argument."""
     request = json.loads(sys.argv[1])
     try:
-        answer = MAKERS[request["kind"]](request)
+        with disk_full_is_an_error():
+            answer = MAKERS[request["kind"]](request)
+    except ServiceError as error:
+        answer = error.body()
     except DipError as error:
         answer = {"error": {"code": error.code, "message": error.message, "hint": error.hint}}
     json.dump(answer, sys.stdout)
@@ -84,10 +92,15 @@ def _save(image: Any, request: dict[str, Any]) -> None:
         image = image.thumbnail_image(side, height=side, size="down")  # turns it upright, too
     elif image.get_typeof("orientation") and image.get("orientation") != 1:
         image = image.copy_memory().autorot()  # columns become rows: all pixels are needed
-    if image.hasalpha() or request["kind"] == "mask":
-        image.pngsave(target, keep="none", **_PNG)
-    else:
-        image.jpegsave(target, keep="none", **_JPEG)
+    try:
+        if image.hasalpha() or request["kind"] == "mask":
+            image.pngsave(target, keep="none", **_PNG)
+        else:
+            image.jpegsave(target, keep="none", **_JPEG)
+    except FAILURES as error:  # of decoding or of writing
+        if os.strerror(errno.ENOSPC) in message_of(error):
+            raise OSError(errno.ENOSPC, "No space left") from error
+        raise
 
 
 def _draw_example(request: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,9 @@ from dataclasses import dataclass
 
 MULTIPART = "Content-Type: multipart/form-data; boundary=b"
 CHUNKED = "Transfer-Encoding: chunked"
+_SUBMISSIONS = ("/v1/jobs", "/v1/restore", "/v1/detections")
+_ANSWERED_AT_ONCE = ("/v1/jobs", "/v1/detections")
+"""A complete submission to /v1/restore waits for its result."""
 _PIECE_BYTES = 65_536
 _ANSWER_TIMEOUT_S = 60.0
 
@@ -86,26 +89,36 @@ class HostileRequests:
     ----------
     seed : int
     token : str
-    image : bytes
-        A file that is accepted.
-    flood_bytes : int
-        Of endless bodies.
+    image, bomb : bytes
+        A file that is accepted, and one that decodes to more than is allowed.
+    flood_bytes, most_bytes : int
+        Of endless bodies; of the largest body that is accepted.
     slow_s : float
         A pause that is too long for the service.
     """
 
     def __init__(
-        self, seed: int, token: str, image: bytes, *, flood_bytes: int, slow_s: float
+        self,
+        seed: int,
+        token: str,
+        image: bytes,
+        bomb: bytes,
+        *,
+        flood_bytes: int,
+        most_bytes: int,
+        slow_s: float,
     ) -> None:
         self._random = random.Random(seed)
-        self._token, self._image = token, image
-        self._flood_bytes, self._slow_s = flood_bytes, slow_s
+        self._token, self._image, self._bomb = token, image, bomb
+        self._flood_bytes, self._most_bytes, self._slow_s = flood_bytes, most_bytes, slow_s
         self.kinds: list[Callable[[], Hostile]] = [
             self.chunk_size_line, self.chunk_extension, self.trailer, self.tiny_chunks,
             self.absurd_chunk, self.absurd_length, self.two_lengths, self.half_closed,
             self.cut_off, self.repeated_part, self.no_boundary, self.foreign_digits,
             self.options, self.bad_range, self.absolute_form, self.slow, self.nonsense,
             self.many_headers, self.long_body_for_a_short_path, self.repeated_parameter,
+            self.endless_body, self.too_large, self.unknown_field, self.bomb_shown, self.odd_name,
+            self.encoded_path,
         ]  # fmt: skip
 
     def __iter__(self) -> Iterator[Hostile]:
@@ -134,7 +147,7 @@ class HostileRequests:
     def absurd_chunk(self) -> Hostile:
         size = self._random.choice(["-1", "f" * 16, "1" * 20, "1" * 21, "0x5", "1_0", "٣", ""])
         token = self._authorization()
-        head = self._post("/v1/jobs", [MULTIPART, CHUNKED, *token])
+        head = self._post(self._path(), [MULTIPART, CHUNKED, *token])
         allowed = {400, 413} if token else {401}
         close = self._random.random() < 0.5
         return self._hostile("absurd chunk", head + size.encode() + b"\r\n", allowed, close=close)
@@ -144,14 +157,14 @@ class HostileRequests:
             ["9" * self._random.randint(20, 9000), str(2**63), str(2**64), "-1", "+1", "1_0", "١٢",
              "1e3", "0x10", "", " ", "5, 6", "1.0"]
         )  # fmt: skip
-        head = self._post("/v1/jobs", [MULTIPART, f"Content-Length: {length}", *self._token_line()])
-        return self._hostile("absurd length", head, {400, 413, 431})
+        lines = [MULTIPART, f"Content-Length: {length}", *self._token_line()]
+        return self._hostile("absurd length", self._post(self._path(), lines), {400, 413, 431})
 
     def two_lengths(self) -> Hostile:
         lines = [f"Content-Length: {self._random.randint(0, 99)}"]
         lines.append(self._random.choice([CHUNKED, "Content-Length: 100"]))
         self._random.shuffle(lines)
-        path = self._random.choice(["/v1/jobs", "/v1/launch"])
+        path = self._random.choice([*_SUBMISSIONS, "/v1/launch"])
         head = self._post(path, [*lines, MULTIPART, *self._token_line()])
         return self._hostile("two lengths", head + b"0\r\n\r\n", {400})
 
@@ -170,19 +183,20 @@ class HostileRequests:
             return self._hostile("half-closed", head, {200}, close=True)
         body = self._form(("image", self._image))
         lines = [MULTIPART, f"Content-Length: {len(body)}", *self._token_line()]
-        return self._hostile("half-closed", self._post("/v1/jobs", lines) + body, {202}, close=True)
+        head = self._post(self._random.choice(_ANSWERED_AT_ONCE), lines)
+        return self._hostile("half-closed", head + body, {202}, close=True)
 
     def cut_off(self) -> Hostile:
         body = self._form(("image", self._image))
         lines = [MULTIPART, f"Content-Length: {len(body)}", *self._token_line()]
-        whole = self._post("/v1/jobs", lines) + body
+        whole = self._post(self._path(), lines) + body
         end = self._random.randint(1, len(whole) - 1)
         return self._hostile("cut off", whole[:end], {400}, close=True)
 
     def slow(self) -> Hostile:
         body = self._form(("image", self._image))
         lines = [MULTIPART, f"Content-Length: {len(body)}", *self._token_line()]
-        head = self._post("/v1/jobs", lines)
+        head = self._post(self._path(), lines)
         sent = head + body[:-1] if self._random.random() < 0.5 else head[:-2]
         pause_s = self._slow_s / 20
         piece = -(-len(sent) // 40)
@@ -214,9 +228,53 @@ class HostileRequests:
 
     def foreign_digits(self) -> Hostile:
         number = self._random.choice(["١٢", "１２", "1_000", " 7", "7 ", "²", "1e1", "9" * 5000])
-        name = self._random.choice(["seed", "iterations", "threads"])
+        name = self._random.choice(["seed", "iterations", "threads", "width", "lease_s"])
         body = self._form(("image", self._image), (name, number.encode()))
         return self._submission("foreign digits", body)
+
+    def unknown_field(self) -> Hostile:
+        name = self._random.choice(["cats", "Image", "image[]", "sensitivity", "owner", "mask2"])
+        content = self._random.choice([b"1", b"", self._image])
+        return self._submission(
+            "unknown field", self._form(("image", self._image), (name, content))
+        )
+
+    def bomb_shown(self) -> Hostile:
+        """It may be submitted: the job fails. It is not shown."""
+        kind = self._random.choice(["photo", "mask"])
+        body = self._form(("image", self._bomb), ("kind", kind.encode()))
+        return self._submission("bomb", body, path="/v1/display")
+
+    def odd_name(self) -> Hostile:
+        """The name of a file is for people to read only."""
+        name = self._random.choice(
+            [b"../../../etc/passwd", b"/", b"..", b"\xff\xfe", b"x" * 5000, b"C:\\con",
+             b"%2e%2e%2f", b"a\x00b", b"\xe2\x80\xaegnp.exe", b"'; DROP TABLE jobs; --",
+             b"<script>", b"a\tb"]
+        )  # fmt: skip
+        body = self._form(("image", self._image)).replace(b'"f"', b'"' + name + b'"')
+        path = self._random.choice(_ANSWERED_AT_ONCE)
+        return self._submission("odd name", body, path=path, expected=202)
+
+    def endless_body(self) -> Hostile:
+        """A form whose only file goes on, in chunks of a good size."""
+        token = self._authorization()
+        start = self._form(("image", self._image)).removesuffix(b"\r\n--b--\r\n")
+        head = self._post(self._path(), [MULTIPART, CHUNKED, *token])
+        head += b"%x\r\n%b\r\n" % (len(start), start)
+        return Hostile(
+            kind="endless body", head=head, expected=frozenset({413 if token else 401}),
+            flood=b"8000\r\n" + bytes(0x8000) + b"\r\n",
+            flood_bytes=self._most_bytes + self._flood_bytes,
+        )  # fmt: skip
+
+    def too_large(self) -> Hostile:
+        size = self._most_bytes + 2**20
+        head = self._post(self._path(), [MULTIPART, f"Content-Length: {size}", *self._token_line()])
+        return Hostile(
+            kind="too large", head=head, expected=frozenset({413}), flood=bytes(0x8000),
+            flood_bytes=size,
+        )  # fmt: skip
 
     def repeated_parameter(self) -> Hostile:
         head = self._head("GET", "/v1/jobs?limit=1&limit=2", self._token_line())
@@ -242,6 +300,18 @@ class HostileRequests:
         head = self._head("GET", "/v1/health", [f"Range: {value}", *self._token_line()])
         return self._hostile("bad range", head, {200})
 
+    def encoded_path(self) -> Hostile:
+        name = self._random.choice(
+            ["%2e%2e", "%2f..%2f..%2fetc%2fpasswd", "%00", "%ff%fe", "%", "%zz", "%25" * 300, "..",
+             "%c0%ae%c0%ae", "%u002e", "x%0d%0aX:y", ";", "%5c..%5c"]
+        )  # fmt: skip
+        kinds = ["jobs/{}", "jobs/{}/result", "detections/{}/levels", "jobs/x{}/events", "{}"]
+        path = "/v1/" + self._random.choice(kinds).format(name)
+        method = self._random.choice(["GET", "DELETE"])
+        return self._hostile(
+            "encoded path", self._head(method, path, self._token_line()), {404, 405}
+        )
+
     def absolute_form(self) -> Hostile:
         host, expected = self._random.choice(
             [("localhost", 200), ("attacker.example", 400), ("localhost@x", 400), ("", 400)]
@@ -262,17 +332,27 @@ class HostileRequests:
 
     def _endless(self, kind: str, start: str, flood: str) -> Hostile:
         token = self._authorization()
-        path = self._random.choice(["/v1/jobs", "/v1/restore", "/v1/display", "/v1/launch"])
+        path = self._random.choice([*_SUBMISSIONS, "/v1/display", "/v1/launch"])
         head = self._post(path, [MULTIPART, CHUNKED, *token]) + start.encode()
         return Hostile(
             kind=kind, head=head, expected=frozenset({400, 413} if token else {401}),
             flood=flood.encode(), flood_bytes=self._flood_bytes,
         )  # fmt: skip
 
-    def _submission(self, kind: str, body: bytes, line: str = MULTIPART) -> Hostile:
-        path = self._random.choice(["/v1/jobs", "/v1/restore"])
+    def _path(self) -> str:
+        return self._random.choice(_SUBMISSIONS)
+
+    def _submission(
+        self,
+        kind: str,
+        body: bytes,
+        line: str = MULTIPART,
+        *,
+        path: str | None = None,
+        expected: int = 422,
+    ) -> Hostile:
         lines = [line, f"Content-Length: {len(body)}", *self._token_line()]
-        return self._hostile(kind, self._post(path, lines) + body, {422})
+        return self._hostile(kind, self._post(path or self._path(), lines) + body, {expected})
 
     def _hostile(
         self, kind: str, head: bytes, expected: set[int], *, close: bool = False

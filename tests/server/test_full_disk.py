@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from dip.image_io import encode_photo
 from server.client import Client, Refused
@@ -32,11 +34,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def fill_up(folder: Path, name: str = "filler") -> None:
-    with (folder / name).open("ab", buffering=0) as filler, contextlib.suppress(OSError):
-        while True:
-            filler.write(bytes(4096))
-    assert os.statvfs(folder).f_bavail == 0
+def fill_up(folder: Path, *, leave_bytes: int = 0) -> None:
+    with (folder / "filler").open("ab", buffering=0) as filler, contextlib.suppress(OSError):
+        while (free_bytes := shutil.disk_usage(folder).free) > leave_bytes or not leave_bytes:
+            filler.write(bytes(max(4096, (free_bytes - leave_bytes) // 4096 // 2 * 4096)))
+    assert leave_bytes or os.statvfs(folder).f_bavail == 0
 
 
 def noise(side: int, seed: int) -> bytes:
@@ -119,6 +121,57 @@ def submit_large(client: Client) -> str:
         **shape,
     )
     return str(job["id"])
+
+
+@pytest.mark.slow
+def test_a_full_disk_can_be_relieved_of_detections(
+    start_service: Callable[..., Any], small_disk: Path, image_file: bytes, until: Any
+) -> None:
+    service = start_service(small_disk / "data", reserve_bytes=MB)
+    filler = small_disk / "filler"
+    with service.client() as client:
+        until((service.settings.data_dir / "reserve").exists)
+        until(lambda: client.health()["worker"] == "idle")
+        shown = client.submit(image_file)["id"]
+        client.delete(shown)  # so that the worker is not busy with it
+        done = client.detect(image_file)["id"]
+        client.wait(done)
+        fill_up(small_disk, leave_bytes=10 * MB)
+        running = client.detect(noise(700, 0))["id"]
+        waiting = [client.detect(noise(100, number))["id"] for number in range(2)]
+        until(lambda: client.detection(running)["state"] == "running")
+        fill_up(small_disk)
+
+        # What cannot be made is refused with the reason; nothing has ended.
+        for ask in (
+            lambda: client.detect(image_file),
+            lambda: client.levels(waiting[0], quick=True),
+            lambda: client.marks(done),
+        ):
+            with pytest.raises(Refused) as caught:
+                ask()
+            assert (caught.value.status, caught.value.code) == (507, "disk_full")
+        assert client.levels(done).data.startswith(b"\x89PNG")
+        assert client.detection(running)["state"] == "running"
+
+        # A waiting detection is cancelled, and then forgotten.
+        delete = f"{service.url}/v1/detections/{waiting[0]}"
+        for expected in (202, 204, 404):
+            answer = requests.delete(delete, headers=service.headers, timeout=60)
+            assert answer.status_code == expected
+            fill_up(small_disk)
+
+        # One whose result has no room fails, and says why. Its worker goes on.
+        worker = service.workers()[0].pid
+        until(lambda: client.detection(running)["state"] != "running", 120)
+        assert client.detection(running)["error"]["code"] == "disk_full"
+        filler.unlink()
+        client.wait(waiting[1])
+        assert client.detection(waiting[1])["attempts"] == 1
+        assert client.marks(done).data.startswith(b"\x89PNG")
+        assert [each.pid for each in service.workers()] == [worker]
+        until((service.settings.data_dir / "reserve").exists)
+    assert service.stop() == 0
 
 
 @pytest.mark.slow

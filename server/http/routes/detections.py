@@ -21,11 +21,10 @@ from server.http.context import Service, service
 from server.http.deletion import cancel, forget
 from server.http.detection_schemas import DetectIn, DetectionOut, LevelsQuery, MarksQuery
 from server.http.routes import SUBMISSION, refusals
-from server.http.routes.displays import file_response, respond_once
+from server.http.routes.displays import file_response, make_picture, respond_once
 from server.http.schemas import SubmitHeaders
 from server.http.uploads import accept, check_form
 from server.jobs.job import Job, State, detection_url
-from server.rendering.displays import make_display
 
 detections = APIBlueprint("detections", __name__, url_prefix="/v1")
 
@@ -117,11 +116,10 @@ def get_marks(job_id: str, query: dict[str, Any]) -> Response:
     """Fetch a mask of the damage that was found."""
     here = service()
     levels = _levels(_get(job_id, here), query["quick"], here)
-    marks = make_display(
+    marks = make_picture(
+        here,
         "marks",
         levels,
-        folder=here.settings.incoming_dir,
-        max_pixels=here.settings.max_pixels,
         sensitivity=query["sensitivity"],
         kinds=query["kinds"].split(","),
         largest=query.get("largest"),
@@ -159,11 +157,10 @@ def _quick_levels(job: Job, here: Service) -> Path:
     if not source.exists():
         raise ServiceError("no_result", "The files of the detection are deleted.")
     raw = job.parameters.raw
-    found = make_display(
+    found = make_picture(
+        here,
         "levels",
         source,
-        folder=here.settings.incoming_dir,
-        max_pixels=here.settings.max_pixels,
         raw=None if raw is None else asdict(raw),
         page=job.parameters.page,
     )

@@ -143,10 +143,19 @@ def _file_of(job: Job, of: str, network: str | None) -> str:
 def _make(here: Service, kind: Kind, source: Path | None, side: int | None) -> Display:
     if source is not None and not source.exists():
         raise ServiceError("job_unknown", "The job's files are deleted.")
-    settings = here.settings
-    return make_display(
-        kind, source, folder=settings.incoming_dir, max_pixels=settings.max_pixels, side=side
-    )
+    return make_picture(here, kind, source, side=side)
+
+
+def make_picture(here: Service, kind: Kind, source: Path | None, **more: Any) -> Display:
+    """As `make_display`: in the folders and with the limits of a service."""
+    with here.long_request():
+        return make_display(
+            kind,
+            source,
+            folder=here.settings.incoming_dir,
+            max_pixels=here.settings.max_pixels,
+            **more,
+        )
 
 
 def file_response(path: Path, media_type: str) -> Response:

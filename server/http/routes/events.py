@@ -41,10 +41,7 @@ def stream_events(job_id: str) -> Response:
     after = _last_event_id(request.headers.get("Last-Event-ID", "0"))
     if job.state.final and after >= job.last_event:
         return Response(status=204)
-    if not here.streams.acquire(blocking=False):
-        raise ServiceError(
-            "too_many_streams", f"{here.settings.max_streams} streams are open already."
-        )
+    here.enter_stream()
     disconnected = request.environ.get(GONE_KEY, lambda: False)
     response = Response(
         _follow(here, job, after, disconnected, user()), mimetype="text/event-stream"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from apiflask import APIBlueprint
@@ -174,7 +172,7 @@ def get_result(job_id: str, query: dict[str, Any]) -> Response:
 def restore(form: dict[str, Any]) -> Response:
     """Restore a picture in one call: the response is the result."""
     here = service()
-    with _stream_slot(here):
+    with here.long_request():
         job = accept({**form, "lease_s": _RESTORE_LEASE_S})
         job = _wait(job, here)
     if job.error is not None:
@@ -182,18 +180,6 @@ def restore(form: dict[str, Any]) -> Response:
     response = _result(job, None)
     response.headers["Location"] = job_url(job.id)
     return response
-
-
-@contextmanager
-def _stream_slot(here: Service) -> Iterator[None]:
-    if not here.streams.acquire(blocking=False):
-        raise ServiceError(
-            "too_many_streams", f"{here.settings.max_streams} clients are waiting already."
-        )
-    try:
-        yield
-    finally:
-        here.streams.release()
 
 
 def _wait(job: Job, here: Service) -> Job:

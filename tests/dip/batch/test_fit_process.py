@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -18,7 +19,7 @@ from dip.batch.fit_process import FitProcess, Task
 from dip.config import Settings
 from dip.errors import ProcessDied
 from dip.image_io import encode_photo, read_photo
-from dip.machine.child_process import ChildProcess
+from dip.machine.child_process import CHECKOUT, ChildProcess
 from dip.machine.pipe import receive, send
 from dip.restore import restore
 
@@ -67,6 +68,42 @@ def test_a_fit_gives_the_same_result_as_a_restoration(
     assert outcome.figures["device"].startswith("cpu")
     assert needs[0]["needs_mb"] > 100
     assert read_photo(outcome.before_after).pixels.shape[2] == 3
+
+
+def test_a_bomb_is_an_outcome_and_takes_no_memory(
+    process: FitProcess, task: Task, deep_bomb: Path
+) -> None:
+    """As a photo and as a mask; 1.5 MB that decode to 1.5 GB."""
+    process.fit(task, admit=at_once, on_step=unheard)  # torch is loaded
+    child, bomb = psutil.Process(process.pid), deep_bomb.read_bytes()
+    before = child.memory_info().rss
+    for wrong in ({"photo": bomb}, {"mask": bomb}):
+        outcome = process.fit(Task(**{**task.__dict__, **wrong}), admit=at_once, on_step=unheard)
+        assert outcome.error is not None
+        assert outcome.error["code"] == "image_too_large"
+        assert "of memory; the limit is 1.5 GB" in outcome.error["message"]
+    assert child.memory_info().rss - before < 100_000_000
+    assert process.read_headers([str(deep_bomb)])[0]["error"]["code"] == "image_too_large"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the growth of memory")
+def test_the_system_holds_a_decoder_that_takes_more_than_it_predicted(
+    task: Task, deep_bomb: Path
+) -> None:
+    paths = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests/helpers")])
+    child = ChildProcess(
+        "unpredicted_memory", {"PYTHONPATH": paths, "WORKER": "dip.batch.fit_worker"}
+    )
+    bomb, mask = deep_bomb.read_bytes(), task.blobs[1]
+    try:
+        for files in ((bomb, mask), (task.photo, bomb)):
+            reply = child.run_task(task.content, files, admit=at_once)
+            assert reply.content["error"]["code"] == "image_too_large"
+            assert "needs more memory; the limit" in reply.content["error"]["message"]
+        assert psutil.Process(child.pid).memory_info().rss < 1_000_000_000
+        assert "done" in child.run_task(task.content, task.blobs, admit=at_once).content
+    finally:
+        child.close()
 
 
 def test_an_unusable_photo_is_an_outcome_and_the_process_continues(

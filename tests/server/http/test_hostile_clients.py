@@ -19,6 +19,7 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 from hostile_requests import CHUNKED, MULTIPART, Hostile, HostileRequests
+from image_headers import png_claiming
 from raw_requests import get, post, status
 
 from server.http.connection import LINGER_S
@@ -26,7 +27,9 @@ from server.http.connection import LINGER_S
 pytestmark = pytest.mark.xdist_group("hostile_clients")  # they share a costly fixture
 
 MIB = 2**20
-SHORT = {"header_timeout_s": 2.0, "body_grace_s": 2.0, "max_body_bytes": 64 * MIB}
+MOST_BYTES = 4 * MIB
+SHORT = {"header_timeout_s": 2.0, "body_grace_s": 2.0, "max_body_bytes": MOST_BYTES}
+BOMB = png_claiming(40_000, 40_000, data=bytes(10**6))
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,13 @@ def test_every_hostile_request_gets_its_answer(
 ) -> None:
     """One of each kind and more; for two minutes with --exhaustive."""
     generator = HostileRequests(
-        26, attacked.token, image_file, flood_bytes=(60 if exhaustive else 3) * MIB, slow_s=4.0
+        26,
+        attacked.token,
+        image_file,
+        BOMB,
+        flood_bytes=(60 if exhaustive else 3) * MIB,
+        most_bytes=MOST_BYTES,
+        slow_s=4.0,
     )
     ends = time.monotonic() + (120 if exhaustive else 0)
     tried: Counter[str] = Counter()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import select
 import socket
 import struct
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,8 @@ from image_headers import png_claiming
 from raw_requests import CREDENTIALS, get, post, status
 
 import server
+from server.client import Refused
+from server.errors import ServiceError
 
 # --- Bombs ---------------------------------------------------------------------------------------
 
@@ -31,18 +35,35 @@ def tiff_of_a_billion_pixels() -> bytes:
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
 
 
-@pytest.mark.parametrize("data", [PNG_BOMB, tiff_of_a_billion_pixels()], ids=["png", "tiff"])
-def test_a_bomb_costs_one_job_and_no_memory(real: Any, until: Any, data: bytes) -> None:
+@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/detections"])
+@pytest.mark.parametrize("kind", ["png", "tiff", "deep", "mask"])
+def test_a_bomb_costs_one_job_and_no_memory(
+    real: Any, until: Any, deep_bomb: Path, image_file: bytes, path: str, kind: str
+) -> None:
+    """`deep` is allowed by its pixels, not by its bytes; `mask` is the same as a mask."""
+    files = {"image": {"png": PNG_BOMB, "tiff": tiff_of_a_billion_pixels()}.get(kind)}
+    if kind in ("deep", "mask"):
+        files["image"] = deep_bomb.read_bytes()
+    if kind == "mask":
+        if path == "/v1/detections":
+            pytest.skip("a detection has no mask")
+        files = {"image": image_file, "mask": deep_bomb.read_bytes()}
     until(lambda: real.workers())
     worker = real.workers()[0]
     with real.client() as client:
         until(lambda: client.health()["worker"] == "idle")
         before = worker.memory_info().rss
-        job = client.submit(data)
+        answer = requests.post(real.url + path, headers=real.headers, files=files, timeout=60)
+        job = answer.json()
+        assert answer.status_code == 202
         for _ in client.events(job["id"]):
             pass
-        job = client.job(job["id"])
-        assert (job["state"], job["error"]["code"]) == ("failed", "image_too_large")
+        ended = requests.get(real.url + job["url"], headers=real.headers, timeout=60).json()
+        assert (ended["state"], ended["error"]["code"]) == ("failed", "image_too_large")
+        if path == "/v1/detections":
+            with pytest.raises(Refused) as refused:
+                client.levels(job["id"], quick=True)
+            assert refused.value.code == "image_too_large"
         client.delete(job["id"])
     assert [each.pid for each in real.workers()] == [worker.pid]
     assert worker.memory_info().rss - before < 100 * 2**20
@@ -199,9 +220,10 @@ def test_one_connection_too_many_is_told_so(
 ) -> None:
     monkeypatch.setattr("server.http.http_server.MAX_CONNECTIONS", 2)
     held = []
-    for _ in range(2):  # both are known to the server once they have an answer
+    for _ in range(2):  # both have shown the token
         session = requests.Session()
-        assert session.get(served.url + "/v1/health", timeout=60).status_code == 200
+        session.headers.update(served.headers)
+        assert session.get(served.url + "/v1/jobs", timeout=60).status_code == 200
         held.append(session)
     answer = served.exchange(get("/v1/health"))
     assert status(answer) == 503
@@ -210,6 +232,25 @@ def test_one_connection_too_many_is_told_so(
         assert session.get(served.url + "/v1/health", timeout=60).status_code == 200
         session.close()
     until(lambda: status(served.exchange(get("/v1/health"))) == 200)
+
+
+def test_connections_without_a_token_keep_nobody_out(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.http.http_server.MAX_CONNECTIONS", 5)
+    with requests.Session() as known:
+        known.headers.update(served.headers)
+        assert known.get(served.url + "/v1/jobs", timeout=60).status_code == 200
+        crowd = [served.connect() for _ in range(20)]
+        for number, each in enumerate(crowd):
+            if number % 2:
+                each.sendall(b"GET /v1/jobs HTTP/1.1\r\nHost: local")
+        for _ in range(5):
+            assert status(served.exchange(get("/v1/jobs"))) == 200
+        assert known.get(served.url + "/v1/jobs", timeout=60).status_code == 200
+        assert crowd[0].recv(100) == b""  # the oldest has given its place to a newer one
+        for each in crowd:
+            each.close()
 
 
 def test_a_stream_that_is_never_read_gives_its_place_back(
@@ -236,6 +277,34 @@ def test_a_stream_that_is_never_read_gives_its_place_back(
         served.service.store.note_progress(claimed, {"note": "x" * 100_000}, steps=1, notes=[])
     until(a_place_is_free)
     connection.close()
+
+
+def test_pictures_that_take_long_leave_threads_for_short_requests(
+    serve: Callable[..., Any], until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, ended, in_work = serve(max_streams=2), threading.Event(), []
+
+    def wait(*given: Any, **more: Any) -> Any:
+        in_work.append(given)
+        ended.wait(300)
+        raise ServiceError("image_unreadable", "The end of the test.")
+
+    monkeypatch.setattr("server.http.routes.displays.make_display", wait)
+    clients = [served.connect() for _ in range(40)]
+    for client in clients:
+        client.sendall(get("/v1/example"))
+    try:
+        until(lambda: len(in_work) == 2)
+        assert requests.get(served.url + "/v1/health", timeout=60).status_code == 200
+        refused = [client.recv(100) for client in clients if select.select([client], [], [], 1)[0]]
+        assert {status(answer) for answer in refused} == {503}
+        assert len(refused) == len(clients) - 2
+    finally:
+        ended.set()
+    answers = [client.recv(100) for client in clients]
+    assert [status(each) for each in answers if each.startswith(b"HTTP")].count(415) == 2
+    for client in clients:
+        client.close()
 
 
 def test_a_client_that_goes_away_gives_its_place_back(

@@ -126,7 +126,12 @@ print(1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is that of Linux")
 @pytest.mark.parametrize(
     ("kind", "side", "error"),
-    [("photo", 640, None), ("photo", None, None), ("mask", 640, "image_too_large")],
+    [
+        ("photo", 640, None),
+        ("photo", None, None),
+        ("mask", 640, "image_too_large"),
+        ("levels", None, "image_too_large"),
+    ],
 )
 def test_a_deep_picture_of_190_megapixels_takes_little_memory(
     deep_bomb: Path, tmp_path: Path, kind: str, side: int | None, error: str | None
@@ -134,6 +139,7 @@ def test_a_deep_picture_of_190_megapixels_takes_little_memory(
     """1.5 GB decoded: converted and reduced row by row, or refused."""
     target = tmp_path / "shown"
     request = {"kind": kind, "source": str(deep_bomb), "target": str(target), "side": side}
+    request |= {"raw": None, "page": None}
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, json.dumps({**request, "max_pixels": 200_000_000})],
         capture_output=True,
@@ -148,7 +154,9 @@ def test_a_deep_picture_of_190_megapixels_takes_little_memory(
         assert target.stat().st_size > 0
     else:
         assert json.loads(answer)["error"]["code"] == error
-        assert json.loads(answer)["error"]["message"].startswith("mask: The image has 13780×13780")
+        name = "mask" if kind == "mask" else "image"
+        message = f"{name}: The image has 13780×13780"
+        assert json.loads(answer)["error"]["message"].startswith(message)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

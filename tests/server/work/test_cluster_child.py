@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from dip.cluster import worker_task
 from dip.cluster.worker_task import RunningTask, TaskRequest
 from dip.config import Settings
-from dip.machine.child_process import ChildProcess
+from dip.machine.child_process import CHECKOUT, ChildProcess
 from dip.machine.pipe import Frame
 from dip.machine.shared_memory_budget import SharedMemoryBudget
 from server.jobs.files import JobFiles
-from server.jobs.parameters import JobParameters
+from server.jobs.parameters import JobParameters, Task
 from server.work.cluster_attempt import ClusterAttempt, slots_per_host
 
 pytestmark = pytest.mark.xdist_group("cluster_child")  # they share a costly fixture
@@ -170,6 +174,50 @@ def test_the_error_of_a_job_is_sent_and_the_next_one_is_taken(
     assert reply.content["error"]["code"] == "image_unreadable"
     reply = child.run_task({"do": "introduce"})
     assert "cpu" in reply.content["done"]["devices"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["restore", "detect"])
+def test_a_bomb_costs_one_job_and_no_memory(
+    child: ChildProcess, blobs: tuple[bytes, bytes], deep_bomb: Path, task: Task
+) -> None:
+    """As a photo and as a mask; 1.5 MB that decode to 1.5 GB."""
+    content, bomb = {**content_of(3), "max_pixels": 200_000_000}, deep_bomb.read_bytes()
+    given: list[tuple[bytes, ...]] = [(bomb, blobs[1]), (blobs[0], bomb)]
+    if task == "detect":
+        parameters = replace(JobParameters.from_json(content["parameters"]), task=task)
+        content["parameters"] = replace(parameters, has_mask=False).as_json()
+        given = [(bomb,)]
+    child.run_task(content, blobs)  # everything is loaded
+    process = psutil.Process(child.pid)
+    before = process.memory_info().rss
+    for files in given:
+        error = child.run_task(content, files).content["error"]
+        assert error["code"] == "image_too_large"
+        assert "of memory; the limit is 1.5 GB" in error["message"]
+    assert process.memory_info().rss - before < 100_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can limit the growth of memory")
+def test_the_system_holds_a_decoder_that_takes_more_than_it_predicted(
+    blobs: tuple[bytes, bytes], deep_bomb: Path
+) -> None:
+    """The code is that of the service's own worker."""
+    paths = os.pathsep.join([str(CHECKOUT), str(CHECKOUT / "tests/helpers")])
+    child = ChildProcess(
+        "unpredicted_memory", {"PYTHONPATH": paths, "WORKER": "server.work.cluster_child"}
+    )
+    content, bomb = {**content_of(1), "max_pixels": 200_000_000}, deep_bomb.read_bytes()
+    try:
+        for files in ((bomb, blobs[1]), (blobs[0], bomb)):
+            error = child.run_task(content, files).content["error"]
+            assert error["code"] == "image_too_large"
+            assert "needs more memory; the limit" in error["message"]
+        assert psutil.Process(child.pid).memory_info().rss < 1_000_000_000
+        assert "done" in child.run_task(content, blobs).content
+    finally:
+        child.close()
 
 
 def test_a_task_publishes_all_events_and_keeps_the_latest_blob() -> None:
