@@ -6,13 +6,21 @@ so that a test of it needs little.
 
 from __future__ import annotations
 
+import importlib
 import os
 import runpy
+from typing import Any
 
-from dip.image_io import decoding, further_formats, reading
+from dip.image_io.photo import DEFAULT_LIMITS
 
-for module in (further_formats, reading):
-    module.refuse_large = lambda image, form, limits, kept_bytes: None
-decoding._SPARE_BYTES = 100_000_000 - reading.DEFAULT_LIMITS.memory
+
+def module(name: str) -> Any:
+    """A module of the image readers; the package has functions of some of their names."""
+    return importlib.import_module(f"dip.image_io.{name}")
+
+
+for name in ("further_formats", "reading"):
+    module(name).refuse_large = lambda image, form, limits, kept_bytes: None
+module("decoding")._SPARE_BYTES = 100_000_000 - DEFAULT_LIMITS.memory
 
 runpy.run_module(os.environ["WORKER"], run_name="__main__", alter_sys=True)

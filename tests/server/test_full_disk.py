@@ -128,49 +128,54 @@ def test_a_full_disk_can_be_relieved_of_detections(
     start_service: Callable[..., Any], small_disk: Path, image_file: bytes, until: Any
 ) -> None:
     service = start_service(small_disk / "data", reserve_bytes=MB)
-    filler = small_disk / "filler"
+    filler, reserve = small_disk / "filler", service.settings.data_dir / "reserve"
+
+    def delete(job_id: str) -> int:
+        address = f"{service.url}/v1/detections/{job_id}"
+        return requests.delete(address, headers=service.headers, timeout=60).status_code
+
     with service.client() as client:
-        until((service.settings.data_dir / "reserve").exists)
-        until(lambda: client.health()["worker"] == "idle")
-        shown = client.submit(image_file)["id"]
-        client.delete(shown)  # so that the worker is not busy with it
+        until(reserve.exists)
         done = client.detect(image_file)["id"]
         client.wait(done)
         fill_up(small_disk, leave_bytes=10 * MB)
         running = client.detect(noise(700, 0))["id"]
-        waiting = [client.detect(noise(100, number))["id"] for number in range(2)]
         until(lambda: client.detection(running)["state"] == "running")
         fill_up(small_disk)
 
-        # What cannot be made is refused with the reason; nothing has ended.
+        # What cannot be made is refused with the reason.
         for ask in (
             lambda: client.detect(image_file),
-            lambda: client.levels(waiting[0], quick=True),
+            lambda: client.levels(running, quick=True),
             lambda: client.marks(done),
         ):
             with pytest.raises(Refused) as caught:
                 ask()
             assert (caught.value.status, caught.value.code) == (507, "disk_full")
         assert client.levels(done).data.startswith(b"\x89PNG")
-        assert client.detection(running)["state"] == "running"
 
-        # A waiting detection is cancelled, and then forgotten.
-        delete = f"{service.url}/v1/detections/{waiting[0]}"
-        for expected in (202, 204, 404):
-            answer = requests.delete(delete, headers=service.headers, timeout=60)
-            assert answer.status_code == expected
-            fill_up(small_disk)
-
-        # One whose result has no room fails, and says why. Its worker goes on.
+        # A detection whose result has no room fails, and says why. Its worker goes on.
         worker = service.workers()[0].pid
         until(lambda: client.detection(running)["state"] != "running", 120)
         assert client.detection(running)["error"]["code"] == "disk_full"
         filler.unlink()
-        client.wait(waiting[1])
-        assert client.detection(waiting[1])["attempts"] == 1
+        until(reserve.exists)
         assert client.marks(done).data.startswith(b"\x89PNG")
         assert [each.pid for each in service.workers()] == [worker]
-        until((service.settings.data_dir / "reserve").exists)
+
+        # Detections that wait or run are cancelled, and then forgotten.
+        fill_up(small_disk, leave_bytes=10 * MB)
+        running = client.detect(noise(700, 1))["id"]
+        waiting = [client.detect(noise(700, number))["id"] for number in (2, 3)]
+        until(lambda: client.detection(running)["state"] == "running")
+        fill_up(small_disk)
+        assert [delete(waiting[0]) for _ in range(3)] == [202, 204, 404]
+        fill_up(small_disk)  # even where the reserve and all that was freed are used up again
+        assert delete(waiting[1]) == 202
+        assert delete(running) == 202
+        filler.unlink()
+        client.wait(client.detect(image_file)["id"])
+        until(reserve.exists)
     assert service.stop() == 0
 
 
