@@ -85,6 +85,12 @@ def check_form() -> None:
     try:
         parts = [name for name, _ in request.form.items(multi=True)]
         parts += [name for name, _ in request.files.items(multi=True)]
+    except UnicodeDecodeError as error:
+        raise ServiceError(
+            "parameter_invalid",
+            "A name or a text in the form is not encoded in UTF-8.",
+            "Send UTF-8, as the forms of browsers and curl -F do.",
+        ) from error
     except ValueError as error:
         raise ServiceError(
             "parameter_invalid",

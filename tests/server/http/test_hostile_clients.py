@@ -121,6 +121,15 @@ def test_two_parts_of_one_name_are_refused_by_name(
     assert message == f"The form has two parts of the name '{repeated}'."
 
 
+def test_a_name_that_is_not_in_utf_8_is_refused_as_that(served: Any, image_file: bytes) -> None:
+    head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="\xfc.png"\r\n\r\n'
+    body = head + image_file + b"\r\n--b--\r\n"
+    headers = f"{MULTIPART}\r\nContent-Length: {len(body)}\r\n".encode()
+    answer = served.exchange(post("/v1/jobs", headers, body))
+    assert status(answer) == 422
+    assert b"is not encoded in UTF-8" in answer
+
+
 FLOODS = [
     Hostile(
         kind="flood",
