@@ -157,9 +157,14 @@ def test_a_photo_that_cannot_be_searched_is_answered_with_a_reason(page: Any, ch
 
 
 @pytest.mark.exhaustive
-def test_moving_the_slider_on_24_megapixels_takes_a_tenth_of_a_second(page: Any) -> None:
-    """The worker marks, and the page draws, within 100 ms on a machine that is idle."""
-    times = page.evaluate(
+def test_moving_the_slider_on_24_megapixels_takes_less_than_to_look_at_each_byte(
+    page: Any,
+) -> None:
+    """So the marks follow the slider within about 0.1 s on an idle machine.
+
+    The comparison does not depend on how busy the machine is: a third on two cores.
+    """
+    marking_ms, reading_ms = page.evaluate(
         """async () => {
           const app = document.querySelector("script[type=module]").src;
           const {WorkerClient} = await import(new URL("page/worker-client.js", app));
@@ -171,13 +176,24 @@ def test_moving_the_slider_on_24_megapixels_takes_a_tenth_of_a_second(page: Any)
             context.fillRect(Math.random() * 6000, Math.random() * 4000, 2 + at % 30, 2);
           }
           await worker.ask({task: "load", blob: await canvas.convertToBlob()});
-          const times = [];
+          const bytes = new Uint8Array(24e6).map((_, index) => index % 251);
+          const count = (minimum) => {
+            let found = 0;
+            for (const byte of bytes) if (byte >= minimum) found++;
+            return found;
+          };
+          count(1);
+          let marking = 0, reading = 0;
           for (const minimum of [200, 128, 60, 20, 129, 1]) {
             const began = performance.now();
             await worker.ask({task: "mark", minimum, kinds: [1, 2, 3, 4, 5, 6], dropped: []});
-            times.push(performance.now() - began);
+            const marked = performance.now();
+            count(minimum);
+            marking += marked - began;
+            reading += performance.now() - marked;
           }
-          return times;
+          return [marking, reading];
         }"""
     )
-    assert sorted(times)[len(times) // 2] < 100, times
+    print(f"marking {marking_ms:.0f} ms, reading {reading_ms:.0f} ms")
+    assert marking_ms < reading_ms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
@@ -145,15 +146,18 @@ class Screen:
         return self.wait_window(FIND_DAMAGE)
 
     def open_menu(self) -> None:
-        """Open both menus; one that does not come, as on a busy machine, is asked for again."""
-        self.until(self._has_opened_menu, "the menus to be open")
+        """Open both menus; those that do not come are asked for again, and given twice the time."""
+        patience_s = itertools.accumulate(itertools.repeat(5.0), lambda last, _: min(80, 2 * last))
+        self.until(lambda: self._has_opened_menu(next(patience_s)), "the menus to be open")
 
-    def _has_opened_menu(self) -> bool:
+    def _has_opened_menu(self, patience_s: float) -> bool:
         windows = len(self._all_windows())
 
         def opened(menus: int) -> bool:
             with suppress(TimeoutError):
-                return bool(self.wait(lambda: len(self._all_windows()) == windows + menus, 5))
+                return bool(
+                    self.wait(lambda: len(self._all_windows()) == windows + menus, patience_s)
+                )
             return False
 
         self.click(self.main, 424, 12)
