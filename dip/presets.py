@@ -102,7 +102,7 @@ PRESETS: Mapping[str, Preset] = {
             "scattered": Work(Runs(1, 17), Runs(1, 17), 400_000),
         },
         low_compute_work={
-            "speck": Work(Runs(1, 43), Runs(1, 43), _STACK_PIXELS, gain_share=0.65),
+            "speck": Work(Runs(1, 43), Runs(1, 43), _STACK_PIXELS, gain_share=0.5),
             "thin": Work(Runs(1, 20), Runs(1, 14), 400_000, membrane_part=0.7),
             "hole": Work(Runs(2, 80), Runs(2, 80), 22_000, residual_fill="membrane"),
             "scattered": Work(Runs(1, 10), Runs(1, 10), 400_000),

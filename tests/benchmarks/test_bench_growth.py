@@ -21,6 +21,7 @@ def made_up_point(**figures):
         "damaged_kpx": 1.5,
         "bits": 8,
         "regions": 1,
+        "fitted": 1,
         "seconds": 12.0,
         "seconds_but_files": 10.0,
         "planning_s": 0.5,
@@ -85,6 +86,7 @@ def test_a_point_is_measured_once_and_kept(tmp_path, monkeypatch):
     bench_growth.run(path, wanted, bench_growth.begin(path, now), options)
     (figures,) = json.loads(path.read_text())["series"]["image"]["points"]
     assert figures["regions"] > 5  # the scratch is cut into patches
+    assert 0 < figures["fitted"] <= figures["regions"]
     assert figures["iterations"] == 1
     parts = figures["reading_s"] + figures["planning_s"] + figures["writing_s"]
     assert 0 < parts < figures["seconds"]
