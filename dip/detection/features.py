@@ -42,6 +42,14 @@ NAMES = (
     "brightness",
     "contrast",
     "contrast 33",
+    "detail in the photo's grain",
+    "dark top-hat 5",
+    "dark top-hat 17",
+    "step",
+    "step of the darkest channel",
+    "colour",
+    "grain of the photo",
+    "sharpness of the photo",
 )
 
 
@@ -80,13 +88,15 @@ def _energies(detail: Floats) -> Floats:
     return energies
 
 
-def measure(photo: Floats) -> Floats:
+def measure(photo: Floats, character: Character) -> Floats:
     """Measure how far each pixel stands out as bright damage.
 
     Parameters
     ----------
     photo : (H, W, C) float32 array
-        Gray or RGB in [0, 1]; for dark damage, its negative.
+        Gray or RGB in [0, 1], or a part of it; for dark damage, its negative.
+    character : Character
+        Of the whole photo.
 
     Returns
     -------
@@ -117,8 +127,8 @@ def measure(photo: Floats) -> Floats:
     coarse = ndimage.gaussian_gradient_magnitude(luma, 2)
     fine, coarse = (ndimage.maximum_filter(each, 5) for each in (fine, coarse))
     planes.append(np.log((fine + np.float32(_FLOOR)) / (coarse + np.float32(_FLOOR))))
+    colour = _blurred(photo.max(axis=2) - darkest, 1)
     if photo.shape[2] == 3:
-        colour = _blurred(photo.max(axis=2) - darkest, 1)
         lost = _top_hat(-colour, 17)
         planes.append(
             np.arcsinh(
@@ -131,6 +141,13 @@ def measure(photo: Floats) -> Floats:
     planes.append(np.log(far + np.float32(_FLOOR)) + 4)
     planes.append(_blurred(luma, 4))
     planes += [np.log(hats[size] + np.float32(_FLOOR)) + 4 for size in (9, 33)]
+    grain = np.float32(character.grain + _FLOOR / 2)
+    planes.append(np.arcsinh((luma - _blurred(luma, 1)) / grain))
+    planes += [np.arcsinh(_top_hat(-smooth, size) / noise) for size in (5, 17)]
+    planes += [4 * (each - _blurred(each, 6)) for each in (luma, darkest)]
+    planes.append(2 * colour)
+    planes.append(np.full_like(luma, np.log(grain) + 4))
+    planes.append(np.full_like(luma, 2 * character.sharpness))
     return np.stack(planes).astype(np.float32, copy=False)
 
 

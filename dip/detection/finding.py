@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from dip.detection import classical
 from dip.detection.damage_map import DamageMap
-from dip.detection.features import MARGIN_PX, characterise, measure
+from dip.detection.features import MARGIN_PX, Character, characterise, measure
 from dip.detection.infrared import infrared_damage, refuse_size
 from dip.detection.marks import delimit
 from dip.detection.suitability import doubts
@@ -33,6 +33,9 @@ SILVER = (
 )
 _WORKING_PIXELS = 6_000_000
 """Larger photos are searched at a half, a third... of their size."""
+
+_CAUTION = 1.9
+"""The network has learned from photos with more damage than most have: so large a logit less."""
 
 _BAND_PX = 420
 """Rows that are measured at a time; the result does not depend on how many are in work."""
@@ -55,7 +58,7 @@ def detect(
         C from 1 to 4, the last of 2 or 4 being alpha: transparent pixels are not marked. Unsigned
         integers, or floats in [0, 1].
     seed : int
-        The same photo and seed give the same result with any number of threads.
+        The same photo and seed give the same result, whatever the number of threads.
     quick : bool
         The first answer, without a network: 2 seconds for a megapixel at most.
     infrared : (H, W) array, optional
@@ -90,7 +93,9 @@ def detect(
     factor = max(1, round(math.sqrt(height * width / _WORKING_PIXELS)))
     colours = planes[:, :, :-1] if has_alpha(planes) else planes
     working = _reduced(colours, factor)
+    character = characterise(working)
     in_infrared = None
+    caution = 0.0
     notes: tuple[str, ...] = ()
     if infrared is not None:
         in_infrared, notes = _in_infrared(working, infrared, (height, width), factor)
@@ -101,10 +106,11 @@ def detect(
         if progress is not None:
             progress(1)
     else:
-        bright, dark = _certainties(working, quick, progress, should_stop)
-    level, kind = delimit(bright, dark)
+        bright, dark = _certainties(working, character, quick, progress, should_stop)
+        caution = 0.0 if quick else _CAUTION
+    level, kind = delimit(bright, dark, caution)
     if in_infrared is None:
-        notes += doubts(working, characterise(working), level)
+        notes += doubts(working, character, level)
     if factor > 1:
         level, kind = (_enlarged(each, factor, (height, width)) for each in (level, kind))
     if has_alpha(planes):
@@ -138,6 +144,7 @@ def _in_infrared(
 
 def _certainties(
     working: Floats,
+    character: Character,
     quick: bool,
     progress: Callable[[float], None] | None,
     should_stop: Callable[[], bool] | None,
@@ -153,7 +160,7 @@ def _certainties(
         first, last = max(0, top - MARGIN_PX), min(height, top + _BAND_PX + MARGIN_PX)
         rows = slice(top - first, min(top + _BAND_PX, height) - first)
         band = working[first:last]
-        return tuple(certainty(measure(each))[rows] for each in (band, 1 - band))
+        return tuple(certainty(measure(each, character))[rows] for each in (band, 1 - band))
 
     tops = range(0, height, _BAND_PX)
     parts = []
@@ -192,7 +199,7 @@ def _single_threads(count: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _reduced(planes: NDArray[Any], factor: int) -> Floats:
-    """Means of squares of `factor` px; squares at the borders can be smaller."""
+    """Means of squares of `factor` px; at the borders of what is left of them."""
     if factor == 1:
         return to_floats(planes)
     height, width, channels = planes.shape

@@ -10,12 +10,13 @@ from dip.detection.damage_map import BRIGHT, CODES, CREASES, DARK, KINDS, SCRATC
 
 Floats = NDArray[np.float32]
 
-THRESHOLDS = (0.06, 0.12, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97)
-"""Certainties at which marks are delimited."""
+EXTENTS = (0.03, 0.06, 0.1, 0.15, 0.25, 0.35, 0.5, 0.7, 0.9)
+"""Certainties down to which marks are delimited."""
 
-_EXTENT = 0.5
+_REACH = 0.5
 """A mark reaches as far as this share of the certainty of its core."""
 
+_MOST = 0.9997
 _FEWEST_PX = 6
 _TOUCHING = np.ones((3, 3), bool)
 _LINE_RATIO = 4
@@ -27,13 +28,17 @@ _CREASE_LENGTH = 0.12
 """A crease is at least this wide, and this long in shares of the photo's diagonal."""
 
 
-def delimit(bright: Floats, dark: Floats) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Delimit marks at every threshold.
+def delimit(
+    bright: Floats, dark: Floats, caution: float = 0.0
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Delimit marks at every extent: as certain as their most certain pixel.
 
     Parameters
     ----------
     bright, dark : (H, W) float32 arrays
         The certainty in [0, 1] that a pixel is bright, dark damage.
+    caution : float
+        Is subtracted from the logit of a mark's certainty.
 
     Returns
     -------
@@ -45,18 +50,23 @@ def delimit(bright: Floats, dark: Floats) -> tuple[NDArray[np.uint8], NDArray[np
     diagonal = float(np.hypot(*bright.shape))
     for polarity, certainty in ((BRIGHT, bright), (DARK, dark)):
         codes = np.array([CODES[each, polarity] for each in KINDS], np.uint8)
-        for threshold in THRESHOLDS:
-            labels, count = ndimage.label(certainty >= threshold * _EXTENT, _TOUCHING)
+        for extent in EXTENTS:
+            labels, count = ndimage.label(certainty >= extent, _TOUCHING)
             if not count:
                 break
+            at = np.flatnonzero(labels)
+            label = labels.ravel()[at]
             areas = np.bincount(labels.ravel(), minlength=count + 1)
-            keep = np.zeros(count + 1, bool)
-            keep[labels[certainty >= threshold]] = True
-            keep &= areas >= _FEWEST_PX
-            marked = keep[labels]
-            marked &= level < round(255 * threshold)
-            level[marked] = round(255 * threshold)
-            kind[marked] = codes[kinds_of(labels, areas, diagonal)[labels[marked]]]
+            highest = np.zeros(count + 1)
+            np.maximum.at(highest, label, certainty.ravel()[at])
+            sure = np.minimum(highest, extent / _REACH).clip(1 - _MOST, _MOST)
+            levels = np.rint(255 / (1 + (1 / sure - 1) * np.exp(caution))).astype(np.uint8)
+            levels[areas < _FEWEST_PX] = 0
+            levels[0] = 0
+            mine = levels[labels]
+            raised = mine > level
+            level[raised] = mine[raised]
+            kind[raised] = codes[kinds_of(labels, areas, diagonal)[labels[raised]]]
     return level, kind
 
 

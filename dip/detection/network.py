@@ -1,8 +1,8 @@
 """A small U-Net that tells damage from picture, learned from damage drawn onto free pictures.
 
 It differs from the U-Net of Ronneberger et al. (2015, arXiv:1505.04597) in its input, the measures
-of `dip.detection.features` instead of pixels, in its size (44 000 weights), and in average pooling.
-`tests/benchmarks/learn_damage.py` makes its weights.
+of `dip.detection.features` instead of pixels, in its size (180 000 weights), and in average
+pooling. `tests/benchmarks/learn_damage.py` makes its weights.
 """
 
 from __future__ import annotations
@@ -23,15 +23,13 @@ from dip.detection.features import NAMES
 Floats = NDArray[np.float32]
 
 WEIGHTS = "damage.npz"
-WIDTHS = (12, 16, 24, 24)
+WIDTHS = (16, 24, 32, 48, 64)
+REDUCTION = 2 ** (len(WIDTHS) - 1)
 _SLOPE = 0.1
-_NETWORK, _SPOT, _LINE, _BIAS = 0.66, 0.17, -0.05, -1.4
-"""How much the logit of the network, and the evidence of classical measures, count: a logistic
-regression on drawn damage. The bias is such that 0.5 marks 0.1 to 0.5 % of a clean photo."""
 
 
 class DamageNetwork(nn.Module):
-    """Measures, (N, 21, H, W) with sides divisible by 8, to logits of damage, (N, 1, H, W)."""
+    """Measures, (N, F, H, W), to logits of damage, (N, 1, H, W); `REDUCTION` divides the sides."""
 
     mean: Tensor
     spread: Tensor
@@ -83,15 +81,14 @@ def certainty(measures: Floats) -> Floats:
     (H, W) float32 array in [0, 1]
     """
     height, width = measures.shape[1:]
-    padded = np.pad(measures, ((0, 0), (0, -height % 8), (0, -width % 8)), mode="edge")
+    padded = np.pad(
+        measures, ((0, 0), (0, -height % REDUCTION), (0, -width % REDUCTION)), mode="edge"
+    )
     with torch.inference_mode():
         logits = _learned()(torch.from_numpy(padded)[None])[0, 0, :height, :width].numpy()
-    spot, line = (np.maximum(each, -2) for each in classical.evidence(measures))
-    joined = _NETWORK * logits + _SPOT * spot + _LINE * line + _BIAS
-    sure: Floats = np.float32(1) / (1 + np.exp(-joined, dtype=np.float32))
-    # A pixel that stands out by far is damage, even if the network has seen nothing like it.
-    outstanding = classical.certainty(measures)
-    return np.maximum(sure, outstanding)
+    sure: Floats = np.float32(1) / (1 + np.exp(-logits, dtype=np.float32))
+    # What stands out by far is damage, also where it resembles nothing that the network has seen.
+    return np.maximum(sure, classical.certainty(measures))
 
 
 @cache

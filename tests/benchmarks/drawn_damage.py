@@ -49,7 +49,8 @@ def draw_damage(photo: Floats, random: np.random.Generator, amount: float = 1.0)
     height, width, channels = photo.shape
     damaged, kind = photo.copy(), np.zeros((height, width), np.uint8)
     megapixels = height * width / 1e6
-    for shape, number in ((SPECK, 30), (HAIR, 12), (SCRATCH, 1.5), (CREASE, 0.7)):
+    tint = random.uniform(0.8, 1) + random.normal(0, 0.02, channels)
+    for shape, number in ((SPECK, 30), (HAIR, 16), (SCRATCH, 1.5), (CREASE, 0.7)):
         for _ in range(random.poisson(number * amount * megapixels)):
             top, left, cover = _SHAPES[shape](random, height, width)
             box = (
@@ -62,7 +63,7 @@ def draw_damage(photo: Floats, random: np.random.Generator, amount: float = 1.0)
             if not cover.size:
                 continue
             opacity = np.exp(random.uniform(np.log(0.08), 0))
-            colour = random.uniform(0.75, 1) + random.normal(0, 0.03, channels)
+            colour = tint + random.uniform(-0.1, 0.1) + random.normal(0, 0.015, channels)
             part = damaged[box]
             changed = part + (opacity * cover)[:, :, None] * (colour - part)
             changed = np.clip(changed, 0, 1).astype(np.float32)
@@ -73,6 +74,7 @@ def draw_damage(photo: Floats, random: np.random.Generator, amount: float = 1.0)
 
 
 def _speck(random: np.random.Generator, height: int, width: int) -> tuple[int, int, Floats]:
+    """A lump with a smooth or a ragged edge, or fluff: threads around an open middle."""
     radius = (
         np.exp(random.uniform(np.log(1.0), np.log(14)))
         if random.random() < 0.9
@@ -82,10 +84,20 @@ def _speck(random: np.random.Generator, height: int, width: int) -> tuple[int, i
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     angle, ratio = random.uniform(0, np.pi), random.uniform(0.4, 1)
     u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-    bumps = ndimage.gaussian_filter(random.normal(size=(side, side)), max(0.35 * radius, 0.7))
+    coarseness = random.choice([0.15, 0.35, 0.35])
+    bumps = ndimage.gaussian_filter(random.normal(size=(side, side)), max(coarseness * radius, 0.6))
     bumps *= random.uniform(0.1, 0.45) / max(float(bumps.std()), 1e-6)
     inside = radius * (1 + bumps) - np.hypot(u, v / ratio)
-    cover = np.clip(inside + 0.5, 0, 1)
+    kind = random.random()
+    if kind < 0.75 or radius < 3:
+        cover = np.clip(inside + 0.5, 0, 1)
+    elif kind < 0.9:  # a core, and a part that lets light through
+        veil = random.uniform(0.2, 0.7)
+        core = inside + random.normal(0, 0.6) * u - radius * random.uniform(0.2, 0.6)
+        cover = np.clip(inside + 0.5, 0, 1) * np.where(core > 0, 1, veil)
+    else:
+        threads = np.abs(bumps) < 0.12
+        cover = np.clip(inside + 0.5, 0, 1) * np.where(threads, 1, random.uniform(0.1, 0.5))
     return _placed(random, height, width, _softened(random, cover))
 
 
@@ -96,7 +108,7 @@ def _hair(random: np.random.Generator, height: int, width: int) -> tuple[int, in
     turns = bend + ndimage.gaussian_filter1d(
         random.normal(size=steps), min(6, steps / 4)
     ) * random.uniform(0, 0.35)
-    return _curve(random, height, width, turns, 3.0, random.uniform(1.0, 3.2))
+    return _curve(random, height, width, turns, 3.0, random.uniform(1.0, 3.5))
 
 
 def _scratch(random: np.random.Generator, height: int, width: int) -> tuple[int, int, Floats]:
@@ -115,6 +127,7 @@ def _scratch(random: np.random.Generator, height: int, width: int) -> tuple[int,
         random.uniform(1.0, 3.0),
         angle,
         patchy=random.random() < 0.5,
+        broken=random.random() < 0.3,
     )
 
 
@@ -135,8 +148,9 @@ def _curve(
     thickness: float,
     angle: float | None = None,
     patchy: bool = False,
+    broken: bool = False,
 ) -> tuple[int, int, Floats]:
-    """A curve of straight steps, each of which turns by an angle; its opacity varies."""
+    """A curve of straight steps, each of which turns by an angle; its opacity may vary."""
     angle = random.uniform(0, 2 * np.pi) if angle is None else angle
     directions = angle + np.cumsum(turns)
     x = np.concatenate([[0], np.cumsum(step * np.cos(directions))])
@@ -146,9 +160,12 @@ def _curve(
     size = (int(np.ceil(x.max() + edge)), int(np.ceil(y.max() + edge)))
     picture = Image.new("L", (size[0] * _FINER, size[1] * _FINER))
     points = [(float(a) * _FINER, float(b) * _FINER) for a, b in zip(x, y, strict=True)]
-    ImageDraw.Draw(picture).line(
-        points, fill=255, width=max(1, round(thickness * _FINER)), joint="curve"
-    )
+    pen = ImageDraw.Draw(picture)
+    thick = max(1, round(thickness * _FINER))
+    drawn = random.uniform(size=len(points) // 4 + 1) < (0.6 if broken else 1)
+    for first in range(0, len(points) - 1, 4):
+        if drawn[first // 4]:
+            pen.line(points[first : first + 5], fill=255, width=thick, joint="curve")
     cover = np.asarray(picture.reduce(_FINER), np.float32) / 255
     if patchy or random.random() < 0.3:
         coarse = random.uniform(
@@ -160,7 +177,9 @@ def _curve(
 
 
 def _softened(random: np.random.Generator, cover: NDArray[Any]) -> Floats:
-    softened: Floats = ndimage.gaussian_filter(cover.astype(np.float32), random.uniform(0.3, 1.0))
+    softened: Floats = ndimage.gaussian_filter(
+        cover.astype(np.float32), random.choice([0.7, 1.0, 1.4]) * random.uniform(0.4, 1)
+    )
     return softened
 
 

@@ -1,0 +1,122 @@
+"""Pictures made of overlapping shapes, which stand in for photographs to learn from.
+
+Dead leaves (Lee, Mumford, Huang, IJCV 2001, doi:10.1023/A:1011109015675): shapes of all sizes hide
+each other, as things before a camera do. Here they carry texture and shading, and many are thin:
+blades, branches, wires, fur.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+Floats = NDArray[np.float32]
+_TEXTURES = 6
+_FINER = 2
+"""Shapes are drawn at this multiple of their size, for smooth edges."""
+
+
+def dead_leaves(random: np.random.Generator, side: int) -> NDArray[np.uint8]:
+    """Make a picture, (side, side, 3)."""
+    palette = random.uniform(0, 1, (random.integers(3, 9), 3))
+    palette = palette.mean(axis=1, keepdims=True) + (
+        palette - palette.mean(axis=1, keepdims=True)
+    ) * random.uniform(0, 0.8)
+    number = int(np.exp(random.uniform(np.log(20), np.log(250))))
+    smallest = random.uniform(3, 12)
+    large = side * _FINER
+    picture = Image.new("RGB", (large, large), _colour(random, palette))
+    textures = Image.new("L", (large, large))
+    pens = ImageDraw.Draw(picture), ImageDraw.Draw(textures)
+    share_thin = random.choice([0.0, 0.1, 0.3])
+    sizes = smallest * random.uniform(0, 1, number) ** -0.8
+    # Large things stand behind small ones, somewhat.
+    for size in np.sort(sizes * np.exp(random.normal(0, 0.5, number)))[::-1].clip(1, side / 2):
+        middle = random.uniform(0, side, 2)
+        fill = _colour(random, palette), int(random.integers(0, _TEXTURES))
+        if random.random() < share_thin:
+            _bundle(random, pens, middle, float(size), fill, palette)
+        else:
+            points = _leaf(random, middle * _FINER, float(size) * _FINER)
+            for pen, colour in zip(pens, fill, strict=True):
+                pen.polygon(points, fill=colour)
+    pixels = np.asarray(picture.reduce(_FINER), np.float32) / 255
+    chosen = np.asarray(textures)[::_FINER, ::_FINER]
+    field = np.zeros((side, side), np.float32)
+    for number in np.unique(chosen):
+        where = chosen == number
+        field[where] = _texture(random, side)[where]
+    slope_x, slope_y = random.normal(0, 0.2, 2)
+    y, x = np.mgrid[:side, :side] / side - 0.5
+    shaded = pixels * (1 + field + slope_x * x + slope_y * y)[:, :, None]
+    depth = random.choice([0, 0.4, 1, 2.5])
+    if depth:  # parts of the picture are out of focus
+        blurred = ndimage.gaussian_filter(shaded, (depth, depth, 0))
+        focus = ndimage.gaussian_filter(random.normal(size=(side, side)), side / 8)
+        share = np.clip(0.5 + focus / max(float(focus.std()), 1e-6), 0, 1)[:, :, None]
+        shaded = share * shaded + (1 - share) * blurred
+    made: NDArray[np.uint8] = np.rint(shaded.clip(0, 1) * 255).astype(np.uint8)
+    return made
+
+
+def _colour(random: np.random.Generator, palette: NDArray[np.float64]) -> tuple[int, ...]:
+    colour = palette[random.integers(len(palette))] * random.uniform(0.6, 1.3)
+    return tuple(int(255 * each) for each in (colour + random.normal(0, 0.03, 3)).clip(0, 1))
+
+
+def _leaf(
+    random: np.random.Generator, middle: NDArray[np.float64], size: float
+) -> list[tuple[float, float]]:
+    """An ellipse, a polygon or a lump."""
+    corners = int(random.choice([3, 4, 6, 24]))
+    angles = np.sort(random.uniform(0, 2 * np.pi, corners))
+    if corners == 24:
+        angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    radii = size * np.exp(random.normal(0, random.choice([0, 0.08, 0.25]), corners))
+    across = random.uniform(0.3, 1)
+    turn = random.uniform(0, np.pi)
+    u, v = radii * np.cos(angles), across * radii * np.sin(angles)
+    x = middle[0] + u * np.cos(turn) - v * np.sin(turn)
+    y = middle[1] + u * np.sin(turn) + v * np.cos(turn)
+    return [(float(a), float(b)) for a, b in zip(x, y, strict=True)]
+
+
+def _bundle(
+    random: np.random.Generator,
+    pens: tuple[ImageDraw.ImageDraw, ImageDraw.ImageDraw],
+    middle: NDArray[np.float64],
+    size: float,
+    fill: tuple[tuple[int, ...], int],
+    palette: NDArray[np.float64],
+) -> None:
+    """One curve, or many beside each other: a wire, a twig, grass, hair."""
+    strands = int(random.choice([1, 1, 3, 12, 40]))
+    angle, bend = random.uniform(0, 2 * np.pi), random.normal(0, 0.15)
+    width = int(random.choice([1, 1, 2, 3]))
+    length = 6 * size + 10
+    for _ in range(strands):
+        at = middle + random.normal(0, 1.5 + 0.15 * length, 2) * (strands > 1)
+        turns = angle + random.normal(0, 0.15) + np.cumsum(np.full(9, bend))
+        steps = length / 8 * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+        curve = _FINER * (at + np.cumsum(steps, axis=0))
+        points = [tuple(map(float, point)) for point in curve]
+        for pen, colour in zip(pens, fill, strict=True):
+            pen.line(points, fill=colour, width=width * _FINER)
+        if random.random() < 0.3:
+            fill = _colour(random, palette), fill[1]
+
+
+def _texture(random: np.random.Generator, side: int) -> Floats:
+    """Relative brightness: noise with a spectrum that falls, of some direction."""
+    strength = random.choice([0, 0.05, 0.15, 0.35])
+    if not strength:
+        return np.zeros((side, side), np.float32)
+    sigma = np.exp(random.uniform(np.log(0.4), np.log(4), 2))
+    noise = random.normal(size=(side, side)).astype(np.float32)
+    fine, coarse = (
+        ndimage.gaussian_filter(noise, (factor * sigma[0], factor * sigma[1])) for factor in (1, 3)
+    )
+    field = fine / fine.std() + coarse / coarse.std()
+    return (strength * field / 1.4).astype(np.float32)
