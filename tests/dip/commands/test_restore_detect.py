@@ -125,7 +125,7 @@ def test_a_batch_finds_damage_and_keeps_the_masks(here: Run, scans: Path) -> Non
     write_photo(scans / "flat.png", np.full((60, 60, 3), 90, np.uint8))
     random = np.random.default_rng(2)
     specks = np.full((96, 128), 0.4) + random.normal(0, 0.004, (96, 128))
-    for top, left in random.integers(0, (90, 120), (60, 2)):
+    for top, left in random.integers(0, (90, 120), (30, 2)):
         specks[top : top + 4, left : left + 4] = 0.95
     write_photo(scans / "grainy.png", np.rint(specks * 255).astype(np.uint8))
     write_photo(scans / "marked.png", np.rint(ramp() / 257).astype(np.uint8))
