@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dip.config import FitConfig, Settings
-from dip.filling.kriging import krige, krige_detail
+from dip.filling.kriging import krige, krige_detail, local_deviation
 from dip.filling.membrane import membrane
 from dip.filling.resample import enlarge, reduce
 from dip.filling.residual import extrapolate_residual
@@ -21,9 +21,13 @@ from dip.fitting.input_code import input_picture
 from dip.machine.device import Compute
 from dip.plan import Plan
 from dip.regions.damaged_image import DamagedImage, ImageCrop
-from dip.regions.region import Region
+from dip.regions.picture_edge import unsupported_pixels, unsupported_weight
+from dip.regions.region import Box, Region
 
 Array = NDArray[np.float32]
+
+_UNSUPPORTED_SHARE = 0.25
+"""Share of the network's output at the picture's edge; see `RegionFit.smooth_fill`."""
 
 
 class RegionFit:
@@ -40,6 +44,8 @@ class RegionFit:
         Of the fit.
     at_once : int
         Number of runs that are fitted side by side.
+    unsupported : ndarray, optional
+        (height, width) bool, of the box; see `dip.regions.picture_edge`.
 
     Attributes
     ----------
@@ -57,8 +63,10 @@ class RegionFit:
         *,
         seed: int,
         at_once: int,
+        unsupported: NDArray[np.bool_] | None = None,
     ) -> None:
         self.region, self.crop, self.config = region, crop, config
+        self._unsupported = unsupported
         self._settings, self._seed, self._at_once = settings, seed, at_once
         self._fit: Fit | Ensemble | None = None
         self.gain_density = 0.0
@@ -74,6 +82,8 @@ class RegionFit:
         smooth = membrane(target, known)
         detail = np.square(target - smooth).mean(2)[known].mean(dtype=np.float64)
         unknown = known.size - np.count_nonzero(known)
+        if self._unsupported is not None:  # gets no gain
+            unknown -= np.count_nonzero(self._unsupported) // self.region.reduction**2
         self.gain_density = detail * unknown / (known.size * self.config.total_iterations)
         return self._at_full_size(krige_detail(target, known, smooth) if kriged else smooth)
 
@@ -135,12 +145,32 @@ class RegionFit:
         output, config, known = self.output(), self.config, self.crop.known
         if config.residual_fill == "none":
             return output, 0.0
-        residual = self.crop.floats() - output
+        residual, regularity = self.crop.floats() - output, 0.0
         if config.residual_fill == "kriging":
-            return output + krige(residual, known), 0.0
-        stacked, seed = config.residual_fill == "stacked", self._settings.seed
-        extrapolated, regularity = extrapolate_residual(residual, known, stacked=stacked, seed=seed)
-        return output + extrapolated, regularity
+            output = output + krige(residual, known)
+        else:
+            stacked, seed = config.residual_fill == "stacked", self._settings.seed
+            extrapolated, regularity = extrapolate_residual(
+                residual, known, stacked=stacked, seed=seed
+            )
+            output = output + extrapolated
+        return self._supported(output), regularity
+
+    def _supported(self, output: Array) -> Array:
+        """Continue the nearest known pixels where the network extrapolates.
+
+        There, the result is a fill without a network, plus a share of the network's difference
+        from it: at most half the standard deviation of the picture nearby.
+        """
+        if self._unsupported is None:
+            return output
+        target, known = self.crop.floats(), self.crop.known
+        smooth = membrane(target, known)
+        low, high = self.crop.range()
+        first = krige_detail(target, known, smooth, limits=(low, high), needed=self._unsupported)
+        most = local_deviation(target - smooth, known) / 2
+        first += (np.float32(_UNSUPPORTED_SHARE) * (output - first)).clip(-most, most)
+        return output + unsupported_weight(~known, self._unsupported) * (first - output)
 
     def textured(self, smooth: Array, regularity: float) -> Array:
         """Add the texture of the surroundings to a smooth fill, unless the recipe leaves it raw."""
@@ -170,6 +200,12 @@ class RegionFit:
 
 def region_fits(damaged: DamagedImage, plan: Plan, settings: Settings) -> list[RegionFit]:
     """Return the fit of each region of a plan."""
+    unsupported = unsupported_pixels(damaged.soft_mask.unknown) if plan.regions else None
+
+    def unsupported_in(box: Box) -> NDArray[np.bool_] | None:
+        crop = None if unsupported is None else unsupported[box.slices]
+        return crop.copy() if crop is not None and crop.any() else None
+
     return [
         RegionFit(
             region,
@@ -178,6 +214,7 @@ def region_fits(damaged: DamagedImage, plan: Plan, settings: Settings) -> list[R
             settings,
             seed=settings.seed + number,
             at_once=plan.at_once[region],
+            unsupported=unsupported_in(region.box),
         )
         for number, region in enumerate(plan.regions)
     ]

@@ -36,6 +36,9 @@ _FEWEST_PAIRS = 50
 
 _MAX_ITERATIONS = 60
 
+_MOST_DEVIATIONS = 2.0
+"""Kriged values beyond so many local standard deviations are clipped; see `limit_deviation`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class KrigingWindow:
@@ -143,13 +146,55 @@ def krige_image(target: Array, known: Plane, *, range_px: int = 8) -> Array:
     return krige_detail(target, known, membrane(target, known), range_px=range_px)
 
 
-def krige_detail(target: Array, known: Plane, smooth: Array, *, range_px: int = 8) -> Array:
+def krige_detail(
+    target: Array,
+    known: Plane,
+    smooth: Array,
+    *,
+    range_px: int = 8,
+    limits: tuple[float, float] = (0, 1),
+    needed: Plane | None = None,
+) -> Array:
     """Fill an image by a membrane that is known already, plus the kriged residual.
 
-    `smooth` is the membrane, (H, W, C); other parameters and the result are those of `krige_image`.
+    `smooth` is the membrane, (H, W, C); the result lies within the limits. Only the membrane is
+    meaningful at unknown pixels that are not needed. Other parameters and the result are those of
+    `krige_image`.
     """
-    filled = smooth + krige(target - smooth, known, range_px=range_px, nugget=0.003, window=SHORT)
-    return np.where(known[:, :, None], target, np.clip(filled, 0, 1)).astype(np.float32)
+    residual = target - smooth
+    kriged = krige(residual, known, range_px=range_px, nugget=0.003, needed=needed, window=SHORT)
+    filled = smooth + limit_deviation(kriged, residual, known)
+    return np.where(known[:, :, None], target, np.clip(filled, *limits)).astype(np.float32)
+
+
+def limit_deviation(kriged: Array, residual: Array, known: Plane) -> Array:
+    """Clip a kriged residual to twice the standard deviation of the known residual nearby.
+
+    A window has one covariance, which its strongest edges rule: the border of a print would make
+    kriging draw waves into the plain margin beside it.
+
+    Parameters
+    ----------
+    kriged, residual : ndarray
+        (H, W, C), float32; the residual is ignored where unknown.
+    known : ndarray
+        (H, W) bool
+
+    Returns
+    -------
+    ndarray
+        (H, W, C), float32
+    """
+    limit = np.float32(_MOST_DEVIATIONS) * local_deviation(residual, known)
+    return kriged.clip(-limit, limit)
+
+
+def local_deviation(residual: Array, known: Plane) -> Array:
+    """Continue the standard deviation of a known residual smoothly into the unknown pixels.
+
+    Parameters and result are those of `limit_deviation`.
+    """
+    return np.sqrt(membrane(np.square(residual), known).clip(0))
 
 
 def _cores(needed: Plane, window: KrigingWindow) -> Iterator[Box]:

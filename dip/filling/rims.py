@@ -58,6 +58,8 @@ _FEWEST = 8
 """Clear pixels in a group."""
 _NOISE = 0.012
 """Standard deviation that is always assumed, in units of full scale."""
+_SAID_ABOVE = 0.01
+"""Missed damage is told to the user if it is more than this share of all pixels at the rim."""
 _SMALL_PX = 80 * 80
 _HINT = 0.04
 """Around damage in a box of up to `_SMALL_PX`, fewer than `_FEWEST` pixels of the rim are mostly
@@ -239,6 +241,10 @@ def mind_rims(damaged: DamagedImage, settings: Settings) -> list[str]:
         return [f"the mask is grown by up to {width_px + 1} px, where its rim still held damage"]
     damaged.distrust((rim.box, rim.pixels) for rim in rims)
     count = sum(np.count_nonzero(rim.pixels) for rim in rims)
+    unknown = damaged.soft_mask.unknown
+    reached = ndimage.maximum_filter(unknown, 2 * REACH_PX + 1)
+    if count <= _SAID_ABOVE * (np.count_nonzero(reached) - np.count_nonzero(unknown)):
+        return []
     return [
         f"the rim of the mask still holds damage ({count:,} pixels, which are not trusted): grow "
         f"it by {width_px} px, or as needed (grow: {GROW_AUTO})?"

@@ -127,3 +127,15 @@ def test_kriging_fills_half_of_an_image_better_than_a_membrane() -> None:
     ]
     assert errors[0] < 0.1 * errors[1]
     np.testing.assert_array_equal(krige_image(image, known)[known], image[known])
+
+
+@pytest.mark.parametrize("width", [160, 12], ids=["all along the edge", "a corner"])
+def test_the_margin_of_a_print_is_continued_beyond_it(width: int) -> None:
+    """The border of the print, far from the damage, draws no waves into the margin."""
+    generator = np.random.default_rng(0)
+    image = np.full((120, 160, 3), 0.92, dtype=np.float32)
+    image[20:-20, 25:-25] = 0.45, 0.35, 0.3
+    image += generator.normal(0, 0.008, image.shape).astype(np.float32)
+    known = np.ones(image.shape[:2], dtype=bool)
+    known[:10, :width] = False
+    assert np.abs(krige_image(image, known)[~known] - 0.92).max() < 0.03

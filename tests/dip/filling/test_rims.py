@@ -12,7 +12,8 @@ from skimage import data, draw
 
 from dip.bench.metrics import psnr_db
 from dip.config import Settings
-from dip.filling.rims import find_rims
+from dip.filling.rims import find_rims, mind_rims
+from dip.regions.damaged_image import DamagedImage
 from dip.restore import Restoration
 
 Plane = npt.NDArray[np.bool_]
@@ -125,3 +126,11 @@ def test_where_nothing_is_missed_nothing_is_said_and_nothing_changes() -> None:
     plain, auto = (restored(photo, EXACT, 2, grow=grow) for grow in (0, "auto"))
     assert not plain.notes
     np.testing.assert_array_equal(plain.result(), auto.result())
+
+
+def test_a_few_missed_pixels_are_distrusted_without_a_word() -> None:
+    mask = EXACT.copy()
+    mask[60:64] &= ~ndimage.binary_dilation(~EXACT, iterations=3)[60:64]
+    damaged = DamagedImage(torn(250), np.uint8(255) * mask)
+    assert mind_rims(damaged, Settings()) == []
+    assert np.count_nonzero(damaged.hidden() & ~mask) >= 8
