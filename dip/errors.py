@@ -27,7 +27,7 @@
 A code does not change: scripts, the service and the plug-in rely on it. The message describes the
 problem; the hint is advice for the user. Both texts stand where the error is raised: about masks
 in `dip/regions/mask.py`, about image files in `dip/image_io/`. The plug-in and the page have their
-own messages for cases that they refuse before they send anything.
+own messages for cases that they refuse before they send anything, and translations by code.
 """
 
 

@@ -1,4 +1,4 @@
-"""JPEG files: the segments around the pixels.
+"""JPEG files: the segments around the pixels. Their quality stands in `dip.image_io.formats`.
 
 References
 ----------

@@ -1,4 +1,7 @@
-"""Masks that grow: over all of their rim, or over some pixels of it."""
+"""Masks that grow: over all of their rim, or over some pixels of it.
+
+`--grow` and the form field `grow` come here. GIMP and the page grow a mask before they send it.
+"""
 
 from __future__ import annotations
 
