@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -36,8 +36,10 @@ _FEWEST_PAIRS = 50
 
 _MAX_ITERATIONS = 60
 
-_MOST_DEVIATIONS = 2.0
-"""Kriged values beyond so many local standard deviations are clipped; see `limit_deviation`."""
+_MOST_VARIANCE = 2.0
+"""Kriged values with a mean square of more than so many times the variance of the known residual
+nearby are reduced; see `limit_deviation`."""
+_ENERGY_BLUR_PX = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +170,7 @@ def krige_detail(
 
 
 def limit_deviation(kriged: Array, residual: Array, known: Plane) -> Array:
-    """Clip a kriged residual to twice the standard deviation of the known residual nearby.
+    """Reduce a kriged residual where it deviates more than the known residual does nearby.
 
     A window has one covariance, which its strongest edges rule: the border of a print would make
     kriging draw waves into the plain margin beside it.
@@ -183,10 +185,19 @@ def limit_deviation(kriged: Array, residual: Array, known: Plane) -> Array:
     Returns
     -------
     ndarray
-        (H, W, C), float32
+        (H, W, C), float32, for the unknown pixels
     """
-    limit = np.float32(_MOST_DEVIATIONS) * local_deviation(residual, known)
-    return kriged.clip(-limit, limit)
+    unknown = (~known)[:, :, None].astype(np.float32)
+
+    def blurred(values: Array) -> Array:
+        sigma = _ENERGY_BLUR_PX, _ENERGY_BLUR_PX, 0
+        result: Array = ndimage.gaussian_filter(values, sigma, truncate=3.0)
+        return result
+
+    energy = blurred(np.square(kriged) * unknown) / np.maximum(blurred(unknown), 1e-3)
+    most = np.float32(_MOST_VARIANCE) * np.square(local_deviation(residual, known))
+    share = np.divide(most, energy, out=np.ones_like(energy), where=energy > most)
+    return kriged * np.square(share)
 
 
 def local_deviation(residual: Array, known: Plane) -> Array:

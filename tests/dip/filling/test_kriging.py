@@ -138,4 +138,6 @@ def test_the_margin_of_a_print_is_continued_beyond_it(width: int) -> None:
     image += generator.normal(0, 0.008, image.shape).astype(np.float32)
     known = np.ones(image.shape[:2], dtype=bool)
     known[:10, :width] = False
-    assert np.abs(krige_image(image, known)[~known] - 0.92).max() < 0.03
+    difference = krige_image(image, known)[~known] - 0.92
+    assert np.sqrt(np.square(difference).mean()) < 0.01  # the grain is 0.008
+    assert np.abs(difference).max() < 0.05
