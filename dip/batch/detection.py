@@ -80,12 +80,15 @@ def _find(
         done = subprocess.run(
             [*command, "--", str(photo)], capture_output=True, text=True, check=False
         )
+        lines = [line.removeprefix("dip: ") for line in done.stderr.splitlines()]
         if done.returncode:
-            said = " ".join(done.stderr.replace("dip: ", "").split())
+            said = " ".join(" ".join(lines).split())
             if done.returncode == TooMuchFound.exit_status:
                 return LeftOut(item.photo, "doubtful", said)
             reason = said or f"the search for damage ended with status {done.returncode}"
             return LeftOut(item.photo, "unreadable", reason)
+        for line in lines if not quiet else ():
+            say(f"dip: {shown(item.photo)}: {line}")
     try:
         if not read_mask(mask).any():
             return LeftOut(item.photo, "undamaged", "no damage was found")
