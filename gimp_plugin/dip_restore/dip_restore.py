@@ -205,6 +205,8 @@ def restore(
         else:
             results = _run_without_window(session)
         layers.insert_results(image, crop, results)
+        if interactive and session.remarks:
+            Gimp.message("\n".join(session.remarks))
         return True
 
     return _answered(procedure, run)

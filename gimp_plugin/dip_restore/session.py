@@ -7,6 +7,7 @@ has a lease: if this process dies, for any reason, the job ends soon after.
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -23,6 +24,9 @@ LEASE_S = 15.0
 _UNREACHABLE_TIMEOUT_S = 120.0
 _RETRY_PAUSE_S = 0.5
 _DELETE_TIMEOUT_S = 5.0
+_RIM_NOTE = re.compile(r"\brim\b.*\bgrow\s+it\s+by\s+(\d+)\s+px\b")
+"""The engine's note about damage that the mask missed; see `dip.filling.rims`."""
+
 _WARM_UP_ITERATIONS = 8
 """The first iterations take longer than the rest: no time is predicted from them."""
 
@@ -181,6 +185,11 @@ class Session:
     service : Service
     request : JobRequest
         Or the one of another kind of session.
+
+    Attributes
+    ----------
+    remarks : list of str
+        About the results, for the user, once they are here.
     """
 
     def __init__(self, service: Service, request: Any) -> None:
@@ -191,6 +200,7 @@ class Session:
         self._last_event = 0
         self._stop = self._stop_sent = self._cancel = False
         self._deletion: threading.Thread | None = None
+        self.remarks: list[str] = []
 
     activity = _("Restoring")
     """The name of the activity, for the progress bar."""
@@ -306,6 +316,7 @@ class Session:
                 height=result["height"],
                 pixels=picture.data,
             )
+        self.remarks = remarks_on(job)
         with suppress(ClientError):  # the result is here; the service prunes its copy some day
             client.delete(self._job_id)
 
@@ -342,3 +353,28 @@ def progress_from(event: Event, activity: str = "") -> Progress:
         ),
         note=data.get("note") or "",
     )
+
+
+def remarks_on(job: dict[str, Any]) -> list[str]:
+    """Remarks on the results of a job, for a person.
+
+    What a stopped job did not reach, and whether the damage should have been grown.
+    """
+    remarks = []
+    if job["stopped"]:
+        fraction = (job["progress"] or {}).get("fraction", 0)
+        remarks.append(
+            _(
+                "Stopped at {share} of the work. All damage is filled, the part that was not "
+                "reached more simply, from its rim."
+            ).format(share=f"{fraction:.0%}")
+        )
+    for note in job["notes"]:
+        if missed := _RIM_NOTE.search(note):
+            remarks.append(
+                _(
+                    "Damage is left around the selection. Undo, and restore again with the damage "
+                    "grown by {width} px."
+                ).format(width=missed[1])
+            )
+    return remarks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -23,8 +24,12 @@ from session import (
     Result,
     Session,
     progress_from,
+    remarks_on,
 )
 
+from dip.config import Settings as EngineSettings
+from dip.filling.rims import mind_rims
+from dip.regions.damaged_image import DamagedImage
 from server.client import ClientError, Event
 from server.client.errors import Unreachable
 from server.settings import ServerSettings
@@ -99,6 +104,23 @@ def test_stop_keeps_the_best_result_so_far(shared_service: Service) -> None:
         elif isinstance(event, Result):
             results.append(event)
     assert len(results) == 1
+    assert [re.sub(r"\d+ ?%", "N %", remark) for remark in session.remarks] == [
+        "Stopped at N % of the work. All damage is filled, the part that was not reached more "
+        "simply, from its rim."
+    ]
+
+
+def test_damage_that_the_selection_missed_is_remarked() -> None:
+    photo = np.random.default_rng(0).normal(90, 3, (120, 120, 3)).astype(np.uint8)
+    photo[40:80, 40:80] = 250
+    mask = np.zeros(photo.shape[:2], dtype=np.uint8)
+    mask[43:77, 43:77] = 255
+    notes = mind_rims(DamagedImage(photo, mask), EngineSettings())
+    assert remarks_on({"stopped": False, "notes": notes, "progress": None}) == [
+        "Damage is left around the selection. Undo, and restore again with the damage grown by "
+        "4 px."  # at its corners
+    ]
+    assert remarks_on({"stopped": False, "notes": ["run 2 of 6"], "progress": None}) == []
 
 
 def test_cancel_ends_the_job(shared_service: Service) -> None:
