@@ -27,6 +27,7 @@ from checks import (
 from damage import Damage, find_damage
 from dip_rules import may_be_inverted
 from masks import Rect
+from photograph import photo_name
 from session import JobRequest, Result
 from translation import _
 
@@ -105,7 +106,7 @@ def crop_layer(
         mask=damage.mask,
         result="fill" if output == NEW_LAYER else "image",
         parameters={**parameters, "mask_confirmed": confirmed or None},
-        photo_name=layer.get_image().get_name(),
+        photo_name=photo_name(layer.get_image()),
     )
     return LayerCrop(
         layer=layer,

@@ -53,7 +53,7 @@ class Photograph:
                 channels=1 if layer.is_gray() else 3,
                 samples=samples,
                 pixels=pixels,
-                photo_name=image.get_name(),
+                photo_name=photo_name(image),
             ),
             transparent=transparent,
         )
@@ -105,3 +105,9 @@ def _pixels(image: Any, layer: Any) -> tuple[str, bytes]:
 
 def _digest(pixels: bytes) -> bytes:
     return hashlib.sha256(pixels).digest()
+
+
+def photo_name(image: Any) -> str:
+    """The name of the photograph's file, else GIMP's own name, such as `[Untitled]`."""
+    file = image.get_file() or image.get_imported_file() or image.get_exported_file()
+    return str(file.get_basename() if file else image.get_name())

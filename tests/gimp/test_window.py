@@ -304,7 +304,8 @@ def test_a_real_photograph_as_the_readme_shows_it(
     window = press_restore(screen)
     screen.run("xdotool", "windowmove", "--sync", window, "740", "100")
     screen.until(lambda: progress(jobs).get("fraction", 0) > 0.4, "half of it", 1200)
-    assert jobs()[0]["photo"] == photo.name
+    # GIMP 3.0 knows no file of a photograph that a program has opened.
+    assert jobs()[0]["photo"] == {"3.0": "[Untitled]"}.get(gimp.version, photo.name)
     screen.picture("11-photograph")
     screen.run(
         "convert", str(gimp.folder / "screenshot.png"), "-resize", "960x", "-quality", "75",

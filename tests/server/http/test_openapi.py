@@ -193,14 +193,16 @@ def examine(
             case.body = {**case.body, "image": picture}
         if operation.path.endswith("/events"):
             for job_id in ids:
-                store.cancel(job_id)  # else the stream stays open
+                with suppress(ServiceError):  # it was deleted
+                    store.cancel(job_id)  # else the stream stays open
         case.headers = {**(case.headers or {}), **served.headers}
         response = case.call_and_validate(checks=CHECKS, timeout=60)
         tried[f"{case.method} {operation.path}"][response.status_code] += 1
         if len(ids) > 60:
             for job_id in ids:
-                store.cancel(job_id)
-                store.forget(job_id)
+                with suppress(ServiceError):  # pruned meanwhile
+                    store.cancel(job_id)
+                    store.forget(job_id)
 
     with suppress(Enough):
         ask()
