@@ -205,7 +205,7 @@ def test_fits_wait_for_memory_where_there_is_little(
     for number in range(2):
         archive.put(f"{number}.png")
     # Long enough for the second process to come while the first fit still goes on.
-    ran = run("--workers", 2, "--max-memory-mb", 600, "--iterations", 60)
+    ran = run("--workers", 2, "--max-memory-mb", 600, "--iterations", 150)
     assert ran.returncode == 0
     assert "the memory is too small for 2 fits at once" in ran.stderr
 
