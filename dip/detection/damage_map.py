@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dip.errors import InputError, SettingError
-from dip.image_io import encode_photo, read_photo
+from dip.image_io import read_photo
+from dip.image_io.vips import image_of
 
 SPECKS, SCRATCHES, CREASES = "specks", "scratches", "creases"
 BRIGHT, DARK = "bright", "dark"
@@ -98,9 +99,10 @@ class DamageMap:
 
     def to_png(self) -> bytes:
         """Encode as an RGB PNG: red is the level, green the kind, blue 0."""
-        return encode_photo(
-            np.stack([self.level, self.kind, np.zeros_like(self.level)], axis=2), "png"
-        )
+        # The bands are joined while they are written: no picture of three bands is in memory.
+        level, kind = (image_of(band[:, :, None]) for band in (self.level, self.kind))
+        joined = level.bandjoin([kind, 0]).copy(interpretation="srgb")
+        return bytes(joined.pngsave_buffer(compression=6, filter="up"))
 
     @classmethod
     def from_png(cls, data: bytes) -> DamageMap:
