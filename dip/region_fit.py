@@ -20,14 +20,15 @@ from dip.fitting.fit import Fit, FitStep, begin_fit
 from dip.fitting.input_code import input_picture
 from dip.machine.device import Compute
 from dip.plan import Plan
+from dip.regions.box import Box
 from dip.regions.damaged_image import DamagedImage, ImageCrop
 from dip.regions.picture_edge import unsupported_pixels, unsupported_weight
-from dip.regions.region import Box, Region
+from dip.regions.region import Region
 
 Array = NDArray[np.float32]
 
 _UNSUPPORTED_SHARE = 0.25
-"""Share of the network's output at the picture's edge; see `RegionFit.smooth_fill`."""
+"""Share of the network's output at the picture's edge; see `RegionFit._supported`."""
 
 
 class RegionFit:

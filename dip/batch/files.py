@@ -261,15 +261,12 @@ class ResultWriter:
 
 def _kept_elsewhere(error: OutputError, path: Path, data: bytes) -> OutputError:
     """Write a result on another disk; return an error that names the file."""
-    from dip.image_io import spare_files, write_file
+    from dip.image_io import write_elsewhere
 
-    for spare in spare_files(path.parent, path.suffix):
-        try:
-            write_file(spare, data)
-        except OutputError:
-            continue
-        return OutputError(f"{error.message} This result lies in {spare}.", error.hint)
-    return error
+    spare = write_elsewhere(data, path.parent, path.suffix)
+    if spare is None:
+        return error
+    return OutputError(f"{error.message} This result lies in {spare}.", error.hint)
 
 
 def _is_fatal(error: OutputError) -> bool:

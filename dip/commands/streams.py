@@ -75,15 +75,10 @@ def _send(result: Path) -> None:
 
 def _kept(result: Path) -> str:
     """Copy a result to a place that stays; a sentence that names it."""
-    from dip.image_io import spare_files
+    from dip.image_io import write_elsewhere
 
-    for spare in spare_files(Path.cwd(), result.suffix):
-        try:
-            shutil.copyfile(result, spare)
-        except OSError:
-            continue
-        return f" The result lies in {spare}."
-    return ""
+    spare = write_elsewhere(result.read_bytes(), Path.cwd(), result.suffix)
+    return "" if spare is None else f" The result lies in {spare}."
 
 
 def _received(path: Path) -> Path:

@@ -100,7 +100,7 @@ class DamageMap:
     def to_png(self) -> bytes:
         """Encode as an RGB PNG: red is the level, green the kind, blue 0."""
         # The bands are joined while they are written: no picture of three bands is in memory.
-        level, kind = (image_of(band[:, :, None]) for band in (self.level, self.kind))
+        level, kind = (image_of(band) for band in (self.level, self.kind))
         joined = level.bandjoin([kind, 0]).copy(interpretation="srgb")
         return bytes(joined.pngsave_buffer(compression=6, filter="up"))
 

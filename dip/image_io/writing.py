@@ -8,6 +8,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +19,7 @@ from dip.image_io.formats import check_samples, format_named, saving_options, wr
 from dip.image_io.metadata import losses, write_around
 from dip.image_io.photo import Array, Photo, has_alpha
 from dip.image_io.reading import read_photo
-from dip.image_io.replacing import replacing
+from dip.image_io.replacing import replacing, write_file
 from dip.image_io.vips import FAILURES, image_of, message_of
 from dip.machine.disk import real_path
 from dip.samples import to_8_bit
@@ -179,7 +180,7 @@ def write_result(path: Path | str, pixels: Array, like: Photo, *, replace: bool 
     try:
         write_photo(path, pixels, like, replace=replace)
     except OutputError as error:
-        for spare in spare_files(Path(path).parent, ".tif"):
+        for spare in _spare_files(Path(path).parent, ".tif"):
             for model, said in ((like, "as TIFF"), (None, "as a plain TIFF, without metadata")):
                 try:
                     write_photo(spare, pixels, model)
@@ -191,7 +192,25 @@ def write_result(path: Path | str, pixels: Array, like: Photo, *, replace: bool 
         raise
 
 
-def spare_files(folder: Path, suffix: str) -> list[Path]:
+def write_elsewhere(data: bytes, folder: Path, suffix: str) -> Path | None:
+    """Write a result that its own file did not take; return the file, None where all fail.
+
+    Parameters
+    ----------
+    data : bytes
+    folder : Path
+        Is tried before the home folder and the folder of temporary files.
+    suffix : str
+        Of the file, such as '.png'.
+    """
+    for spare in _spare_files(folder, suffix):
+        with suppress(OutputError):
+            write_file(spare, data)
+            return spare
+    return None
+
+
+def _spare_files(folder: Path, suffix: str) -> list[Path]:
     """Names for a result that cannot be written as wished: in its folder, at home, elsewhere."""
     name = f"dip_restored_{secrets.token_hex(4)}{suffix}"
     return [each / name for each in (folder, Path.home(), Path(tempfile.gettempdir()))]

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dip.machine.pages import untouched_zeros
+from dip.regions.box import Box
 from dip.regions.mask import rough_thickness_px
-from dip.regions.region import Box, damage_boxes
+from dip.regions.region import damage_boxes
 
 Plane = NDArray[np.bool_]
 
@@ -91,7 +92,8 @@ def unsupported_weight(unknown: Plane, unsupported: Plane) -> NDArray[np.float32
 
 
 def _touches(box: Box, frame: Box) -> bool:
-    return box.expanded(1, frame) != Box(box.top - 1, box.left - 1, box.height + 2, box.width + 2)
+    at_first = box.top == frame.top or box.left == frame.left
+    return at_first or box.bottom == frame.bottom or box.right == frame.right
 
 
 def _unsupported(unknown: Plane) -> Plane:
