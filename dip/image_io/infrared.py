@@ -12,6 +12,7 @@ Dust is dark in it, the dyes of most films are clear. Scanner programs store it 
 from __future__ import annotations
 
 import os
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +32,17 @@ _MASK = 4  # of NewSubfileType
 
 
 def find_infrared(
-    path: Path | str, photo: Photo, limits: Limits = DEFAULT_LIMITS, page: int | None = None
+    source: Path | str | bytes,
+    photo: Photo,
+    limits: Limits = DEFAULT_LIMITS,
+    page: int | None = None,
 ) -> Array | None:
     """Look for the infrared plane of a photo in its file and beside it.
 
     Parameters
     ----------
-    path : Path
+    source : path or bytes
+        The photo's file; beside the content of one, nothing is looked for.
     photo : Photo
         As `read_photo` reads it.
     limits : Limits
@@ -54,13 +59,15 @@ def find_infrared(
     InputError
         A file of the name of an infrared plane cannot be read.
     """
-    path = Path(path)
     if photo.extra is not None:
         return photo.extra[:, :, 0]
     if photo.format == "tiff":
-        found = _in_tiff(path, photo.pixels.shape, limits, page)
+        found = _in_tiff(source, photo.pixels.shape, limits, page)
         if found is not None:
             return found
+    if isinstance(source, bytes):
+        return None
+    path = Path(source)
     for name in ENDINGS:
         beside = path.with_name(f"{path.stem}{name}{path.suffix}")
         if beside != path and beside.exists():
@@ -68,7 +75,7 @@ def find_infrared(
     return None
 
 
-def read_infrared(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Array:
+def read_infrared(source: Path | str | bytes, limits: Limits = DEFAULT_LIMITS) -> Array:
     """Read an infrared plane from a file of its own: gray, or one of equal channels.
 
     Raises
@@ -76,14 +83,16 @@ def read_infrared(path: Path | str, limits: Limits = DEFAULT_LIMITS) -> Array:
     InputError
         As for `read_photo`.
     """
-    pixels = read_photo(path, limits).pixels
+    pixels = read_photo(source, limits).pixels
     return pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, 0])
 
 
-def _in_tiff(path: Path, shape: tuple[int, ...], limits: Limits, page: int | None) -> Array | None:
+def _in_tiff(
+    source: Path | str | bytes, shape: tuple[int, ...], limits: Limits, page: int | None
+) -> Array | None:
     """A gray page, or a gray sub-image of the photo's page, of the size of the photo."""
-    format_of(path, limits)
-    with path.open("rb") as file:
+    format_of(source if isinstance(source, bytes) else Path(source), limits)
+    with BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
         pages = find_pages(file, page)
         layout, chain = pages.layout, pages.chain
 
@@ -105,17 +114,19 @@ def _in_tiff(path: Path, shape: tuple[int, ...], limits: Limits, page: int | Non
             at for at, each in enumerate(children) if is_plane(layout.read_directory(file, each))
         ]
     if further:
-        return read_photo(path, limits, page=further[0]).pixels
+        return read_photo(source, limits, page=further[0]).pixels
     if nested:
-        return _sub_image(path, pages.page, nested[0], limits)
+        return _sub_image(source, pages.page, nested[0], limits)
     return None
 
 
-def _sub_image(path: Path, page: int, number: int, limits: Limits) -> Array | None:
+def _sub_image(source: Path | str | bytes, page: int, number: int, limits: Limits) -> Array | None:
+    options = {"page": page, "subifd": number, "access": "sequential", "fail_on": "error"}
     try:
-        image = pyvips.Image.tiffload(
-            os.fsencode(path), page=page, subifd=number, access="sequential", fail_on="error"
-        )
+        if isinstance(source, bytes):
+            image = pyvips.Image.tiffload_buffer(source, **options)
+        else:
+            image = pyvips.Image.tiffload(os.fsencode(source), **options)
         with decoding(image, limits):
             plane: Array = image.numpy()
     except FAILURES:

@@ -218,6 +218,7 @@ class Client:
         self,
         image: Pixels,
         *,
+        infrared: Pixels | None = None,
         key: str | None = None,
         photo_name: str = "",
         **parameters: str | int | float | None,
@@ -228,9 +229,13 @@ class Client:
         ----------
         image, key, photo_name, **parameters
             As for `submit`.
+        infrared : bytes or Path, optional
+            An image file with the scanner's infrared plane.
         """
         form = Form({name: value for name, value in parameters.items() if value is not None})
         form.add_file("image", image, photo_name)
+        if infrared is not None:
+            form.add_file("infrared", infrared)
         return self._submit("/v1/detections", form, key)
 
     def _submit(self, path: str, form: Form, key: str | None) -> dict[str, Any]:

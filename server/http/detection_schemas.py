@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apiflask import Schema
-from apiflask.fields import Boolean, Dict, Nested, String
+from apiflask.fields import Boolean, Dict, File, Nested, String
 from apiflask.validators import Range, Regexp
 
 from dip.config import PAGE_NUMBER, Settings
@@ -18,6 +18,19 @@ _KINDS = f"^{_KIND}(,{_KIND}){{0,8}}$"
 class DetectIn(PhotoIn):
     """A photo to find the damage of."""
 
+    infrared = File(
+        metadata=described(
+            "The scanner's infrared plane: a gray image file of the size of the image. The damage "
+            "is then found in it, unless the film is silver or Kodachrome. Without it, the plane "
+            "in the file of the image is used, if there is one."
+        )
+    )
+    ignore_infrared = Boolean(
+        load_default=False,
+        metadata=described(
+            "Find the damage in the colours, even if the file has an infrared plane."
+        ),
+    )
     seed = Integer(validate=setting_range("seed"), load_default=Settings.seed)
     page = String(
         validate=Regexp(f"^{PAGE_NUMBER}$(?!\\n)"),

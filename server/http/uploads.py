@@ -32,6 +32,9 @@ from server.jobs.parameters import (
 
 UNNAMED = "image"
 """The file name of a photo that has none; a form needs one."""
+FILES = ("image", "mask", "infrared")
+"""The fields of a form that are files."""
+
 _LONGEST_NAME = 255
 
 _log = logging.getLogger(__name__)
@@ -192,10 +195,11 @@ def accept(form: dict[str, Any], key: str | None = None, task: Task = "restore")
         `disk_full`.
     """
     here = service()
-    uploads = {name: take_upload(form[name]) for name in ("image", "mask") if form.get(name)}
+    uploads = {name: take_upload(form[name]) for name in FILES if form.get(name)}
     parameters = parameters_from(
         form,
         has_mask="mask" in uploads,
+        has_infrared="infrared" in uploads,
         photo_name=shown_name(form["image"].filename),
         task=task,
     )
@@ -271,6 +275,8 @@ def _check_pixels(parameters: JobParameters, uploads: dict[str, Upload], here: S
         _check_size("image", uploads["image"], raw.bytes)
     elif not uploads["image"].looks_like_an_image:
         raise ServiceError("image_unreadable", "The image is in no supported format.")
+    if "infrared" in uploads and not uploads["infrared"].looks_like_an_image:
+        raise ServiceError("image_unreadable", "The infrared plane is in no supported format.")
     if "mask" not in uploads:
         return
     if parameters.mask_samples is not None and raw is not None:

@@ -78,6 +78,10 @@ class JobParameters:
         The samples of a raw mask, which has the image's size.
     has_mask : bool
         Whether there is a mask; without one the transparent pixels are the damage.
+    has_infrared : bool
+        Whether a detection has an infrared plane of its own.
+    ignore_infrared : bool
+        Whether a detection leaves out the infrared plane in the file of the photo.
     mask_confirmed : bool
         Whether the mask may mark most of the image.
     page : str, optional
@@ -94,9 +98,17 @@ class JobParameters:
     raw: RawImage | None = None
     mask_samples: Samples | None = None
     has_mask: bool = False
+    has_infrared: bool = False
+    ignore_infrared: bool = False
     mask_confirmed: bool = False
     page: str | None = None
     photo_name: str = ""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files that were submitted."""
+        given = {"image": True, "mask": self.has_mask, "infrared": self.has_infrared}
+        return tuple(name for name, there in given.items() if there)
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -122,7 +134,12 @@ _SETTINGS = tuple(field.name for field in fields(Settings) if field.name != "net
 
 
 def parameters_from(
-    form: dict[str, Any], *, has_mask: bool, photo_name: str = "", task: Task = "restore"
+    form: dict[str, Any],
+    *,
+    has_mask: bool,
+    has_infrared: bool = False,
+    photo_name: str = "",
+    task: Task = "restore",
 ) -> JobParameters:
     """Create parameters from the validated fields of a form.
 
@@ -155,6 +172,13 @@ def parameters_from(
             "mask_samples is given, but the image is a file.",
             "A raw mask needs a raw image: give width, height, channels and samples, too.",
         )
+    ignore_infrared = form.get("ignore_infrared", False)
+    if ignore_infrared and has_infrared:
+        raise ServiceError(
+            "parameter_invalid",
+            "infrared is given, and ignore_infrared, too.",
+            "Leave one of them out.",
+        )
     page = form.get("page")
     if page is not None and raw is not None:
         raise ServiceError("parameter_invalid", "page is given, but the image is raw samples.")
@@ -171,6 +195,8 @@ def parameters_from(
         raw=raw,
         mask_samples=mask_samples,
         has_mask=has_mask,
+        has_infrared=has_infrared,
+        ignore_infrared=ignore_infrared,
         mask_confirmed=form.get("mask_confirmed", False),
         page=page,
         photo_name=photo_name,

@@ -65,9 +65,8 @@ class ClusterAttempt(RemoteTask):
 
     def request(self) -> TaskRequest:
         job = self._job
-        names = ("image", "mask") if job.parameters.has_mask else ("image",)
         try:
-            blobs = tuple(self._files.read(job.id, name) for name in names)
+            blobs = tuple(self._files.read(job.id, name) for name in job.parameters.files)
         except FileNotFoundError:  # cancelled just now, or lost
             raise ServiceError("internal", "The pixels of this job are gone.") from None
         return TaskRequest(
@@ -161,7 +160,7 @@ class ClusterAttempt(RemoteTask):
             if not write_result(self._store, self._files, job, name, data):
                 return
         if self._store.finish(job, **done):
-            keep = {"image", "mask", *names, *filter(None, [self._preview])}
+            keep = {*job.parameters.files, *names, *filter(None, [self._preview])}
             self._files.remove_old_attempts(job.id, keep)
 
     def _fail(self, error: ServiceError) -> None:

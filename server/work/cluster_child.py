@@ -38,10 +38,10 @@ def main() -> int:
         if content["do"] == "introduce":
             parent.send({"done": introduction()})
             continue
-        files = MemoryFiles(dict(zip(("image", "mask"), task.blobs, strict=False)))
-        store = PipeJobStore(parent, files, content["id"], content["stop_at"])
         settings = Settings(**content["settings"])
         parameters = replace(JobParameters.from_json(content["parameters"]), settings=settings)
+        files = MemoryFiles(dict(zip(parameters.files, task.blobs, strict=True)))
+        store = PipeJobStore(parent, files, content["id"], content["stop_at"])
         job = Attempt(id=content["id"], attempt=content["attempt"], parameters=parameters)
         Worker(store, files, content["max_pixels"], store.admit).work(job)
     return 0

@@ -79,6 +79,7 @@ class Inputs:
         try:
             self._image = files.source(job_id, "image")
             self._mask = files.source(job_id, "mask") if parameters.has_mask else None
+            self._infrared = files.source(job_id, "infrared") if parameters.has_infrared else None
             self.pages = self._pages()
         except FileNotFoundError:
             raise ServiceError("internal", "The pixels of this job are gone.") from None
@@ -101,6 +102,20 @@ class Inputs:
         image = self._image if restored is None else restored
         photo = photo_from(image, self._parameters.raw, self._limits, pair[0])
         return Source(photo=photo, mask=None if self._mask is None else self._mask_of(pair[1]))
+
+    def infrared(self, photo: Photo) -> Array | None:
+        """The infrared plane of a detection's photo, of its own file or of the photo's, or None.
+
+        Raises
+        ------
+        DipError
+            It cannot be decoded, or is too large.
+        """
+        if self._infrared is not None:
+            return image_io.read_infrared(self._infrared, self._limits)
+        if self._parameters.ignore_infrared or self._parameters.raw is not None:
+            return None
+        return image_io.find_infrared(self._image, photo, self._limits, self.pages[0][0])
 
     def _pages(self) -> list[PagePair]:
         parameters = self._parameters

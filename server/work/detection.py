@@ -20,7 +20,8 @@ def find_damage(job: Attempt, store: JobStore, files: PixelFiles, max_pixels: in
     Raises
     ------
     DipError
-        The photo cannot be decoded, or is too small or too large.
+        The photo or its infrared plane cannot be decoded, is too small or too large, or the plane
+        belongs to no such photo.
     Abandoned
         The job was cancelled meanwhile.
     """
@@ -35,6 +36,7 @@ def find_damage(job: Attempt, store: JobStore, files: PixelFiles, max_pixels: in
         damage = detect(
             photo.pixels,
             seed=job.parameters.settings.seed,
+            infrared=inputs.infrared(photo),
             progress=progress.report,
             should_stop=lambda: not store.wanted(job)[0],
         )

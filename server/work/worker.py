@@ -156,7 +156,7 @@ class Worker:
             results.append(self._fit_one(job, network, inputs, source, form, reporter))
             if reporter.stopped:
                 break
-        names = {"image", "mask", *(result["file"] for result in results)}
+        names = {*job.parameters.files, *(result["file"] for result in results)}
         if not self._store.finish(job, results, stopped=reporter.stopped, notes=reporter.notes):
             raise Abandoned
         self._files.remove_old_attempts(job.id, names | reporter.preview_files)

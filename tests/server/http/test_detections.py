@@ -13,6 +13,7 @@ import pytest
 import tifffile
 from api_requests import code_of, form, submit
 from flask.testing import FlaskClient
+from infrared_scans import KINDS as INFRARED
 
 from dip.detection import KINDS as ENGINE_KINDS
 from dip.detection import NAMES, DamageMap, detect
@@ -128,6 +129,95 @@ def test_a_page_of_a_tiff_is_searched(
     assert http.get(found["levels_url"]).data == detect(scan).to_png()
     work(service)
     assert "no page 3" in http.get(missing["url"]).get_json()["error"]["message"]
+
+
+@pytest.fixture(scope="module")
+def infrared() -> np.ndarray:
+    """The infrared plane of `scan`: its dust, and a hair that no colour shows; (96, 128) uint8."""
+    plane = np.full((96, 128), 200.0) + np.random.default_rng(5).normal(0, 1, (96, 128))
+    for top, left in ((20, 30), (40, 90), (70, 50), (80, 110)):
+        plane[top : top + 3, left : left + 3] = 60
+    plane[10:50, 100:102] = 70
+    return plane.astype(np.uint8)
+
+
+def with_infrared(image: bytes, plane: bytes, **fields: Any) -> dict[str, Any]:
+    return {**form(image, **fields), "infrared": (io.BytesIO(plane), "photo_IR.png")}
+
+
+def test_an_infrared_plane_shows_the_damage(
+    http: FlaskClient, service: Service, scan: np.ndarray, scan_file: bytes, infrared: np.ndarray
+) -> None:
+    submission = with_infrared(scan_file, encode_photo(infrared, "png"))
+    found = http.post("/v1/detections", data=submission).get_json()
+    work(service)
+    done = http.get(found["url"]).get_json()
+    assert (done["state"], done["notes"]) == (
+        "done",
+        ["the damage was found in the infrared plane"],
+    )
+    levels = http.get(found["levels_url"]).data
+    assert levels == detect(scan, infrared=infrared).to_png()
+    assert DamageMap.from_png(levels).mask()[12:48, 100].all()
+
+
+def test_the_plane_in_the_file_of_a_photo_is_used_unless_it_is_ignored(
+    http: FlaskClient, service: Service, scan: np.ndarray, infrared: np.ndarray, tmp_path: Path
+) -> None:
+    path = tmp_path / "scan.tif"
+    for kind in ("rgbi", "hdri", "dng"):
+        INFRARED[kind](path, scan, infrared)
+        found = find(http, path.read_bytes())
+        work(service)
+        expected = detect(scan, infrared=infrared).to_png()
+        assert http.get(found["levels_url"]).data == expected, kind
+    ignored = find(http, path.read_bytes(), ignore_infrared="true")
+    work(service)
+    assert http.get(ignored["levels_url"]).data == detect(scan).to_png()
+
+
+def test_a_wrong_infrared_plane_is_refused(
+    http: FlaskClient, service: Service, scan_file: bytes, infrared: np.ndarray
+) -> None:
+    plane = encode_photo(infrared, "png")
+    for submission, code in (
+        (with_infrared(scan_file, b"no image"), "image_unreadable"),
+        (with_infrared(scan_file, plane, ignore_infrared="true"), "parameter_invalid"),
+    ):
+        assert code_of(http.post("/v1/detections", data=submission)) == code
+    for wrong, code in (
+        (encode_photo(infrared[:50], "png"), "infrared_unusable"),
+        (encode_photo(np.full((96, 128), 9, np.uint8), "png"), "infrared_unusable"),
+        (plane[:300], "image_unreadable"),
+    ):
+        found = http.post("/v1/detections", data=with_infrared(scan_file, wrong)).get_json()
+        work(service)
+        error = http.get(found["url"]).get_json()["error"]
+        assert (error["code"], bool(error["hint"])) == (code, True)
+
+
+def test_an_infrared_plane_has_the_limit_of_a_photo(
+    http: FlaskClient, service: Service, scan_file: bytes, infrared: np.ndarray
+) -> None:
+    large = encode_photo(np.tile(infrared, (4, 4)), "png")
+    found = http.post("/v1/detections", data=with_infrared(scan_file, large)).get_json()
+    job = service.store.claim()
+    assert job is not None
+    Worker(service.store, service.files, max_pixels=20_000).work(job)
+    assert http.get(found["url"]).get_json()["error"]["code"] == "image_too_large"
+
+
+def test_a_submission_with_another_plane_is_another_one(
+    http: FlaskClient, scan_file: bytes, infrared: np.ndarray
+) -> None:
+    headers = {"Idempotency-Key": "k"}
+    planes = [encode_photo(each, "png") for each in (infrared, infrared, infrared[::-1])]
+    first, again, other = (
+        http.post("/v1/detections", data=with_infrared(scan_file, each), headers=headers)
+        for each in planes
+    )
+    assert first.get_json()["id"] == again.get_json()["id"]
+    assert code_of(other) == "key_reused"
 
 
 def test_a_detection_comes_before_waiting_restorations_and_is_not_among_them(

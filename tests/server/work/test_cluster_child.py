@@ -181,13 +181,13 @@ def test_the_error_of_a_job_is_sent_and_the_next_one_is_taken(
 def test_a_bomb_costs_one_job_and_no_memory(
     child: ChildProcess, blobs: tuple[bytes, bytes], deep_bomb: Path, task: Task
 ) -> None:
-    """As a photo and as a mask; 1.5 MB that decode to 1.5 GB."""
+    """As a photo, and as a mask or an infrared plane; 1.5 MB that decode to 1.5 GB."""
     content, bomb = {**content_of(3), "max_pixels": 200_000_000}, deep_bomb.read_bytes()
-    given: list[tuple[bytes, ...]] = [(bomb, blobs[1]), (blobs[0], bomb)]
+    given = [(bomb, blobs[1]), (blobs[0], bomb)]
     if task == "detect":
-        parameters = replace(JobParameters.from_json(content["parameters"]), task=task)
-        content["parameters"] = replace(parameters, has_mask=False).as_json()
-        given = [(bomb,)]
+        parameters = JobParameters.from_json(content["parameters"])
+        parameters = replace(parameters, task=task, has_mask=False, has_infrared=True)
+        content["parameters"] = parameters.as_json()
     child.run_task(content, blobs)  # everything is loaded
     process = psutil.Process(child.pid)
     before = process.memory_info().rss
