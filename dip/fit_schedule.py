@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from dip.config import FitConfig
 from dip.fitting.fit import FitStep
+from dip.notes import Note
 from dip.step import Step
 
 _OVERHEAD_PX = 8_000
@@ -81,7 +82,7 @@ class FitSchedule:
         """Count a fit as done, also where it ended early, unless the time did not suffice."""
         self._over[number] = not self._cut[number]
 
-    def step(self, number: int, step: FitStep | None = None, note: str | None = None) -> Step:
+    def step(self, number: int, step: FitStep | None = None, note: Note | None = None) -> Step:
         """Describe the progress after a step of a fit, or after the first fill."""
         if step is not None:
             self._done[number] = step.index

@@ -17,6 +17,7 @@ from dip.filling.texture import texture_mb
 from dip.fitting import memory
 from dip.machine.device import Compute
 from dip.machine.memory import USABLE_SHARE, free_memory_mb
+from dip.notes import Note
 from dip.presets import PRESETS, gain_share, max_pixels, recipe
 from dip.regions.box import Box
 from dip.regions.patches import Patch, covered, find_patches, in_stacks
@@ -57,7 +58,7 @@ class Plan:
         Number of runs of a region that are fitted side by side.
     memory_mb : float
         Predicted peak of the process.
-    notes : tuple of str
+    notes : tuple of Note
         Messages for the user about tiles and reduced sizes.
     """
 
@@ -69,7 +70,7 @@ class Plan:
     recipes: Mapping[Damage, FitConfig]
     at_once: Mapping[Region, int]
     memory_mb: float
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
     @property
     def iterations(self) -> int:
@@ -210,22 +211,13 @@ def _notes(
     limits: Mapping[Damage, int],
     wanted: Mapping[Damage, int],
     settings: Settings,
-) -> Iterator[str]:
+) -> Iterator[Note]:
     if has_patches and limits["speck"] < wanted["speck"]:
-        yield (
-            f"memory is short: specks are fitted in smaller groups, of {limits['speck']:,} pixels "
-            f"instead of {wanted['speck']:,}"
-        )
+        yield Note("smaller_groups", pixels=limits["speck"], wanted=wanted["speck"])
     tiles = sum(region.tiled for region in regions)
     if tiles:
-        yield (
-            f"worked on in {tiles} overlapping tiles of at most "
-            f"{limits['thin'] / 1e6:.2g} megapixels"
-        )
+        yield Note("tiled", count=tiles, megapixels=limits["thin"] / 1e6)
     reduction = max((region.reduction for region in regions), default=1)
     if reduction > _SHARPEST_REDUCTION:
-        detail = "is copied from around it" if settings.texture else "is missing"
-        yield (
-            f"a hole is too large to be fitted at full size: it is filled at 1/{reduction} of "
-            f"its size and enlarged; its finest detail {detail}"
-        )
+        code = "enlarged_copied" if settings.texture else "enlarged_smooth"
+        yield Note(code, reduction=reduction)

@@ -23,6 +23,7 @@ from dip.fitting.fit import FitStep
 from dip.machine import device
 from dip.machine.memory import release_freed_memory
 from dip.machine.threads import interleave
+from dip.notes import Note
 from dip.plan import plan
 from dip.raw_results import RawResults
 from dip.region_fit import RegionFit, region_fits
@@ -65,8 +66,8 @@ class Restoration:
         Planned number, over all fits; a guess until the first step.
     memory_mb : float
         Predicted peak of the process.
-    notes : tuple of str
-        Messages for the user before the start.
+    notes : tuple of Note
+        For the user before the start.
 
     Raises
     ------
@@ -132,7 +133,7 @@ class Restoration:
         for number, fit in enumerate(regions, start=len(specks.fits)):
             yield from self._fit_region(number, fit, schedule)
         if not schedule.is_complete:
-            yield schedule.step(0, note="the time is over: not everything was fitted")
+            yield schedule.step(0, note=Note("time_over"))
 
     def _fit_stacks(self, fits: list[StackFit], schedule: FitSchedule) -> Iterator[Step]:
         """Fit stacks side by side, a core each, and write their fills."""

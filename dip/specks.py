@@ -20,6 +20,7 @@ from dip.fitting.patch_reconstruction import PatchReconstruction
 from dip.fitting.patch_stack import PatchStack, make_stack
 from dip.machine.device import Compute
 from dip.machine.pages import untouched_zeros
+from dip.notes import Note
 from dip.plan import Plan
 from dip.regions.box import Box
 from dip.regions.damaged_image import DamagedImage
@@ -74,18 +75,18 @@ class StackFit:
                 for step in self._where.steps(partial(self._begin, run), self.stack.pixels):
                     index = step.index
                     yield replace(step, index=done + index, run=run)
-            except FitFailed as error:
-                yield FitStep(index=done + index, note=self._note_of_failure(error))
+            except FitFailed:
+                yield FitStep(index=done + index, note=self._note_of_failure())
             assert self._fit is not None
             if self._fit.is_measured:
                 # Before it diverged, also: patches with bad outputs lean on their first fill.
                 self._outputs.append(self._fit.outputs())
             self._fit = None
 
-    def _note_of_failure(self, error: FitFailed) -> str:
+    def _note_of_failure(self) -> Note:
         assert self._fit is not None
-        kept = "their fill so far" if self._fit.is_measured else "their first fill"
-        return f"{len(self.stack.patches)} spots keep {kept}: {error.message}"
+        code = "spots_keep_last" if self._fit.is_measured else "spots_keep_first"
+        return Note(code, count=len(self.stack.patches))
 
     def input_pictures(self) -> Iterator[tuple[Box, NDArray[np.float32]]]:
         """Yield the box of each patch and the picture of its input; see `input_picture`."""
@@ -157,11 +158,11 @@ class Specks:
         ]
 
     @property
-    def note(self) -> str | None:
+    def note(self) -> Note | None:
         """A message for the user about the work."""
         if self.count < 2:
             return None
-        return f"{self.fitted:,} of {self.count:,} spots need a network"
+        return Note("spots_fitted", fitted=self.fitted, count=self.count)
 
     def first_fills(self) -> Iterator[PatchFill]:
         """Yield the kriged fills of all patches."""

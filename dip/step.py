@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dip.notes import Note
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -25,8 +27,8 @@ class Step:
     validation_psnr_db : float, optional
         PSNR at held-out known pixels near the damage; None between measurements, and where the
         picture is flat, so that every fill would have a high one.
-    note : str, optional
-        A message for the user.
+    note : Note, optional
+        For the user.
     """
 
     iteration: int
@@ -36,5 +38,5 @@ class Step:
     fraction: float
     loss: float | None
     validation_psnr_db: float | None
-    note: str | None
+    note: Note | None
     run: int = 0

@@ -22,12 +22,14 @@ from typing import Any
 
 import server.client
 from dip import __version__
+from dip import notes as engine_notes
 from dip.config import RANGES, Settings
 from dip.errors import OutputError
 from dip.regions import rules
 
 NAME = "dip_restore"
 SOURCE = Path(__file__).resolve().parent / NAME
+PAGE_TEXTS = Path(server.client.__file__).parents[1] / "static" / "texts"
 PACKAGES = ("requests", "urllib3", "idna", "certifi", "charset-normalizer")
 _COMPILED = {".so", ".pyd", ".dylib", ".pyc"}
 _VERSION = re.compile(r"(?<![\d.])(\d+)\.(\d+)(?:\.\d+)?")
@@ -193,10 +195,13 @@ def fill(folder: Path, command: list[str] | None) -> None:
     for source in sorted(SOURCE.glob("*.py")):
         shutil.copyfile(source, folder / source.name)
     (folder / f"{NAME}.py").chmod(0o755)  # GIMP ignores it otherwise
-    for catalogue in sorted((SOURCE / "locale").glob("*.po")):
-        compiled = folder / "locale" / catalogue.stem / "LC_MESSAGES" / f"{NAME}.mo"
+    for path in sorted((SOURCE / "locale").glob("*.po")):
+        compiled = folder / "locale" / path.stem / "LC_MESSAGES" / f"{NAME}.mo"
         compiled.parent.mkdir(parents=True)
-        polib.pofile(str(catalogue)).save_as_mofile(str(compiled))
+        catalogue = polib.pofile(str(path))
+        for english, translated in _translated_notes(path.stem):
+            catalogue.append(polib.POEntry(msgid=english, msgstr=translated))
+        catalogue.save_as_mofile(str(compiled))
     client = vendor / "dip_client"
     client.mkdir()
     for source in sorted(Path(server.client.__file__).parent.glob("*.py")):
@@ -207,8 +212,18 @@ def fill(folder: Path, command: list[str] | None) -> None:
             destination.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, destination)
     shutil.copyfile(rules.__file__, vendor / "dip_rules.py")
+    shutil.copyfile(engine_notes.__file__, vendor / "dip_notes.py")
     settings = {"command": command, "version": __version__, "engine": engine_options()}
     (folder / "settings.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _translated_notes(language: str) -> Iterator[tuple[str, str]]:
+    """The engine's notes in English and in another language: from the catalogue of the page."""
+    name = language.lower().replace("_", "-")
+    texts = json.loads((PAGE_TEXTS / f"{name}.json").read_text(encoding="utf-8"))
+    for code, english in engine_notes.TEXTS.items():
+        if translated := texts.get(f"note.{code}"):
+            yield english, translated
 
 
 def engine_options() -> dict[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ from scipy import ndimage
 from dip.errors import InputError, SettingError
 from dip.image_io import read_photo
 from dip.image_io.vips import image_of
+from dip.notes import Note
 
 SPECKS, SCRATCHES, CREASES = "specks", "scratches", "creases"
 BRIGHT, DARK = "bright", "dark"
@@ -44,13 +45,13 @@ class DamageMap:
         `level >= 256 - round(255 * sensitivity)`.
     kind : (H, W) uint8 array
         See `CODES`; 0 where `level` is 0.
-    notes : tuple of str
+    notes : tuple of Note
         Messages for the user about the way the damage was found.
     """
 
     level: NDArray[np.uint8]
     kind: NDArray[np.uint8]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     def mask(
         self,

@@ -21,16 +21,14 @@ from dip.detection.suitability import doubts
 from dip.errors import DetectionCancelled, ImageTooSmall
 from dip.image_io.photo import has_alpha
 from dip.machine.device import cores
+from dip.notes import Note
 from dip.samples import to_floats
 
 Floats = NDArray[np.float32]
 
 SMALLEST_SIDE_PX = 48
 CANCELLED = ("The search for damage was cancelled.", "Search again.")
-SILVER = (
-    "the infrared plane shows the picture itself, as it does of silver film and Kodachrome: "
-    "the damage was found in the colours"
-)
+SILVER = Note("infrared_silver")
 _WORKING_PIXELS = 6_000_000
 """Larger photos are searched at a half, a third... of their size."""
 
@@ -96,7 +94,7 @@ def detect(
     character = characterise(working)
     in_infrared = None
     caution = 0.0
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     if infrared is not None:
         in_infrared, notes = _in_infrared(working, infrared, (height, width), factor)
         if should_stop is not None and should_stop():
@@ -121,7 +119,7 @@ def detect(
 
 def _in_infrared(
     working: Floats, infrared: NDArray[Any], size: tuple[int, int], factor: int
-) -> tuple[tuple[Floats, Floats] | None, tuple[str, ...]]:
+) -> tuple[tuple[Floats, Floats] | None, tuple[Note, ...]]:
     """The certainties by the infrared plane, and notes about it."""
     if infrared.shape != size:
         refuse_size(infrared.shape, size)
@@ -139,7 +137,7 @@ def _in_infrared(
         np.where(is_bright, found.certainty, zero),
         np.where(is_bright, zero, found.certainty),
     )
-    return certainties, ("the damage was found in the infrared plane",)
+    return certainties, (Note("infrared"),)
 
 
 def _certainties(

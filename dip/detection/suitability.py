@@ -8,29 +8,15 @@ from scipy import ndimage
 
 from dip.detection.damage_map import DEFAULT_SENSITIVITY, threshold
 from dip.detection.features import Character
+from dip.notes import Note
 
 Floats = NDArray[np.float32]
 
-HALFTONE = (
-    "the photo looks like a halftone print: its dots hide damage and resemble it; remove the "
-    "screen before, or mark the damage by hand"
-)
-DRAWING = (
-    "the photo looks like a drawing or a page of text: its lines resemble hairs and scratches; "
-    "look at each mark, or leave scratches out"
-)
-GRAIN = (
-    "the grain of the photo is as strong as damage: small marks may be grain; lower the "
-    "sensitivity, or leave specks out"
-)
-DENSE = (
-    "fine, sharp detail covers the photo: damage too dense to be told from the picture, or the "
-    "picture's own; little can be found in it: mark the damage by hand"
-)
-MUCH = (
-    "much of the photo looks like damage: look at the marks before you restore it; a lower "
-    "sensitivity marks less"
-)
+HALFTONE = Note("halftone")
+DRAWING = Note("drawing")
+GRAIN = Note("grain")
+DENSE = Note("dense")
+MUCH = Note("much")
 
 _TILE_PX = 256
 _DOT_FREQUENCIES = (1 / 14, 0.48)
@@ -46,7 +32,7 @@ _DENSE_GRAIN, _DENSE_SHARPNESS = 0.015, 0.1
 _MUCH = 0.06
 
 
-def doubts(photo: Floats, character: Character, level: NDArray[np.uint8]) -> tuple[str, ...]:
+def doubts(photo: Floats, character: Character, level: NDArray[np.uint8]) -> tuple[Note, ...]:
     """Notes for a user on a photo in which damage cannot be told well from the picture.
 
     Parameters

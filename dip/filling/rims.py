@@ -19,6 +19,7 @@ from scipy import ndimage
 
 from dip.config import GROW_AUTO, Settings
 from dip.filling.membrane import membrane
+from dip.notes import Note
 from dip.presets import PRESETS
 from dip.regions.box import Box
 from dip.regions.damaged_image import DamagedImage
@@ -216,7 +217,7 @@ def _spread(image: Array, ring: Plane, towards: Array) -> tuple[Array, Plane]:
     return spread, is_measured
 
 
-def mind_rims(damaged: DamagedImage, settings: Settings) -> list[str]:
+def mind_rims(damaged: DamagedImage, settings: Settings) -> list[Note]:
     """Hide damage at the rim of the mask from all fits, or let the mask grow over it.
 
     Parameters
@@ -227,8 +228,8 @@ def mind_rims(damaged: DamagedImage, settings: Settings) -> list[str]:
 
     Returns
     -------
-    list of str
-        Messages for the user. The published recipe trusts every known pixel.
+    list of Note
+        For the user. The published recipe trusts every known pixel.
     """
     if PRESETS[settings.preset].published:
         return []
@@ -238,17 +239,14 @@ def mind_rims(damaged: DamagedImage, settings: Settings) -> list[str]:
     width_px = max(rim.width_px for rim in rims)
     if settings.grow == GROW_AUTO:
         damaged.mark([_fringed(rim, Box.of(damaged.samples)) for rim in rims])
-        return [f"the mask is grown by up to {width_px + 1} px, where its rim still held damage"]
+        return [Note("mask_grown", px=width_px + 1)]
     damaged.distrust((rim.box, rim.pixels) for rim in rims)
     count = sum(np.count_nonzero(rim.pixels) for rim in rims)
     unknown = damaged.soft_mask.unknown
     reached = ndimage.maximum_filter(unknown, 2 * REACH_PX + 1)
     if count <= _SAID_ABOVE * (np.count_nonzero(reached) - np.count_nonzero(unknown)):
         return []
-    return [
-        f"the rim of the mask still holds damage ({count:,} pixels, which are not trusted): grow "
-        f"it by {width_px} px, or as needed (grow: {GROW_AUTO})?"
-    ]
+    return [Note("rim_damaged", pixels=int(count), px=width_px)]
 
 
 def _fringed(rim: Rim, frame: Box) -> tuple[Box, Plane]:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from dip.machine.device import Compute
+from dip.notes import Note
 
 _WARM_UP = 2
 """Calls before the recording: the first ones load libraries and choose their algorithms."""
@@ -51,7 +52,7 @@ class CudaGraphStep:
         self,
         step: Callable[..., Tensor],
         device: torch.device,
-        notify: Callable[[str], None],
+        notify: Callable[[Note], None],
         record: Record | None = None,
     ) -> None:
         self._step = step
@@ -75,10 +76,7 @@ class CudaGraphStep:
                 self._replay, self._output = self._record(self._on_buffers)
             except RuntimeError as error:
                 reason = str(error).strip().partition("\n")[0]
-                self._notify(
-                    f"the steps could not be recorded as a CUDA graph ({reason}); they are "
-                    "launched one by one, which is slower"
-                )
+                self._notify(Note("steps_unrecorded", reason=reason))
         if self._replay is None or self._output is None:
             with _side_stream(self._device):
                 return self._on_buffers()

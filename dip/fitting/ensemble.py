@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dip.fitting.fit import Fit, FitStep
 from dip.machine.threads import side_by_side
+from dip.notes import Note
 
 _RUN_SEEDS = 1_000_003
 """Distance between the seeds of runs; the seeds between belong to other regions."""
@@ -65,10 +66,7 @@ class Ensemble:
             for run, index, step in self._side_by_side():
                 note = step.note
                 if first and step.index == 1:
-                    note = (
-                        f"run {first + run + 1} of {len(self._runs)}; "
-                        "the result is a mean of the runs that agree"
-                    )
+                    note = Note("run", run=first + run + 1, runs=len(self._runs))
                 index += first * iterations
                 yield replace(step, index=index, note=note, run=first + run)
             outputs += [fit.output() for fit in self._fits]

@@ -11,6 +11,7 @@ from dip.errors import NotEnoughMemory
 from dip.fitting.fit import FitStep
 from dip.machine import device
 from dip.machine.device import Compute
+from dip.notes import Note
 
 
 class FittingDevice:
@@ -58,7 +59,7 @@ class FittingDevice:
                 ) from error
         # Here the error is deleted, and with it all tensors that its traceback kept on the GPU.
         name = self.compute.device.type
-        note = f"{name} ran out of memory; this region and the rest use the CPU"
+        note = Note("device_full", device=name)
         if name == "cuda":
             torch.cuda.empty_cache()
         self.compute = device.choose("cpu")

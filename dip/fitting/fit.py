@@ -27,6 +27,7 @@ from dip.fitting.optimizers import Scalar, optimizers_for
 from dip.fitting.reconstruction import Reconstruction
 from dip.fitting.schedule import penalty_weight, rate_factor
 from dip.machine.device import Compute
+from dip.notes import Note, joined
 
 _MEASUREMENTS = 8
 """Measurements of the held-out pixels in a fit."""
@@ -57,7 +58,7 @@ class FitStep:
         None if it was not read from the device; on a GPU, that of a few iterations ago.
     validation_psnr_db : float, optional
         PSNR at the held-out pixels; None between measurements, and where the picture is flat.
-    note : str, optional
+    note : Note, optional
         A message for the user.
     run : int
         The number of the fit in an ensemble, 0-based.
@@ -66,7 +67,7 @@ class FitStep:
     index: int
     loss: float | None = None
     validation_psnr_db: float | None = None
-    note: str | None = None
+    note: Note | None = None
     run: int = 0
 
 
@@ -121,7 +122,7 @@ class Fit:
         self._rate = 1.0
         self._rollbacks = 0
         self._optimizer_steps = 0  # without those that a rollback undid
-        self._notes: list[str] = []
+        self._notes: list[Note] = []
 
     def __iter__(self) -> Iterator[FitStep]:
         iterations, validation = self.config.iterations, self.objective.validation
@@ -153,11 +154,9 @@ class Fit:
                 candidate = self._checkpoint(index)
             stops = psnr_db is not None and self._stops_early(index)
             if stops and not is_last:
-                self._notes.append(
-                    f"stopped at iteration {index} of {iterations}: held-out pixels were "
-                    "predicted better before"
-                )
-            note = "; ".join(self._notes) or None
+                stop = Note("stopped_early", iteration=index, iterations=iterations)
+                self._notes.append(stop)
+            note = joined(self._notes)
             self._notes.clear()
             shown_db = None if validation is None or validation.flat else psnr_db
             yield FitStep(index=index, loss=value, validation_psnr_db=shown_db, note=note)
@@ -253,10 +252,7 @@ class Fit:
         self._rate /= 2
         self._optimizer_steps = safe.optimizer_steps
         torch._foreach_copy_(self._changing(), safe.tensors)  # in place: a graph uses these
-        self._notes.append(
-            f"diverged at iteration {index} (loss {loss:.3g}); went back and goes on at "
-            f"{self._rate:g} times the rate"
-        )
+        self._notes.append(Note("diverged", iteration=index, loss=loss, rate=self._rate))
 
     def _changing(self) -> list[Tensor]:
         """All tensors that a step changes."""

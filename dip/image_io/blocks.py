@@ -17,6 +17,7 @@ import pyvips
 from dip.image_io.photo import Metadata, Piece
 from dip.image_io.tiff_structure import upright
 from dip.image_io.vips import FAILURES
+from dip.notes import Note
 
 _IPTC = 0x0404
 _THUMBNAILS = (0x0409, 0x040C)
@@ -34,7 +35,7 @@ class Blocks:
     ----------
     found : dict
         Fields of `Metadata`.
-    notes : list of str
+    notes : list of Note
     is_transposed : bool
         Whether rows became columns.
     """
@@ -42,14 +43,14 @@ class Blocks:
     def __init__(self, orientation: int) -> None:
         self._is_turned, self.is_transposed = orientation != 1, orientation >= 5
         self.found: dict[str, Any] = {}
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
 
     def exif(self, block: bytes) -> bytes:
         """Take an EXIF block; return it without orientation and thumbnail."""
         block = block.removeprefix(b"Exif\0\0")
         block, had_thumbnail = upright(block, transposed=self.is_transposed)
         if had_thumbnail:
-            self.notes.append("the EXIF thumbnail, which shows the damage, is removed")
+            self.notes.append(Note("exif_thumbnail_removed"))
         return self.found.setdefault("exif", block)
 
     def xmp(self, block: bytes) -> bytes:
@@ -78,7 +79,7 @@ class Blocks:
         )
 
 
-def png_profile(icc: bytes, *, gray: bool) -> tuple[bytes | None, str | None]:
+def png_profile(icc: bytes, *, gray: bool) -> tuple[bytes | None, Note | None]:
     """A profile that libpng accepts, and a note if it is not the given one.
 
     libpng refuses profiles whose size differs from the size in their header, and those of other
@@ -88,10 +89,9 @@ def png_profile(icc: bytes, *, gray: bool) -> tuple[bytes | None, str | None]:
         return icc, None
     size = int.from_bytes(icc[:4], "big")
     if 128 <= size < len(icc) and _is_accepted(icc[:size], gray=gray):
-        seen = f"the colour profile is {len(icc) - size} bytes too long and was cut to its own size"
-        return icc[:size], seen
-    reason = "of other colours" if icc[16:20] == (b"RGB " if gray else b"GRAY") else "damaged"
-    return None, f"the colour profile ({reason}: PNG refuses it)"
+        return icc[:size], Note("profile_cut", bytes=len(icc) - size)
+    is_of_others = icc[16:20] == (b"RGB " if gray else b"GRAY")
+    return None, Note("profile_of_other_colours" if is_of_others else "profile_damaged")
 
 
 def _is_accepted(icc: bytes, *, gray: bool) -> bool:

@@ -29,6 +29,7 @@ from dip.image_io.photo import Array, Metadata
 from dip.image_io.tiff import Pages
 from dip.image_io.tiff_structure import exif_orientation
 from dip.image_io.vips import FAILURES, SAMPLES, black, image_of, load_by_vips
+from dip.notes import Note
 
 Place = Path | bytes
 """A file, or its content."""
@@ -144,19 +145,20 @@ def heif_metadata(image: Any, data: bytes) -> Metadata:
     colours = re.search(rb"colrnclx\0(.)\0(.)", data, re.S)
     if colours and "icc" not in blocks.found and (colours[1], colours[2]) not in _LIKE_SRGB:
         blocks.found["cicp"] = colours[1] + colours[2] + b"\0\1"  # RGB of full range
-    own = ["further images of the HEIF file"] if image.get("n-pages") > 1 else []
+    own: list[str] = [Note("heif_images")] if image.get("n-pages") > 1 else []
     for found in re.finditer(rb"auxC\0...(urn:[ -~]+)\0", data, re.S):
         kind = found[1].decode("ascii")
         if not kind.endswith((":alpha", ":auxid:1")):
-            own.append(f"the picture beside the photo ({kind.removeprefix('urn:')})")
+            own.append(Note("heif_picture", kind=kind.removeprefix("urn:")))
     return blocks.metadata("heif", own=own)
 
 
 def jpeg_2000_metadata(data: bytes, orientation: int) -> Metadata:
     """The blocks in the boxes of a JPEG 2000 file."""
-    blocks, own = Blocks(orientation), []
+    blocks = Blocks(orientation)
+    own: list[str] = []
     if (bits := _size(data)[3]) not in (8, 16):
-        blocks.notes.append(f"samples of {bits} bit become {8 if bits < 8 else 16} bit")
+        blocks.notes.append(Note("bits", bits=bits, stored=8 if bits < 8 else 16))
     for name, block in _boxes(data):
         kind = _UUIDS.get(block[:16]) if name == b"uuid" else None
         if name == b"colr":
@@ -167,7 +169,7 @@ def jpeg_2000_metadata(data: bytes, orientation: int) -> Metadata:
         elif kind is not None:
             blocks.found[kind] = block[16:]
         elif name == b"res ":
-            own.append("the resolution in the JPEG 2000 file")
+            own.append(Note("jp2_resolution"))
         elif name not in _STRUCTURE:
             own.append(f"JPEG 2000 {name.decode('latin-1').strip()}")
     return blocks.metadata("jp2", own=own)

@@ -14,6 +14,7 @@ from typing import IO
 
 from dip.image_io.blocks import Blocks, join_photoshop, split_photoshop, without_thumbnails
 from dip.image_io.photo import Array, Metadata, Piece
+from dip.notes import Note
 
 _EXIF = b"Exif\0\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
@@ -23,7 +24,7 @@ _PHOTOSHOP = b"Photoshop 3.0\0"
 _APP0, _APP1, _APP2, _APP13, _COMMENT = b"\xe0", b"\xe1", b"\xe2", b"\xed", b"\xfe"
 _ADOBE = b"\xee"
 _LARGEST = 65_533
-_JFIF_THUMBNAIL = "the JFIF thumbnail, which shows the damage, is removed"
+_JFIF_THUMBNAIL = Note("jfif_thumbnail_removed")
 _TRAILER = b"end"
 _IN_PIXELS = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
 
@@ -63,7 +64,7 @@ def read(file: IO[bytes], orientation: int) -> Metadata:
             if len(data) < _LARGEST:  # else one resource may continue in the next segment
                 data = _PHOTOSHOP + without_thumbnails(data[len(_PHOTOSHOP) :])
         elif marker == _TRAILER and has_further_images:
-            blocks.notes.append(f"further images after the photo ({len(data)} bytes) are removed")
+            blocks.notes.append(Note("images_removed", bytes=len(data)))
             continue
         pieces.append((marker, data))
     if profile:
@@ -77,26 +78,26 @@ def plan(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:
     if metadata.form == "jpeg":
         return list(metadata.pieces), []
     pieces: list[Piece] = []
-    lost = []
+    lost: list[str] = []
     unit, x, y = 0, 1, 1
     if metadata.resolution:
         dots = [round(25.4 * each) for each in metadata.resolution]
         if 0 < min(dots) <= max(dots) < 65_536:
             unit, x, y = 1, *dots
         else:
-            lost.append("the resolution")
+            lost.append(Note("resolution"))
     pieces.append((_APP0, b"JFIF\0\1\1" + struct.pack(">BHHBB", unit, x, y, 0, 0)))
-    blocks = (("EXIF data", _EXIF, metadata.exif), ("XMP data", _XMP, metadata.xmp))
+    blocks = (("EXIF", _EXIF, metadata.exif), ("XMP", _XMP, metadata.xmp))
     for name, mark, block in blocks:
         if block and len(mark) + len(block) > _LARGEST:
-            lost.append(f"{name} ({len(block) / 1000:.0f} kB; JPEG holds 65 kB)")
+            lost.append(Note("block_too_long", block=name, kilobytes=round(len(block) / 1000)))
         elif block:
             pieces.append((_APP1, mark + block))
     photoshop = join_photoshop(metadata.photoshop, metadata.iptc)
     pieces += [(_APP13, _PHOTOSHOP + part) for part in _parts(photoshop, len(_PHOTOSHOP))]
     profile = _parts(metadata.icc or b"", len(_ICC) + 2)
     if len(profile) > 255:
-        lost.append("the colour profile (too long)")
+        lost.append(Note("profile_too_long"))
     else:
         for number, part in enumerate(profile, 1):
             pieces.append((_APP2, _ICC + bytes([number, len(profile)]) + part))
@@ -126,15 +127,15 @@ def wrap(encoded: IO[bytes], out: IO[bytes], pieces: list[Piece]) -> None:
 
 def _own_names(pieces: list[Piece]) -> list[str]:
     """The names of the segments that no other format can hold."""
-    names = []
+    names: list[str] = []
     shared = (_EXIF, _XMP, _ICC, _PHOTOSHOP, b"JFIF\0")
     for marker, data in pieces:
         if marker == _COMMENT:
-            names.append("the JPEG comment")
+            names.append(Note("comment"))
         elif marker == _TRAILER:
-            names.append(f"{len(data)} bytes after the picture")
+            names.append(Note("trailer", count=len(data)))
         elif data.startswith(_MORE_XMP):
-            names.append("the extension of the XMP data")
+            names.append(Note("xmp_extension"))
         elif not data.startswith(shared):
             kind = data[:16].split(b"\0")[0].decode("latin-1")
             names.append(f"JPEG APP{marker[0] - 0xE0} ({kind})")

@@ -14,6 +14,7 @@ from dip.image_io.further_formats import heif_metadata, jpeg_2000_metadata
 from dip.image_io.photo import Array, Metadata, Photo
 from dip.image_io.tiff import Pages
 from dip.image_io.tiff_structure import StructureError, exif_resolution
+from dip.notes import Note
 
 _log = logging.getLogger(__name__)
 
@@ -43,10 +44,10 @@ def read_metadata(
         return metadata
     except Exception as error:  # hostile structures can be wrong in any way; the pixels remain
         _log.info("damaged metadata", exc_info=error)
-        return Metadata(form=form, notes=(f"its metadata is damaged and is left out ({error})",))
+        return Metadata(form=form, notes=(Note("metadata_damaged", reason=str(error)),))
 
 
-def losses(photo: Photo, form: str, pixels: Array | None = None) -> tuple[str, ...]:
+def losses(photo: Photo, form: str, pixels: Array | None = None) -> tuple[Note, ...]:
     """The metadata that a result in another format, or in the same one, cannot hold.
 
     Parameters
@@ -59,26 +60,20 @@ def losses(photo: Photo, form: str, pixels: Array | None = None) -> tuple[str, .
 
     Returns
     -------
-    tuple of str
-        Sentences.
+    tuple of Note
     """
     metadata = photo.metadata
     lost = list(metadata.own) if metadata.form != form else []
     if form in _AROUND_PIXELS:
         lost += _AROUND_PIXELS[form].plan(metadata, photo.pixels if pixels is None else pixels)[1]
     if metadata.cicp and form != "png":
-        lost.append("the coding of the colours of the HEIF file (HDR, or a wide gamut)")
+        lost.append(Note("colour_coding"))
     if form == "tiff" != metadata.form and _has_two_resolutions(metadata):
-        lost.append("the resolution in the EXIF data, which differs from that of the file")
+        lost.append(Note("exif_resolution"))
     if photo.extra is not None and (form != "tiff" or pixels is not None):
-        lost.append(f"{photo.extra.shape[2]} channels that are neither colour nor alpha")
-    named = f"a {form.upper()} file cannot hold {', '.join(lost)}" if lost else ""
-    # Some names come from the file.
-    return tuple(
-        "".join(each for each in note if each.isprintable())
-        for note in (*metadata.notes, named)
-        if note
-    )
+        lost.append(Note("channels", count=photo.extra.shape[2]))
+    named = [Note("losses", format=form.upper(), things=lost)] if lost else []
+    return (*metadata.notes, *named)
 
 
 def _has_two_resolutions(metadata: Metadata) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from dip.notes import Note
+
 Array = NDArray[Any]
 Piece = tuple[bytes, bytes]
 """Name and content of a chunk or a segment of a file."""
@@ -79,7 +81,7 @@ class Metadata:
         A TIFF file without its pixels, for a result that is a TIFF file: `tiff.Container`.
     own : tuple of str
         Names of the things that no other format can hold.
-    notes : tuple of str
+    notes : tuple of Note
         Things that no result can hold, and the reason.
     """
 
@@ -94,7 +96,7 @@ class Metadata:
     pieces: tuple[Piece, ...] = ()
     container: object = None
     own: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def carried_bytes(self) -> int:

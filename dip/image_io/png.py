@@ -16,6 +16,7 @@ from typing import IO
 
 from dip.image_io.blocks import Blocks, join_photoshop, png_profile, split_photoshop
 from dip.image_io.photo import Array, Metadata, Piece
+from dip.notes import Note
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp\0"
@@ -62,7 +63,8 @@ def plan(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:
     gray = pixels.ndim == 2 or pixels.shape[2] <= 2
     if metadata.form == "png":
         return _kept(metadata, pixels)
-    pieces, lost = [], []
+    pieces: list[Piece] = []
+    lost: list[str] = []
     if metadata.cicp:
         pieces.append((b"cICP", metadata.cicp))
     if metadata.icc:
@@ -76,7 +78,7 @@ def plan(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:
         if 0 < min(dots) <= max(dots) < 2**31:
             pieces.append((b"pHYs", struct.pack(">IIB", *dots, 1)))
         else:
-            lost.append("the resolution")
+            lost.append(Note("resolution"))
     if metadata.exif:
         pieces.append((b"eXIf", metadata.exif))
     if metadata.xmp:
@@ -96,7 +98,8 @@ def _kept(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:
         ">IIBB", pixels.shape[1], pixels.shape[0], 8 * pixels.itemsize, (0, 0, 4, 2, 6)[channels]
     )
     before = next((data for name, data in metadata.pieces if name == b"IHDR"), b"")
-    pieces, lost = [], []
+    pieces: list[Piece] = []
+    lost: list[str] = []
     for name, data in metadata.pieces:
         is_unsafe = name not in _KNOWN and not name[3] & 0x20
         if name == b"IDAT":
@@ -106,9 +109,9 @@ def _kept(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:
         elif name in _OF_SAMPLES and before[8:10] != header[8:10]:
             lost.append(f"PNG {name.decode()}")
         elif name in _OF_FRAMES and before[:10] != header:
-            lost.append("the frames of an animation")
+            lost.append(Note("frames"))
         elif is_unsafe:
-            lost.append(f"PNG {name.decode('latin-1')}, which may not be copied")
+            lost.append(Note("unsafe_chunk", name=name.decode("latin-1")))
         else:
             pieces.append((name, data))
     return pieces, sorted(set(lost))

@@ -28,6 +28,7 @@ from dip.image_io.tiff_structure import (
     resolution_of,
     upright_entries,
 )
+from dip.notes import Note
 
 _LAYERS = 0x935C  # ImageSourceData
 _BLOCKS = {
@@ -180,7 +181,7 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
         if tag in described
     }
     replaced: dict[int, bytes] = {}
-    notes = []
+    notes: list[Note] = []
     if "xmp" in found:
         xmp = Blocks(orientation).xmp(found["xmp"])
         if xmp != found["xmp"] and Tag.XMLPacket in entries:
@@ -193,17 +194,17 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
         found = split_photoshop(whole) | found
     if _LAYERS in entries:
         replaced[_LAYERS] = b""
-        notes.append("Photoshop's layers, which show the damage, are removed")
+        notes.append(Note("layers_removed"))
     container = _cut(file, pages, replaced, orientation >= 5)
     damaged = [f"{tag:#x}" for tag, entry in entries.items() if not container.is_sound(entry)]
     if damaged:
-        notes.append(f"damaged tags are left out: {', '.join(damaged)}")
+        notes.append(Note("tags_damaged", tags=damaged))
     if pages.extra_kinds[:1] == (1,):
-        notes.append("its premultiplied colours become plain ones; nothing else changes in them")
+        notes.append(Note("premultiplied"))
     if not pages.full_size:
-        notes.append("all its pages are marked as reduced copies; the first one is restored")
+        notes.append(Note("all_reduced"))
     if len(pages.full_size) > 1 and not pages.is_chosen:
-        notes.append(f"of {len(pages.full_size)} pages, page {pages.page + 1} is restored")
+        notes.append(Note("one_page", count=len(pages.full_size), page=pages.page + 1))
     moved = (
         *OF_PIXELS,
         Tag.XMLPacket,
@@ -229,17 +230,18 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
 
 def _own_names(file: IO[bytes], pages: Pages) -> list[str]:
     """The names of the things that no other format can hold."""
-    names, layout, entries = [], pages.layout, pages.chain[pages.page].entries
+    layout, entries = pages.layout, pages.chain[pages.page].entries
+    names: list[str] = []
     others = len(pages.chain) - 1 - len(pages.thumbnails)
     if others:
-        names.append(f"{others} further page{'s' * (others > 1)}")
+        names.append(Note("pages", count=others) if others > 1 else Note("page"))
     if Tag.SubIFDs in entries:
-        names.append("the sub-images of the page")
+        names.append(Note("sub_images"))
     if pages.photometric == LINEAR_RAW:
-        names.append("the mark of linear samples (LinearRaw)")
+        names.append(Note("linear"))
     for offset in layout.numbers(file, entries, Tag.ExifOffset):
         if Tag.MakerNote in layout.read_directory(file, offset).entries:
-            names.append("the offsets inside the maker notes")
+            names.append(Note("maker_note_offsets"))
     return names
 
 

@@ -15,6 +15,7 @@ from typing import IO
 from dip.image_io.blocks import Blocks
 from dip.image_io.photo import Array, Metadata, Piece
 from dip.image_io.tiff_structure import Layout, exif_block, resolution_entries
+from dip.notes import Note
 
 _OF_PIXELS = (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF")
 _FLAGS = {b"ICCP": 0x20, b"EXIF": 0x08, b"XMP ": 0x04}
@@ -33,7 +34,7 @@ def read(file: IO[bytes], orientation: int) -> Metadata:
         elif name == b"XMP ":
             data = blocks.xmp(data)
         elif name == b"ANMF":
-            blocks.notes.append("the frames of an animation but the first are removed")
+            blocks.notes.append(Note("frames_removed"))
         pieces.append((name, data))
     return blocks.metadata("webp", pieces, _own_names(pieces))
 
@@ -42,15 +43,15 @@ def plan(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:
     """The chunks around the pixels of a result, and the names of the blocks that are lost."""
     if metadata.form == "webp":
         return [piece for piece in metadata.pieces if piece[0] not in _OF_PIXELS], []
-    lost = []
+    lost: list[str] = []
     icc, exif = metadata.icc, metadata.exif
     if icc and icc[16:20] == b"GRAY":
         icc = None
-        lost.append("the colour profile (WebP has no gray)")
+        lost.append(Note("profile_gray"))
     if metadata.iptc:
-        lost.append("the IPTC data")
+        lost.append(Note("iptc"))
     if metadata.photoshop:
-        lost.append("Photoshop's resources")
+        lost.append(Note("photoshop"))
     if exif is None and metadata.resolution:
         layout = Layout("<", False)
         exif = exif_block(resolution_entries(layout, metadata.resolution), layout, io.BytesIO())

@@ -22,6 +22,7 @@ from dip.image_io.reading import read_photo
 from dip.image_io.replacing import replacing, write_file
 from dip.image_io.vips import FAILURES, image_of, message_of
 from dip.machine.disk import real_path
+from dip.notes import Note
 from dip.samples import to_8_bit
 
 
@@ -123,7 +124,7 @@ def write_pixels(path: Path | str, pixels: Array, *, replace: bool = True) -> No
     write_photo(path, levels, replace=replace)
 
 
-def check_writable(path: Path | str, photo: Photo | None = None) -> tuple[str, ...]:
+def check_writable(path: Path | str, photo: Photo | None = None) -> tuple[Note, ...]:
     """Raise OutputError before a fit if `write_photo` would raise it afterwards.
 
     Parameters
@@ -134,8 +135,8 @@ def check_writable(path: Path | str, photo: Photo | None = None) -> tuple[str, .
 
     Returns
     -------
-    tuple of str
-        Sentences about the photo's metadata that the result cannot hold.
+    tuple of Note
+        About the photo's metadata that the result cannot hold.
     """
     path = real_path(path)
     if path.suffix.lower() == ".json":

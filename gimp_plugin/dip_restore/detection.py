@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from dip_client import Client, ClientError, JobFailed, Refused
+from notes import told
 from service import Service
 from session import Pixels, Session
 from translation import _
@@ -22,10 +23,13 @@ class Found:
         Red is the level, green the kind.
     final : bool
         False for the first answer, which is found without a network.
+    doubts : tuple of str
+        Why the damage of this photograph cannot be told well from the picture.
     """
 
     png: bytes
     final: bool
+    doubts: tuple[str, ...] = ()
 
 
 class Search(Session):
@@ -60,6 +64,7 @@ class Search(Session):
         self._check_cancelled()
         if detection["state"] != "done":
             raise JobFailed(**detection["error"])
-        yield Found(client.levels(self._job_id).data, final=True)
+        doubts = tuple(map(told, detection["coded_notes"]))
+        yield Found(client.levels(self._job_id).data, final=True, doubts=doubts)
         with suppress(ClientError):  # the levels are here; the service prunes its copy some day
             client.delete(self._job_id)

@@ -179,6 +179,8 @@ def restore(
     # Imported here, because GIMP registers the plug-in faster without them.
     import checks
     import layers
+    from estimate import learn, reach_px
+    from options import Options
     from service import Service, Settings
     from session import Session
 
@@ -205,6 +207,8 @@ def restore(
         else:
             results = _run_without_window(session)
         layers.insert_results(image, crop, results)
+        near_px = reach_px(crop.damage.mask, crop.damage.crop.width)
+        learn(near_px, options.parameters, session.seconds)
         if interactive and session.remarks:
             Gimp.message("\n".join(session.remarks))
         return True
@@ -231,30 +235,6 @@ def find_damage(
         return True
 
     return _answered(procedure, find)
-
-
-class Options:
-    """The options of a run: those of the plug-in, and `parameters` for the service."""
-
-    def __init__(self, config: Any) -> None:
-        value = config.get_property
-        self.source: str = value("damage")
-        self.output: str = value("output")
-        self.grow_px: int = value("grow")
-        self.allow_rgb: bool = value("allow-rgb")
-        if value("network") == "both":
-            self.output = "new-layer"  # two results cannot be painted into one layer
-        self.parameters: dict[str, str | int | float | None] = {
-            "network": value("network"),
-            "preset": value("preset"),
-            "device": value("device"),
-            "seed": value("seed"),
-            "iterations": value("iterations") or None,
-            "texture": value("texture"),
-            "time_s": 60 * value("time") or None,
-            "threads": value("threads") or None,
-            "max_memory_mb": value("max-memory") or None,
-        }
 
 
 def _run_without_window(session: Any) -> list[Any]:

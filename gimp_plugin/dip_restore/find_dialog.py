@@ -88,6 +88,7 @@ class _Dialog:
         self._levels: Levels | None = None
         self._mask: bytes | None = None
         self._counting = 0
+        self._doubts: tuple[str, ...] = ()
         self._build(procedure, config, parent)
 
     def run(self) -> bytes | None:
@@ -139,6 +140,7 @@ class _Dialog:
             return
         if isinstance(event, Found):
             self._levels = self._photograph.levels(event.png)
+            self._doubts = event.doubts
             if event.final:
                 self._bar.hide()
             self._on_change()
@@ -206,7 +208,7 @@ class _Dialog:
                 "{count} marks, {share} of the photograph.",
                 count,
             ).format(count=f"{count:,}", share=marks.percent(share))
-        self._message.set_text(text)
+        self._message.set_text("\n".join([text, *self._doubts]))
 
     def _check_photograph(self) -> bool:
         """End the dialog if the image was closed: GIMP stays usable. Whether to check again."""

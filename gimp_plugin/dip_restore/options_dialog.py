@@ -10,13 +10,15 @@ from typing import Any
 import find_options
 import gi
 from checks import Refusal, check_output
-from damage import find_damage, likely_source
+from damage import Damage, find_damage, likely_source
 from dip_client import ClientError
+from estimate import estimate_s, reach_px
 from find_damage import find_in_window
+from options import Options
 from service import Service, destination
 from service_errors import told
 from translation import _
-from widgets import let_windows_close, wrapped_label
+from widgets import duration, let_windows_close, wrapped_label
 
 gi.require_version("GimpUi", "3.0")
 gi.require_version("Gtk", "3.0")
@@ -26,6 +28,7 @@ _WELCOME = _("Fills the damage from the rest of this photograph. No other pictur
 _OPTIONS = ("damage", "grow", "preset", "output")
 _ADVANCED = ("network", "seed", "texture", "time", "iterations", "device", "threads", "max-memory")
 _AFFECT_DAMAGE = ("damage", "grow", "output", "allow-rgb")
+_AFFECT_TIME = ("preset", "network", "time", "iterations")
 
 
 def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -> bool:
@@ -54,27 +57,32 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
 
     threading.Thread(target=_prepare, args=[service, show_destination], daemon=True).start()
 
-    doubt = ""
+    damage: Damage | None = None
 
     def show_damage(*args: Any) -> bool:
         """Show the damage, or the reason why there is none; return whether there is some."""
-        nonlocal doubt
+        nonlocal damage
         source, grow_px = config.get_property("damage"), config.get_property("grow")
         output, allow_rgb = config.get_property("output"), config.get_property("allow-rgb")
         try:
             check_output(image, layer, output, source, allow_rgb)
             damage = find_damage(image, layer, source, grow_px)
         except Refusal as refusal:
+            damage = None
             found.set_markup(f"<b>{GLib.markup_escape_text(str(refusal))}</b>")
         else:
-            doubt = damage.doubt
-            found.set_text(damage.description)
+            found.set_text(_told(damage, config))
             dialog.set_response_sensitive(Gtk.ResponseType.OK, True)
             return True
         dialog.set_response_sensitive(Gtk.ResponseType.OK, False)
         return False
 
+    def show_time(*args: Any) -> None:
+        if damage is not None:
+            found.set_text(_told(damage, config))
+
     handlers = [config.connect(f"notify::{name}", show_damage) for name in _AFFECT_DAMAGE]
+    handlers += [config.connect(f"notify::{name}", show_time) for name in _AFFECT_TIME]
 
     def on_find(button: Any) -> None:
         finder = find_options.create_procedure(procedure.get_plug_in(), _not_run)
@@ -96,7 +104,7 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
         source = likely_source(image, layer, config.get_property("damage"))
         config.set_property("damage", source)
     accepted = bool(dialog.run())
-    while accepted and doubt and not _confirms(dialog, doubt):
+    while accepted and damage and damage.doubt and not _confirms(dialog, damage.doubt):
         accepted = bool(dialog.run())
     for handler in handlers:
         config.disconnect(handler)
@@ -104,6 +112,14 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     dialog.destroy()
     let_windows_close()
     return accepted
+
+
+def _told(damage: Damage, config: Any) -> str:
+    """How much is marked, and how long its restoration takes."""
+    near_px = reach_px(damage.mask, damage.crop.width)
+    seconds = estimate_s(near_px, Options(config).parameters)
+    time = [] if seconds is None else [_("It takes about {time}.").format(time=duration(seconds))]
+    return " ".join([damage.description, *time])
 
 
 def _not_run(*args: Any) -> None:

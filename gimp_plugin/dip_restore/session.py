@@ -7,7 +7,6 @@ has a lease: if this process dies, for any reason, the job ends soon after.
 
 from __future__ import annotations
 
-import re
 import secrets
 import threading
 import time
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dip_client import Client, ClientError, Event, JobFailed, Refused, Unreachable
+from notes import told
 from service import Service
 from translation import _
 
@@ -24,9 +24,6 @@ LEASE_S = 15.0
 _UNREACHABLE_TIMEOUT_S = 120.0
 _RETRY_PAUSE_S = 0.5
 _DELETE_TIMEOUT_S = 5.0
-_RIM_NOTE = re.compile(r"\brim\b.*\bgrow\s+it\s+by\s+(\d+)\s+px\b")
-"""The engine's note about damage that the mask missed; see `dip.filling.rims`."""
-
 _WARM_UP_ITERATIONS = 8
 """The first iterations take longer than the rest: no time is predicted from them."""
 
@@ -120,15 +117,15 @@ class Progress:
     remaining_s : float, optional
     details : Details, optional
         None before the fit begins.
-    note : str
-        A message of the engine, once; '' if there is none.
+    note : dict, optional
+        A note of the engine, once: its code, values and English message.
     """
 
     text: str
     fraction: float | None = None
     remaining_s: float | None = None
     details: Details | None = None
-    note: str = ""
+    note: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +187,8 @@ class Session:
     ----------
     remarks : list of str
         About the results, for the user, once they are here.
+    seconds : float, optional
+        How long the work took, once it has ended by itself.
     """
 
     def __init__(self, service: Service, request: Any) -> None:
@@ -201,6 +200,7 @@ class Session:
         self._stop = self._stop_sent = self._cancel = False
         self._deletion: threading.Thread | None = None
         self.remarks: list[str] = []
+        self.seconds: float | None = None
 
     activity = _("Restoring")
     """The name of the activity, for the progress bar."""
@@ -317,6 +317,8 @@ class Session:
                 pixels=picture.data,
             )
         self.remarks = remarks_on(job)
+        if not job["stopped"]:
+            self.seconds = sum(result["seconds"] for result in job["results"])
         with suppress(ClientError):  # the result is here; the service prunes its copy some day
             client.delete(self._job_id)
 
@@ -351,14 +353,14 @@ def progress_from(event: Event, activity: str = "") -> Progress:
             loss=data["loss"],
             validation_psnr_db=data["validation_psnr_db"],
         ),
-        note=data.get("note") or "",
+        note=data.get("coded_note"),
     )
 
 
 def remarks_on(job: dict[str, Any]) -> list[str]:
     """Remarks on the results of a job, for a person.
 
-    What a stopped job did not reach, and whether the damage should have been grown.
+    What was not reached, and whether the damage should have been grown.
     """
     remarks = []
     if job["stopped"]:
@@ -369,12 +371,14 @@ def remarks_on(job: dict[str, Any]) -> list[str]:
                 "reached more simply, from its rim."
             ).format(share=f"{fraction:.0%}")
         )
-    for note in job["notes"]:
-        if missed := _RIM_NOTE.search(note):
+    for note in job["coded_notes"]:
+        if note["code"] == "rim_damaged":
             remarks.append(
                 _(
                     "Damage is left around the selection. Undo, and restore again with the damage "
                     "grown by {width} px."
-                ).format(width=missed[1])
+                ).format(width=note["values"]["px"])
             )
+        elif note["code"] == "time_over":
+            remarks.append(told(note))
     return remarks

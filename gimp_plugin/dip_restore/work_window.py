@@ -15,6 +15,7 @@ from checks import Refusal, check_exists
 from dip_client import ClientError
 from layers import LayerCrop, render
 from masks import Rect
+from notes import Notes
 from service import CannotStart, Service
 from session import Cancelled, Details, Preview, Progress, Result, Session
 from translation import _
@@ -92,7 +93,7 @@ class _Window:
         self.error: Exception | None = None
         self.results: list[Result] = []
         self.closed = threading.Event()
-        self._notes: list[str] = []
+        self._notes = Notes()
         self._finishing = False
         self._session, self._photograph, self._crop = session, image, crop
         self._originals: dict[Rect, Any] = {}
@@ -185,10 +186,8 @@ class _Window:
 
     def _show_progress(self, progress: Progress) -> None:
         if progress.note:
-            note = f"{progress.note[0].upper()}{progress.note[1:].rstrip('.')}."
-            if note not in self._notes:
-                self._notes.append(note)
-        self._message.set_text("\n".join(self._notes))
+            self._notes.add(progress.note)
+        self._message.set_text("\n".join(self._notes.plain))
         self._copy.hide()
         if progress.fraction is None:
             self._bar.set_text(progress.text)
@@ -215,7 +214,7 @@ class _Window:
                     value=f"{details.validation_psnr_db:.1f}"
                 )
             )
-        self._details.set_text("\n".join(lines))
+        self._details.set_text("\n".join([*lines, *self._notes.technical]))
 
     def _show_preview(self, preview: Preview) -> None:
         loader = GdkPixbuf.PixbufLoader()

@@ -187,6 +187,16 @@ class ErrorOut(Schema):
     error = Nested(ErrorDetail, required=True)
 
 
+class NoteOut(Schema):
+    """A note that a client can say in another language: by its code, see `dip/notes.py`."""
+
+    code = String(required=True, metadata=described("Empty in jobs of older versions."))
+    values = fields.Dict(
+        required=True, metadata=described("By name: texts, numbers, notes, or lists of them.")
+    )
+    message = String(required=True, metadata=described("The same in English."))
+
+
 class ProgressOut(Schema):
     state = String(required=True)
     attempt = Integer(required=True)
@@ -213,6 +223,7 @@ class ProgressOut(Schema):
         allow_none=True, metadata=described("A prediction; null before the first iteration.")
     )
     note = String(allow_none=True, metadata=described("A message for the user, in one event only."))
+    coded_note = Nested(NoteOut, allow_none=True)
 
 
 class PlaceOut(Schema):
@@ -294,6 +305,7 @@ class SubmittedOut(Schema):
             "the work."
         ),
     )
+    coded_notes = List(Nested(NoteOut), required=True)
     bytes = Integer(required=True)
     url = String(required=True)
     events_url = String(required=True)

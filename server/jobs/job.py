@@ -20,6 +20,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
+from dip.notes import CodedNote
 from server.errors import ServiceError
 from server.jobs.parameters import JobParameters
 
@@ -111,8 +112,8 @@ class Job(Attempt):
         Code, message and hint, in state failed or cancelled.
     lease_s, lease_until : float, optional
         The client renews the lease within this time, at the latest by this moment.
-    notes : list of str
-        Messages of the engine for the user.
+    notes : list of CodedNote
+        Of the engine for the user.
     last_event : int
     bytes : int
         On disk.
@@ -132,7 +133,7 @@ class Job(Attempt):
     error: dict[str, str] | None
     lease_s: float | None
     lease_until: float | None
-    notes: list[str]
+    notes: list[CodedNote]
     last_event: int
     bytes: int
 
@@ -159,7 +160,7 @@ class Job(Attempt):
             error=decoded("error"),
             lease_s=row["lease_s"],
             lease_until=row["lease_until"],
-            notes=decoded("notes") or [],
+            notes=[_coded(note) for note in decoded("notes") or []],
             last_event=row["last_event"],
             bytes=row["bytes"],
         )
@@ -213,7 +214,8 @@ class Job(Attempt):
             "error": self.error,
             "lease_s": self.lease_s,
             "lease_until": _timestamp(self.lease_until),
-            "notes": self.notes,
+            "notes": [note["message"] for note in self.notes],
+            "coded_notes": self.notes,
             "bytes": self.bytes,
             "url": path,
             "events_url": f"{path}/events",
@@ -268,6 +270,11 @@ def preview_url(job_id: str) -> str:
 def result_url(job_id: str, network: str) -> str:
     """The path of the result of one network."""
     return f"{job_url(job_id)}/result?network={network}"
+
+
+def _coded(note: CodedNote | str) -> CodedNote:
+    """A note of the database; those of older versions are sentences without a code."""
+    return {"code": "", "values": {}, "message": note} if isinstance(note, str) else note
 
 
 def _timestamp(seconds: float | None) -> str | None:

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from dip.notes import CodedNote
 from server.errors import ServiceError
 from server.jobs import events, queue_order, transitions
 from server.jobs.database import Database
@@ -250,7 +251,7 @@ class Store:
         return (False, None) if row is None else (True, row["stop_at"])
 
     def note_progress(
-        self, job: Attempt, data: dict[str, Any], *, steps: int, notes: list[str]
+        self, job: Attempt, data: dict[str, Any], *, steps: int, notes: list[CodedNote]
     ) -> bool:
         """Record progress; False where the attempt no longer counts."""
         with self._writing(durable=False) as db:
@@ -263,7 +264,7 @@ class Store:
             add_event(db, job.id, "progress", data)
         return True
 
-    def note_remarks(self, job: Attempt, notes: list[str]) -> bool:
+    def note_remarks(self, job: Attempt, notes: list[CodedNote]) -> bool:
         """Record the notes that are known before the work; False where the attempt is void."""
         with self._writing(durable=False) as db:
             if not is_current(db, job):
@@ -283,7 +284,12 @@ class Store:
 
     @always_possible
     def finish(
-        self, job: Attempt, results: list[dict[str, Any]], *, stopped: bool, notes: list[str]
+        self,
+        job: Attempt,
+        results: list[dict[str, Any]],
+        *,
+        stopped: bool,
+        notes: list[CodedNote],
     ) -> bool:
         """End an attempt with its results; False where it no longer counts."""
         with self._writing() as db:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from dip.batch.fit_worker import device_of
 from dip.config import Settings
 from dip.machine.parent_pipe import ParentPipe
+from dip.notes import CodedNote
 from server.errors import ServiceError
 from server.jobs.files import Buffer
 from server.jobs.job import Attempt
@@ -105,12 +106,12 @@ class PipeJobStore:
         return True, self._stop_at  # the process of a cancelled job is killed
 
     def note_progress(
-        self, job: Attempt, data: dict[str, Any], *, steps: int, notes: list[str]
+        self, job: Attempt, data: dict[str, Any], *, steps: int, notes: list[CodedNote]
     ) -> bool:
         self._send({"progress": {"data": data, "steps": steps, "notes": notes}})
         return True
 
-    def note_remarks(self, job: Attempt, notes: list[str]) -> bool:
+    def note_remarks(self, job: Attempt, notes: list[CodedNote]) -> bool:
         self._send({"remarks": notes})
         return True
 
@@ -119,7 +120,12 @@ class PipeJobStore:
         return True
 
     def finish(
-        self, job: Attempt, results: list[dict[str, Any]], *, stopped: bool, notes: list[str]
+        self,
+        job: Attempt,
+        results: list[dict[str, Any]],
+        *,
+        stopped: bool,
+        notes: list[CodedNote],
     ) -> bool:
         done = {"results": results, "stopped": stopped, "notes": notes}
         self._send({"done": done}, *(result["file"] for result in results))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dip import image_io
 from dip.errors import InputError
 from dip.image_io import Limits, Photo
+from dip.notes import Note
 from dip.pages import PagePair, pages_to_restore
 from dip.regions.box import Box
 from dip.samples import full_scale
@@ -222,8 +223,8 @@ def encode(samples: Array, form: str, parameters: JobParameters, source: Source)
     return image_io.encode_photo(samples, form, like=_model(parameters.part, source))
 
 
-def losses(parameters: JobParameters, form: str, source: Source) -> tuple[str, ...]:
-    """Sentences about the photo's metadata that the result cannot hold."""
+def losses(parameters: JobParameters, form: str, source: Source) -> tuple[Note, ...]:
+    """Notes about the photo's metadata that the result cannot hold."""
     if form == "raw":
         return ()
     layer = None if parameters.part == "image" else _layer_like(source.photo.pixels, 1, 1)

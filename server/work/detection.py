@@ -6,6 +6,7 @@ import hashlib
 import time
 
 from dip.errors import DetectionCancelled
+from dip.notes import to_json
 from server.jobs.job import Attempt
 from server.jobs.parameters import KINDS
 from server.work import codec
@@ -56,7 +57,7 @@ def find_damage(job: Attempt, store: JobStore, files: PixelFiles, max_pixels: in
         "sha256": hashlib.sha256(data).hexdigest(),
         "seconds": round(time.monotonic() - began, 3),
     }
-    if not store.finish(job, [result], stopped=False, notes=list(damage.notes)):
+    if not store.finish(job, [result], stopped=False, notes=to_json(damage.notes)):
         raise Abandoned
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from dip.notes import CodedNote
 from server.errors import ServiceError
 from server.jobs.files import Buffer
 from server.jobs.job import Attempt
@@ -20,15 +21,20 @@ class JobStore(Protocol):
     def wanted(self, job: Attempt) -> tuple[bool, int | None]: ...
 
     def note_progress(
-        self, job: Attempt, data: dict[str, Any], *, steps: int, notes: list[str]
+        self, job: Attempt, data: dict[str, Any], *, steps: int, notes: list[CodedNote]
     ) -> bool: ...
 
-    def note_remarks(self, job: Attempt, notes: list[str]) -> bool: ...
+    def note_remarks(self, job: Attempt, notes: list[CodedNote]) -> bool: ...
 
     def note_preview(self, job: Attempt, data: dict[str, Any]) -> bool: ...
 
     def finish(
-        self, job: Attempt, results: list[dict[str, Any]], *, stopped: bool, notes: list[str]
+        self,
+        job: Attempt,
+        results: list[dict[str, Any]],
+        *,
+        stopped: bool,
+        notes: list[CodedNote],
     ) -> bool: ...
 
     def fail(self, job: Attempt, error: ServiceError) -> bool: ...

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dip.image_io import Metadata, Photo, encode_photo
+from dip.notes import Note, to_json
 from dip.regions.box import Box
 from dip.samples import to_8_bit
 from server.jobs.job import Attempt
@@ -54,8 +55,8 @@ class Reporter:
     ----------
     stopped : bool
         Whether a user asked to stop with the best result so far.
-    notes : list of str
-        Remarks of the engine for the user.
+    notes : list of Note
+        Of the engine for the user; one may be there several times.
     preview_files : set of str
         The file of the preview that the store shows.
     """
@@ -63,7 +64,7 @@ class Reporter:
     def __init__(self, job: Attempt, store: JobStore, files: PixelFiles, pages: int = 1) -> None:
         self._job, self._store, self._files = job, store, files
         self.stopped = False
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
         self.preview_files: set[str] = set()
         self._began = time.monotonic()
         self._next_progress = self._next_preview = 0.0
@@ -77,16 +78,16 @@ class Reporter:
         self._psnr_db: float | None = None
         self._worst_psnr_db: float | None = None
 
-    def announce(self, notes: list[str]) -> None:
+    def announce(self, notes: list[Note]) -> None:
         """Report the things that the result cannot hold, before the work.
 
         Raises
         ------
         Abandoned
         """
-        self.notes += dict.fromkeys(notes)
+        self.notes += notes
         with reports_left_out():
-            if not self._store.note_remarks(self._job, self.notes):
+            if not self._store.note_remarks(self._job, to_json(self.notes)):
                 raise Abandoned
 
     def begin(
@@ -111,9 +112,7 @@ class Reporter:
         self._fits_done += 1
         self._iteration = 0
         self._loss = self._psnr_db = None
-        for note in restoration.notes:
-            if note not in self.notes:
-                self.notes.append(note)
+        self.notes += restoration.notes
 
     def show(self) -> None:
         """Write a preview, unless the last one is recent; also before the first step.
@@ -136,7 +135,7 @@ class Reporter:
         self._iteration = step.iteration
         self._loss = _finite(step.loss, self._loss)
         self._psnr_db = _finite(step.validation_psnr_db, self._psnr_db)
-        if step.note and step.note not in self.notes:
+        if step.note:
             self.notes.append(step.note)
         wanted, stop_at = self._store.wanted(self._job)
         if not wanted:
@@ -184,9 +183,11 @@ class Reporter:
             "elapsed_s": round(elapsed_s, 3),
             "remaining_s": self._remaining_s(step.fraction, now),
             "note": step.note,
+            "coded_note": step.note and step.note.to_json(),
         }
         with reports_left_out():
-            if not self._store.note_progress(self._job, data, steps=steps, notes=self.notes):
+            notes = to_json(self.notes)
+            if not self._store.note_progress(self._job, data, steps=steps, notes=notes):
                 raise Abandoned
             self._events += 1
         self._next_progress = now + max(PROGRESS_EVERY_S, PROGRESS_PART * elapsed_s)

@@ -23,6 +23,7 @@ from dip.errors import DipError, NotEnoughMemory, OutputError
 from dip.image_io import plain_tiff
 from dip.machine.locks import LockFile
 from dip.machine.parent_pipe import EXIT_ORPHANED
+from dip.notes import Note, to_json
 from dip.pages import PagePair
 from dip.regions.damaged_image import DamagedImage
 from dip.regions.mask import refuse_inverted
@@ -144,7 +145,7 @@ class Worker:
 
     def _fit(self, job: Attempt) -> None:
         inputs = codec.Inputs(job.parameters, self._files, job.id, self._max_pixels)
-        notes: list[str] = []
+        notes: list[Note] = []
         sources = (self._check(job, inputs, pair, notes) for pair in inputs.pages)
         source, form = next(sources)
         for each, _ in sources:  # every page is checked before the first one is fitted
@@ -157,12 +158,14 @@ class Worker:
             if reporter.stopped:
                 break
         names = {*job.parameters.files, *(result["file"] for result in results)}
-        if not self._store.finish(job, results, stopped=reporter.stopped, notes=reporter.notes):
+        if not self._store.finish(
+            job, results, stopped=reporter.stopped, notes=to_json(reporter.notes)
+        ):
             raise Abandoned
         self._files.remove_old_attempts(job.id, names | reporter.preview_files)
 
     def _check(
-        self, job: Attempt, inputs: codec.Inputs, pair: PagePair, notes: list[str]
+        self, job: Attempt, inputs: codec.Inputs, pair: PagePair, notes: list[Note]
     ) -> tuple[codec.Source, str]:
         """Decode a page, check it, and note the things that the result cannot hold."""
         source = inputs.source(pair)
@@ -210,9 +213,7 @@ class Worker:
                 data = codec.encode(samples, form, job.parameters, source)
             except OutputError as error:
                 # A fit that is done is never thrown away.
-                reporter.notes.append(
-                    f"{error.message} The result is a TIFF file without metadata."
-                )
+                reporter.notes.append(Note("plain_tiff", reason=error.message))
                 earlier = [page for page, _ in inputs.pages[:number]]
                 form, data = "tiff", plain_tiff(bytes(data), earlier, samples)
                 break

@@ -179,14 +179,24 @@ def test_notes_are_sentences_and_a_job_waits_only_where_something_is_ahead(page:
     said = page.evaluate(
         """async () => {
           const app = document.querySelector("script[type=module]").src;
-          const {sortNotes, stateName} = await import(new URL("job/words.js", app));
-          const notes = ["run 3 of 8; the result is a mean", "no profile", "run 4 of 8"];
+          const {stateName} = await import(new URL("job/words.js", app));
+          const {sortNotes} = await import(new URL("page/notes.js", app));
+          const run = (run) => ({code: "run", values: {run, runs: 8}});
+          const notes = [
+            {code: "several", values: {notes: [run(3), {code: "time_over", values: {}}]}}, run(4),
+            {code: "losses", values: {format: "PNG", things: ["TIFF x", {code: "iptc"}]}},
+            {code: "time_over", values: {}}, {code: "", message: "of an older service"},
+          ];
           const state = (ahead) => stateName({state: "queued", ahead});
           return [sortNotes(notes), state(0), state(2)];
         }"""
     )
-    assert said[0]["plain"] == ["The result is a mean.", "No profile."]
-    assert said[0]["technical"] == ["Run 4 of 8."]
+    assert said[0]["plain"] == [
+        "The time is over: not everything was fitted.",
+        "A PNG file cannot hold TIFF x, the IPTC data.",
+        "Of an older service.",
+    ]
+    assert said[0]["technical"] == ["Run 4 of 8; the result is a mean of the runs that agree."]
     assert said[1:] == ["Starting", "Waiting"]
 
 

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 import server.client
+from dip import notes
 from dip.regions import rules
 
 HERE = Path(__file__).resolve().parent
@@ -19,6 +20,7 @@ ROOT = HERE.parents[1]
 sys.path.append(str(ROOT / "gimp_plugin" / "dip_restore"))
 sys.modules["dip_client"] = server.client
 sys.modules["dip_rules"] = rules
+sys.modules["dip_notes"] = notes
 import service  # noqa: E402  # found on the path above
 
 DIP = ("/usr/bin/env", f"PYTHONPATH={ROOT}", "OMP_WAIT_POLICY=PASSIVE", sys.executable, "-m", "dip")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from notes import Notes
 from service import Service, Settings
 from session import (
     Cancelled,
@@ -29,6 +30,7 @@ from session import (
 
 from dip.config import Settings as EngineSettings
 from dip.filling.rims import mind_rims
+from dip.notes import Note, joined, to_json
 from dip.regions.damaged_image import DamagedImage
 from server.client import ClientError, Event
 from server.client.errors import Unreachable
@@ -115,12 +117,17 @@ def test_damage_that_the_selection_missed_is_remarked() -> None:
     photo[40:80, 40:80] = 250
     mask = np.zeros(photo.shape[:2], dtype=np.uint8)
     mask[43:77, 43:77] = 255
-    notes = mind_rims(DamagedImage(photo, mask), EngineSettings())
-    assert remarks_on({"stopped": False, "notes": notes, "progress": None}) == [
+    rim = mind_rims(DamagedImage(photo, mask), EngineSettings())
+
+    def remarks(*notes: Note) -> list[str]:
+        return remarks_on({"stopped": False, "coded_notes": to_json(notes), "progress": None})
+
+    assert remarks(*rim, Note("time_over")) == [
         "Damage is left around the selection. Undo, and restore again with the damage grown by "
-        "4 px."  # at its corners
+        "4 px.",  # at its corners
+        "The time is over: not everything was fitted.",
     ]
-    assert remarks_on({"stopped": False, "notes": ["run 2 of 6"], "progress": None}) == []
+    assert remarks(Note("run", run=2, runs=6)) == []
 
 
 def test_cancel_ends_the_job(shared_service: Service) -> None:
@@ -206,11 +213,11 @@ def test_an_abandoned_session_ends_with_its_lease(
             {
                 "network": "unet", "iteration": 0, "iterations": 9, "region": 0, "regions": 3,
                 "fraction": 0.0, "remaining_s": None, "loss": None, "validation_psnr_db": None,
-                "note": "2 of 8 spots need a network",
+                "coded_note": Note("spots_fitted", fitted=2, count=8).to_json(),
             },
             Progress(
                 "Restoring", 0.0, None, Details("U-Net", 0, 9, None, None),
-                "2 of 8 spots need a network",
+                Note("spots_fitted", fitted=2, count=8).to_json(),
             ),
         ),
         (
@@ -231,3 +238,23 @@ def test_an_abandoned_session_ends_with_its_lease(
 )  # fmt: skip
 def test_progress_is_told_in_words(data: dict[str, Any], expected: Progress) -> None:
     assert progress_from(Event(1, "progress", data)) == expected
+
+
+def test_notes_are_told_in_sentences_of_which_the_technical_ones_are_details() -> None:
+    notes = Notes()
+    first, second = Note("run", run=1, runs=3), Note("run", run=2, runs=3)
+    for note in (
+        joined([first, Note("time_over")]),
+        second,
+        Note("rim_damaged", pixels=1234, px=2),
+    ):
+        assert note is not None
+        notes.add(note.to_json())
+    notes.add({"code": "of a newer service", "values": {}, "message": "something new"})
+    assert notes.technical == [f"R{second[1:]}."]
+    assert notes.plain == [
+        "The time is over: not everything was fitted.",
+        "The rim of the mask still holds damage (1,234 pixels, which are not trusted): grow it by "
+        "2 px, or as needed (grow: auto)?",
+        "Something new.",
+    ]

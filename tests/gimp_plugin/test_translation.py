@@ -100,7 +100,8 @@ def test_the_installed_plug_in_speaks_the_users_language(tmp_path: Path) -> None
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); from translation import _, ngettext; "
         "print(_('Find Damage'), ngettext('{count} mark, {share} of the photograph.', "
-        "'{count} marks, {share} of the photograph.', 2), sep='|')"
+        "'{count} marks, {share} of the photograph.', 2), "
+        "_('the time is over: not everything was fitted'), sep='|')"
     )
 
     def said(language: str) -> list[str]:
@@ -111,5 +112,11 @@ def test_the_installed_plug_in_speaks_the_users_language(tmp_path: Path) -> None
         )  # fmt: skip
         return done.stdout.strip().split("|")
 
-    assert said("de") == ["Schäden finden", "{count} Stellen, {share} des Fotos."]
-    assert said("xx") == ["Find Damage", "{count} marks, {share} of the photograph."]
+    assert said("de") == [
+        "Schäden finden", "{count} Stellen, {share} des Fotos.",
+        "die Zeit ist um: Nicht alles wurde vom Netz bearbeitet",  # a note of the engine
+    ]  # fmt: skip
+    assert said("xx") == [
+        "Find Damage", "{count} marks, {share} of the photograph.",
+        "the time is over: not everything was fitted",
+    ]  # fmt: skip

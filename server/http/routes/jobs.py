@@ -218,7 +218,8 @@ def _result(job: Job, network: str | None) -> Response:
         response.headers[f"Dip-{name.capitalize()}"] = str(result[name])
     response.headers["Dip-Job"] = job.id
     if job.notes:
-        response.headers["Dip-Notes"] = "; ".join(job.notes).encode("ascii", "replace").decode()
+        notes = "; ".join(note["message"] for note in job.notes)
+        response.headers["Dip-Notes"] = notes.encode("ascii", "replace").decode()
     return response
 
 

@@ -2,11 +2,12 @@
 
 import { element, make } from "../page/elements.js";
 import { errorText } from "../page/messages.js";
+import { capitalised, sortNotes } from "../page/notes.js";
 import { number, percent, text } from "../page/texts.js";
 import { duration } from "../page/units.js";
 import { Curve } from "./curve.js";
 import { showDownloads } from "./download.js";
-import { capitalised, isActive, isShowable, networkName, photoName, sortNotes, stateName, stoppedEarly, summary, waiting } from "./words.js";
+import { isActive, isShowable, networkName, photoName, stateName, stoppedEarly, summary, waiting } from "./words.js";
 
 const DECIBELS = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
 
@@ -33,7 +34,7 @@ export class JobPanel {
 
   /** Show the notes of the engine; return the technical ones. */
   showNotes(job) {
-    const { plain, technical } = sortNotes(job.notes);
+    const { plain, technical } = sortNotes(job.coded_notes);
     if (!isShowable(job)) plain.unshift(text("job.not_showable"));
     element("job-notes").replaceChildren(...plain.map((note) => make("li", {}, note)));
     element("job-technical-notes").replaceChildren(...technical.map((note) => make("li", {}, note)));

@@ -115,8 +115,8 @@ export class JobView {
     if (kind === "progress") {
       Object.assign(this.job, { progress: data, state: data.state });
       if (!polled) this.panel.addPoint(data);
-      if (data.note && !this.job.notes.includes(data.note)) {
-        this.job.notes.push(data.note);
+      if (data.coded_note) {
+        this.job.coded_notes.push(data.coded_note);
         this.panel.showNotes(this.job);
       }
       this.#showProgress();

@@ -1,13 +1,9 @@
-// A job in words: its photo, its settings, its state, its notes.
+// A job in words: its photo, its settings, its state.
 
 import { hasText, language, percent, text } from "../page/texts.js";
 import { duration } from "../page/units.js";
 
 const NETWORKS = { unet: "U-Net", segnet: "SegNet" };
-
-// Notes with these words belong to the details.
-const TECHNICAL = /\b(iterations?|loss|learning rate|rate|run|seed|network|held-out|CUDA|GPU|dB)\b/i;
-const RUN = /^run \d+ of \d+/; // of these, only the latest tells something
 
 export const networkName = (network) => NETWORKS[network] ?? text("network.both.name");
 export const presetName = (preset) => (hasText(`preset.${preset}`) ? text(`preset.${preset}`) : preset);
@@ -59,15 +55,3 @@ export function stoppedEarly({ stopped, progress }) {
   const { fraction } = progress ?? {};
   return fraction === undefined ? text("stopped.unknown") : text("stopped", { share: percent(fraction) });
 }
-
-/** Notes of the engine as sentences, one each, for the user and for the details. */
-export function sortNotes(notes) {
-  const single = notes.flatMap((note) => note.split(/;\s+/)).filter(Boolean);
-  const latestRun = single.findLast((note) => RUN.test(note));
-  const sentences = [...new Set(single)]
-    .filter((note) => !RUN.test(note) || note === latestRun)
-    .map((note) => capitalised(note).replace(/[^.!?]$/, "$&."));
-  return { plain: sentences.filter((note) => !TECHNICAL.test(note)), technical: sentences.filter((note) => TECHNICAL.test(note)) };
-}
-
-export const capitalised = (sentence) => sentence[0].toUpperCase() + sentence.slice(1);

@@ -3,6 +3,7 @@
 
 import { element } from "../page/elements.js";
 import { announce, showError, toast } from "../page/messages.js";
+import { sortNotes } from "../page/notes.js";
 import { percent, text } from "../page/texts.js";
 import { WorkerClient } from "../page/worker-client.js";
 import { cancelDetection, getDetection, getLevels, submitDetection } from "../service/api.js";
@@ -74,12 +75,13 @@ export class Find {
       await close;
       await quick.catch(() => {});
       if (signal.aborted) return;
-      const { error } = await getDetection(id, { signal });
+      const { error, coded_notes: notes } = await getDetection(id, { signal });
       if (error) throw error;
       const empty = await this.#load(photo, await getLevels(id, {}, { signal }), signal);
       performance.mark("found");
       if (empty) toast(text("find.nothing"));
       else announce(text("told.found"));
+      for (const doubt of sortNotes(notes).plain) toast(doubt);
     } finally {
       signal.removeEventListener("abort", cancel);
       removeEventListener("pagehide", cancel);

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from stored_jobs import RESULT, add, claimed
 
+from dip.notes import Note, to_json
 from server.errors import ServiceError
 from server.jobs.job import MAX_ATTEMPTS, State
 from server.jobs.store import Store
@@ -32,13 +33,13 @@ def test_events_count_from_one_and_end_once(store: Store) -> None:
     for step in range(1, 4):
         assert store.note_progress(job, {"iteration": step}, steps=step, notes=[])
     assert store.note_preview(job, {"number": 1, "file": "secret"})
-    assert store.finish(job, [RESULT], stopped=False, notes=["aloud"])
+    assert store.finish(job, [RESULT], stopped=False, notes=to_json([Note("time_over")]))
     events = store.events_after("a", 0)
     assert [event.seq for event in events] == [1, 2, 3, 4, 5, 6]
     assert [event.kind for event in events] == ["progress"] * 4 + ["preview", "done"]
     assert all('"file"' not in event.data for event in events)
     assert [event.seq for event in store.events_after("a", 4)] == [5, 6]
-    assert store.get("a").notes == ["aloud"]
+    assert store.get("a").notes == [Note("time_over").to_json()]
 
 
 def test_a_full_queue_takes_no_more(store: Store) -> None:
@@ -200,3 +201,11 @@ def test_status_is_shared_across_connections(store: Store, tmp_path: Path) -> No
     assert store.status("worker") == {"pid": 5}
     assert store.status("nothing") is None
     other.close()
+
+
+def test_notes_of_an_older_version_are_told_without_a_code(store: Store) -> None:
+    add(store, "a")
+    store.finish(claimed(store), [RESULT], stopped=False, notes=["a sentence"])
+    public = store.get("a").public()
+    assert public["notes"] == ["a sentence"]
+    assert public["coded_notes"] == [{"code": "", "values": {}, "message": "a sentence"}]

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import server
+from dip.notes import TECHNICAL
+from dip.notes import TEXTS as NOTES
 from server.errors import MEANINGS
 
 STATIC = Path(server.__file__).parent / "static"
@@ -25,7 +27,7 @@ SAME_EVERYWHERE = {"Deep Image Prior", "dip serve --open", "1:1", "U-Net", "SegN
 """Names, a command and a ratio."""
 
 USED_BY_PARTS = re.compile(
-    r"(depth|error|key\.names|mask_colour|preset|service|state|theme|tool)\.[a-z0-9_.]+"
+    r"(depth|error|key\.names|mask_colour|note|preset|service|state|theme|tool)\.[a-z0-9_.]+"
 )
 """Keys that the scripts put together."""
 
@@ -132,3 +134,11 @@ def test_scripts_show_no_text_of_their_own(name: str) -> None:
 def test_messages_of_the_service_are_codes_that_it_has() -> None:
     codes = {key.partition(".")[2] for key in ENGLISH if key.startswith("service.")}
     assert codes <= MEANINGS.keys()
+
+
+def test_the_catalogues_have_every_note_of_the_engine() -> None:
+    """In English with the same words; the page divides several notes in one."""
+    noted = {key: text for key, text in ENGLISH.items() if key.startswith("note.")}
+    assert noted == {f"note.{code}": text for code, text in NOTES.items() if code != "several"}
+    script = SCRIPTS["page/notes.js"].read_text(encoding="utf-8").partition("TECHNICAL")[2]
+    assert set(re.findall(r'"(\w+)"', script.partition(";")[0])) == TECHNICAL

@@ -79,9 +79,11 @@ def test_losses_are_named_before_the_work(
     monkeypatch.setattr(service.store, "wanted", look)
     image = with_chunks(image_file, (b"tEXt", b"Source\0box 7"))
     restore(image, mask_file, "webp")
-    assert (seen[0].progress, seen[0].notes[0]) == (
-        None, "a WEBP file cannot hold PNG Source"
-    )  # fmt: skip
+    assert seen[0].progress is None
+    assert seen[0].notes[0] == {
+        "code": "losses", "values": {"format": "WEBP", "things": ["PNG Source"]},
+        "message": "a WEBP file cannot hold PNG Source",
+    }  # fmt: skip
 
 
 def test_a_result_that_cannot_be_encoded_is_kept_as_tiff(
@@ -97,7 +99,7 @@ def test_a_result_that_cannot_be_encoded_is_kept_as_tiff(
     assert (job.state, result["format"]) == (State.DONE, "tiff")
     data = service.files.path(job.id, result["file"]).read_bytes()
     assert read_photo(data).pixels.shape == photo.shape
-    assert any("The result is a TIFF file without metadata" in note for note in job.notes)
+    assert [note["code"] for note in job.notes] == ["plain_tiff"]
 
 
 # --- Pages ----------------------------------------------------------------------------------------
