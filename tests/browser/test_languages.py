@@ -85,14 +85,21 @@ def test_no_text_stands_outside_the_catalogue(
     page.click(".toast button")
     page.click("#jobs .entry")
     wait_for_result(page)
-    # The engine's notes come from the service, in English.
-    engine = "spots need a network"
-    outside = [each for each in outside_the_catalogue(page) if engine not in each]
+    outside = outside_the_catalogue(page)
     assert [each for each in outside if not re.search(r"\d:\d\d\s[AP]M", each)] == []
 
 
 @pytest.mark.parametrize(
-    ("locale", "restore", "share"), [("de-AT", "Restaurieren", "100 %"), ("ja", "復元する", "100%")]
+    ("locale", "restore", "share", "note"),
+    [
+        (
+            "de-AT",
+            "Restaurieren",
+            "100 %",
+            "Eine PNG-Datei kann nicht enthalten: X, die IPTC-Daten.",
+        ),
+        ("ja", "復元する", "100%", "PNG ファイルに保存できないもの: X、IPTC データ。"),
+    ],
 )
 def test_the_language_is_the_browsers_until_another_is_chosen(
     new_context: Callable[..., Any],
@@ -102,12 +109,22 @@ def test_the_language_is_the_browsers_until_another_is_chosen(
     locale: str,
     restore: str,
     share: str,
+    note: str,
 ) -> None:
     page = new_context(locale=locale).new_page()
     sign_in(page)
     assert page.text_content("#restore") == restore
     assert page.get_attribute("html", "lang") == locale[:2]
     assert page.text_content("#texture-shown").replace("\xa0", " ") == share
+    said = page.evaluate(
+        """async () => {
+          const app = document.querySelector("script[type=module]").src;
+          const {sortNotes} = await import(new URL("page/notes.js", app));
+          const things = ["X", {code: "iptc", values: {}}];
+          return sortNotes([{code: "losses", values: {format: "PNG", things}}]).plain;
+        }"""
+    )
+    assert said == [note]
     choose(page, scratched)
     page.select_option("#language", "pt-BR")
     page.wait_for_selector("#restore:has-text('Restaurar')")

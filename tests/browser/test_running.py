@@ -184,7 +184,7 @@ def test_notes_are_sentences_and_a_job_waits_only_where_something_is_ahead(page:
           const run = (run) => ({code: "run", values: {run, runs: 8}});
           const notes = [
             {code: "several", values: {notes: [run(3), {code: "time_over", values: {}}]}}, run(4),
-            {code: "losses", values: {format: "PNG", things: ["TIFF x", {code: "iptc"}]}},
+            {code: "losses", values: {format: "PNG", things: ["x", {code: "iptc", values: {}}]}},
             {code: "time_over", values: {}}, {code: "", message: "of an older service"},
           ];
           const state = (ahead) => stateName({state: "queued", ahead});
@@ -193,7 +193,7 @@ def test_notes_are_sentences_and_a_job_waits_only_where_something_is_ahead(page:
     )
     assert said[0]["plain"] == [
         "The time is over: not everything was fitted.",
-        "A PNG file cannot hold TIFF x, the IPTC data.",
+        "A PNG file cannot hold x, the IPTC data.",
         "Of an older service.",
     ]
     assert said[0]["technical"] == ["Run 4 of 8; the result is a mean of the runs that agree."]
