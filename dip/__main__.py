@@ -1,8 +1,8 @@
 """`dip`, and `python -m dip`: the process of the command line.
 
-Ctrl-C during the imports ends the process at once and silently, as it ends any program. In the first
-tenth of a second, in which Python itself starts, no program can catch it: Python then prints a
-traceback of its own that ends with KeyboardInterrupt, and nothing has begun.
+Ctrl-C during the imports ends the process at once and silently, as it ends any program. In the
+first tenth of a second, in which Python itself starts, no program can catch it: Python then prints
+a traceback of its own that ends with KeyboardInterrupt, and nothing has begun.
 """
 
 import signal

@@ -88,7 +88,7 @@ def open_rare_tiff(place: Place, pages: Pages) -> Opened:
             raise InputError(f"{name} Its samples have {page.bitspersample} bit.", _SAVE_ANEW)
         header = _header(page.imagelength, page.imagewidth, page.samplesperpixel, dtype)
         orientation = page.tags.get(274)
-    _turn(header, int(orientation.value) if orientation else 1)
+    turn(header, int(orientation.value) if orientation else 1)
 
     def decode() -> Any:
         with _refused("The TIFF file"), TiffFile(_source(place)) as file:
@@ -111,7 +111,7 @@ def open_jpeg_2000(place: Place) -> Opened:
         if kind == b"colr" and (colours := _colours(block)) is not None:
             raise InputError(f"{name} has the colours {colours}.", "Convert it to RGB or gray.")
         if kind == b"uuid" and _UUIDS.get(block[:16]) == "exif":
-            _turn(header, exif_orientation(block[16:]))
+            turn(header, exif_orientation(block[16:]))
 
     def decode() -> Any:
         with _refused(name):
@@ -254,5 +254,6 @@ def _image(samples: Array) -> Any:
     return image_of(samples)
 
 
-def _turn(image: Any, orientation: int) -> None:
+def turn(image: Any, orientation: int) -> None:
+    """Set the orientation mark of an image."""
     image.set_type(pyvips.GValue.gint_type, "orientation", orientation)

@@ -21,7 +21,7 @@ from dip.image_io.decoding import (
     upright_pixels,
 )
 from dip.image_io.formats import format_of
-from dip.image_io.further_formats import is_rare, open_heif, open_jpeg_2000, open_rare_tiff
+from dip.image_io.further_formats import is_rare, open_heif, open_jpeg_2000, open_rare_tiff, turn
 from dip.image_io.metadata import read_metadata
 from dip.image_io.photo import DEFAULT_LIMITS, Header, Limits, Photo
 from dip.image_io.tiff import NO_PAGES, Pages, find_pages
@@ -153,6 +153,7 @@ class _File:
             self._check(image)
             for name in set(header.get_fields()) - set(image.get_fields()):
                 image.set_type(header.get_typeof(name), name, header.get(name))
+            turn(image, orientation_of(header))  # not by EXIF data: HEIC pixels stand upright
         return image
 
     def _load(self) -> tuple[Any, Callable[[], Any], str]:

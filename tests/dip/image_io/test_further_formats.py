@@ -14,7 +14,7 @@ import pillow_heif
 import pytest
 import tifffile
 from further_formats import EXIF, FURTHER, box
-from PIL import Image
+from PIL import Image, ImageOps
 from tagged_photos import profile, samples
 
 from dip.errors import ImageTooLarge, InputError
@@ -61,6 +61,27 @@ def test_an_orientation_mark_turns_jpeg_2000_upright(mark: int) -> None:
     photo = read_photo(data + box(b"uuid", b"JpgTiffExif->JP2" + block))
     turns = {3: 2, 6: 3, 8: 1}[mark]
     np.testing.assert_array_equal(photo.pixels, np.rot90(pixels, turns))
+    again = Image.open(io.BytesIO(encode_photo(photo.pixels, "png", like=photo)))
+    assert again.getexif().get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize("form", ["AVIF", "HEIF"])
+@pytest.mark.parametrize("mark", range(1, 9))
+def test_avif_and_heic_are_turned_upright_once(form: str, mark: int) -> None:
+    """Their boxes say how to turn them, and their EXIF data says it once more."""
+    stored = np.zeros((48, 64, 3), np.uint8)
+    stored[:24, :32], stored[24:, :32], stored[:24, 32:] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
+    exif = Image.Exif()
+    exif[0x0112] = mark
+    pillow_heif.register_heif_opener()
+    file = io.BytesIO()
+    with Image.fromarray(stored) as image:
+        image.save(file, form, quality=95, exif=exif.tobytes())
+        image.getexif()[0x0112] = mark
+        upright = np.asarray(ImageOps.exif_transpose(image))
+    photo = read_photo(file.getvalue())
+    assert photo.pixels.shape == upright.shape
+    assert np.abs(photo.pixels.astype(int) - upright).mean() < 8
     again = Image.open(io.BytesIO(encode_photo(photo.pixels, "png", like=photo)))
     assert again.getexif().get(0x0112, 1) == 1
 
