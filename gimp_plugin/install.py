@@ -222,7 +222,8 @@ def _translated_notes(language: str) -> Iterator[tuple[str, str]]:
     name = language.lower().replace("_", "-")
     texts = json.loads((PAGE_TEXTS / f"{name}.json").read_text(encoding="utf-8"))
     for code, english in engine_notes.TEXTS.items():
-        if translated := texts.get(f"note.{code}"):
+        # Of a rim, the page says which of its buttons to press.
+        if code != "rim_damaged" and (translated := texts.get(f"note.{code}")):
             yield english, translated
 
 

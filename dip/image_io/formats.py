@@ -80,13 +80,6 @@ def format_named(path: Path) -> str:
         ) from None
 
 
-def writable_format(path: Path, pixels: Array) -> str:
-    """The format of a file name's ending, or OutputError if it cannot hold these samples."""
-    form = format_named(path)
-    check_samples(form, pixels, path.name)
-    return form
-
-
 def check_samples(form: str, pixels: Array, name: str) -> None:
     """Raise OutputError if a format cannot hold these samples; the message begins with `name`."""
     samples = pixels.dtype.name

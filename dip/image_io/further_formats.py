@@ -94,7 +94,7 @@ def open_rare_tiff(place: Place, pages: Pages) -> Opened:
         with _refused("The TIFF file"), TiffFile(_source(place)) as file:
             page = file.pages[pages.page].aspage()
             samples = page.asarray()
-            return _image(np.moveaxis(samples, 0, 2) if page.axes.startswith("S") else samples)
+            return image_of(np.moveaxis(samples, 0, 2) if page.axes.startswith("S") else samples)
 
     return header, decode
 
@@ -115,7 +115,7 @@ def open_jpeg_2000(place: Place) -> Opened:
 
     def decode() -> Any:
         with _refused(name):
-            return _image(_full_scale(codecs.jpeg2k_decode(data), bits))
+            return image_of(_full_scale(codecs.jpeg2k_decode(data), bits))
 
     return header, decode
 
@@ -129,7 +129,7 @@ def open_heif(place: Place) -> Opened:
             return header
         heif = _module("pillow_heif", "This is a HEIC file.", "Save it as TIFF or PNG")
         with _refused("The HEIC file"):
-            return _image(np.asarray(heif.open_heif(_source(place), convert_hdr_to_8bit=False)))
+            return image_of(np.asarray(heif.open_heif(_source(place), convert_hdr_to_8bit=False)))
 
     return header, decode
 
@@ -246,12 +246,6 @@ def _header(height: int, width: int, bands: int, dtype: Any) -> Any:
     if dtype not in SAMPLES.values() or min(height, width, bands) < 1:
         raise InputError(f"The image has {bands} channels of {dtype}.", _SAVE_ANEW)
     return black(height, width, bands, dtype)
-
-
-def _image(samples: Array) -> Any:
-    if samples.ndim not in (2, 3) or samples.dtype not in SAMPLES.values():
-        raise InputError(f"The samples are {samples.dtype} of {samples.ndim} axes.", _SAVE_ANEW)
-    return image_of(samples)
 
 
 def turn(image: Any, orientation: int) -> None:

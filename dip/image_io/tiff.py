@@ -17,9 +17,11 @@ from PIL.ExifTags import Base as Tag
 from dip.image_io.blocks import Blocks, split_photoshop, without_thumbnails
 from dip.image_io.photo import Metadata
 from dip.image_io.tiff_structure import (
+    BYTE,
     LINEAR_RAW,
     NESTED,
     SIZES,
+    UNDEFINED,
     Directory,
     Entries,
     Entry,
@@ -31,19 +33,19 @@ from dip.image_io.tiff_structure import (
 from dip.notes import Note
 
 _LAYERS = 0x935C  # ImageSourceData
-_BLOCKS = {
-    "icc": Tag.InterColorProfile,
-    "xmp": Tag.XMLPacket,
-    "iptc": Tag.IPTCNAA,
-    "photoshop": Tag.ImageResources,
+BLOCKS = {
+    "icc": (Tag.InterColorProfile, UNDEFINED),
+    "xmp": (Tag.XMLPacket, BYTE),
+    "iptc": (Tag.IPTCNAA, UNDEFINED),
+    "photoshop": (Tag.ImageResources, BYTE),
 }
+"""The tag of each block of `Metadata`, and its type."""
 OF_PIXELS = frozenset((
     *range(0x0100, 0x0104), 0x0106, 0x010A, 0x0111, *range(0x0115, 0x011A), 0x011C,
     *range(0x0120, 0x0126), 0x013D, *range(0x0140, 0x0146), *range(0x0152, 0x0156), 0x015B,
     *range(0x0200, 0x020A), *range(0x0211, 0x0215),
 ))  # fmt: skip
 """Tags that describe how pixels are stored: size, depth, compression, strips, tiles, sampling."""
-_PIECE = 2**20
 Span = tuple[int, int]
 """Start and stop of bytes in a file."""
 
@@ -172,12 +174,7 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
     described |= straight
     found: dict[str, Any] = {
         name: layout.value(file, described[tag])
-        for name, tag in (
-            ("icc", Tag.InterColorProfile),
-            ("xmp", Tag.XMLPacket),
-            ("iptc", Tag.IPTCNAA),
-            ("photoshop", Tag.ImageResources),
-        )
+        for name, (tag, _) in BLOCKS.items()
         if tag in described
     }
     replaced: dict[int, bytes] = {}
@@ -205,16 +202,8 @@ def read(file: IO[bytes], orientation: int, pages: Pages) -> Metadata:
         notes.append(Note("all_reduced"))
     if len(pages.full_size) > 1 and not pages.is_chosen:
         notes.append(Note("one_page", count=len(pages.full_size), page=pages.page + 1))
-    moved = (
-        *OF_PIXELS,
-        Tag.XMLPacket,
-        Tag.IPTCNAA,
-        Tag.ImageResources,
-        Tag.InterColorProfile,
-        _LAYERS,
-        Tag.SubIFDs,
-        Tag.NewSubfileType,
-    )
+    moved = {*OF_PIXELS, _LAYERS, Tag.SubIFDs, Tag.NewSubfileType}
+    moved |= {tag for tag, _ in BLOCKS.values()}
     described = {tag: entry for tag, entry in described.items() if tag not in moved}
     if described:
         found["exif"] = exif_block(described, layout, file)
@@ -278,11 +267,9 @@ def _cut(
     holes = _untaken([(min(start, size), min(stop, size)) for start, stop in free], used)
     pieces, at = [], 0
     for start, stop in [*holes, (size, size)]:
-        while at < start:
+        if at < start:
             file.seek(at)
-            data = file.read(min(_PIECE, start - at))
-            pieces.append((at, data))
-            at += len(data)
+            pieces.append((at, file.read(start - at)))
         at = stop
     return Container(
         layout=pages.layout,

@@ -22,7 +22,7 @@ from PIL.ExifTags import Base as Tag
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
           16: 8, 17: 8, 18: 8}  # fmt: skip
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
-SHORT, LONG, UNDEFINED, LONG8, IFD8 = 3, 4, 7, 16, 18
+BYTE, SHORT, LONG, UNDEFINED, LONG8, IFD8 = 1, 3, 4, 7, 16, 18
 
 NESTED = (Tag.ExifOffset, Tag.GPSInfo, Tag.ExifInteroperabilityOffset)
 LINEAR_RAW = 34892

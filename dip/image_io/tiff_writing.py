@@ -10,18 +10,12 @@ import numpy as np
 from PIL.ExifTags import Base as Tag
 
 from dip.image_io.photo import Array, Metadata
-from dip.image_io.tiff import (
-    OF_PIXELS,
-    Container,
-    is_reduced,
-    strips_of,
-)
+from dip.image_io.tiff import BLOCKS, OF_PIXELS, Container, is_reduced, strips_of
 from dip.image_io.tiff_structure import (
     LINEAR_RAW,
     LONG,
     LONG8,
     SHORT,
-    UNDEFINED,
     Entries,
     Entry,
     Layout,
@@ -61,13 +55,6 @@ def wrap(
     _Writer(out, container, encode).write(pixels, extra, added)
 
 
-def _lay(container: Container, out: IO[bytes]) -> None:
-    """Write the pieces in their places; the holes are zeros."""
-    for offset, data in container.pieces:
-        out.seek(offset)
-        out.write(data)
-
-
 def _container_of_blocks(metadata: Metadata) -> Container:
     """A TIFF file without pixels that begins with an EXIF block: offsets in it remain true."""
     block = metadata.exif or empty_block("<")
@@ -77,14 +64,10 @@ def _container_of_blocks(metadata: Metadata) -> Container:
 
 
 def _tags_of_blocks(metadata: Metadata, layout: Layout) -> Entries:
-    blocks = {
-        Tag.XMLPacket: (1, metadata.xmp),
-        Tag.IPTCNAA: (UNDEFINED, metadata.iptc),
-        Tag.ImageResources: (1, metadata.photoshop),
-        Tag.InterColorProfile: (UNDEFINED, metadata.icc),
-    }
     tags: Entries = {
-        tag: Entry(kind, len(data), data) for tag, (kind, data) in blocks.items() if data
+        tag: Entry(kind, len(data), data)
+        for name, (tag, kind) in BLOCKS.items()
+        if (data := getattr(metadata, name))
     }
     if metadata.resolution:
         tags |= resolution_entries(layout, metadata.resolution)
@@ -99,7 +82,9 @@ class _Writer:
         self._container = container
         self._layout = container.layout
         self._encode = encode
-        _lay(container, out)
+        for offset, data in container.pieces:  # between them are zeros
+            out.seek(offset)
+            out.write(data)
         # A hole at the end is no hole: the file is that much shorter.
         end = out.seek(0, io.SEEK_END)
         self._holes = [hole for hole in container.holes if hole[1] <= end]

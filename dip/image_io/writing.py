@@ -15,7 +15,7 @@ from typing import IO
 import pyvips
 
 from dip.errors import OutputError
-from dip.image_io.formats import check_samples, format_named, saving_options, writable_format
+from dip.image_io.formats import check_samples, format_named, saving_options
 from dip.image_io.metadata import losses, write_around
 from dip.image_io.photo import Array, Photo, has_alpha
 from dip.image_io.reading import read_photo
@@ -48,7 +48,8 @@ def write_photo(
         The format cannot hold these samples, or the file cannot be written.
     """
     path = real_path(path)
-    form = writable_format(path, pixels)
+    form = format_named(path)
+    check_samples(form, pixels, path.name)
     with replacing(path, replace=replace) as temporary, temporary.open("w+b") as out:
 
         def scratch() -> IO[bytes]:
@@ -139,12 +140,9 @@ def check_writable(path: Path | str, photo: Photo | None = None) -> tuple[Note, 
         About the photo's metadata that the result cannot hold.
     """
     path = real_path(path)
-    if path.suffix.lower() == ".json":
-        pass
-    elif photo is None:
-        format_named(path)
-    else:
-        writable_format(path, photo.pixels)
+    form = "" if path.suffix.lower() == ".json" else format_named(path)
+    if form and photo is not None:
+        check_samples(form, photo.pixels, path.name)
     with replacing(path, keep=False) as temporary:
         if path.is_dir():
             raise OutputError(f"{path} is a folder.", "Name a file in it.")
@@ -154,7 +152,7 @@ def check_writable(path: Path | str, photo: Photo | None = None) -> tuple[Note, 
             raise OutputError(f"{path} is write-protected.", "Name another file.")
         temporary.touch()
         free_bytes = shutil.disk_usage(path.parent).free
-    if photo is None or path.suffix.lower() == ".json":
+    if photo is None or not form:
         return ()
     extra_bytes = 0 if photo.extra is None else photo.extra.nbytes
     # Twice: the encoded pixels lie beside the file while they are put into it.
@@ -165,7 +163,6 @@ def check_writable(path: Path | str, photo: Photo | None = None) -> tuple[Note, 
             f"may take {needed_bytes / 1e6:.0f} MB.",
             "Make room, or name a folder on another disk.",
         )
-    form = format_named(path)
     encode_photo(photo.pixels[:1, :1], form, like=photo)  # its metadata can be written
     return losses(photo, form)
 

@@ -49,6 +49,11 @@ def _single(note: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _words(note: dict[str, Any]) -> str:
+    if note["code"] == "rim_damaged":
+        return _(
+            "Damage is left around the selection. Undo, and restore again with the damage grown "
+            "by {width} px."
+        ).format(width=note["values"]["px"])
     if note["code"] not in TEXTS:
         return str(note["message"])
     values = {name: _shown(value) for name, value in note["values"].items()}

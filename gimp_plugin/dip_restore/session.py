@@ -372,13 +372,6 @@ def remarks_on(job: dict[str, Any]) -> list[str]:
             ).format(share=f"{fraction:.0%}")
         )
     for note in job["coded_notes"]:
-        if note["code"] == "rim_damaged":
-            remarks.append(
-                _(
-                    "Damage is left around the selection. Undo, and restore again with the damage "
-                    "grown by {width} px."
-                ).format(width=note["values"]["px"])
-            )
-        elif note["code"] == "time_over":
+        if note["code"] in ("rim_damaged", "time_over"):
             remarks.append(told(note))
     return remarks

@@ -1,6 +1,6 @@
 """Measure the page in a real Chromium, or take the README's screenshot of it.
 
-    python tests/benchmarks/bench_page.py paint|strokes|preview|screenshot [--help]
+    python tests/benchmarks/bench_page.py paint|strokes|preview|large|screenshot [--help]
 
 The service, its worker and the browser are real; times come from the browser's clock and trace.
 Figures are printed as one JSON object. `strokes` also writes its trace.
@@ -18,12 +18,13 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from bench_server import running_service
 from playwright.sync_api import sync_playwright
 
@@ -83,20 +84,28 @@ def measure_paint(args: argparse.Namespace) -> dict[str, Any]:
     return {"first_paint_ms": percentiles(paints), "bytes": max(sizes)}
 
 
-def measure_strokes(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure brush strokes on a large photo: frames per second and the cost of a frame."""
+def large_photo() -> Any:
+    """A noisy photo of 24 megapixels with 300 bright specks: (4000, 6000, 3) uint8."""
     width, height = 6000, 4000
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    noise = np.random.default_rng(0).normal(0, 12, (height, width, 1))
+    random = np.random.default_rng(0)
+    noise = random.normal(0, 12, (height, width, 1))
     planes = [columns / width * 255, rows / height * 255, 255 - columns / width * 255]
     photo = np.clip(np.stack(planes, axis=-1) + noise, 0, 255).astype(np.uint8)
+    for top, left in random.integers(20, (height - 20, width - 20), (300, 2)):
+        photo[top : top + 8, left : left + 8] = 250
+    return photo
+
+
+def measure_strokes(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure brush strokes on a large photo: frames per second and the cost of a frame."""
     with (
         tempfile.TemporaryDirectory() as folder,
         running_service() as (_, client, _),
         running_browser() as browser,
     ):
         path = Path(folder) / "large.jpg"
-        path.write_bytes(encode_photo(photo, "jpeg"))
+        path.write_bytes(encode_photo(large_photo(), "jpeg"))
         page = open_page(browser, client)
         began = time.monotonic()
         page.set_input_files("#photo-file", path)
@@ -141,6 +150,109 @@ def measure_strokes(args: argparse.Namespace) -> dict[str, Any]:
         "main_thread_ms_a_frame": cost_of_frames(Path(args.trace), len(gaps)),
         "trace": args.trace,
     }
+
+
+WATCH = """() => {
+  window.tasks = [];
+  const seen = (list) => window.tasks.push(...list.getEntries().map((each) => each.duration));
+  new PerformanceObserver(seen).observe({type: "longtask"});
+}"""
+"""Collects the tasks of over 50 ms on the page's main thread."""
+
+
+def measure_large(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure a photo of 24 megapixels: the slider, freezes, *Stop here*, and the tab's memory."""
+    figures: dict[str, Any] = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_service() as (_, client, _),
+        running_browser() as browser,
+        watched_memory() as memory_mb,
+    ):
+        path = Path(folder) / "large.jpg"
+        path.write_bytes(encode_photo(large_photo(), "jpeg"))
+        page = open_page(browser, client)
+        page.evaluate(WATCH)
+
+        def longest_task(name: str) -> None:
+            page.wait_for_timeout(500)
+            tasks = page.evaluate("() => window.tasks.splice(0)")
+            figures[f"longest_task_{name}_ms"] = round(max(tasks, default=0))
+
+        page.set_input_files("#photo-file", path)
+        page.wait_for_selector("body[data-mode=edit]")
+        page.wait_for_timeout(3000)  # until the finest tiles are there
+        longest_task("opening")
+        page.keyboard.press("w")
+        page.wait_for_function("() => performance.getEntriesByName('found').length > 0")
+        longest_task("finding")
+        figures["slider_ms"] = percentiles([move_slider(page, each) for each in SENSITIVITIES])
+        longest_task("slider")
+        page.click("#find-accept")
+        page.wait_for_timeout(1000)
+        for _ in range(3):
+            page.keyboard.press("g")
+            page.wait_for_timeout(2000)
+        longest_task("growing")
+        figures["memory_before_restoring_mb"] = round(memory_mb())
+        page.click("#restore")
+        page.wait_for_selector("#stop:enabled")
+        page.wait_for_timeout(1000 * args.seconds)
+        figures["answer_to_stop_ms"] = round(page.evaluate(STOP))
+        began = time.monotonic()
+        page.wait_for_selector("#job-result:not([hidden])")
+        figures["stopped_s"] = round(time.monotonic() - began, 2)
+        page.wait_for_timeout(3000)
+        longest_task("restoring")
+        figures["memory_mb"] = round(memory_mb())
+    return figures
+
+
+SENSITIVITIES = (20, 80, 35, 65, 50, 90, 10, 60, 40, 50)
+STOP = """async () => {
+  const title = document.getElementById("job-title"), before = title.textContent;
+  const began = performance.now();
+  document.getElementById("stop").click();
+  while (title.textContent === before) await new Promise(requestAnimationFrame);
+  return performance.now() - began;
+}"""
+
+
+def move_slider(page: Any, sensitivity: int) -> float:
+    """Milliseconds until the marks follow the slider."""
+    took: float = page.evaluate(
+        """async (value) => {
+          performance.clearMarks("marked");
+          const slider = document.getElementById("find-sensitivity");
+          const began = performance.now();
+          slider.value = value;
+          slider.dispatchEvent(new Event("input"));
+          const isMarked = () => performance.getEntriesByName("marked").length > 0;
+          while (!isMarked()) await new Promise((done) => setTimeout(done, 2));
+          return performance.getEntriesByName("marked")[0].startTime - began;
+        }""",
+        sensitivity,
+    )
+    return took
+
+
+@contextmanager
+def watched_memory() -> Iterator[Callable[[], float]]:
+    """The largest memory of a process of a tab so far, in MB: its share of resident pages."""
+    ended, most = threading.Event(), [0.0]
+
+    def watch() -> None:
+        while not ended.wait(0.2):
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    if "--type=renderer" in process.cmdline():
+                        most[0] = max(most[0], process.memory_full_info().pss / 1e6)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    yield lambda: most[0]
+    ended.set()
+    thread.join()
 
 
 def stroke(page: Any, seconds: float) -> None:
@@ -240,6 +352,8 @@ def main() -> None:
     strokes.add_argument("--trace", default="page_trace.json", help="a file for DevTools")
     preview = commands.add_parser("preview", help=measure_preview.__doc__)
     preview.add_argument("--rounds", type=int, default=30)
+    large = commands.add_parser("large", help=measure_large.__doc__)
+    large.add_argument("--seconds", type=float, default=20, help="of work before *Stop here*")
     screenshot = commands.add_parser("screenshot", help=take_screenshot.__doc__)
     screenshot.add_argument("path", type=Path, help="a JPEG file, such as tests/browser/page.jpg")
     screenshot.add_argument("--preset", default="balanced")
@@ -247,7 +361,10 @@ def main() -> None:
     if args.command == "screenshot":
         take_screenshot(args)
         return
-    measures = {"paint": measure_paint, "strokes": measure_strokes, "preview": measure_preview}
+    measures = {
+        "paint": measure_paint, "strokes": measure_strokes, "preview": measure_preview,
+        "large": measure_large,
+    }  # fmt: skip
     print(json.dumps({"load": os.getloadavg()[0], **measures[args.command](args)}, indent=2))
 
 

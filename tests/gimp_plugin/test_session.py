@@ -254,7 +254,7 @@ def test_notes_are_told_in_sentences_of_which_the_technical_ones_are_details() -
     assert notes.technical == [f"R{second[1:]}."]
     assert notes.plain == [
         "The time is over: not everything was fitted.",
-        "The rim of the mask still holds damage (1,234 pixels, which are not trusted): grow it by "
-        "2 px, or as needed (grow: auto)?",
+        "Damage is left around the selection. Undo, and restore again with the damage grown by "
+        "2 px.",
         "Something new.",
     ]
