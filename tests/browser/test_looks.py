@@ -126,6 +126,12 @@ def test_nothing_is_cut_off_while_damage_is_marked(
     page.wait_for_selector("#find-accept:enabled")
     keep("find")
     nothing_lies_over_controls(page)
+    if name != "phone":  # where the row of options is scrolled
+        page.evaluate("document.getElementById('find-progress').textContent = '長い言葉'.repeat(9)")
+        assert page.evaluate(
+            "() => { const {left, right} = document.getElementById('find-progress')"
+            ".getBoundingClientRect(); return left >= 0 && right <= innerWidth; }"
+        )
     page.click("#find-accept")
     page.click("[data-tool=brush]")
     keep("marked")
