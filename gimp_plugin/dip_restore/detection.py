@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Thread
 
-from dip_client import Client, ClientError, JobFailed, Refused
+import session
+from dip_client import Client, ClientError, JobFailed
 from notes import told
 from service import Service
-from session import Pixels, Session
+from session import Pixels, Progress, Session
 from translation import _
 
 
@@ -53,10 +56,26 @@ class Search(Session):
         request = self._request
         return str(client.detect(request.pixels, key=self._key, **request.fields())["id"])
 
-    def _submitted(self, client: Client, job_id: str) -> Iterator[Found]:
-        if self._quickly:
-            with suppress(Refused):  # the full answer, or its error, comes all the same
-                yield Found(client.levels(job_id, quick=True).data, final=False)
+    def _submitted(self, client: Client, job_id: str) -> Iterator[Progress | Found]:
+        """The first answer; for a large photograph it takes longer than the lease lasts."""
+        if not self._quickly:
+            return
+        yield Progress(self.activity)
+        answers: SimpleQueue[bytes | None] = SimpleQueue()
+        Thread(target=self._fetch_first, args=[job_id, answers], daemon=True).start()
+        while True:
+            with suppress(Empty):
+                if first := answers.get(timeout=session.LEASE_S / 5):
+                    yield Found(first, final=False)
+                return
+            client.renew(job_id)
+            self._check_cancelled()
+
+    def _fetch_first(self, job_id: str, answers: SimpleQueue[bytes | None]) -> None:
+        first = None
+        with suppress(ClientError), self._service.running() as client:
+            first = client.levels(job_id, quick=True).data
+        answers.put(first)  # without it, the full answer or its error comes all the same
 
     def _results(self, client: Client) -> Iterator[Found]:
         assert self._job_id is not None

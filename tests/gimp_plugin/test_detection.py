@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import session
 from detection import Found, Search
 from service import Service
 from session import Cancelled, Pixels, Progress
@@ -41,6 +44,31 @@ def test_the_first_answer_comes_before_the_full_one(shared_service: Service) -> 
         assert DamageMap.from_png(found.png).mask()[41, 61]
     assert full.png == detect(photo()).to_png()
     assert any(isinstance(each, Progress) and each.text == "Searching" for each in events)
+
+
+def test_a_first_answer_that_takes_long_keeps_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the one of a large photograph does."""
+    monkeypatch.setattr(session, "LEASE_S", 0.1)
+    renewed = []
+
+    class Slow:
+        def levels(self, job_id: str, *, quick: bool) -> SimpleNamespace:
+            while len(renewed) < 3:
+                time.sleep(0.01)
+            return SimpleNamespace(data=b"levels")
+
+        def renew(self, job_id: str) -> None:
+            renewed.append(job_id)
+
+        def __enter__(self) -> Slow:
+            return self
+
+        def __exit__(self, *exception: object) -> None:
+            pass
+
+    search = Search(SimpleNamespace(running=Slow), request_for(photo()), quickly=True)
+    assert list(search._submitted(Slow(), "7")) == [Progress("Searching"), Found(b"levels", False)]
+    assert renewed[:3] == ["7"] * 3
 
 
 def test_a_cancelled_search_leaves_nothing(shared_service: Service) -> None:
