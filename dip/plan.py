@@ -49,8 +49,8 @@ class Plan:
         See `dip.presets.Work`.
     stack_pixels : int
         Largest stack of patches that one network is fitted to.
-    stacks_at_once : int
-        Number of stacks that are fitted side by side.
+    fits_at_once : int
+        Number of stacks and tiles that are fitted side by side.
     regions : tuple of Region
     recipes : mapping
         The configuration of a fit, for each kind of damage.
@@ -65,7 +65,7 @@ class Plan:
     patches: Mapping[int, list[Patch]]
     gain_share: float
     stack_pixels: int
-    stacks_at_once: int
+    fits_at_once: int
     regions: tuple[Region, ...]
     recipes: Mapping[Damage, FitConfig]
     at_once: Mapping[Region, int]
@@ -128,35 +128,39 @@ def plan(
     if not patches or rest.any():
         regions = tuple(plan_regions(unknown, max_pixels=limits, damage=rest))
     patches = [each for each in patches if not covered(each, regions)]
-    speck_mb = memory.fit_mb(limits["speck"], recipes["speck"], channels, compute)
-    room_mb = budget_mb - memory.BASE_MB
-    on_cpu = compute.device.type == "cpu"
-    stacks_at_once = max(1, min(threads, int(room_mb / speck_mb))) if on_cpu else 1
+    shared = [(limits["speck"], recipes["speck"])] if patches else []
+    shared += [(each.fitted_pixels, recipes[each.damage]) for each in regions if each.tiled]
+    shared_mb = max((memory.fit_mb(*each, channels, compute) for each in shared), default=0)
+    fits_at_once = 1
+    if shared and compute.device.type == "cpu":
+        fits_at_once = max(1, min(threads, int((budget_mb - memory.BASE_MB) / shared_mb)))
     at_once = {
         region: _at_once(region, recipes[region.damage], threads, budget_mb, channels, compute)
         for region in regions
     }
     images_mb = 3 * image_bytes / 2**20
     stacks_mb = _STACK_PLANES * 4 * channels * sum(each.box.area for each in patches) / 2**20
-    if patches:
-        stacks_mb += stacks_at_once * speck_mb
 
     def work_mb(region: Region) -> float:
         config = recipes[region.damage]
+        fill_mb = _fill_mb(region, config, settings, channels)
+        if region.tiled:
+            return fill_mb
         fit_mb = memory.fit_mb(region.fitted_pixels, config, channels, compute)
-        fits_mb, fill_mb = at_once[region] * fit_mb, _fill_mb(region, config, settings, channels)
+        fits_mb = at_once[region] * fit_mb
         # Between its steps a fit holds little; holes are predicted with a reserve.
         return fits_mb + fill_mb if config.extrapolates_residual else max(fits_mb, fill_mb)
 
+    side_by_side_mb = stacks_mb + fits_at_once * shared_mb
     return Plan(
         patches=in_stacks(patches, Box.of(unknown)),
         gain_share=gain_share(preset, settings.iterations, low_compute=compute.low_compute),
         stack_pixels=limits["speck"],
-        stacks_at_once=stacks_at_once,
+        fits_at_once=fits_at_once,
         regions=regions,
         recipes=recipes,
         at_once=at_once,
-        memory_mb=memory.BASE_MB + images_mb + max([stacks_mb, *map(work_mb, regions)]),
+        memory_mb=memory.BASE_MB + images_mb + max([side_by_side_mb, *map(work_mb, regions)]),
         notes=tuple(_notes(regions, bool(patches), limits, wanted, settings)),
     )
 
@@ -215,7 +219,7 @@ def _notes(
     if has_patches and limits["speck"] < wanted["speck"]:
         yield Note("smaller_groups", pixels=limits["speck"], wanted=wanted["speck"])
     tiles = sum(region.tiled for region in regions)
-    if tiles:
+    if tiles and limits["thin"] < wanted["thin"]:
         yield Note("tiled", count=tiles, megapixels=limits["thin"] / 1e6)
     reduction = max((region.reduction for region in regions), default=1)
     if reduction > _SHARPEST_REDUCTION:

@@ -41,6 +41,7 @@ class RegionFit:
         Of the region's box.
     config : FitConfig
     settings : Settings
+    where : FittingDevice
     seed : int
         Of the fit.
     at_once : int
@@ -61,6 +62,7 @@ class RegionFit:
         crop: ImageCrop,
         config: FitConfig,
         settings: Settings,
+        where: FittingDevice,
         *,
         seed: int,
         at_once: int,
@@ -68,9 +70,19 @@ class RegionFit:
     ) -> None:
         self.region, self.crop, self.config = region, crop, config
         self._unsupported = unsupported
-        self._settings, self._seed, self._at_once = settings, seed, at_once
+        self._settings, self._where, self._seed, self._at_once = settings, where, seed, at_once
         self._fit: Fit | Ensemble | None = None
         self.gain_density = 0.0
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that the network produces."""
+        return self.region.fitted_pixels
+
+    @property
+    def shares_cores(self) -> bool:
+        """Whether it is fitted with a core beside others, instead of with all cores."""
+        return self.region.tiled and self.config.runs == 1
 
     @property
     def is_begun(self) -> bool:
@@ -88,7 +100,7 @@ class RegionFit:
         self.gain_density = detail * unknown / (known.size * self.config.total_iterations)
         return self._at_full_size(krige_detail(target, known, smooth) if kriged else smooth)
 
-    def steps(self, where: FittingDevice, config: FitConfig) -> Iterator[FitStep]:
+    def steps(self, config: FitConfig) -> Iterator[FitStep]:
         """Fit; if a GPU runs out of memory, fit again on the CPU."""
         target, known = self._reduced()
 
@@ -115,7 +127,7 @@ class RegionFit:
                 )
             return self._fit
 
-        return where.steps(begin, self.region.fitted_pixels)
+        return self._where.steps(begin, self.pixels)
 
     def input_picture(self) -> Array:
         """Draw the input of the first run, (height, width, 3); see `dip.fitting.input_code`."""
@@ -199,7 +211,9 @@ class RegionFit:
         return output * np.float32(high - low) + np.float32(low)
 
 
-def region_fits(damaged: DamagedImage, plan: Plan, settings: Settings) -> list[RegionFit]:
+def region_fits(
+    damaged: DamagedImage, plan: Plan, settings: Settings, where: FittingDevice
+) -> list[RegionFit]:
     """Return the fit of each region of a plan."""
     unsupported = unsupported_pixels(damaged.soft_mask.unknown) if plan.regions else None
 
@@ -213,6 +227,7 @@ def region_fits(damaged: DamagedImage, plan: Plan, settings: Settings) -> list[R
             damaged.crop(region.box),
             plan.recipe(region),
             settings,
+            where,
             seed=settings.seed + number,
             at_once=plan.at_once[region],
             unsupported=unsupported_in(region.box),

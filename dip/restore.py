@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import partial
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -102,7 +103,7 @@ class Restoration:
         )
         self.regions, self.notes = self._plan.regions, (*notes, *self._plan.notes)
         self.iterations, self.memory_mb = self._plan.iterations, self._plan.memory_mb
-        fits = region_fits(damaged, self._plan, self.settings)
+        fits = region_fits(damaged, self._plan, self.settings, self._device)
         self._input: tuple[Array, list[RegionFit]] | None = damaged.samples, fits
         patches = [patch for stack in self._plan.patches.values() for patch in stack]
         self._spots = soft_masks(damaged, patches)
@@ -113,8 +114,7 @@ class Restoration:
         self._textured: Canvas | None = None
         self._raw = RawResults(self._image) if keep_reconstruction else None
         self._specks: Specks | None = None
-        self._stacks_in_work: dict[int, StackFit] = {}
-        self._in_work: RegionFit | None = None
+        self._in_work: dict[int, StackFit | RegionFit] = {}
 
     def __iter__(self) -> Iterator[Step]:
         limit_s = self.settings.time_s
@@ -122,64 +122,48 @@ class Restoration:
         specks = self._fill_first()
         release_freed_memory()  # the memory of the mask, of reading and of planning
         regions = sorted(self._region_fits, key=lambda fit: -fit.gain_density)
-        schedule = FitSchedule(
-            [(fit.stack.pixels, fit.config) for fit in specks.fits]
-            + [(fit.region.fitted_pixels, fit.config) for fit in regions],
-            deadline,
-        )
+        fits: list[StackFit | RegionFit] = [*specks.fits, *regions]
+        schedule = FitSchedule([(fit.pixels, fit.config) for fit in fits], deadline)
         self.iterations = schedule.iterations
         yield schedule.step(0, note=specks.note)
-        yield from self._fit_stacks(specks.fits, schedule)
-        for number, fit in enumerate(regions, start=len(specks.fits)):
-            yield from self._fit_region(number, fit, schedule)
+        for shares_cores, group in groupby(enumerate(fits), lambda each: each[1].shares_cores):
+            at_once = self._plan.fits_at_once if shares_cores else 1
+            yield from self._fit(dict(group), at_once, schedule)
         if not schedule.is_complete:
             yield schedule.step(0, note=Note("time_over"))
 
-    def _fit_stacks(self, fits: list[StackFit], schedule: FitSchedule) -> Iterator[Step]:
-        """Fit stacks side by side, a core each, and write their fills."""
-        complete: set[int] = set()
-        written = 0
+    def _fit(
+        self, fits: dict[int, StackFit | RegionFit], at_once: int, schedule: FitSchedule
+    ) -> Iterator[Step]:
+        """Fit side by side, some at once, and write the fills."""
+        numbers = list(fits)
+        waiting, complete = list(fits), set()
 
         def steps(number: int) -> Iterator[FitStep]:
             config = schedule.config(number)
             if config is not None:
-                fits[number].config = config
-                yield from fits[number]
+                yield from fits[number].steps(config)
 
-        tasks = [partial(steps, number) for number in range(len(fits))]
-        for number, step in interleave(tasks, self._plan.stacks_at_once):
+        for position, step in interleave([partial(steps, each) for each in numbers], at_once):
+            number = numbers[position]
             if step is not None:
-                self._stacks_in_work[number] = fits[number]
+                self._in_work[number] = fits[number]
                 yield schedule.step(number, step)
                 if schedule.is_late:
                     break
                 continue
             schedule.end(number)
             complete.add(number)
-            while written in complete:  # in order, so that the result does not depend on the load
-                self._store_stack(written, fits[written])
-                written += 1
-        for number in sorted(self._stacks_in_work):  # the time is over
-            self._store_stack(number, fits[number])
+            while waiting and waiting[0] in complete:  # so the result does not depend on the load
+                self._store(waiting.pop(0))
+        for number in sorted(self._in_work):  # the time is over
+            self._store(number)
 
-    def _store_stack(self, number: int, fit: StackFit) -> None:
-        self._write_stack(fit)
-        self._stacks_in_work.pop(number, None)
-        fit.release()
-
-    def _fit_region(self, number: int, fit: RegionFit, schedule: FitSchedule) -> Iterator[Step]:
-        config = schedule.config(number)
-        if config is None:
-            return
-        self._in_work = fit
-        for step in fit.steps(self._device, config):
-            yield schedule.step(number, step)
-            if schedule.is_late:
-                break
-        else:
-            schedule.end(number)
-        self._store_fill(fit)
-        self._in_work = None
+    def _store(self, number: int) -> None:
+        fit = self._in_work.pop(number, None)
+        if fit is not None:
+            self._write(fit)
+            fit.end()
 
     def _fill_first(self) -> Specks:
         """Fill all damage without a network, once."""
@@ -209,31 +193,31 @@ class Restoration:
         self._damaged = None  # and with it the mask, which is as large as the image
         return self._specks
 
-    def _write_stacks_in_work(self) -> None:
-        """Write the fills so far of the stacks that are being fitted, to be undone."""
+    def _write_fits_in_work(self) -> None:
+        """Write the fills so far of the fits in work, to be undone."""
         self._canvas.undo_provisional()
-        for number in sorted(self._stacks_in_work):
-            self._write_stack(self._stacks_in_work[number], provisional=True)
+        for number in sorted(self._in_work):
+            self._write(self._in_work[number], provisional=True)
 
-    def _write_stack(self, fit: StackFit, *, provisional: bool = False) -> None:
-        self._textured, scale = None, full_scale(self._image.dtype)
-        for fill in fit.fills():
-            core, weight = fill.patch.core, fill.patch.weight
-            pixels = fill.pixels[core.within(fill.patch.box)] * scale
-            self._canvas.blend(core, pixels, weight, provisional=provisional)
-            if self._raw is not None and not provisional:
-                self._raw.keep_patch(fill)
-
-    def _store_fill(self, fit: RegionFit) -> None:
-        """Write the fill of a completely fitted region to the canvas."""
-        if not fit.is_begun:
+    def _write(self, fit: StackFit | RegionFit, *, provisional: bool = False) -> None:
+        """Write the fills of a fit to the canvas."""
+        scale = full_scale(self._image.dtype)
+        raw = None if provisional else self._raw
+        if isinstance(fit, RegionFit):
+            if fit.is_begun:
+                fill, regularity = fit.smooth_fill()
+                if raw is not None:
+                    raw.keep_region(fit, fill)
+                pixels = fit.textured(fill, regularity) * scale
+                self._canvas.write(fit.region, pixels, provisional=provisional)
             return
-        fill, regularity = fit.smooth_fill()
-        if self._raw is not None:
-            self._raw.keep_region(fit, fill)
-        fit.end()
-        textured = fit.textured(fill, regularity)
-        self._canvas.write(fit.region, textured * full_scale(self._image.dtype))
+        self._textured = None
+        for each in fit.fills():
+            core, weight = each.patch.core, each.patch.weight
+            pixels = each.pixels[core.within(each.patch.box)] * scale
+            self._canvas.blend(core, pixels, weight, provisional=provisional)
+            if raw is not None:
+                raw.keep_patch(each)
 
     def result(self) -> Array:
         """Return the image with all fills so far, in the shape and type of the input.
@@ -273,11 +257,7 @@ class Restoration:
 
     def _fills(self) -> Iterator[Fill]:
         self._fill_first()
-        self._write_stacks_in_work()
-        fit = self._in_work
-        if fit is not None and fit.is_begun:
-            fill = fit.textured(*fit.smooth_fill()) * full_scale(self._image.dtype)
-            self._canvas.write(fit.region, fill, provisional=True)
+        self._write_fits_in_work()
         for core, soft_mask in self._region_masks():
             yield Fill(box=core, pixels=self._canvas.crop(core.slices), soft_mask=soft_mask)
         textured = self._textured_spots()
@@ -315,10 +295,10 @@ class Restoration:
         The first one comes from the first fill of all damage, which takes a moment.
         """
         self._fill_first()
-        fit = self._in_work
-        if fit is not None and fit.is_begun:
-            return fit.crop.preview(fit.output())
-        self._write_stacks_in_work()
+        for fit in self._in_work.values():
+            if isinstance(fit, RegionFit) and fit.is_begun:
+                return fit.crop.preview(fit.output())
+        self._write_fits_in_work()
         return preview_of_damage(self._image, self._canvas, [*self._region_masks(), *self._spots])
 
     def reconstruction(self) -> NDArray[np.float32]:

@@ -49,7 +49,7 @@ class PatchFill:
 
 
 class StackFit:
-    """The fits of one network, or of several runs, to a stack of patches; iterate to work.
+    """The fits of one network, or of several runs, to a stack of patches.
 
     Parameters
     ----------
@@ -67,7 +67,16 @@ class StackFit:
         self._outputs: list[NDArray[np.float32]] = []
         self._fit: Fit | None = None
 
-    def __iter__(self) -> Iterator[FitStep]:
+    shares_cores = True
+
+    @property
+    def pixels(self) -> int:
+        """Pixels that the network produces."""
+        return self.stack.pixels
+
+    def steps(self, config: FitConfig) -> Iterator[FitStep]:
+        """Fit all runs."""
+        self.config = config
         for run in range(self.config.runs):
             done = run * self.config.iterations
             index = 0
@@ -105,7 +114,7 @@ class StackFit:
         self._fit = Fit(objective, self.config, compute=compute, generator=generator)
         return self._fit
 
-    def release(self) -> None:
+    def end(self) -> None:
         """Free the outputs, after their fills have been taken."""
         self._outputs.clear()
 

@@ -22,6 +22,9 @@ from dip.regions.rules import BLOCK_PX, THIN_CONTEXT_PX, has_enough_context, hol
 TILE_OVERLAP_PX = 12
 """Tiles reach this far into each other's cores, and are cross-faded there."""
 
+_DIVIDED_PX = 80_000
+"""Larger regions of thin damage are halved at least, so that two cores share them."""
+
 _SMALLEST_PX = 64
 """Smallest side of a region where the image allows it: networks have up to five scales."""
 
@@ -42,6 +45,7 @@ class Region:
         The region is fitted at 1 / reduction of its size.
     tiled : bool
         Whether neighbouring regions share damage with this one, so that fills are cross-faded.
+        Tiles are fitted side by side, a core each.
     """
 
     box: Box
@@ -87,7 +91,8 @@ def plan_regions(
     regions: list[Region] = []
     for group in groups:
         most = max_pixels[group.damage]
-        if group.box.area <= most:
+        divided = group.damage == "thin" and group.box.area > _DIVIDED_PX
+        if group.box.area <= most and not divided:
             regions.append(group)
         elif group.damage == "hole":
             reduction = math.ceil(math.sqrt(group.box.area / most))
@@ -167,6 +172,8 @@ def _tiles(
     side = max(_SMALLEST_PX, math.isqrt(max_pixels) - 2 * THIN_CONTEXT_PX)
     down = math.ceil(group.core.height / side)
     across = math.ceil(group.core.width / side)
+    if down == across == 1:
+        down, across = (2, 1) if group.core.height > group.core.width else (1, 2)
     for top, height in _split(group.core.top, group.core.height, down):
         for left, width in _split(group.core.left, group.core.width, across):
             core = tight_box(unknown, Box(top, left, height, width))

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,12 +16,13 @@ import pytest
 import torch
 
 from dip import region_fit
-from dip.config import Settings
+from dip.config import FitConfig, Settings
 from dip.errors import NotEnoughMemory
 from dip.fitting.fit import FitStep, begin_fit
 from dip.fitting.memory import BASE_MB
 from dip.machine import device
 from dip.machine.device import Compute, choose, environment_for_cpu
+from dip.region_fit import RegionFit
 from dip.restore import Restoration, restore
 
 QUICK = Settings(iterations=2)
@@ -42,17 +44,41 @@ def small_regions(regions_only: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_regions")
-def test_a_long_scratch_is_fitted_in_tiles_and_a_note_says_so(photo: Any) -> None:
+def test_a_long_scratch_is_fitted_in_tiles(photo: Any) -> None:
     image = np.tile(photo, (3, 8, 1))
     mask = np.zeros(image.shape[:2], dtype=bool)
     mask[60:90:4, 5:500] = True
     restoration = Restoration(image, mask, QUICK)
     assert len(restoration.regions) > 3
-    assert "overlapping tiles" in restoration.notes[0]
     list(restoration)
     result = restoration.result()
     np.testing.assert_array_equal(result[~mask], image[~mask])
     assert (result[mask] != image[mask]).any(axis=1).mean() > 0.9
+
+
+@pytest.mark.usefixtures("small_regions")
+@pytest.mark.parametrize("late", [0, 1])
+def test_the_order_in_which_tiles_are_complete_makes_no_difference(
+    photo: Any, late: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.tile(photo, (3, 4, 1))
+    mask = np.zeros(image.shape[:2], dtype=bool)
+    mask[60:90:4, 5:250] = True
+    settings = Settings(iterations=6, threads=2, texture=0)
+    expected = restore(image, mask, settings)
+    steps, begun = RegionFit.steps, []
+
+    def one_late(fit: RegionFit, config: FitConfig) -> Iterator[FitStep]:
+        begun.append(fit)
+        is_late = begun.index(fit) == late
+        for step in steps(fit, config):
+            if is_late:
+                time.sleep(0.1)
+            yield step
+
+    monkeypatch.setattr(RegionFit, "steps", one_late)
+    np.testing.assert_array_equal(restore(image, mask, settings), expected)
+    assert len(begun) > 1
 
 
 @pytest.mark.usefixtures("small_regions")

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -126,6 +127,17 @@ def test_long_thin_damage_is_cut_into_tiles_that_overlap() -> None:
     assert all(region.tiled for region in regions)
     for left, right in pairwise(regions):
         assert left.box.right - right.core.left >= TILE_OVERLAP_PX
+
+
+def test_a_large_region_of_thin_damage_is_halved_for_two_cores() -> None:
+    unknown = np.zeros((300, 500), dtype=bool)
+    unknown[50:250:20, 20:480] = True
+    left, right = plan_regions(unknown, max_pixels=limit(10**6))
+    assert left.tiled
+    assert right.tiled
+    assert left.fitted_pixels == pytest.approx(right.fitted_pixels, rel=0.05)
+    (small,) = plan_regions(unknown[:150, :250], max_pixels=limit(10**6))
+    assert not small.tiled
 
 
 def test_a_hole_above_the_limit_is_fitted_at_reduced_size() -> None:
