@@ -19,7 +19,7 @@ from dip.fitting.input_code import input_picture
 from dip.fitting.patch_reconstruction import PatchReconstruction
 from dip.fitting.patch_stack import PatchStack, make_stack
 from dip.machine.device import Compute
-from dip.machine.pages import untouched_zeros
+from dip.machine.untouched_zeros import untouched_zeros
 from dip.notes import Note
 from dip.plan import Plan
 from dip.regions.box import Box
@@ -88,7 +88,7 @@ class StackFit:
                 yield FitStep(index=done + index, note=self._note_of_failure())
             assert self._fit is not None
             if self._fit.is_measured:
-                # Before it diverged, also: patches with bad outputs lean on their first fill.
+                # Before it diverged, also: patches with bad outputs keep to their first fill.
                 self._outputs.append(self._fit.outputs())
             self._fit = None
 

@@ -112,7 +112,7 @@ def _import_error(folder: Path) -> str:
         return "no python3 was found"
     code = (
         "import sys; sys.path[:0] = sys.argv[1:]; sys.dont_write_bytecode = True; "
-        "import detection, marks, masks, service, service_errors, session"
+        "import damage_search, marks, masks, service, service_errors, session"
     )
     done = subprocess.run(
         [python, "-I", "-S", "-c", code, str(folder / "vendor"), str(folder)],

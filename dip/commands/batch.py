@@ -30,7 +30,7 @@ from dip.commands.arguments import (
     add_preset_arguments,
     settings_from,
 )
-from dip.commands.detection import add_detection_arguments, check_detection_arguments
+from dip.commands.detection_options import add_detection_arguments, check_detection_arguments
 from dip.commands.signals import interrupt_on_signals
 from dip.config import ALL_PAGES
 from dip.console import format_duration, say
@@ -192,7 +192,7 @@ def _run(args: argparse.Namespace, settings: dict[str, Any], listing: Listing) -
 
 def detect_damage(listing: Listing, args: argparse.Namespace) -> None:
     """Give a mask to the photos of a listing that have none; leave out those that get none."""
-    from dip.batch.detection import find_masks
+    from dip.batch.find_masks import find_masks
 
     options = ["--seed", str(args.seed), "--sensitivity", str(args.sensitivity)]
     options += ["--kinds", args.kinds, "--most-coverage", str(args.most_coverage)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dip.commands.arguments import add_page_argument
-from dip.commands.detection import (
+from dip.commands.detection_options import (
     add_detection_arguments,
     check_detection_arguments,
     find,

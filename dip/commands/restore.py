@@ -20,7 +20,11 @@ from dip.commands.arguments import (
     add_preset_arguments,
     settings_from,
 )
-from dip.commands.detection import add_detection_arguments, check_detection_arguments, found_mask
+from dip.commands.detection_options import (
+    add_detection_arguments,
+    check_detection_arguments,
+    found_mask,
+)
 from dip.commands.progress import Progress
 from dip.commands.signals import stop_on_signals
 from dip.commands.streams import STREAM, as_files

@@ -6,7 +6,6 @@ sensitivity only thresholds the level.
 
 from dip.detection.damage_map import (
     CODES,
-    DEFAULT_SENSITIVITY,
     KINDS,
     NAMES,
     DamageMap,
@@ -17,7 +16,6 @@ from dip.detection.finding import SMALLEST_SIDE_PX, detect
 
 __all__ = [
     "CODES",
-    "DEFAULT_SENSITIVITY",
     "KINDS",
     "NAMES",
     "SMALLEST_SIDE_PX",

@@ -13,24 +13,20 @@ from dip.errors import InputError, SettingError
 from dip.image_io import read_photo
 from dip.image_io.vips import image_of
 from dip.notes import Note
+from dip.regions.rules import DAMAGE_KINDS, DEFAULT_SENSITIVITY, lowest_marked_level
 
-SPECKS, SCRATCHES, CREASES = "specks", "scratches", "creases"
+KINDS = SPECKS, SCRATCHES, CREASES = tuple(DAMAGE_KINDS)
 BRIGHT, DARK = "bright", "dark"
 CODES = {
-    (SPECKS, BRIGHT): 1,
-    (SPECKS, DARK): 2,
-    (SCRATCHES, BRIGHT): 3,
-    (SCRATCHES, DARK): 4,
-    (CREASES, BRIGHT): 5,
-    (CREASES, DARK): 6,
+    (kind, polarity): code
+    for kind, codes in DAMAGE_KINDS.items()
+    for polarity, code in zip((BRIGHT, DARK), codes, strict=True)
 }
 """The values of `DamageMap.kind`; 0 is no damage."""
 
-KINDS = (SPECKS, SCRATCHES, CREASES)
 NAMES = (*KINDS, *(f"{polarity}-{kind}" for kind in KINDS for polarity in (BRIGHT, DARK)))
 """The names of kinds: each of the three, and each narrowed to one polarity."""
 
-DEFAULT_SENSITIVITY = 0.5
 _TOUCHING = np.ones((3, 3), bool)
 
 
@@ -132,7 +128,7 @@ def threshold(sensitivity: float) -> int:
     """
     if not 0 <= sensitivity <= 1:
         raise SettingError(f"The sensitivity is {sensitivity}.", "It must be from 0 to 1.")
-    return 256 - round(255 * sensitivity)
+    return lowest_marked_level(sensitivity)
 
 
 def codes_of(kinds: Iterable[str]) -> list[int]:

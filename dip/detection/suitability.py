@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dip.detection.damage_map import DEFAULT_SENSITIVITY, threshold
+from dip.detection.damage_map import threshold
 from dip.detection.features import Character
 from dip.notes import Note
+from dip.regions.rules import DEFAULT_SENSITIVITY
 
 Floats = NDArray[np.float32]
 

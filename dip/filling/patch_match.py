@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch.nn import functional as F
 
-from dip.filling.patches import SAMPLE, patches_at, principal_axes
+from dip.filling.patch_components import SAMPLE, patches_at, principal_axes
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]

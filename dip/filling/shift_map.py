@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
-from dip.filling.patches import SAMPLE, patches_at, principal_axes
+from dip.filling.patch_components import SAMPLE, patches_at, principal_axes
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]

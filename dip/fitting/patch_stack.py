@@ -123,8 +123,8 @@ class PatchStack:
         seen = self.known & ~self.hidden
         error = _hidden_error(residuals - krige_stack(residuals, seen, self.hidden), self.hidden)
         ratio = error / np.maximum(self.error, _LEVEL_8_BIT**2 / 4)
-        trusted = 1 / (1 + np.square(ratio / _TRUST))
-        share = np.nan_to_num(trusted).astype(np.float32)[:, None, None, None]
+        weight = 1 / (1 + np.square(ratio / _TRUST))
+        share = np.nan_to_num(weight).astype(np.float32)[:, None, None, None]
         fitted = np.nan_to_num(outputs + krige_stack(residuals, self.known, self.own))
         return self.first + share * (fitted - self.first)
 

@@ -31,7 +31,7 @@ from dip.image_io.tiff_structure import exif_orientation
 from dip.image_io.vips import FAILURES, SAMPLES, black, image_of, load_by_vips
 from dip.notes import Note
 
-Place = Path | bytes
+Source = Path | bytes
 """A file, or its content."""
 Opened = tuple[Any, Callable[[], Any]]
 """An image of libvips with the size, the samples and the fields of a file; and its decoder."""
@@ -73,13 +73,13 @@ def _refused(name: str) -> Iterator[None]:
         ) from error
 
 
-def open_rare_tiff(place: Place, pages: Pages) -> Opened:
+def open_rare_tiff(source: Source, pages: Pages) -> Opened:
     """Open the page of a TIFF file."""
     name = f"The TIFF file is compressed with {_RARE[pages.compression]}."
     _module("imagecodecs", name, "Save it with the compression Deflate or LZW")
     from tifffile import TiffFile
 
-    with _refused("The TIFF file"), TiffFile(_source(place)) as file:
+    with _refused("The TIFF file"), TiffFile(_source(source)) as file:
         page = file.pages[pages.page].aspage()
         if page.photometric not in (1, 2):
             raise InputError(f"{name} Its colours are neither gray nor RGB.", "Convert it to RGB.")
@@ -91,7 +91,7 @@ def open_rare_tiff(place: Place, pages: Pages) -> Opened:
     turn(header, int(orientation.value) if orientation else 1)
 
     def decode() -> Any:
-        with _refused("The TIFF file"), TiffFile(_source(place)) as file:
+        with _refused("The TIFF file"), TiffFile(_source(source)) as file:
             page = file.pages[pages.page].aspage()
             samples = page.asarray()
             return image_of(np.moveaxis(samples, 0, 2) if page.axes.startswith("S") else samples)
@@ -99,11 +99,11 @@ def open_rare_tiff(place: Place, pages: Pages) -> Opened:
     return header, decode
 
 
-def open_jpeg_2000(place: Place) -> Opened:
+def open_jpeg_2000(source: Source) -> Opened:
     """Open a JPEG 2000 file."""
     name = "The JPEG 2000 file"
     codecs = _module("imagecodecs", "This is a JPEG 2000 file.", "Save it as TIFF")
-    data = place if isinstance(place, bytes) else place.read_bytes()
+    data = source if isinstance(source, bytes) else source.read_bytes()
     with _refused(name):
         height, width, bands, bits = _size(data)
     header = _header(height, width, bands, np.dtype("u1" if bits <= 8 else "u2"))
@@ -120,16 +120,16 @@ def open_jpeg_2000(place: Place) -> Opened:
     return header, decode
 
 
-def open_heif(place: Place) -> Opened:
+def open_heif(source: Source) -> Opened:
     """Open an AVIF or HEIC file."""
-    header = load_by_vips(place, "heif")
+    header = load_by_vips(source, "heif")
 
     def decode() -> Any:
         if header.get("heif-compression") != "hevc" or _decodes(header):
             return header
         heif = _module("pillow_heif", "This is a HEIC file.", "Save it as TIFF or PNG")
         with _refused("The HEIC file"):
-            return image_of(np.asarray(heif.open_heif(_source(place), convert_hdr_to_8bit=False)))
+            return image_of(np.asarray(heif.open_heif(_source(source), convert_hdr_to_8bit=False)))
 
     return header, decode
 
@@ -238,8 +238,8 @@ def _module(name: str, seen: str, otherwise: str) -> Any:
         ) from None
 
 
-def _source(place: Place) -> Path | io.BytesIO:
-    return io.BytesIO(place) if isinstance(place, bytes) else place
+def _source(source: Source) -> Path | io.BytesIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source
 
 
 def _header(height: int, width: int, bands: int, dtype: Any) -> Any:

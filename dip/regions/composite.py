@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dip.machine.pages import untouched_zeros
+from dip.machine.untouched_zeros import untouched_zeros
 from dip.regions.box import Box
 from dip.regions.region import TILE_OVERLAP_PX, Region
 from dip.samples import to_samples

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dip.errors import ImageTooSmall, InputError, SamplesNotFinite, TooFewKnownPixels
-from dip.machine.pages import untouched_zeros
+from dip.machine.untouched_zeros import untouched_zeros
 from dip.regions.box import Box
 from dip.regions.composite import composite
 from dip.regions.growth import grown, with_pixels

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dip.machine.pages import untouched_zeros
+from dip.machine.untouched_zeros import untouched_zeros
 from dip.regions.box import Box, tight_box
 from dip.regions.mask import thickness_px
 from dip.regions.region import Region, damage_boxes, with_context

@@ -34,8 +34,20 @@ BLOCK_PX = 16
 THIN_CONTEXT_PX = 48
 """Margin around thin and scattered damage; a larger margin had no measurable effect."""
 
+DAMAGE_KINDS = {"specks": (1, 2), "scratches": (3, 4), "creases": (5, 6)}
+"""The kinds of damage that the search finds, each with the codes of bright and of dark damage."""
+
+DEFAULT_SENSITIVITY = 0.5
+"""Found damage is marked at this sensitivity unless the user chooses another: 0 marks nothing, 1
+also the doubtful."""
+
 _HOLE_CONTEXT = 4.5
 """The margin around a hole is this many times its thickness; with 3 the result was 4 dB worse."""
+
+
+def lowest_marked_level(sensitivity: float) -> int:
+    """The lowest level of certainty, 1 to 256, that is marked at a sensitivity of 0 to 1."""
+    return 256 - round(255 * sensitivity)
 
 
 def may_be_inverted(unknown: int, area: int) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 import marks
 from checks import Refusal
-from marks import KINDS, Levels
+from dip_rules import DAMAGE_KINDS
+from marks import Levels
 from translation import _
 
 MOST_MARKED = 0.1
@@ -24,7 +25,7 @@ class MarkOptions:
         brightness = value("brightness")
         parity = {"any": (0, 1), "bright": (1,), "dark": (0,)}[brightness]
         self.codes = tuple(
-            code for kind, codes in KINDS.items() if value(kind) for code in codes
+            code for kind, codes in DAMAGE_KINDS.items() if value(kind) for code in codes
             if code % 2 in parity
         )  # fmt: skip
 

@@ -127,6 +127,7 @@ class DipRestore(Gimp.PlugIn):
 
     def do_create_procedure(self, name: str) -> Any:
         if name == find_options.PROCEDURE:
+            import_packages()
             return find_options.create_procedure(self, find_damage)
         procedure = Gimp.ImageProcedure.new(self, name, Gimp.PDBProcType.PLUGIN, restore, None)
         procedure.set_image_types("RGB*, GRAY*, INDEXED*")

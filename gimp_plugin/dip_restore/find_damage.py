@@ -1,7 +1,7 @@
 """Filters > Restore > Find Damage: selects the damage that the service finds.
 
-`photograph.py` reads the layer, `detection.py` runs the search at the service, `chosen_marks.py`
-makes a mask of the found damage, and `find_dialog.py` is the window.
+`photograph.py` reads the layer, `damage_search.py` runs the search at the service,
+`chosen_marks.py` makes a mask of the found damage, and `find_dialog.py` is the window.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import buffers
 import gi
 from checks import Refusal
 from chosen_marks import MarkOptions, check_marks, mask_of
-from detection import Found, Search
+from damage_search import Found, Search
 from layers import one_undo_step
 from masks import Rect
 from photograph import Photograph

@@ -10,7 +10,8 @@ import marks
 from checks import Refusal, check_exists
 from chosen_marks import MOST_MARKED, MarkOptions, mask_of
 from damage_preview import DamagePreview
-from detection import Found, Search
+from damage_search import Found, Search
+from dip_rules import DAMAGE_KINDS
 from marks import Levels
 from photograph import Photograph
 from service import CannotStart, Service
@@ -26,7 +27,7 @@ from gi.repository import GimpUi, GLib, Gtk  # noqa: E402  # the versions must b
 _CHECK_EVERY_MS = 500
 _COUNT_AFTER_MS = 150
 _SLIDER_PX = 240
-_ROWS = {"kinds": tuple(marks.KINDS), "choices": ("brightness", "operation")}
+_ROWS = {"kinds": tuple(DAMAGE_KINDS), "choices": ("brightness", "operation")}
 """Options side by side: the dialog has to fit on a small screen."""
 _OPTIONS = ("sensitivity", "kinds", "largest", "choices")
 _OF_MARKS = ("sensitivity", "specks", "scratches", "creases", "brightness", "largest")

@@ -31,6 +31,8 @@ _KIND_LABELS = {
 
 def create_procedure(plug_in: Any, run: Any) -> Any:
     """The procedure as GIMP registers it, with its arguments."""
+    from dip_rules import DEFAULT_SENSITIVITY  # not importable before `import_packages`
+
     procedure = Gimp.ImageProcedure.new(plug_in, PROCEDURE, Gimp.PDBProcType.PLUGIN, run, None)
     procedure.set_image_types("RGB*, GRAY*, INDEXED*")
     layers = Gimp.ProcedureSensitivityMask
@@ -53,7 +55,7 @@ def create_procedure(plug_in: Any, run: Any) -> Any:
         _("Further to the right, doubtful marks are selected, too."),
         0.0,
         1.0,
-        0.5,
+        DEFAULT_SENSITIVITY,
         flags,
     )
     for kind, label in _KIND_LABELS.items():

@@ -12,10 +12,8 @@ from functools import reduce
 from operator import or_
 
 import masks
+from dip_rules import lowest_marked_level
 from masks import Rect
-
-KINDS = {"specks": (1, 2), "scratches": (3, 4), "creases": (5, 6)}
-"""The codes of each kind of damage, bright and dark."""
 
 _RUN = re.compile(rb"[^\0]+")
 
@@ -30,7 +28,7 @@ class Levels:
     level : bytes
         One byte per pixel: 0 is no damage, 255 the most certain.
     kind : bytes
-        One code per pixel, as in `KINDS`; 0 is no damage.
+        One code per pixel, as in `dip_rules.DAMAGE_KINDS`; 0 is no damage.
     """
 
     width: int
@@ -60,7 +58,7 @@ class Levels:
 
 def marked(level: bytes, sensitivity: float) -> bytes:
     """A binary mask: 255 where the level is certain enough for a sensitivity of 0 to 1."""
-    lowest = 256 - round(255 * sensitivity)
+    lowest = lowest_marked_level(sensitivity)
     return level.translate(bytes(255 if value >= lowest else 0 for value in range(256)))
 
 

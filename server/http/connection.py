@@ -25,10 +25,10 @@ import h11
 
 from server.errors import CODE_OF_STATUS, ServiceError
 from server.http.auth import RESPONSE_HEADERS
+from server.http.byte_stream import BODY_BYTES, HEAD_BYTES, ByteStream, TooSlow
 from server.http.chunks import ChunkSizes
 from server.http.pace import RefusalPace
 from server.http.request_head import RequestHead
-from server.http.wire import BODY_BYTES, HEAD_BYTES, TooSlow, Wire
 from server.http.wsgi import Exchange, environment
 from server.jobs.files import disk_full_is_an_error
 from server.settings import ServerSettings
@@ -52,7 +52,7 @@ _END_OF_HEAD = re.compile(rb"\n\r?\n")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doors:
+class SharedParts:
     """The parts of a server that its connections share.
 
     Parameters
@@ -85,8 +85,8 @@ class Connection:
 
     Parameters
     ----------
-    wire : Wire
-    doors : Doors
+    stream : ByteStream
+    shared : SharedParts
 
     Attributes
     ----------
@@ -96,8 +96,8 @@ class Connection:
         Whether a user has shown a token in it.
     """
 
-    def __init__(self, wire: Wire, doors: Doors) -> None:
-        self._wire, self._doors, self._settings = wire, doors, doors.settings
+    def __init__(self, stream: ByteStream, shared: SharedParts) -> None:
+        self._stream, self._shared, self._settings = stream, shared, shared.settings
         self._early = b""  # received after the last request
         self._unread = False  # whether the client may still be sending
         self._fresh()
@@ -111,26 +111,26 @@ class Connection:
                 pass
             await self._close()
         except (ConnectionError, TooSlow):
-            self._wire.abort()
+            self._stream.abort()
         except Exception:
             # The edge of a connection: any error ends this one only.
             _log.exception("a connection failed")
-            self._wire.abort()
+            self._stream.abort()
 
     async def turn_away(self) -> None:
         """Answer that there are too many connections."""
         self._unread = True
         try:
             error = ServiceError("too_many_streams", "Too many connections are open.")
-            await self._doors.pace.turn()
+            await self._shared.pace.turn()
             await self._refuse(error, None)
             await self._close()
         except (ConnectionError, TooSlow):
-            self._wire.abort()
+            self._stream.abort()
 
     async def _close(self) -> None:
         linger_s = LINGER_S if self._unread else 0
-        await self._wire.close(self._settings.output_stall_s, linger_s, LINGER_BYTES)
+        await self._stream.close(self._settings.output_stall_s, linger_s, LINGER_BYTES)
 
     async def _serve_one(self) -> bool:
         """Answer one request; whether another may follow."""
@@ -145,7 +145,7 @@ class Connection:
                 if request is None:
                     return False
                 head = RequestHead.of(request)
-                user, proven = self._doors.admit(head)
+                user, proven = self._shared.admit(head)
                 self.known = self.known or proven
                 size = await self._receive_body(head, body)
             except (h11.RemoteProtocolError, ServiceError) as error:
@@ -153,7 +153,7 @@ class Connection:
                 with suppress(OSError):  # on a full disk
                     body.close()
                 if user is None:
-                    await self._doors.pace.turn()
+                    await self._shared.pace.turn()
                 await self._refuse(error, head)
                 return False
             await self._answer(head, user, body, size)
@@ -171,13 +171,13 @@ class Connection:
 
     async def _receive_head(self) -> h11.Request | None:
         """The next request; None where the client sends none."""
-        wire, settings = self._wire, self._settings
-        wire.read_ahead = HEAD_BYTES
+        stream, settings = self._stream, self._settings
+        stream.read_ahead = HEAD_BYTES
         received = bytearray(self._early)
         self._early = b""
         if not received:
             try:
-                received += await wire.receive(time.monotonic() + settings.idle_connection_s)
+                received += await stream.receive(time.monotonic() + settings.idle_connection_s)
             except TooSlow:
                 return None
             if not received:
@@ -189,7 +189,7 @@ class Connection:
             if searched > MAX_HEAD_BYTES:
                 raise ServiceError("headers_too_large", "The headers are too long.")
             try:
-                more = await wire.receive(deadline)
+                more = await stream.receive(deadline)
             except TooSlow:
                 raise ServiceError(
                     "request_timeout",
@@ -213,13 +213,13 @@ class Connection:
         the answer.
         """
         most = self._settings.max_request_bytes
-        if not self._doors.takes_upload(head):
+        if not self._shared.takes_upload(head):
             if (head.body_bytes or 0) > MAX_SMALL_BODY_BYTES:
                 return 0
             most = MAX_SMALL_BODY_BYTES
         if self._http.they_are_waiting_for_100_continue:
             await self._send(h11.InformationalResponse(status_code=100, headers=[]))
-        self._wire.read_ahead = BODY_BYTES
+        self._stream.read_ahead = BODY_BYTES
         chunks = ChunkSizes(most) if head.body_bytes is None else None
         size = await self._receive_into(body, chunks)
         body.seek(0)
@@ -248,7 +248,7 @@ class Connection:
     async def _next_event(self, deadline: float, chunks: ChunkSizes | None) -> Any:
         while (event := self._http.next_event()) is h11.NEED_DATA:
             try:
-                data = await self._wire.receive(deadline)
+                data = await self._stream.receive(deadline)
             except TooSlow:
                 raise ServiceError("request_timeout", "The body arrived too slowly.") from None
             if chunks is not None:
@@ -264,35 +264,35 @@ class Connection:
 
     async def _answer(self, head: RequestHead, user: str, body: IO[bytes], size: int) -> None:
         """Run the application, and send its response as it comes."""
-        doors, wire = self._doors, self._wire
+        shared, stream = self._shared, self._stream
         call = asyncio.get_running_loop().run_in_executor
-        peer = wire.transport.get_extra_info("peername")
+        peer = stream.transport.get_extra_info("peername")
         scheme = "https" if self._settings.encrypted else "http"
         exchange = Exchange(
-            doors.application,
+            shared.application,
             environment(
                 head,
                 body,
                 size,
                 user=user,
-                gone=lambda: wire.gone,
+                gone=lambda: stream.gone,
                 scheme=scheme,
-                port=doors.port,
+                port=shared.port,
                 client=peer[0] if peer else "",
             ),
         )
         try:
-            part: bytes | None = await call(doors.threads, exchange.begin)
+            part: bytes | None = await call(shared.threads, exchange.begin)
             await self._send_head(exchange.status, exchange.headers)
             while part is not None:
                 await self._send_data(part)
                 part = None
                 if not exchange.complete:
-                    part = await call(doors.threads, exchange.next_part)
+                    part = await call(shared.threads, exchange.next_part)
             await self._send(h11.EndOfMessage())
         finally:
             if not exchange.complete:
-                await call(doors.threads, exchange.close)
+                await call(shared.threads, exchange.close)
 
     async def _refuse(
         self, problem: ServiceError | h11.RemoteProtocolError, head: RequestHead | None
@@ -328,7 +328,7 @@ class Connection:
     async def _send(self, event: Any) -> None:
         data = self._http.send(event)
         if data:
-            await self._wire.send(data, self._settings.output_stall_s)
+            await self._stream.send(data, self._settings.output_stall_s)
 
 
 def _malformed(error: h11.RemoteProtocolError) -> ServiceError:

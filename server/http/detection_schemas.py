@@ -7,11 +7,11 @@ from apiflask.fields import Boolean, Dict, File, Nested, String
 from apiflask.validators import Range, Regexp
 
 from dip.config import PAGE_NUMBER, Settings
+from dip.regions.rules import DAMAGE_KINDS, DEFAULT_SENSITIVITY
 from server.http.form_fields import Float, Integer, described, setting_range
 from server.http.schemas import LEASE, LEASE_S, PhotoIn, SubmittedOut
-from server.jobs.parameters import KINDS, SENSITIVITY
 
-_KIND = f"(bright-|dark-)?({'|'.join(KINDS)})"
+_KIND = f"(bright-|dark-)?({'|'.join(DAMAGE_KINDS)})"
 _KINDS = f"^{_KIND}(,{_KIND}){{0,8}}$"
 
 
@@ -54,14 +54,14 @@ class LevelsQuery(Schema):
 class MarksQuery(LevelsQuery):
     sensitivity = Float(
         validate=Range(min=0, max=1),
-        load_default=SENSITIVITY,
+        load_default=DEFAULT_SENSITIVITY,
         metadata=described("0 marks nothing; 1 marks all that may be damage."),
     )
     kinds = String(
         validate=Regexp(_KINDS),
-        load_default=",".join(KINDS),
+        load_default=",".join(DAMAGE_KINDS),
         metadata=described(
-            "Of " + ", ".join(f"`{kind}`" for kind in KINDS) + ", with commas between them; each "
+            f"Of {', '.join(f'`{kind}`' for kind in DAMAGE_KINDS)}, with commas between them; each "
             "may begin with `bright-` or `dark-`."
         ),
     )

@@ -17,9 +17,9 @@ from typing import Any
 
 from server.http.admission import Admission, takes_upload
 from server.http.auth import Authenticator
-from server.http.connection import Connection, Doors
+from server.http.byte_stream import BODY_BYTES, ByteStream
+from server.http.connection import Connection, SharedParts
 from server.http.pace import RefusalPace
-from server.http.wire import BODY_BYTES, Wire
 from server.settings import ServerSettings
 
 SPARE_THREADS = 16
@@ -68,7 +68,7 @@ class HttpServer:
         port = sock.getsockname()[1]
         self._sock, self._context = sock, context
         self._threads = ThreadPoolExecutor(settings.max_streams + SPARE_THREADS, "request")
-        self._doors = Doors(
+        self._shared = SharedParts(
             application=application,
             settings=settings,
             admit=Admission(settings, authenticator, port).admit,
@@ -78,7 +78,7 @@ class HttpServer:
             port=port,
         )
         self._buffer = memoryview(bytearray(BODY_BYTES))
-        self._connections: dict[asyncio.Task[None], tuple[Wire, Connection] | None] = {}
+        self._connections: dict[asyncio.Task[None], tuple[ByteStream, Connection] | None] = {}
         self._welcome: set[asyncio.Task[None]] = set()  # without those that are turned away
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(_log_fault)
@@ -185,8 +185,8 @@ class HttpServer:
     async def _serve_one(self, sock: socket.socket, welcome: bool) -> None:
         context = self._context
         try:
-            _, wire = await self._loop.connect_accepted_socket(
-                lambda: Wire(self._buffer),
+            _, stream = await self._loop.connect_accepted_socket(
+                lambda: ByteStream(self._buffer),
                 sock,
                 ssl=context,
                 ssl_handshake_timeout=None if context is None else HANDSHAKE_TIMEOUT_S,
@@ -195,10 +195,10 @@ class HttpServer:
         except OSError as error:  # also ssl.SSLError: a client that ends, or speaks no TLS
             _log.debug("a connection failed: %s", error)
             return
-        connection = Connection(wire, self._doors)
+        connection = Connection(stream, self._shared)
         task = asyncio.current_task()
         assert task is not None
-        self._connections[task] = wire, connection
+        self._connections[task] = stream, connection
         await (connection.serve() if welcome else connection.turn_away())
 
     async def _end_connections(self, *, abort_all: bool) -> None:

@@ -26,10 +26,6 @@ MEDIA_TYPES = {
     "raw": "application/octet-stream",
 }
 BOTH = "both"
-KINDS = ("specks", "scratches", "creases")
-"""Kinds of damage that a detection finds."""
-SENSITIVITY = 0.5
-"""The sensitivity of a mask, unless a request says otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -329,8 +329,9 @@ startStatus({ onBack: () => list.wake() });
 showMaskColour();
 setMode("empty");
 if (location.pathname === "/launch") history.replaceState(null, "", "/"); // its code works only once
-const { presets, texture, limits, cluster } = await api.getCapabilities();
+const { presets, texture, sensitivity, limits, cluster } = await api.getCapabilities();
 setTexture(texture);
+find.sensitivity = sensitivity;
 offerPresets(Object.keys(presets));
 keepOptions();
 showRetention(limits.keep_days);

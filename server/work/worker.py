@@ -34,7 +34,7 @@ from server.jobs.job import Attempt, Job
 from server.jobs.store import Store
 from server.settings import ServerSettings
 from server.work import codec
-from server.work.detection import find_damage
+from server.work.find_damage import find_damage
 from server.work.full_disk import write_result
 from server.work.job_store import JobStore, PixelFiles
 from server.work.progress_reporter import Abandoned, Reporter

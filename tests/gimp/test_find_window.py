@@ -99,6 +99,7 @@ def test_the_windows_speak_the_users_language(
     screen.press(
         window, accept, lambda: screen.state["selected_pixels"] > 30, "the damage to be selected"
     )
+    screen.wait_gone(find)
     dialog = screen.open_dialog()
     time.sleep(0.5)
     screen.picture(f"26-dialog-{language}")

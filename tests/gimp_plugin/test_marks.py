@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from marks import KINDS, Levels
+from marks import Levels
 from scipy import ndimage
 
-from dip.detection import CODES, DamageMap
-from dip.detection import KINDS as ENGINE_KINDS
+from dip.detection import KINDS, DamageMap
+from dip.regions.rules import DAMAGE_KINDS
 
 
 @st.composite
@@ -41,26 +41,19 @@ def as_bool(mask: bytes, width: int) -> Any:
     return np.frombuffer(mask, np.uint8).reshape(-1, width) > 0
 
 
-def test_the_kinds_are_the_engines() -> None:
-    engines = {
-        kind: tuple(code for (name, _), code in CODES.items() if name == kind)
-        for kind in ENGINE_KINDS
-    }
-    assert engines == KINDS
-
-
 @settings(max_examples=150, deadline=None)
 @given(
     damage=maps(),
     sensitivity=st.floats(0, 1),
-    kinds=st.lists(st.sampled_from(ENGINE_KINDS), unique=True, min_size=1),
+    kinds=st.lists(st.sampled_from(KINDS), unique=True, min_size=1),
     largest=st.none() | st.integers(1, 12),
 )
 def test_marks_and_their_number_are_the_engines(
     damage: DamageMap, sensitivity: float, kinds: list[str], largest: int | None
 ) -> None:
     levels = levels_of(damage)
-    mask = marks.marked(levels.only(code for kind in kinds for code in KINDS[kind]), sensitivity)
+    codes = [code for kind in kinds for code in DAMAGE_KINDS[kind]]
+    mask = marks.marked(levels.only(codes), sensitivity)
     if largest is not None:
         mask = marks.without_larger(mask, levels.width, largest)
     expected = damage.mask(sensitivity, kinds, largest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -147,19 +148,16 @@ class Screen:
 
     def open_menu(self) -> None:
         """Open both menus; those that do not come are asked for again, and given twice the time."""
-        patience_s = itertools.accumulate(itertools.repeat(5.0), lambda last, _: min(80, 2 * last))
-        self.until(lambda: self._has_opened_menu(next(patience_s)), "the menus to be open")
+        timeout_s = itertools.accumulate(itertools.repeat(5.0), lambda last, _: min(80, 2 * last))
+        self.until(lambda: self._has_opened_menu(next(timeout_s)), "the menus to be open")
 
-    def _has_opened_menu(self, patience_s: float) -> bool:
-        windows = len(self._all_windows())
-
+    def _has_opened_menu(self, timeout_s: float) -> bool:
         def opened(menus: int) -> bool:
             with suppress(TimeoutError):
-                return bool(
-                    self.wait(lambda: len(self._all_windows()) == windows + menus, patience_s)
-                )
+                return bool(self.wait(lambda: len(self._menus()) == menus, timeout_s))
             return False
 
+        self._close_menus()
         self.click(self.main, 424, 12)
         if opened(1):
             time.sleep(0.3)  # until it takes keys
@@ -168,9 +166,23 @@ class Screen:
             if opened(2):
                 time.sleep(0.3)
                 return True
-        self.run("xdotool", "key", "Escape", "Escape")
-        self.wait(lambda: len(self._all_windows()) <= windows, 10)
+        self._close_menus()
         return False
+
+    def _close_menus(self) -> None:
+        def are_closed() -> bool:
+            if self._menus():
+                self.run("xdotool", "key", "Escape")
+            return not self._menus()
+
+        self.until(are_closed, "the menus to be closed")
+
+    def _menus(self) -> set[int]:
+        """The visible windows that the window manager leaves alone."""
+        managed = self.run("xprop", "-root", "_NET_CLIENT_LIST").stdout
+        return {int(window) for window in self._all_windows()} - {
+            int(number, 16) for number in re.findall(r"0x[0-9a-f]+", managed)
+        }
 
     def _all_windows(self) -> list[str]:
         """Menus have no name; but each window has a class."""

@@ -10,7 +10,7 @@ from apiflask import APIBlueprint
 from dip import __version__
 from dip.config import DEFAULT_TEXTURE, GROW_AUTO, MAX_GROWTH_PX, NETWORKS
 from dip.presets import PRESETS
-from dip.regions.rules import MOSTLY_ABOVE
+from dip.regions.rules import DAMAGE_KINDS, DEFAULT_SENSITIVITY, MOSTLY_ABOVE
 from server.errors import MEANINGS
 from server.http.context import Service, service, user
 from server.http.routes import refusals
@@ -19,11 +19,9 @@ from server.jobs.files import free_space_problem
 from server.jobs.job import State
 from server.jobs.parameters import (
     FORMATS,
-    KINDS,
     MAX_DECODED_BYTES,
     PARTS,
     SAMPLE_BYTES,
-    SENSITIVITY,
 )
 
 API_VERSION = 1
@@ -86,8 +84,8 @@ def capabilities() -> Any:
             "keep_days": settings.keep_days,
             "keep_bytes": settings.keep_bytes,
         },
-        "kinds": [*KINDS],
-        "sensitivity": SENSITIVITY,
+        "kinds": [*DAMAGE_KINDS],
+        "sensitivity": DEFAULT_SENSITIVITY,
         "versions": {
             "dip": __version__,
             "api": str(API_VERSION),

@@ -17,9 +17,9 @@ function fileName(job, result) {
 
 export function showDownloads(job) {
   const links = job.results.map((result) => {
-    const facts = `${result.format.toUpperCase()} · ${sampleDepth(result.samples)} · ${fileSize(result.bytes)}`;
+    const details = `${result.format.toUpperCase()} · ${sampleDepth(result.samples)} · ${fileSize(result.bytes)}`;
     const label = job.results.length > 1 ? text("download.network", { network: networkName(result.network) }) : text("download");
-    return make("a", { className: "download", href: result.url, download: fileName(job, result) }, label, make("small", {}, facts));
+    return make("a", { className: "download", href: result.url, download: fileName(job, result) }, label, make("small", {}, details));
   });
   element("downloads").replaceChildren(...links);
 }

@@ -27,7 +27,7 @@ export class JobPanel {
     element("job-error").textContent = job.error ? errorText(job.error) : "";
     const technical = this.showNotes(job);
     element("compare-choice").hidden = job.results.length < 2;
-    if (!active) this.#showFacts(job.results.flatMap(factsOfResult));
+    if (!active) this.#showDetails(job.results.flatMap(detailsOfResult));
     if (job.state === "done") showDownloads(job);
     element("job-details").hidden = !active && !job.results.length && !technical.length;
   }
@@ -67,7 +67,7 @@ export class JobPanel {
     element("curve-loss").textContent = data.loss == null ? "" : number(data.loss, { maximumSignificantDigits: 3 });
     const { validation_psnr_db: psnr } = data;
     element("curve-validation").textContent = psnr == null ? "" : text("validation.value", { decibels: number(psnr, DECIBELS) });
-    this.#showFacts(
+    this.#showDetails(
       started
         ? [
             ["network", networkName(data.network), "network.learned"],
@@ -78,8 +78,8 @@ export class JobPanel {
     return started ? share : "…";
   }
 
-  #showFacts(facts) {
-    const rows = facts.flatMap(([name, value, tooltip]) => [make("dt", { title: text(tooltip) }, text(name)), make("dd", {}, value)]);
+  #showDetails(details) {
+    const rows = details.flatMap(([name, value, tooltip]) => [make("dt", { title: text(tooltip) }, text(name)), make("dd", {}, value)]);
     element("job-figures").replaceChildren(...rows);
   }
 }
@@ -89,12 +89,12 @@ function timeTaken({ results }) {
   return results.length ? [text("job.took", { duration: duration(seconds) })] : [];
 }
 
-function factsOfResult({ network, iterations, validation_psnr_db: psnr }) {
-  const facts = [
+function detailsOfResult({ network, iterations, validation_psnr_db: psnr }) {
+  const details = [
     ["network", networkName(network), "network.learned"],
     ["iterations", number(iterations), "iterations.title"],
   ];
-  if (psnr == null) return facts;
+  if (psnr == null) return details;
   const error = percent(10 ** (-psnr / 20), { maximumSignificantDigits: 2 });
-  return [...facts, ["typical_error", text("typical_error.value", { error, decibels: number(psnr, DECIBELS) }), "typical_error.title"]];
+  return [...details, ["typical_error", text("typical_error.value", { error, decibels: number(psnr, DECIBELS) }), "typical_error.title"]];
 }

@@ -1,7 +1,7 @@
 // Messages to the user: a note for some seconds, a sentence for screen readers, a "busy" label.
 
 import { element, make } from "./elements.js";
-import { hasText, language, text } from "./texts.js";
+import { hasText, text } from "./texts.js";
 
 const SHOWN_MS = 7000;
 const BUSY_AFTER_MS = 150;
@@ -30,10 +30,10 @@ export function showError(error) {
   toast(errorText(error));
 }
 
-/** An error in the language of the page where its code has a text; else as the service words it. */
+/** An error in the language of the page where its code has a text; else as the service words it, in English. */
 export function errorText({ code, message, hint }) {
   const own = `service.${code}`;
-  if (language !== "en" && code && hasText(own)) return text(own);
+  if (code && hasText(own)) return text(own);
   return [message, hint].filter(Boolean).join(" ");
 }
 

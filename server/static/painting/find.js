@@ -121,6 +121,12 @@ export class Find {
     performance.mark("marked");
   }
 
+  /** Move the slider to a sensitivity, from 0 to 1. */
+  set sensitivity(fraction) {
+    element("find-sensitivity").value = String(100 * fraction);
+    this.#showSensitivity();
+  }
+
   get #sensitivity() {
     return Number(element("find-sensitivity").value) / 100;
   }

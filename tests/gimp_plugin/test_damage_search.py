@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import session
-from detection import Found, Search
+from damage_search import Found, Search
 from service import Service
 from session import Cancelled, Pixels, Progress
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dip.commands.progress import SearchProgress
 from dip.console import say
 from dip.errors import MaskEmpty, SettingError, TooMuchFound
+from dip.regions.rules import DAMAGE_KINDS, DEFAULT_SENSITIVITY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 
     from dip.image_io import Photo
 
-DEFAULT_SENSITIVITY = 0.5
 DEFAULT_MOST_COVERAGE = 5.0
-KINDS = "specks,scratches,creases"
 AUTO, OFF = "auto", "off"
 
 
@@ -33,7 +32,7 @@ def add_detection_arguments(parser: argparse._ActionsContainer, *, infrared: boo
     )
     parser.add_argument(
         "--kinds",
-        default=KINDS,
+        default=",".join(DAMAGE_KINDS),
         metavar="LIST",
         help="the kinds to mark, with commas: specks, scratches (and hairs), creases (and tears); "
         "or bright-specks, dark-specks and so on (default: %(default)s)",

@@ -7,8 +7,8 @@ import time
 
 from dip.errors import DetectionCancelled
 from dip.notes import to_json
+from dip.regions.rules import DAMAGE_KINDS
 from server.jobs.job import Attempt
-from server.jobs.parameters import KINDS
 from server.work import codec
 from server.work.full_disk import reports_left_out, write_result
 from server.work.job_store import JobStore, PixelFiles
@@ -51,7 +51,7 @@ def find_damage(job: Attempt, store: JobStore, files: PixelFiles, max_pixels: in
         "file": name,
         "height": damage.level.shape[0],
         "width": damage.level.shape[1],
-        "marks": {kind: damage.count(kinds=[kind]) for kind in KINDS},
+        "marks": {kind: damage.count(kinds=[kind]) for kind in DAMAGE_KINDS},
         "share": float(damage.mask().mean()),
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dip.batch.detection import find_masks
+from dip.batch.find_masks import find_masks
 from dip.batch.pairing import list_photos
 from dip.detection.suitability import HALFTONE
 from dip.image_io import write_photo

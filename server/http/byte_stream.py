@@ -26,7 +26,7 @@ class TooSlow(Exception):
     """The client did not send or read within its time."""
 
 
-class Wire(asyncio.BufferedProtocol):
+class ByteStream(asyncio.BufferedProtocol):
     """One connection, plain or decrypted.
 
     Parameters
