@@ -5,8 +5,9 @@ from __future__ import annotations
 SIGNATURE_BYTES = 16
 """Number of bytes at the start of a file that identify its format."""
 
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SIGNATURES = (
-    (b"\x89PNG\r\n\x1a\n", "png"),
+    (PNG_SIGNATURE, "png"),
     (b"\xff\xd8\xff", "jpeg"),
     (b"II*\0", "tiff"),
     (b"MM\0*", "tiff"),

@@ -14,11 +14,11 @@ import zlib
 from collections.abc import Iterator
 from typing import IO
 
+from dip.file_signatures import PNG_SIGNATURE
 from dip.image_io.blocks import Blocks, join_photoshop, png_profile, split_photoshop
 from dip.image_io.photo import Array, Metadata, Piece
 from dip.notes import Note
 
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _XMP = b"XML:com.adobe.xmp\0"
 _RAW = b"Raw profile type "
 _LARGEST_BLOCK = 64 * 2**20  # of a compressed chunk, once inflated
@@ -119,12 +119,12 @@ def _kept(metadata: Metadata, pixels: Array) -> tuple[list[Piece], list[str]]:
 
 def wrap(encoded: IO[bytes], out: IO[bytes], pieces: list[Piece]) -> None:
     """Write an encoded PNG with other chunks around its pixels."""
-    out.write(_SIGNATURE)
+    out.write(PNG_SIGNATURE)
     before, after = pieces, []
     marks = [at for at, (name, _) in enumerate(pieces) if name == b"IDAT"]
     if marks:
         before, after = pieces[: marks[0]], pieces[marks[-1] :]
-    encoded.seek(len(_SIGNATURE))
+    encoded.seek(len(PNG_SIGNATURE))
     while head := encoded.read(8):
         size, name = int.from_bytes(head[:4], "big"), head[4:]
         data = encoded.read(size + 4)[:size]
@@ -159,7 +159,7 @@ def _own_names(pieces: list[Piece]) -> list[str]:
 
 def _chunks(file: IO[bytes]) -> Iterator[Piece]:
     """All chunks; one IDAT without its content for the pixels."""
-    file.seek(len(_SIGNATURE))
+    file.seek(len(PNG_SIGNATURE))
     while len(head := file.read(8)) == 8:
         size, name = int.from_bytes(head[:4], "big"), head[4:]
         if name == b"IDAT" or (name == b"fdAT" and size > _LARGEST_BLOCK):

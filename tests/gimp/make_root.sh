@@ -27,8 +27,8 @@ case ${1-} in
     3.2) suite=forky ;;
     *) echo "usage: make_root.sh 3.0|3.2" >&2; exit 2 ;;
 esac
-readonly NAME=$CACHE/gimp-$1-$suite
-readonly ROOT=$NAME PART=$NAME.part APT=$NAME.apt LOG=$NAME.log
+readonly PLACE=$CACHE/gimp-$1-$suite
+readonly ROOT=$PLACE PART=$PLACE.part APT=$PLACE.apt LOG=$PLACE.log
 readonly WANTED="$suite ${PACKAGES[*]} without ${ABSENT[*]}"
 
 if [[ $(cat "$ROOT/.made_of" 2>/dev/null) == "$WANTED" ]]; then
@@ -42,7 +42,7 @@ command -v apt-get >/dev/null || cannot "this is no Debian: there is no apt-get 
 unshare --mount true 2>/dev/null || cannot "mounts of its own are not allowed in this sandbox"
 
 mkdir -p "$CACHE"
-exec 9>"$NAME.lock"
+exec 9>"$PLACE.lock"
 flock 9 # two test runs make it once
 if [[ $(cat "$ROOT/.made_of" 2>/dev/null) == "$WANTED" ]]; then
     echo "$ROOT"
@@ -95,6 +95,7 @@ configure() {
     cp "$PART/usr/share/base-passwd/passwd.master" "$PART/etc/passwd"
     cp "$PART/usr/share/base-passwd/group.master" "$PART/etc/group"
     tr -d - </proc/sys/kernel/random/uuid >"$PART/etc/machine-id"
+    rm -f "$PART"/usr/lib/*/gegl-*/sdl*-display.so # it needs the driver of a graphics card
     # Choices among alternatives: one implementation of each is there.
     printf '%s\n' "$libraries/blas" "$libraries/lapack" >"$PART/etc/ld.so.conf.d/alternatives.conf"
     [[ -e $PART/usr/bin/import ]] || ln -s "$(basename "$PART"/usr/bin/import-im*)" "$PART/usr/bin/import"
@@ -110,11 +111,12 @@ configure() {
             fc-cache --system-only"
 }
 
-complete() { # whether all libraries are there
-    # shellcheck disable=SC2016 # the inner shell expands it
-    ! chroot "$PART" sh -c 'ldd /usr/bin/gimp-[0-9]* /usr/bin/Xvfb /usr/bin/openbox /usr/bin/xdotool /usr/bin/xprop \
-        /usr/bin/xdpyinfo "$(readlink -f /usr/bin/import)" /usr/lib/*/gegl-*/*.so /usr/lib/*/gimp/3.0/plug-ins/*/file-*' 2>&1 |
-        grep 'not found'
+check() { # that all libraries are there
+    local found
+    # shellcheck disable=SC2016 # the inner shell expands them
+    found=$(chroot "$PART" sh -c 'cd /usr/bin; ldd gimp-[0-9]* Xvfb openbox xdotool xprop xdpyinfo "$(readlink -f import)" \
+        /usr/lib/*/gegl-*/*.so /usr/lib/*/gimp/*/plug-ins/*/file-*' 2>&1 || true)
+    if grep 'not found' <<<"$found"; then return 1; fi
 }
 
 step=
@@ -127,7 +129,8 @@ step="extracting the packages"
 extract >>"$LOG" 2>&1 </dev/null
 step="making the caches of the packages"
 configure >>"$LOG" 2>&1 </dev/null
-complete >>"$LOG" || cannot "libraries are missing; see the end of $LOG"
+step="the check for all libraries"
+check >>"$LOG" 2>&1 </dev/null
 
 echo "$WANTED" >"$PART/.made_of"
 rm -rf --one-file-system "$APT" "$ROOT"
