@@ -61,6 +61,10 @@ wait "$EXIFTOOL" || true
 
 echo "==> Tests"
 unset PYTHONDONTWRITEBYTECODE # hundreds of processes would each compile the same files
-# Many tests wait for a process or a window: four of them keep two cores busy.
-"$BIN/python" -m pytest --numprocesses "${DIP_TEST_PROCESSES:-4}" --dist loadgroup \
+# Many tests wait for a process or a window: six of them keep two cores busy. Each takes up to 1.2 GB.
+processes=6
+if free_kb=$(awk '/^MemAvailable/ {print $2}' /proc/meminfo 2>/dev/null) && ((free_kb < 8000000)); then
+    processes=4
+fi
+"$BIN/python" -m pytest --numprocesses "${DIP_TEST_PROCESSES:-$processes}" --dist loadgroup \
     --no-loadscope-reorder ${options[@]+"${options[@]}"}

@@ -18,6 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
+from dip import cli
 from dip.image_io import write_photo
 
 pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
@@ -60,6 +61,7 @@ class Grid:
         self.options = list(options)
         self.prefix = list(prefix)
         self.scheduler: subprocess.Popen[bytes] | None = None
+        self.scheduler_log = Path()
         self.workers: list[subprocess.Popen[bytes]] = []
         self.started = 0
 
@@ -67,6 +69,7 @@ class Grid:
         place = ["--host", self.host, "--port", str(self.port), "--no-dashboard"]
         self.scheduler = self._start("scheduler", *place, *self.options, prefix=self.prefix)
         self.wait_for("scheduler", "Scheduler at:")
+        self.scheduler_log = max(self.folder.glob("scheduler*.log"))
 
     def start_worker(
         self,
@@ -106,16 +109,31 @@ class Grid:
         assert self.scheduler is not None
         end(self.scheduler)
 
+    def take_scheduler(self, earlier: Grid) -> None:
+        """Use the scheduler of an earlier grid."""
+        self.scheduler, self.port, self.address = earlier.scheduler, earlier.port, earlier.address
+        self.scheduler_log = earlier.scheduler_log
+
+    def has_scheduler(self) -> bool:
+        """Whether the scheduler runs, and knows of no worker any more."""
+        if self.scheduler is None or self.scheduler.poll() is not None:
+            return False
+        ends = time.monotonic() + 60
+        while time.monotonic() < ends:
+            said = self.scheduler_log.read_text(errors="replace")
+            if said.count("Register worker") == said.count("Remove worker"):
+                return True
+            time.sleep(0.1)
+        return False
+
+    def end_workers(self) -> None:
+        for each in self.workers:
+            end_with_children(each)
+
     def close(self) -> None:
-        for each in [*self.workers, self.scheduler]:
-            if each is not None and each.poll() is None:
-                inner = psutil.Process(each.pid).children(recursive=True)
-                end(each)
-                for process in inner:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.kill()
-            elif each is not None:
-                each.wait()
+        self.end_workers()
+        if self.scheduler is not None:
+            end_with_children(self.scheduler)
 
     def _start(
         self,
@@ -145,6 +163,14 @@ def end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def end_with_children(process: subprocess.Popen[bytes]) -> None:
+    inner = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    end(process)
+    for each in inner:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            each.kill()
+
+
 @pytest.fixture
 def make_grid(tmp_path: Path) -> Iterator[Callable[..., Grid]]:
     """Make a scheduler, by the arguments of `Grid`."""
@@ -164,10 +190,31 @@ def make_grid(tmp_path: Path) -> Iterator[Callable[..., Grid]]:
             each.close()
 
 
+@pytest.fixture(scope="module")
+def latest_grid() -> Iterator[list[Grid]]:
+    """The grid of the test before: its scheduler is used again, since a start takes seconds."""
+    grids: list[Grid] = []
+    yield grids
+    for each in grids:
+        each.close()
+
+
 @pytest.fixture
-def grid(make_grid: Callable[..., Grid]) -> Grid:
+def grid(tmp_path: Path, latest_grid: list[Grid]) -> Iterator[Grid]:
     """A scheduler without workers yet."""
-    return make_grid()
+    folder = tmp_path / "grid"
+    folder.mkdir()
+    new = Grid(folder)
+    earlier = latest_grid.pop() if latest_grid else None
+    if earlier is not None and earlier.has_scheduler():
+        new.take_scheduler(earlier)
+    else:
+        if earlier is not None:
+            earlier.close()
+        new.start_scheduler()
+    latest_grid.append(new)
+    yield new
+    new.end_workers()
 
 
 class Archive:
@@ -175,8 +222,8 @@ class Archive:
 
     QUICK = ("--iterations", "3", "--device", "cpu")
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        self.folder, self._capfd = folder, capfd
 
     def fill(self, count: int) -> None:
         """Photos in scans/ and their masks in masks/, every third pair in a sub-folder."""
@@ -222,6 +269,13 @@ class Archive:
     def run(self, output: str, *options: str, prefix: Sequence[str] = ()) -> tuple[int, str]:
         return self.end(self.start(output, *options, prefix=prefix))
 
+    def run_here(self, output: str, *options: str) -> tuple[int, str]:
+        """Like `run`, from this process, which has loaded Dask already."""
+        scans, masks, out = (str(self.folder / name) for name in ("scans", "masks", output))
+        self._capfd.readouterr()
+        status = cli.main(["batch", scans, "--masks", masks, "-o", out, *self.QUICK, *options])
+        return status, self._capfd.readouterr().err
+
     def manifest(self, output: str) -> list[dict[str, Any]]:
         try:
             lines = (self.folder / output / "manifest.jsonl").read_text().splitlines()
@@ -254,5 +308,5 @@ class Archive:
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(tmp_path)
+def archive(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Archive:
+    return Archive(tmp_path, capfd)

@@ -13,11 +13,7 @@ import psutil
 import pytest
 from crashing_reader import crashing_at
 
-from dip import cli
-
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-
-QUICK = ["--iterations", "3", "--device", "cpu"]
 
 Grid = Any
 Archive = Any
@@ -225,7 +221,7 @@ def test_fits_on_one_machine_share_its_memory(grid: Grid, archive: Archive, limi
     for _ in range(2):
         grid.start_worker(environment=timed)
     limit = ("--max-memory-mb", str(limit_mb))
-    status, said = archive.run("out", "--cluster", grid.address, *limit)
+    status, said = archive.run_here("out", "--cluster", grid.address, *limit)
     assert status == 0, said
     spans = sorted(tuple(map(float, line.split())) for line in times.read_text().splitlines())
     assert len(spans) >= 4
@@ -261,7 +257,7 @@ def test_incompatible_workers_are_named_before_the_first_photo(
     archive.fill(2)
     grid.start_worker()
     grid.start_worker(environment=archive.environment_with(code))
-    status, said = archive.run("out", "--cluster", grid.address)
+    status, said = archive.run_here("out", "--cluster", grid.address)
     assert status == 9
     assert says in said
     assert archive.manifest("out") == []
@@ -303,11 +299,11 @@ def test_a_cluster_without_a_gpu_is_not_given_photos_that_need_one(
 ) -> None:
     archive.fill(2)
     grid.start_worker()
-    status, said = archive.run("out", "--cluster", grid.address, "--resources", "GPU=1")
+    status, said = archive.run_here("out", "--cluster", grid.address, "--resources", "GPU=1")
     assert status == 9
     assert "no workers with GPU=1" in said
     grid.start_worker("--resources", "GPU=1", "--name", "has-one")
-    status, said = archive.run("out", "--cluster", grid.address, "--resources", "GPU=1")
+    status, said = archive.run_here("out", "--cluster", grid.address, "--resources", "GPU=1")
     assert status == 0, said
     assert "1 photos at a time" in said
     assert "run_remote" not in grid.log("worker0")
@@ -320,7 +316,7 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive
     archive.fill(5)
     crashing = archive.environment_with(crashing_at("p002.jpg"))
     worker = grid.start_worker(environment=crashing)
-    status, said = archive.run("out", "--cluster", grid.address)
+    status, said = archive.run_here("out", "--cluster", grid.address)
     assert status == 11
     assert worker.poll() is None
     outcomes = {each["photo"]: each for each in archive.manifest("out")}
@@ -332,27 +328,25 @@ def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive
 
 
 def test_a_photo_of_a_frozen_worker_is_late_and_sent_to_another(
-    grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dip.cluster.batch.LATE_AFTER_S", 5.0)
     monkeypatch.setattr("dip.cluster.connection.SILENT_S", 10_000.0)
-    said = run_while_a_worker_freezes(grid, archive, capfd)
+    said = run_while_a_worker_freezes(grid, archive)
     assert "is late" in said
     assert "no sign of life" not in said
 
 
 def test_photos_of_a_silent_worker_are_done_by_others(
-    grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dip.cluster.batch.LATE_AFTER_S", 10_000.0)
     monkeypatch.setattr("dip.cluster.connection.SILENT_S", 15.0)
-    said = run_while_a_worker_freezes(grid, archive, capfd)
+    said = run_while_a_worker_freezes(grid, archive)
     assert said.count("no sign of life") == 1
 
 
-def run_while_a_worker_freezes(
-    grid: Grid, archive: Archive, capfd: pytest.CaptureFixture[str]
-) -> str:
+def run_while_a_worker_freezes(grid: Grid, archive: Archive) -> str:
     """Freeze one of two workers during a photo; the output of the batch."""
     archive.fill(6)
     begun = archive.folder / "begun"
@@ -367,12 +361,8 @@ def run_while_a_worker_freezes(
 
     freezing = threading.Thread(target=freeze)
     freezing.start()
-    words = ["batch", str(archive.folder / "scans"), "--masks", str(archive.folder / "masks")]
-    status = cli.main(
-        [*words, "-o", str(archive.folder / "out"), "--cluster", grid.address, *QUICK]
-    )
+    status, said = archive.run_here("out", "--cluster", grid.address)
     freezing.join()
-    said = capfd.readouterr().err
     assert status == 0, said
     assert begun.exists()
     assert len(archive.manifest("out")) == 6
@@ -381,17 +371,14 @@ def run_while_a_worker_freezes(
 
 @pytest.mark.exhaustive
 def test_a_worker_whose_fits_take_long_is_not_given_up(
-    grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dip.cluster.connection.SILENT_S", 12.0)
     archive.fill(2)
     begun = archive.folder / "begun"
     for _ in range(2):
         grid.start_worker(environment=with_long_fits(archive, 20))
-    words = ["batch", str(archive.folder / "scans"), "--masks", str(archive.folder / "masks")]
-    assert (
-        cli.main([*words, "-o", str(archive.folder / "out"), "--cluster", grid.address, *QUICK])
-        == 0
-    )
-    assert "no sign of life" not in capfd.readouterr().err
+    status, said = archive.run_here("out", "--cluster", grid.address)
+    assert status == 0, said
+    assert "no sign of life" not in said
     assert begun.read_text().count("begun") == 2

@@ -49,7 +49,9 @@ def task(files: Path, *more: object) -> list[object]:
 # --- Results ------------------------------------------------------------------------------------
 
 
-def test_a_photo_and_a_mask_become_a_restored_photo(files: Path, photo: Photo, mask: Photo) -> None:
+def test_a_photo_and_a_mask_become_a_restored_photo(
+    files: Path, photo: Photo, mask: Photo, here: Run
+) -> None:
     output = files / "restored.png"
     output.write_bytes(b"what was there before")
     done = dip(*task(files, "-o", output, "--seed", 5))
@@ -65,7 +67,7 @@ def test_a_photo_and_a_mask_become_a_restored_photo(files: Path, photo: Photo, m
     assert (result[mask] != photo[mask]).any()
 
     first = output.read_bytes()
-    again = dip(*task(files, "-o", output, "--seed", 5, "--quiet"))
+    again = here(*task(files, "-o", output, "--seed", 5, "--quiet"))
     assert again.returncode == 0
     assert again.stdout == f"{output}\n"
     assert again.stderr == ""

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from kept_processes import KeptProcesses
 from numpy.typing import NDArray
 
 from dip.image_io import read_mask, read_photo, write_photo
@@ -120,7 +121,10 @@ def test_options_that_exclude_each_other_are_refused(
     assert said in done.stderr
 
 
-def test_a_batch_finds_damage_and_keeps_the_masks(here: Run, scans: Path) -> None:
+def test_a_batch_finds_damage_and_keeps_the_masks(
+    here: Run, scans: Path, kept_processes: KeptProcesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dip.batch.worker_pool.FitProcess", kept_processes.take)
     write_photo(scans / "scan_IR.tif", ramp()[:, :, 0])
     write_photo(scans / "flat.png", np.full((60, 60, 3), 90, np.uint8))
     random = np.random.default_rng(2)
