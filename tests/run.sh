@@ -48,19 +48,21 @@ if [[ -z ${chosen-} ]]; then
     begin tests/gimp/make_root.sh 3.2
 fi
 
+unset PYTHONDONTWRITEBYTECODE # hundreds of processes would each compile the same files
 readonly NOTE=.venv/.install/tests # a checksum of the requirements that are installed
 wanted=$(cksum <pyproject.toml)
 if [[ $(cat "$NOTE" 2>/dev/null) != "$wanted" ]]; then
     echo "==> Installing the Python packages of the tests"
     "$BIN/python" -m pip install --quiet --disable-pip-version-check --no-compile \
         --constraint .venv/.install/constraints.txt --editable '.[test,bench,cluster,formats]'
+    # Compile the tests and their packages once, not in all test processes at the same time.
+    "$BIN/python" -m pytest --collect-only --quiet >/dev/null 2>&1 || true
     echo "$wanted" >"$NOTE"
 fi
 
 wait "$EXIFTOOL" || true
 
 echo "==> Tests"
-unset PYTHONDONTWRITEBYTECODE # hundreds of processes would each compile the same files
 # Many tests wait for a process or a window: six of them keep two cores busy. Each takes up to 1.2 GB.
 processes=6
 if free_kb=$(awk '/^MemAvailable/ {print $2}' /proc/meminfo 2>/dev/null) && ((free_kb < 8000000)); then
