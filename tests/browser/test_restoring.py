@@ -151,6 +151,8 @@ def test_a_result_is_restored_further_with_the_marks_that_it_did_not_get(
     page.focus(".divider")
     page.keyboard.press("Home")
     page.wait_for_timeout(200)
+    style = page.evaluate("getComputedStyle(document.querySelector('.divider')).outlineStyle")
+    assert style == "none"  # beside the line that the key moves
     assert colour_at(page, *place, "mask")[3] == 255
     assert min(colour_at(page, *place)[:3]) < 200
     page.keyboard.down("c")

@@ -39,6 +39,8 @@ def test_dip_serve_open_signs_a_browser_in(
     page.wait_for_selector("#presets label")
     assert page.url == f"{service.url}/"  # without the code
     assert page.is_hidden("#sign-in")
+    steps = page.locator("#empty .steps strong").all_text_contents()
+    assert steps == ["Mark the damage", "Restore", "Download"]
     (cookie,) = context.cookies()
     assert cookie["name"] == f"dip_session_{service.port}"
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
