@@ -61,7 +61,7 @@ CHOICES = {
         {"unet": "U-Net", "segnet": "SegNet", "both": _("Both, to compare")},
     ),
     "device": (
-        _("Compute _on"),
+        _("Com_pute on"),
         _("“Automatic” uses a graphics card if there is one."),
         {
             "auto": _("Automatic"),

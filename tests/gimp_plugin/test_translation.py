@@ -120,3 +120,46 @@ def test_the_installed_plug_in_speaks_the_users_language(tmp_path: Path) -> None
         "Find Damage", "{count} marks, {share} of the photograph.",
         "the time is over: not everything was fitted",
     ]  # fmt: skip
+
+
+DIALOGS = {
+    "restoration": (
+        "Res_tore", "_Find damage…", "_Damage", "_Quality", "_Grow the damage by (pixels)",
+        "Res_ult", "_Network", "S_eed", "Texture of the surr_oundings",
+        "_Work at most, in minutes (0 = no limit)", "_Iterations (0 = automatic)", "Com_pute on",
+        "Thre_ads (0 = all)", "_Memory limit in MB (0 = automatic)",
+        "Convert an inde_xed image to RGB",
+    ),
+    "search": (
+        "Sel_ect", "Sensi_tivity", "Show the _marks", "S_pecks", "_Hairs and scratches",
+        "Cre_ases and tears", "Lar_gest mark in pixels (0 = any)", "_Brightness", "The selectio_n",
+    ),
+    "work": ("_Cancel", "_Stop here", "Show the _original", "_Details", "Co_py the command"),
+}  # fmt: skip
+"""The labels that are in one window."""
+
+
+@pytest.mark.parametrize("dialog", sorted(DIALOGS))
+@pytest.mark.parametrize("language", ["en", *(path.stem for path in CATALOGUES)])
+def test_no_two_labels_of_a_window_have_one_mnemonic(dialog: str, language: str) -> None:
+    """With two of them, the key chooses one of the labels, and presses none."""
+    labels = list(DIALOGS[dialog])
+    if language != "en":
+        catalogue = polib.pofile(str(install.SOURCE / "locale" / f"{language}.po"))
+        labels = [catalogue.find(label).msgstr for label in labels]
+    keys = [label[label.index("_") + 1].lower() for label in labels]
+    assert sorted(keys) == sorted(set(keys))
+
+
+def test_every_label_with_a_mnemonic_is_in_a_window() -> None:
+    used = {
+        ids[0]
+        for each in SOURCES
+        for ids in texts(ast.parse(each.read_text(encoding="utf-8")))
+        if ids
+    }
+    alone = {  # menu entries, buttons of questions, and the second text of a button
+        "_Find Damage…", "_Back", "_Restore all the same", "Show the rest_oration",
+    }  # fmt: skip
+    labels = {each for each in used if re.search(r"(^|\w|\s)_\w", each) and "{" not in each}
+    assert labels - alone == {each for labels in DIALOGS.values() for each in labels}
