@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes a folder with a real GIMP in it, for tests: files of Debian's packages, entered with chroot.
 #
-#   tests/gimp/make_root.sh 3.0|3.2      prints the folder; the first time takes a minute and 0.7 GB
+#   tests/gimp/make_root.sh 3.0|3.2      prints the folder; the first time takes a minute and 0.5 GB, 0.7 for a while
 #
 # The folder lies in $DIP_TEST_CACHE, by default ~/.cache/dip-restore-tests. Packages come from the
 # mirror that this machine's own apt uses, or from $DIP_TEST_MIRROR. Exit status 3: not to be had

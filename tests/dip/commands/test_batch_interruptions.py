@@ -124,7 +124,9 @@ def test_a_batch_that_is_killed_again_and_again_ends_with_the_same_results(
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "TERM"]
+    ("number", "status"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.exhaustive), (signal.SIGTERM, 143)],
+    ids=["Ctrl-C", "TERM"],
 )
 def test_a_stopped_batch_says_how_to_continue(archive: Archive, number: int, status: int) -> None:
     archive.put("a.png")

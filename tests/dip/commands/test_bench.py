@@ -125,7 +125,10 @@ def test_stopping_keeps_the_measured_cases(folder, outcome, tmp_path, monkeypatc
     assert "ramp" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGKILL", "Ctrl-C"])
+@pytest.mark.parametrize(
+    "name",
+    ["SIGTERM", pytest.param("SIGHUP", marks=pytest.mark.exhaustive), "SIGKILL", "Ctrl-C"],
+)
 def test_the_worker_ends_with_a_benchmark_that_is_killed(folder, name):
     command = [sys.executable, "-m", "dip", "bench", "--cases", folder, "--case", "ramp"]
     options = ["--preset", "fast", "--iterations", "100000", "--threads", "1"]

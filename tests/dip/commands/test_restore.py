@@ -193,7 +193,10 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 300) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.exhaustive)],
+)
 def test_the_preview_is_refreshed_until_a_signal_which_keeps_the_best_result_so_far(
     files: Path, photo: Photo, mask: Photo, number: signal.Signals, status: int
 ) -> None:
