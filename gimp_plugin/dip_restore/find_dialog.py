@@ -209,6 +209,8 @@ class _Dialog:
                 "{count} marks, {share} of the photograph.",
                 count,
             ).format(count=f"{count:,}", share=marks.percent(share))
+            missed = _("Damage that was missed can be added with the selection tools afterwards.")
+            text = f"{text} {missed}"
         self._message.set_text("\n".join([text, *self._doubts]))
 
     def _check_photograph(self) -> bool:
