@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from dip.config import FitConfig, Settings
+from dip.filling.continuation import continue_picture
 from dip.filling.kriging import krige, krige_detail, local_deviation
 from dip.filling.membrane import membrane
 from dip.filling.resample import enlarge, reduce
@@ -170,7 +171,7 @@ class RegionFit:
         return self._supported(output), regularity
 
     def _supported(self, output: Array) -> Array:
-        """Continue the nearest known pixels where the network extrapolates.
+        """Continue the picture from its last known pixels where the network extrapolates.
 
         There, the result is a fill without a network, plus a share of the network's difference
         from it: at most half the standard deviation of the picture nearby.
@@ -178,7 +179,7 @@ class RegionFit:
         if self._unsupported is None:
             return output
         target, known = self.crop.floats(), self.crop.known
-        smooth = membrane(target, known)
+        smooth = continue_picture(target, known)
         low, high = self.crop.range()
         first = krige_detail(target, known, smooth, limits=(low, high), needed=self._unsupported)
         most = local_deviation(target - smooth, known) / 2
@@ -196,6 +197,7 @@ class RegionFit:
             hole=self.region.damage == "hole",
             strength=self._settings.texture,
             regularity=regularity,
+            unsupported=self._unsupported,
             seed=self._settings.seed,
         )
 

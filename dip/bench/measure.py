@@ -35,8 +35,6 @@ QUALITY = (
 )
 """Names of the figures that compare a run with the truth."""
 
-BEST_PSNR_DB = 99.0  # a perfect result: JSON has no infinity
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -50,8 +48,13 @@ class Measured:
     results: dict[tuple[str, str, int], npt.NDArray[np.uint8]]  # by network, preset, seed
 
 
-def measure(cases: Sequence[Case], runs: Sequence[Settings]) -> Iterator[Measured]:
-    """Run each method on each case, and yield the cases in order."""
+def measure(
+    cases: Sequence[Case], runs: Sequence[Settings], others: Path | None = None
+) -> Iterator[Measured]:
+    """Run each method on each case, and yield the cases in order.
+
+    `others` is a folder with results of other programs, `CASE/NAME.png`.
+    """
     for case in cases:
         say(f"{case.name}: classical methods")
         truth, unknown = read_case(case)
@@ -69,6 +72,8 @@ def measure(cases: Sequence[Case], runs: Sequence[Settings]) -> Iterator[Measure
         }
         measured = Measured(case, figures, truth, unknown, {}, {})
         measure_references(measured)
+        if others is not None:
+            read_others(measured, others / case.name)
         with tempfile.TemporaryDirectory(prefix="dip-bench-") as folder:
             photo, mask = write_damaged(truth, unknown, Path(folder))
             for settings in runs:
@@ -96,6 +101,16 @@ def measure_references(measured: Measured) -> None:
         seconds = time.perf_counter() - began
         measured.references[name] = result
         measured.figures["references"][name] = {"seconds": seconds, **score(measured, result)}
+
+
+def read_others(measured: Measured, folder: Path) -> None:
+    """Score the results of other programs in a folder, each by the name of its file."""
+    from dip.image_io import read_photo
+
+    for path in sorted(folder.glob("*.png")):
+        result = without_alpha(read_photo(path).pixels).reshape(measured.truth.shape)
+        measured.references[path.stem] = result
+        measured.figures["references"][path.stem] = score(measured, result)
 
 
 def measure_run(measured: Measured, settings: Settings, photo: Path, mask: Path) -> dict[str, Any]:
@@ -198,7 +213,7 @@ def score(
     as the paper does; outside the fitted regions that is the picture itself. `smooth_psnr_db` is
     the hole PSNR of the fill before texture is added.
     """
-    from dip.bench.metrics import psnr_db, ssim_around, texture_distance
+    from dip.bench.metrics import BEST_PSNR_DB, psnr_db, ssim_around, texture_distance
 
     truth, unknown = measured.truth, measured.unknown
     figures: dict[str, float | None] = dict.fromkeys(QUALITY)

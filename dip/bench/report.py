@@ -26,6 +26,8 @@ NAMES = {
     "published_unet": "published U-Net",
     "published_segnet": "published SegNet",
     "dip_paper": "the paper",
+    "resynth": "Resynthesizer",
+    "gmic": "G'MIC matchpatch",
 }
 # Heading, figure, format.
 COLUMNS = (
@@ -47,6 +49,10 @@ better but lowers PSNR.  full dB: PSNR of the whole picture.  raw dB: PSNR of th
 before known pixels are pasted back.  SSIM: at and around the unknown pixels.  texture: sliced
 Wasserstein distance, 0 is best.  seconds: of the whole process, including start-up.  1st s: until
 the first useful preview.  peak MB: of the whole process."""
+VISIBILITY_LEGEND = """\
+Over all cases with a truth: mean hole PSNR; detail of fills over the truth's, in bands of 1, 2 and
+4 px, medians (1 is as rich as the truth); and how well a classifier tells fills from their
+surroundings (0.5: not at all), for six cases or more where scikit-learn is installed."""
 PANEL_PX = 340
 
 
@@ -167,12 +173,24 @@ def table(report: dict[str, Any]) -> str:
         if not case["truth"]:
             lines.append("  The pixels under the mask are no correct result: look at the sheet.")
     lines += ["", LEGEND]
+    if report.get("visibility"):
+        lines += ["", *_visibility_lines(report["visibility"])]
     if report["targets"]:
         lines += ["", *_verdict_lines(report["targets"], report.get("not_judged", 0))]
     for name, looks in BY_EYE.items():
         if name in report["cases"]:
             lines.append(f"  {'by eye':<12}{name:<18}{looks}? (--sheet draws it)")
     return "\n".join(lines)
+
+
+def _visibility_lines(summary: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """A line for each method: over all cases with a truth."""
+    yield f"  {'':<21}{'cases':>8}{'hole dB':>8}  {'detail':>14}{'AUC':>8}"
+    for method, each in summary.items():
+        told = f"{'–' if each['auc'] is None else format(each['auc'], '.3f'):>8}"
+        bands = "/".join(f"{ratio:.2f}" for ratio in each["detail"])
+        yield f"  {method:<21}{each['cases']:>8}{each['hole_psnr_db']:>8.2f}  {bands:>14}{told}"
+    yield VISIBILITY_LEGEND
 
 
 def _circumstances(report: dict[str, Any]) -> str:
@@ -203,7 +221,7 @@ def _rows(
         verdict = "" if not own else PASSED if all(own) else SHORT
         yield f"{NAMES[network]}, {preset}", summary, verdict
     for method, figures in case["references"].items():
-        yield NAMES[method], figures, ""
+        yield NAMES.get(method, method), figures, ""
     published: dict[str, dict[str, float]] = {}
     for figure, by_name in case["published"].items():
         for source, value in by_name.items():

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dip.bench.cases import read_cases
 from dip.bench.circumstances import machine, versions
@@ -24,6 +24,10 @@ from dip.commands.signals import interrupt_on_signals
 from dip.config import NETWORKS, Settings
 from dip.console import say
 from dip.presets import PRESETS
+
+if TYPE_CHECKING:
+    from dip.bench.measure import Measured
+    from dip.bench.visibility import Visibility
 
 FORMAT = 1
 
@@ -59,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sheet", type=Path, metavar="FILE", help="draw all results into this picture (.png)"
     )
     parser.add_argument(
+        "--others",
+        type=Path,
+        metavar="DIR",
+        help="results of other programs, to be measured too: DIR/CASE/NAME.png",
+    )
+    parser.add_argument(
         "--targets",
         type=Path,
         metavar="FILE",
@@ -80,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
     from dip.bench.report import draw_row, draw_sheet, judge, table
     from dip.bench.targets import TARGETS, read_targets
+    from dip.bench.visibility import Visibility
     from dip.image_io import check_writable, write_pixels
 
     targets = TARGETS if args.targets is None else read_targets(args.targets)
@@ -88,11 +99,13 @@ def run(args: argparse.Namespace) -> int:
             check_writable(output)
 
     report = begin_report(runs)
+    visibility = Visibility()
     rows = []
     status = 0
     with interrupt_on_signals() as received:
         try:
-            for measured in measure(cases, runs):
+            for measured in measure(cases, runs, args.others):
+                add_visibility(visibility, measured, runs[0].seed)
                 report["cases"][measured.case.name] = measured.figures
                 report["targets"] = judge(report, targets)
                 report["not_judged"] = len(targets) - len(report["targets"])
@@ -106,6 +119,9 @@ def run(args: argparse.Namespace) -> int:
                 say("dip: stopped before the first case was measured")
                 return status
             say("dip: stopped; the cases measured so far follow")
+    report["visibility"] = visibility.summary()
+    if args.json is not None:
+        write_json(args.json, report)
     print(table(report))
     if rows:
         write_pixels(args.sheet, draw_sheet(rows))
@@ -114,6 +130,21 @@ def run(args: argparse.Namespace) -> int:
             print(output)
     failed = any("error" in each for case in report["cases"].values() for each in case["runs"])
     return status or int(failed)
+
+
+def add_visibility(visibility: Visibility, measured: Measured, seed: int) -> None:
+    """Add the results of a case, those of one seed of each network."""
+    from dip.bench.report import NAMES
+
+    truth, unknown = measured.truth, measured.unknown
+    if not measured.case.truth:
+        return
+    visibility.add("truth", truth, truth, unknown)
+    for (network, preset, its_seed), image in measured.results.items():
+        if its_seed == seed:
+            visibility.add(f"{NAMES[network]}, {preset}", image, truth, unknown)
+    for name, image in measured.references.items():
+        visibility.add(NAMES.get(name, name), image, truth, unknown)
 
 
 # --- The report as data -------------------------------------------------------------------------
@@ -135,6 +166,7 @@ def begin_report(runs: Sequence[Settings]) -> dict[str, Any]:
             "seeds": list(dict.fromkeys(each.seed for each in runs)),
         },
         "cases": {},
+        "visibility": {},
         "targets": [],
         "not_judged": 0,
     }

@@ -37,7 +37,14 @@ Plane = NDArray[np.bool_]
 _TILE_PX = 384
 """Damage is worked on in squares of this size, for memory, and as most of a photo is whole."""
 _COARSEST_PX = 5.0
-"""Detail is the image minus its blur of this standard deviation."""
+"""Detail is the image minus its base, a blur of this standard deviation."""
+_EDGE = 8.0
+"""The blur spans pixels of another brightness alone that differ by less than about so many standard
+deviations of the pixels of one's own."""
+_STILL = 0.004
+"""Standard deviation that these have at least, in units of full scale."""
+_LEVEL, _MOST_LEVELS = 0.1, 12
+"""Step between the levels of brightness that are blurred apart, and their number."""
 _BANDS_PX = (0.8, 1.6, 3.2)
 """Standard deviations of the blurs between the bands of detail."""
 _RIM_PX = 8
@@ -195,7 +202,7 @@ def _in_windows(
 ) -> Iterator[tuple[int, Array]]:
     """Yield the number of each window of a guide and its pixels with detail, (h, w, C)."""
     planes = torch.from_numpy(guide).permute(2, 0, 1).contiguous()
-    detail = (planes - blur(planes, _COARSEST_PX)).permute(1, 2, 0).contiguous().numpy()
+    detail = (planes - _base(planes)).permute(1, 2, 0).contiguous().numpy()
     hidden = torch.from_numpy(unknown)
     wanted = np.zeros_like(unknown)
     for window in windows:
@@ -222,6 +229,38 @@ def _in_windows(
             detailed = smooth + strength * _missing(cut(detail), cut(copied), inside, rim)
             detailed = _within_local_range(detailed, smooth, inside, planes, hidden)
             yield from zip(part, detailed.permute(0, 2, 3, 1).numpy(), strict=True)
+
+
+def _base(planes: Tensor) -> Tensor:
+    """What is not detail, (C, H, W): a blur that does not cross strong edges.
+
+    A plain blur crosses the border of a print, and leaves halos of it in the detail of the paper
+    beside it. A bilateral filter does not, but it would take texture for edges. So it counts as far
+    as it is further from the plain blur than the pixels of one brightness are from each other.
+
+    Source: bilateral filter by levels of brightness: Durand, Dorsey, *Fast bilateral filtering for
+    the display of high-dynamic-range images*, ACM TOG 21(3), 2002, DOI 10.1145/566654.566574.
+    """
+    height, width = planes.shape[1:]
+    half = F.pad(planes[None], (0, width % 2, 0, height % 2), mode="replicate")
+    half = F.avg_pool2d(half, 2)[0]
+    gray = half.mean(0, keepdim=True)
+    values = torch.cat([half, gray, gray.square(), torch.ones_like(gray)])  # (C + 3, h, w)
+    plain = blur(values, _COARSEST_PX / 2)
+    place = ((gray - gray.min()) / _LEVEL).clamp_max(_MOST_LEVELS - 1)
+    sums = torch.zeros_like(values)
+    for level in range(int(place.max()) + 2):
+        weight = (1 - (place - level).abs()).clamp_min(0)
+        sums += weight * blur(weight * values, _COARSEST_PX / 2)
+    means = sums[:-1] / sums[-1:].clamp_min(1e-4)
+    variance = (means[-1] - means[-2].square()).clamp_min(_STILL**2)
+    distance = (means[-2] - plain[-3]).square() / (_EDGE**2 * variance)
+    base = means[:-2] + (plain[:-3] - means[:-2]) / (1 + distance.square())
+    sizes = base, -_spread(-base, 1), _spread(base, 1)
+    scaled = F.interpolate(torch.cat(sizes)[None], scale_factor=2, mode="bilinear")
+    base, low, high = scaled[0, :, :height, :width].chunk(3)
+    # On an edge, a pixel is on one side or the other.
+    return torch.where(high - low > _LEVEL, planes.clamp(low, high), base)
 
 
 def _missing(detail: Tensor, copied: Tensor, inside: Tensor, rim: Tensor) -> Tensor:

@@ -24,13 +24,12 @@ from dip.presets import PRESETS
 from dip.regions.box import Box
 from dip.regions.damaged_image import DamagedImage
 from dip.regions.region import damage_boxes
+from dip.regions.rules import RIM_PX
 from dip.samples import to_floats
 
 Array = NDArray[np.float32]
 Plane = NDArray[np.bool_]
 
-REACH_PX = 4
-"""Damage that the mask missed is looked for up to this distance."""
 _GAP_PX = 6
 """Pixels up to this distance say nothing about the picture: the rim's own blur may reach there."""
 _TRIAL_PX = 6
@@ -116,7 +115,7 @@ def _rims(colours: NDArray[Any], unknown: Plane) -> Iterator[Rim]:
         distance = ndimage.distance_transform_edt(~unknown[seen.slices])
         found = _missed(image, unknown[seen.slices], distance)
         # Other damage in the box has a turn of its own.
-        box = core.expanded(REACH_PX, frame)
+        box = core.expanded(RIM_PX, frame)
         pixels = found[box.within(seen)] & _near(unknown, core, box)
         if pixels.any():
             far = distance[box.within(seen)][pixels].max()
@@ -127,14 +126,14 @@ def _near(unknown: Plane, core: Box, box: Box) -> Plane:
     """The pixels of a box whose nearest damage is in its core."""
     own = np.zeros((box.height, box.width), dtype=bool)
     own[core.within(box)] = unknown[core.slices]
-    near: Plane = ndimage.distance_transform_edt(~own) <= REACH_PX + 0.5
+    near: Plane = ndimage.distance_transform_edt(~own) <= RIM_PX + 0.5
     return near
 
 
 def _is_doubtful(image: Array, unknown: Plane) -> bool:
     """Whether pixels of the rim are beyond the range of the picture around; fast."""
     distance = ndimage.distance_transform_edt(~unknown)
-    ring, rim = image[distance > _GAP_PX], image[(distance > 0) & (distance <= REACH_PX + 0.5)]
+    ring, rim = image[distance > _GAP_PX], image[(distance > 0) & (distance <= RIM_PX + 0.5)]
     if not len(ring) or not len(rim):
         return False
     beyond = (rim < ring.min(0) - _HINT) | (rim > ring.max(0) + _HINT)
@@ -143,7 +142,7 @@ def _is_doubtful(image: Array, unknown: Plane) -> bool:
 
 def _missed(image: Array, unknown: Plane, distance: NDArray[np.float64]) -> Plane:
     """The pixels at the rim that belong to the damage, (H, W)."""
-    rim = (distance > 0) & (distance <= REACH_PX + 0.5)
+    rim = (distance > 0) & (distance <= RIM_PX + 0.5)
     ring = (distance > _GAP_PX) & (distance <= _GAP_PX + _RING_PX)
     strip = (distance > _GAP_PX) & (distance <= _GAP_PX + _TRIAL_PX)
     beyond = distance > _GAP_PX + _TRIAL_PX + 1
@@ -243,7 +242,7 @@ def mind_rims(damaged: DamagedImage, settings: Settings) -> list[Note]:
     damaged.distrust((rim.box, rim.pixels) for rim in rims)
     count = sum(np.count_nonzero(rim.pixels) for rim in rims)
     unknown = damaged.soft_mask.unknown
-    reached = ndimage.maximum_filter(unknown, 2 * REACH_PX + 1)
+    reached = ndimage.maximum_filter(unknown, 2 * RIM_PX + 1)
     if count <= _SAID_ABOVE * (np.count_nonzero(reached) - np.count_nonzero(unknown)):
         return []
     return [Note("rim_damaged", pixels=int(count), px=width_px)]

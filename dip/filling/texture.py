@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from dip.filling.detail import add_detail, detail_mb
 from dip.filling.structure import STRUCTURE_MB, add_structure
+from dip.regions.picture_edge import unsupported_weight
 
 Array = NDArray[np.float32]
 
@@ -28,6 +29,7 @@ def add_texture(
     hole: bool = False,
     strength: float = 1.0,
     regularity: float = 0.0,
+    unsupported: NDArray[np.bool_] | None = None,
     seed: int = 0,
 ) -> Array:
     """Add the texture of its surroundings to a smooth fill.
@@ -44,6 +46,10 @@ def add_texture(
         In [0, 1]: 0 leaves the fill unchanged, 1 makes it as rich as its surroundings.
     regularity : float
         See `dip.filling.structure.add_structure`.
+    unsupported : ndarray, optional
+        (H, W) bool, the unknown pixels with known ones on one side alone; see
+        `dip.regions.picture_edge`. No structure is copied there: nothing says which is right, and
+        the buttons of a sleeve in a corner are worse than a plain corner.
     seed : int
 
     Returns
@@ -52,7 +58,10 @@ def add_texture(
         (H, W, C), float32; `fill` itself at known pixels.
     """
     if hole:
-        fill = add_structure(
+        structured = add_structure(
             fill, target, known, strength=_STRUCTURE * strength, regularity=regularity, seed=seed
         )
+        if unsupported is not None:
+            structured += unsupported_weight(~known, unsupported) * (fill - structured)
+        fill = structured
     return add_detail(fill, target, known, strength=strength, seed=seed)

@@ -25,7 +25,15 @@ _FADE_PX = 3.0
 """Width of the cross-fade between two blocks; the rest of a block is a copy of one place."""
 _CLEAR_PX = BLOCK_PX
 """A source has no unknown pixel this near to its centre, up or down, left or right."""
+_CLOSE_PX = BLOCK_PX // 2
+"""The same where no source resembles a block, and no more than that is compared: a narrow margin
+holds the only paper of its kind."""
+_POOR = 0.06
+"""Root mean square, in units of full scale, from which a source does not resemble a block."""
+_CLOSE_TRIALS_PX = 2, 2, 4, 8, 16, 32, 48
+"""Largest distances of places whose nearest close source is tried."""
 _WINDOW_PX = np.arange(-8, 9, 2)
+_CLOSE_WINDOW_PX = np.arange(-4, 5, 2)
 """Rows and columns, from a block's centre, at which a source is compared."""
 _BLUR_PX = 1.0
 """Sources are compared after a blur: structure is to agree, and grain cannot."""
@@ -98,12 +106,18 @@ class _Search:
         self._columns = np.minimum(self._block_columns * BLOCK_PX + half, width - 1)
         blurred = blur(torch.from_numpy(guide).permute(2, 0, 1).contiguous(), _BLUR_PX)
         self._pixels = blurred.permute(1, 2, 0).contiguous().numpy().reshape(height * width, -1)
-        own = self._window(self._rows, self._columns)
-        weights = np.where(unknown.ravel()[own], np.float32(_UNKNOWN_WEIGHT), np.float32(1))
-        self._weights = weights / weights.sum(1, keepdims=True)
-        self._own = self._pixels[own]
+        self._unknown = unknown.ravel()
+        self._compare(_WINDOW_PX)
         self._cost = np.full(len(self._rows), np.inf)
         self._offsets = np.zeros((len(self._rows), 2), dtype=np.int64)
+
+    def _compare(self, window_px: Index) -> None:
+        """Compare sources at these rows and columns from a block's centre."""
+        self._window_px = window_px
+        own = self._window(self._rows, self._columns)
+        weights = np.where(self._unknown[own], np.float32(_UNKNOWN_WEIGHT), np.float32(1))
+        self._weights = weights / weights.sum(1, keepdims=True)
+        self._own = self._pixels[own]
 
     def offsets(self) -> Index | None:
         """Rows and columns to each block's source, (blocks down, blocks across, 2).
@@ -117,6 +131,7 @@ class _Search:
             self._try_those_of_neighbours()
             for reach in _REFINED_PX:
                 self._offer(self._offsets + self._random(reach))
+        self._look_closer()
         found = np.zeros(self._shape, dtype=bool)
         found[self._block_rows, self._block_columns] = np.isfinite(self._cost)
         if not found.any():
@@ -129,6 +144,27 @@ class _Search:
         filled: Index = offsets[nearest[0], nearest[1]]
         return filled
 
+    def _look_closer(self) -> None:
+        """Try sources close to the damage for blocks that nothing else resembles."""
+        poor = self._cost > _POOR**2
+        if not poor.any():
+            return
+        rows, columns = np.indices((self._height, self._width))
+        close = self._is_clear(rows, columns, _CLOSE_PX)
+        if not close.any():
+            return
+        nearest = ndimage.distance_transform_edt(
+            ~close, return_distances=False, return_indices=True
+        )
+        self._compare(_CLOSE_WINDOW_PX)
+        index = np.flatnonzero(poor & np.isfinite(self._cost))
+        self._cost[index] = self._costs(index, self._offsets)
+        for reach in _CLOSE_TRIALS_PX:
+            place = np.stack((self._rows, self._columns), 1) + self._random(reach)
+            place = place.clip(0, (self._height - 1, self._width - 1))
+            source = nearest[:, place[:, 0], place[:, 1]].T
+            self._offer(source - np.stack((self._rows, self._columns), 1), poor, closely=True)
+
     def _random(self, reach: int) -> Index:
         return self._generator.integers(-reach, reach + 1, (len(self._rows), 2))
 
@@ -140,21 +176,24 @@ class _Search:
             other = number[self._block_rows + 1 + down, self._block_columns + 1 + right]
             self._offer(self._offsets[other], other >= 0)
 
-    def _offer(self, offsets: Index, usable: Plane | None = None) -> None:
+    def _offer(self, offsets: Index, usable: Plane | None = None, *, closely: bool = False) -> None:
         """Take an offset for each block, where it leads to known pixels that fit better."""
         rows, columns = self._rows + offsets[:, 0], self._columns + offsets[:, 1]
-        clear = self._is_clear(rows, columns)
+        clear = self._is_clear(rows, columns, _CLOSE_PX if closely else _CLEAR_PX)
         index = np.flatnonzero(clear if usable is None else clear & usable)
-        window = self._window(rows[index], columns[index])
-        difference = self._pixels.take(window, axis=0)
-        difference -= self._own[index]
-        cost = np.einsum("npc,npc,np->n", difference, difference, self._weights[index])
+        cost = self._costs(index, offsets)
         better = cost < self._cost[index]
         self._cost[index[better]] = cost[better]
         self._offsets[index[better]] = offsets[index[better]]
 
-    def _is_clear(self, rows: Index, columns: Index) -> Plane:
-        reach = _CLEAR_PX
+    def _costs(self, index: Index, offsets: Index) -> NDArray[np.float64]:
+        """Mean square differences between some blocks and their sources."""
+        rows, columns = self._rows + offsets[:, 0], self._columns + offsets[:, 1]
+        difference = self._pixels.take(self._window(rows[index], columns[index]), axis=0)
+        difference -= self._own[index]
+        return np.einsum("npc,npc,np->n", difference, difference, self._weights[index])
+
+    def _is_clear(self, rows: Index, columns: Index, reach: int) -> Plane:
         inside = (rows >= reach) & (rows <= self._height - reach)
         inside &= (columns >= reach) & (columns <= self._width - reach)
         top, left = np.where(inside, rows, reach), np.where(inside, columns, reach)
@@ -172,10 +211,10 @@ class _Search:
 
     def _window(self, rows: Index, columns: Index) -> Index:
         """Indices of the pixels that are compared, (blocks, pixels)."""
-        down = np.clip(rows[:, None] + _WINDOW_PX, 0, self._height - 1)
-        right = np.clip(columns[:, None] + _WINDOW_PX, 0, self._width - 1)
+        down = np.clip(rows[:, None] + self._window_px, 0, self._height - 1)
+        right = np.clip(columns[:, None] + self._window_px, 0, self._width - 1)
         window: Index = (down[:, :, None] * self._width + right[:, None]).reshape(
-            len(rows), len(_WINDOW_PX) ** 2
+            len(rows), len(self._window_px) ** 2
         )
         return window
 

@@ -41,6 +41,10 @@ DEFAULT_SENSITIVITY = 0.5
 """Found damage is marked at this sensitivity unless the user chooses another: 0 marks nothing, 1
 also the doubtful."""
 
+RIM_PX = 4
+"""Damage that the mask missed is looked for up to this distance. A mask that grows over such damage
+grows by a pixel more, over the pixels that blend with it."""
+
 _HOLE_CONTEXT = 4.5
 """The margin around a hole is this many times its thickness; with 3 the result was 4 dB worse."""
 

@@ -119,7 +119,7 @@ def find_damage(image: Any, layer: Any, source: str, grow_px: int = 0) -> Damage
     area, soft_mask = _pixels_to_fill(image, layer, source, whole)
     if grow_px:
         grown = area.grown(grow_px, whole)
-        area, soft_mask = grown, _grow(masks.pad(soft_mask, area, grown), grown, grow_px)
+        area, soft_mask = grown, grow(masks.pad(soft_mask, area, grown), grown, grow_px)
     box, soft_mask = _tighten(soft_mask, area, source)
     margin_px = masks.context_px(soft_mask, box.width, box.touches(whole))
     while True:
@@ -197,7 +197,7 @@ def _tighten(soft_mask: bytes, area: Rect, source: str) -> tuple[Rect, bytes]:
 def _all_damage(layer: Any, source: str, crop: Rect, grow_px: int) -> bytes:
     """The damage of a rectangle, selected or not, grown."""
     hidden = _hidden(layer, source, crop)
-    return _grow(hidden, crop, grow_px) if grow_px else hidden
+    return grow(hidden, crop, grow_px) if grow_px else hidden
 
 
 def _hidden(layer: Any, source: str, area: Rect) -> bytes:
@@ -209,8 +209,8 @@ def _hidden(layer: Any, source: str, area: Rect) -> bytes:
     return alpha.translate(masks.INVERT).translate(masks.TO_BINARY)
 
 
-def _grow(mask: bytes, area: Rect, grow_px: int) -> bytes:
-    """Grow the damage as Select > Grow does, by a disc, in an image that is never shown."""
+def grow(mask: bytes, area: Rect, grow_px: int) -> bytes:
+    """Grow damage as Select > Grow does, by a disc, in an image that is never shown."""
     whole = Rect(0, 0, area.width, area.height)
     scratch = Gimp.Image.new(area.width, area.height, Gimp.ImageBaseType.GRAY)
     try:

@@ -102,6 +102,10 @@ GROW = (
     _("If a rim of the damage is still visible after a restoration, set this to 2."),
 )
 _MAX_GROWTH_PX = 100
+GROW_AUTO = (
+    _("Grow it over damage found at its _rim"),
+    _("Restores slivers of the damage, a few pixels wide, that the selection has missed."),
+)
 TEXTURE = (
     _("Texture of the surr_oundings"),
     _("How much grain and detail a repair gets: 0 is smooth, 1 is as rich as the surroundings."),
@@ -162,6 +166,7 @@ def _add_arguments(procedure: Any) -> None:
             choice.add(value, number, text, "")
         procedure.add_choice_argument(name, label, tooltip, choice, defaults[name], flags)
     procedure.add_int_argument("grow", *GROW, 0, _MAX_GROWTH_PX, 0, flags)
+    procedure.add_boolean_argument("grow-auto", *GROW_AUTO, False, flags)
     for name, (setting, label, tooltip) in NUMBERS.items():
         most = min(ranges[setting][1], _MAX_INT)
         procedure.add_int_argument(name, label, tooltip, 0, most, 0, flags)

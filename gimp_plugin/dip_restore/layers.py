@@ -24,8 +24,8 @@ from checks import (
     check_exists,
     check_output,
 )
-from damage import Damage, find_damage
-from dip_rules import may_be_inverted
+from damage import Damage, find_damage, grow
+from dip_rules import RIM_PX, may_be_inverted
 from masks import Rect
 from photograph import photo_name
 from session import JobRequest, Result
@@ -58,6 +58,8 @@ class LayerCrop:
         The layer's size and format: results do not fit a layer that has others.
     digest : bytes
         SHA-256 of the pixels.
+    growth_px : int
+        The service lets the damage grow by at most so many pixels.
     """
 
     layer: Any
@@ -68,6 +70,7 @@ class LayerCrop:
     sample_type: str
     signature: tuple[Any, ...]
     digest: bytes
+    growth_px: int
 
     @property
     def pixel_format(self) -> str:
@@ -117,6 +120,7 @@ def crop_layer(
         sample_type=sample_type,
         signature=_signature(layer),
         digest=hashlib.sha256(pixels).digest(),
+        growth_px=RIM_PX + 1 if parameters.get("grow") else 0,
     )
 
 
@@ -203,7 +207,10 @@ def _add_layers(image: Any, crop: LayerCrop, results: list[Result]) -> None:
         whole = Rect(0, 0, place.width, place.height)
         write(new.get_buffer(), whole, pixel_format(new, True, crop.sample_type), result.pixels)
         if damage.soft_mask != damage.mask:
-            _cut_to(new, whole, masks.crop(damage.soft_mask, damage.crop.width, place))
+            soft_mask = masks.crop(damage.soft_mask, damage.crop.width, place)
+            if crop.growth_px:
+                soft_mask = grow(soft_mask, whole, crop.growth_px)
+            _cut_to(new, whole, soft_mask)
         new.update(*whole)
         new.set_visible(number == 0)
     image.set_selected_layers(chosen)
@@ -231,6 +238,8 @@ def _paint(image: Any, crop: LayerCrop, result: Result) -> None:
     try:
         binary = damage.soft_mask.translate(masks.TO_BINARY)
         select(image, binary, damage.crop.moved(left, top))
+        if crop.growth_px:  # beyond the pixels that have changed, the result is the photograph
+            Gimp.Selection.grow(image, crop.growth_px)
         _merge(layer, place, crop.pixel_format, result.pixels)
         if crop.source == LAYER_MASK:  # the mask hid the damage; the restoration is to be seen
             _merge(layer.get_mask(), place, "Y u8", b"\xff" * place.area)

@@ -51,8 +51,8 @@ def _single(note: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _words(note: dict[str, Any]) -> str:
     if note["code"] == "rim_damaged":
         return _(
-            "Damage is left around the selection. Undo, and restore again with the damage grown "
-            "by {width} px."
+            "Damage is left around the selection, up to {width} px wide. Undo, and restore again "
+            "with “Grow it over damage found at its rim” switched on."
         ).format(width=note["values"]["px"])
     if note["code"] not in TEXTS:
         return str(note["message"])

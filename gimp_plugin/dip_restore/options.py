@@ -23,6 +23,7 @@ class Options:
             "seed": value("seed"),
             "iterations": value("iterations") or None,
             "texture": value("texture"),
+            "grow": "auto" if value("grow-auto") else None,
             "time_s": 60 * value("time") or None,
             "threads": value("threads") or None,
             "max_memory_mb": value("max-memory") or None,

@@ -25,7 +25,7 @@ gi.require_version("Gtk", "3.0")
 from gi.repository import GimpUi, GLib, Gtk  # noqa: E402  # the versions must be named first
 
 _WELCOME = _("Fills the damage from the rest of this photograph. No other pictures are used.")
-_OPTIONS = ("damage", "grow", "preset", "output")
+_OPTIONS = ("damage", "grow", "grow-auto", "preset", "output")
 _ADVANCED = ("network", "seed", "texture", "time", "iterations", "device", "threads", "max-memory")
 _AFFECT_DAMAGE = ("damage", "grow", "output", "allow-rgb")
 _AFFECT_TIME = ("preset", "network", "time", "iterations")

@@ -22,7 +22,7 @@
 
 import { describeEstimate, learnFrom } from "./job/estimate.js";
 import { JobList, showRetention } from "./job/list.js";
-import { keepOptions, offerPresets, readOptions, setTexture, startOptions } from "./job/options.js";
+import { includeRims, keepOptions, offerPresets, readOptions, setTexture, startOptions } from "./job/options.js";
 import { submit } from "./job/submit.js";
 import { JobView } from "./job/view.js";
 import { photoName } from "./job/words.js";
@@ -214,6 +214,13 @@ async function editMask() {
   photo.history.touch();
 }
 
+/** Restore the photo of the shown job again, with the damage that its mask has left. */
+async function restoreRim() {
+  await editMask();
+  includeRims();
+  await restore();
+}
+
 async function useTransparency(uses = !photo.usesTransparency) {
   await photo.useTransparency(uses);
   showPhoto();
@@ -287,6 +294,7 @@ element("load-mask").onclick = () => element("mask-file").click();
 element("use-transparency").onclick = () => useTransparency().catch(showError);
 element("continue").onclick = () => continueFromResult().catch(showError);
 element("edit-mask").onclick = () => editMask().catch(showError);
+element("restore-rim").onclick = () => restoreRim().catch(showError);
 element("example").onclick = () =>
   busy(text("busy.example"), api.getExample())
     .then((blob) => open(blob, "example.png"))

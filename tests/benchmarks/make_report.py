@@ -26,6 +26,7 @@ import bench_growth
 import growth_report
 import make_cases
 import report_text
+import visibility_report
 from PIL import Image
 
 from dip.bench.cases import read_cases
@@ -229,6 +230,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--so-far", action="store_true", help="no more measurements: use those in the work folder"
     )
     parser.add_argument(
+        "--visibility",
+        type=Path,
+        metavar="FILE",
+        help="figures that bench_visibility.py has written (default: those of the last report)",
+    )
+    parser.add_argument(
         "--write-only",
         action="store_true",
         help="no measurements: text from figures.json",
@@ -238,12 +245,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not args.write_only:
         args.work.mkdir(parents=True, exist_ok=True)
         figures = collect(args)
+        if figures_path.exists():
+            last = json.loads(figures_path.read_text(encoding="utf-8"))
+            figures.update({key: last[key] for key in ("visibility",) if key in last})
         write_json(figures_path, figures)
         shown = [name for name in SHOWN if name in figures["sets"]["own"]]
         draw_sheet(args.work / "own", shown, args.out / PICTURES / "sheet.jpg")
         series = bench_growth.series(quick=args.quick)
         growth_report.draw_all(figures["growth"], series, args.out / PICTURES)
     figures = json.loads(figures_path.read_text(encoding="utf-8"))
+    if args.visibility is not None:
+        figures["visibility"] = _rounded(json.loads(args.visibility.read_text(encoding="utf-8")))
+        write_json(figures_path, figures)
+        plane = visibility_report.draw(figures["visibility"])
+        plane.save(args.out / PICTURES / "visibility.png", optimize=True)
     print(figures_path, *write(args.out, args.readme, figures), sep="\n")
     return 0
 

@@ -150,9 +150,28 @@ def report(figures: dict[str, Any], pictures: Path) -> str:
         parts += [f"## {titles[name]}", "", *_cases(cases)]
         if name == "own":
             parts += [f"![Before and after]({pictures}/sheet.jpg)", ""]
+    if "visibility" in figures:
+        parts += ["## Fidelity and visibility", "", *_visibility(figures["visibility"], pictures)]
     parts += ["## How cost grows", "", "The preset `fast`, which is finished sooner.", ""]
     parts += [*_growth(figures["growth"], pictures)]
     return "\n".join(parts)
+
+
+def _visibility(visibility: dict[str, Any], pictures: Path) -> Iterator[str]:
+    import visibility_report
+
+    yield from textwrap.wrap(
+        "How near a fill is to the truth, and whether it can be seen, are two things. Detail is that "
+        "of the fill over the truth's; the AUC is that of a classifier, cross-validated by picture, "
+        "that tells fills from their surroundings. Thin damage on pictures that are not part of "
+        f"this repository, preset `{visibility['preset']}`; measured with `bench_visibility.py`.",
+        100,
+    )
+    yield ""
+    yield f"![Fidelity against visibility]({pictures}/visibility.png)"
+    yield ""
+    yield from visibility_report.table(visibility)
+    yield ""
 
 
 def _targets(figures: dict[str, Any]) -> Iterator[str]:
@@ -191,7 +210,9 @@ def _cases(cases: dict[str, Any]) -> Iterator[str]:
     yield "| --- |" + " --- |" * 11
     for name, case in cases.items():
         rows = [(_title(run), figures) for run, figures in case["runs"].items()]
-        rows += [(NAMES[method], figures) for method, figures in case["references"].items()]
+        rows += [
+            (NAMES.get(method, method), figures) for method, figures in case["references"].items()
+        ]
         for title, each in rows:
             if "error" in each or "skipped" in each:
                 yield f"| {name} | {title} | failed or skipped |" + " |" * 9

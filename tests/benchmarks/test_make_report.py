@@ -6,6 +6,7 @@ import subprocess
 import make_report
 import pytest
 import report_text
+import visibility_report
 from made_up_cases import made_up_case
 from make_report import HERE, README, Plan, condense, gather, plans
 from report_text import BEGIN, END, put_into, readme_table
@@ -187,3 +188,21 @@ def test_the_runs_of_all_presets_are_combined(tmp_path):
     cases = gather(tmp_path, ["face", "vase"], [*wanted, later])
     assert list(cases) == ["face"]
     assert list(condense(cases["face"])["runs"]) == ["unet balanced", "unet best"]
+
+
+# --- Fidelity and visibility --------------------------------------------------------------------
+
+
+def test_each_method_has_a_line_and_a_point():
+    methods = {
+        "truth": {"cases": 7, "hole_psnr_db": 99.0, "detail": [1, 1, 1], "auc": 0.61},
+        "dip": {"cases": 7, "hole_psnr_db": 25.5, "detail": [0.98, 0.97, 0.92], "auc": 0.64},
+        "OpenCV Telea": {"cases": 7, "hole_psnr_db": 25.3, "detail": [0.4, 0.4, 0.7], "auc": 0.99},
+    }
+    figures = made_up_figures(visibility={"preset": "fast", "methods": methods})
+    text = report_text.report(figures, make_report.PICTURES)
+    assert "| dip | 7 | 25.50 | 0.98 / 0.97 / 0.92 | 0.640 |" in text
+    assert "| truth | 7 | – | 1.00 / 1.00 / 1.00 | 0.610 |" in text
+    colours = visibility_report.draw(figures["visibility"]).getcolors(1 << 16)
+    drawn = {colour for _, colour in colours}
+    assert {visibility_report.OWN_COLOUR, visibility_report.COLOUR} <= drawn

@@ -134,6 +134,28 @@ def test_texture_is_chosen_with_the_keyboard_and_sent(page: Any, canvas: Any, se
         assert client.job(start_job(page))["parameters"]["texture"] == 0
 
 
+def test_damage_that_the_marks_have_left_is_restored_after_a_click(
+    page: Any, choose: Any, canvas_of: Any, scratched: Any, service: Any, tmp_path: Path
+) -> None:
+    scratched[32:49, 16:80] = 250  # wider than the stroke
+    choose(page, scratched)
+    paint_scratch(canvas_of(page, 96, 80))
+    job = start_job(page)
+    wait_for_result(page)
+    with service.client() as client:
+        assert client.job(job)["parameters"]["grow"] == 0
+        first = read_photo(download(page, tmp_path)).pixels
+        page.click("#restore-rim")
+        page.wait_for_function("job => !location.hash.includes(job)", arg=job)
+        wait_for_result(page)
+        assert client.job(page.url.rpartition("=")[2])["parameters"]["grow"] == "auto"
+    second = read_photo(download(page, tmp_path)).pixels
+    assert not page.is_visible("#restore-rim")
+    assert page.is_checked("#rim")
+    white = [np.count_nonzero((each[32:49, 16:80] > 245).all(2)) for each in (first, second)]
+    assert white[1] < white[0] / 2
+
+
 def test_a_result_is_restored_further_with_the_marks_that_it_did_not_get(
     page: Any, canvas: Any, tmp_path: Path
 ) -> None:

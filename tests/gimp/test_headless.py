@@ -116,6 +116,11 @@ def test_growing_the_damage_leaves_the_selection(gimp: Any) -> None:
 
 
 @pytest.mark.newest_gimp
+def test_the_damage_grows_over_its_rim(gimp: Any) -> None:
+    assert gimp.batch("growing_over_its_rim") == []
+
+
+@pytest.mark.newest_gimp
 def test_both_networks_give_two_layers_and_one_is_visible(gimp: Any) -> None:
     assert gimp.batch("both_networks") == [
         ["U-Net restoration of photo", True],

@@ -123,8 +123,8 @@ def test_damage_that_the_selection_missed_is_remarked() -> None:
         return remarks_on({"stopped": False, "coded_notes": to_json(notes), "progress": None})
 
     assert remarks(*rim, Note("time_over")) == [
-        "Damage is left around the selection. Undo, and restore again with the damage grown by "
-        "4 px.",  # at its corners
+        "Damage is left around the selection, up to 4 px wide. Undo, and restore again with "
+        "“Grow it over damage found at its rim” switched on.",  # at its corners
         "The time is over: not everything was fitted.",
     ]
     assert remarks(Note("run", run=2, runs=6)) == []
@@ -254,7 +254,7 @@ def test_notes_are_told_in_sentences_of_which_the_technical_ones_are_details() -
     assert notes.technical == [f"R{second[1:]}."]
     assert notes.plain == [
         "The time is over: not everything was fitted.",
-        "Damage is left around the selection. Undo, and restore again with the damage grown by "
-        "2 px.",
+        "Damage is left around the selection, up to 2 px wide. Undo, and restore again with "
+        "“Grow it over damage found at its rim” switched on.",
         "Something new.",
     ]

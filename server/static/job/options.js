@@ -30,6 +30,12 @@ export function setTexture(fraction) {
   showTexture();
 }
 
+/** Have jobs restore damage that their marks left at the rim, too. */
+export function includeRims() {
+  element("rim").checked = true;
+  keep();
+}
+
 function showTexture() {
   const slider = element("texture");
   const share = percent(slider.value / 100);
@@ -60,6 +66,7 @@ const describePreset = () => (element("preset-about").textContent = presetDescri
 export function keepOptions() {
   const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
   for (const name of FIELDS) if (name in kept) element(name).value = kept[name];
+  element("rim").checked = Boolean(kept.rim);
   for (const name of CHOICES) {
     for (const radio of document.getElementsByName(name)) if (radio.value === kept[name]) radio.checked = true;
   }
@@ -70,7 +77,7 @@ export function keepOptions() {
 function keep() {
   if (!chosen("preset")) return; // the service has not answered yet
   const values = [...FIELDS.map((name) => [name, element(name).value]), ...CHOICES.map((name) => [name, chosen(name)])];
-  sessionStorage.setItem(KEPT, JSON.stringify(Object.fromEntries(values)));
+  sessionStorage.setItem(KEPT, JSON.stringify({ ...Object.fromEntries(values), rim: element("rim").checked }));
   onChange();
 }
 
@@ -78,6 +85,7 @@ function keep() {
 export function readOptions() {
   const minutes = Number(element("time").value);
   return {
+    ...(element("rim").checked ? { grow: "auto" } : {}),
     ...(minutes ? { time_s: String(60 * minutes) } : {}), // without a number there is no limit
     network: chosen("network"),
     preset: chosen("preset"),

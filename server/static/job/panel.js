@@ -7,7 +7,7 @@ import { number, percent, text } from "../page/texts.js";
 import { duration } from "../page/units.js";
 import { Curve } from "./curve.js";
 import { showDownloads } from "./download.js";
-import { isActive, isShowable, networkName, photoName, stateName, stoppedEarly, summary, waiting } from "./words.js";
+import { isActive, isShowable, leftRim, networkName, photoName, stateName, stoppedEarly, summary, waiting } from "./words.js";
 
 const DECIBELS = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
 
@@ -26,6 +26,7 @@ export class JobPanel {
     element("job-error").hidden = !job.error || job.state === "cancelled";
     element("job-error").textContent = job.error ? errorText(job.error) : "";
     const technical = this.showNotes(job);
+    element("restore-rim").hidden = !leftRim(job) || !isShowable(job);
     element("compare-choice").hidden = job.results.length < 2;
     if (!active) this.#showDetails(job.results.flatMap(detailsOfResult));
     if (job.state === "done") showDownloads(job);

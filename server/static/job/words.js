@@ -55,3 +55,6 @@ export function stoppedEarly({ stopped, progress }) {
   const { fraction } = progress ?? {};
   return fraction === undefined ? text("stopped.unknown") : text("stopped", { share: percent(fraction) });
 }
+
+/** Whether a job has left damage at the rim of its mask. */
+export const leftRim = ({ coded_notes: notes }) => notes.some(({ code }) => code === "rim_damaged");

@@ -12,6 +12,7 @@ from dip.bench.measure import (
     first_useful_s,
     measure_references,
     measure_run,
+    read_others,
     summary_line,
 )
 from dip.config import Settings
@@ -64,3 +65,12 @@ def test_a_preview_is_useful_once_it_is_nearer_than_the_mean_colour(measured):
     previews = [(101.0, everywhere, black), (102.5, everywhere, good), (104.0, everywhere, truth)]
     assert first_useful_s(measured, previews, 100.0) == 2.5
     assert first_useful_s(measured, previews[:1], 100.0) is None
+
+
+def test_results_of_other_programs_are_measured(measured, tmp_path):
+    from PIL import Image
+
+    Image.fromarray(measured.truth).save(tmp_path / "resynth.png")
+    read_others(measured, tmp_path)
+    assert measured.figures["references"]["resynth"]["hole_psnr_db"] == 99.0
+    assert np.array_equal(measured.references["resynth"], measured.truth)

@@ -154,3 +154,13 @@ def test_a_case_with_a_failed_run_is_drawn(folder):
     failed = {"network": "unet", "preset": "balanced", "seed": 0, "error": {"message": "No."}}
     measured = Measured(case, made_up_case(failed), truth, unknown, {}, {})
     assert draw_row(measured).width > 3 * PANEL_PX
+
+
+def test_the_visibility_of_each_method_has_a_line():
+    report = made_up_report()
+    report["targets"], report["not_judged"] = [], 0
+    one = {"cases": 7, "hole_psnr_db": 25.5, "detail": [0.98, 0.97, 0.92], "auc": 0.64}
+    report["visibility"] = {"U-Net, balanced": one, "gmic": {**one, "auc": None}}
+    lines = [line.split() for line in table(report).splitlines()]
+    assert ["U-Net,", "balanced", "7", "25.50", "0.98/0.97/0.92", "0.640"] in lines
+    assert ["gmic", "7", "25.50", "0.98/0.97/0.92", "–"] in lines

@@ -141,6 +141,19 @@ def test_a_white_margin_at_the_edge_stays_white():
     assert 0.006 < result[~known].std() < 0.014
 
 
+def test_a_narrow_margin_gets_its_own_grain_and_no_halo_of_the_print_beside_it():
+    """No place is known that is further than 10 px from the border of the print."""
+    truth = np.full((120, 160, 3), 0.92, dtype=np.float32)
+    truth[20:-20, 20:-20] = 0.5
+    truth += 0.005 * grain(120, 160)
+    known = np.zeros((120, 160), dtype=bool)
+    known[10:-10, 10:-10] = True
+    fill = np.where(known[:, :, None], truth, np.float32(0.92))
+    added = (add_detail(fill, truth, known) - fill)[~known]
+    assert 0.003 < added.std() < 0.008
+    assert np.abs(added).max() < 0.04
+
+
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_gray_and_alpha(channels: int):
     known, smooth = scratches(), ramp(channels=channels)

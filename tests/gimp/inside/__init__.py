@@ -54,6 +54,7 @@ CASES = {
         finding.finding_refused,
         finding.found_damage,
         geometry.growing,
+        geometry.growing_over_its_rim,
         geometry.in_a_group,
         geometry.offsets,
         geometry.only_some_of_the_damage,

@@ -93,6 +93,44 @@ def growing():
     return answer
 
 
+def growing_over_its_rim():
+    """A selection that misses a sliver of the damage: it is restored, and little beside it."""
+    wrong = []
+    x, y, width, height = SCRATCH
+
+    def around(margin):
+        return {
+            (row * WIDTH + column)
+            for row in range(y - margin, y + height + margin)
+            for column in range(x - margin, x + width + margin)
+        }
+
+    for output in ("new-layer", "in-place"):
+        image, layer = make_image()
+        spoil(layer)
+        image.select_rectangle(Gimp.ChannelOps.REPLACE, x + 2, y + 2, width - 4, height - 4)
+        selection, before = read(image.get_selection()), read(layer)
+        succeed(image, [layer], output=output, grow_auto=True, iterations=3)
+        if output == "in-place":
+            changed = differing(before, read(layer), 3)
+        else:
+            new = image.get_layers()[0]
+            left, top = new.get_offsets()[1:]
+            alpha = read(new, "A u8")
+            columns = new.get_width()
+            changed = {
+                (top + number // columns) * WIDTH + left + number % columns
+                for number, value in enumerate(alpha)
+                if value
+            }
+        if not around(0) <= changed <= around(2):
+            wrong.append(f"{output}: {len(around(0) - changed)}, {len(changed - around(2))}")
+        if read(image.get_selection()) != selection:
+            wrong.append(f"{output}: the selection was changed")
+        image.delete()
+    return wrong
+
+
 def only_some_of_the_damage():
     """Two transparent scratches, one selected: the other stays."""
     wrong = []

@@ -1,0 +1,105 @@
+"""Continue a picture beyond its last known pixels, where nothing is known on the other side.
+
+Four plain ways compete: a membrane, the nearest known pixels, and those of the same row or column.
+The picture decides between them: a strip of known pixels along the damage is hidden too, each way
+fills it over the same kind of distance, and non-negative least squares find the weights with the
+smallest error there (stacking). A sky above hills continues along its rows, a wall along both.
+
+Source: Wolpert, *Stacked generalization*, Neural Networks 5(2), 1992,
+DOI 10.1016/S0893-6080(05)80023-1; non-negative weights: Breiman, *Stacked regressions*, Machine
+Learning 24, 1996, DOI 10.1007/BF00117832.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, optimize
+
+from dip.filling.membrane import membrane
+
+Array = NDArray[np.float32]
+Plane = NDArray[np.bool_]
+
+_BLUR_PX = 2.0
+"""Known pixels are blurred before they continue, to leave grain out."""
+_STRIP = 0.7
+"""Width of the hidden strip, as a share of the damage's depth."""
+_FEWEST = 200
+"""Pixels in a strip; with fewer, the membrane continues alone."""
+_DEPTHS_PX = ((2, 2), (4, 6), (8, 14), (16, 30))
+"""Nearest pixels are blurred by so much from such a depth on: they come from far apart there."""
+
+
+def continue_picture(target: Array, known: Plane) -> Array:
+    """Fill the unknown pixels from one side.
+
+    Parameters
+    ----------
+    target : ndarray
+        (H, W, C), float32; ignored where unknown.
+    known : ndarray
+        (H, W) bool
+
+    Returns
+    -------
+    ndarray
+        (H, W, C), float32, smooth; meaningful at unknown pixels only.
+    """
+    clean = np.where(known[:, :, None], target, np.float32(0))
+    depth = ndimage.distance_transform_edt(~known).max()
+    strip = known & (ndimage.distance_transform_edt(known) <= _STRIP * depth)
+    seen = known & ~strip
+    plain = membrane(clean, known)
+    if np.count_nonzero(strip) < _FEWEST or np.count_nonzero(seen) < _FEWEST:
+        return plain
+    trial = membrane(clean, seen)
+    differences = [(each - trial)[strip].ravel() for each in _others(clean, seen, trial)]
+    weights, _ = optimize.nnls(
+        np.stack(differences, 1).astype(np.float64), (clean - trial)[strip].ravel()
+    )
+    weights /= max(1.0, weights.sum())
+    result = plain.copy()
+    for weight, each in zip(weights, _others(clean, known, plain), strict=True):
+        result += np.float32(weight) * (each - plain)
+    return result
+
+
+def _others(clean: Array, known: Plane, plain: Array) -> tuple[Array, Array, Array]:
+    """The fills by the nearest known pixels, by rows and by columns."""
+    weight = ndimage.gaussian_filter(known.astype(np.float32), _BLUR_PX)[:, :, None]
+    blurred = _blur(clean * known[:, :, None], _BLUR_PX) / np.maximum(weight, np.float32(1e-3))
+    rows = _along_rows(blurred, known, plain)
+    columns = _along_rows(blurred.swapaxes(0, 1), known.T, plain.swapaxes(0, 1)).swapaxes(0, 1)
+    return _nearest(blurred, known), rows, columns
+
+
+def _nearest(blurred: Array, known: Plane) -> Array:
+    distance, index = ndimage.distance_transform_edt(~known, return_indices=True)
+    nearest: Array = blurred[index[0], index[1]]
+    result = nearest
+    for sigma_px, depth_px in _DEPTHS_PX:
+        share = ((distance - depth_px) / depth_px).clip(0, 1).astype(np.float32)
+        result = result + share[:, :, None] * (_blur(nearest, sigma_px) - result)
+    return result
+
+
+def _along_rows(blurred: Array, known: Plane, plain: Array) -> Array:
+    """The mean of the known pixels to the left and to the right, by nearness; `plain` for none."""
+    width = known.shape[1]
+    places = np.arange(width)[None]
+    left = np.maximum.accumulate(np.where(known, places, -1), 1)
+    right = np.minimum.accumulate(np.where(known, places, width)[:, ::-1], 1)[:, ::-1]
+    row = np.arange(len(known))[:, None]
+    total = np.zeros((*known.shape, 1), dtype=np.float32)
+    result = np.zeros_like(blurred)
+    for place, exists in ((left, left >= 0), (right, right < width)):
+        near = np.where(exists, 1 / np.maximum(abs(place - places), 0.5), 0)[:, :, None]
+        result += near.astype(np.float32) * blurred[row, place.clip(0, width - 1)]
+        total += near.astype(np.float32)
+    return np.where(total > 0, result / np.maximum(total, np.float32(1e-6)), plain)
+
+
+def _blur(image: Array, sigma_px: float) -> Array:
+    blurred: Array = ndimage.gaussian_filter(image, (sigma_px, sigma_px, 0), truncate=3.0)
+    return blurred
