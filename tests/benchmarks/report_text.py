@@ -161,10 +161,11 @@ def _visibility(visibility: dict[str, Any], pictures: Path) -> Iterator[str]:
     import visibility_report
 
     yield from textwrap.wrap(
-        "How near a fill is to the truth, and whether it can be seen, are two things. Detail is that "
-        "of the fill over the truth's; the AUC is that of a classifier, cross-validated by picture, "
-        "that tells fills from their surroundings. Thin damage on pictures that are not part of "
-        f"this repository, preset `{visibility['preset']}`; measured with `bench_visibility.py`.",
+        "How near a fill is to the truth, and whether it can be seen, are two things. Detail is "
+        "that of the fill over the truth's; the AUC is that of a classifier, cross-validated by "
+        "picture, that tells fills from their surroundings. Thin damage on pictures that are not "
+        f"part of this repository, preset `{visibility['preset']}`; measured with "
+        "`bench_visibility.py`.",
         100,
     )
     yield ""
