@@ -11,6 +11,7 @@ from dip.panels import FAINT_INK, INK, PAPER, font
 
 SIZE_PX = 760, 420
 COLOUR, OWN_COLOUR = (120, 130, 140), (31, 104, 178)
+LABEL_PX = 150, 16
 CANNOT_BE_TOLD = 0.5
 
 
@@ -56,6 +57,7 @@ def draw(visibility: dict[str, Any]) -> Image.Image:
         pen.text((x, bottom + 8), str(db), font=font(14), fill=FAINT_INK, anchor="mt")
     pen.text((right, bottom + 30), "fidelity: mean hole PSNR, dB", font=font(14), fill=FAINT_INK,
              anchor="rt")  # fmt: skip
+    named: list[tuple[float, float]] = []
     for name, each in methods.items():
         x, y = place(each["hole_psnr_db"] if name != "truth" else high, each["auc"])
         if name == "truth":
@@ -64,5 +66,10 @@ def draw(visibility: dict[str, Any]) -> Image.Image:
             continue
         colour = OWN_COLOUR if name.startswith("dip") else COLOUR
         pen.ellipse((x - 5, y - 5, x + 5, y + 5), fill=colour)
+        while any(
+            abs(x - other) < LABEL_PX[0] and abs(y - at) < LABEL_PX[1] for other, at in named
+        ):
+            y += LABEL_PX[1] / 2
+        named.append((x, y))
         pen.text((x + 10, y), name, font=font(14), fill=colour, anchor="lm")
     return page
