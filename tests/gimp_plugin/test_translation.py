@@ -125,6 +125,7 @@ def test_the_installed_plug_in_speaks_the_users_language(tmp_path: Path) -> None
 DIALOGS = {
     "restoration": (
         "Res_tore", "_Find damage…", "_Damage", "_Quality", "_Grow the damage by (pixels)",
+        "Grow it over damage found at its _rim",
         "Res_ult", "_Network", "S_eed", "Texture of the surr_oundings",
         "_Work at most, in minutes (0 = no limit)", "_Iterations (0 = automatic)", "Com_pute on",
         "Thre_ads (0 = all)", "_Memory limit in MB (0 = automatic)",
