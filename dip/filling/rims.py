@@ -60,6 +60,8 @@ _NOISE = 0.012
 """Standard deviation that is always assumed, in units of full scale."""
 _SAID_ABOVE = 0.01
 """Missed damage is told to the user if it is more than this share of all pixels at the rim."""
+_PIECE_PX = 1000
+"""Larger boxes are cut, for memory: 200 MB a megapixel."""
 _SMALL_PX = 80 * 80
 _HINT = 0.04
 """Around damage in a box of up to `_SMALL_PX`, fewer than `_FEWEST` pixels of the rim are mostly
@@ -105,7 +107,8 @@ def find_rims(samples: NDArray[Any], unknown: Plane) -> list[Rim]:
 
 def _rims(colours: NDArray[Any], unknown: Plane) -> Iterator[Rim]:
     frame = Box.of(unknown)
-    for core in damage_boxes(unknown):
+    boxes = damage_boxes(unknown)
+    for core in (piece for box in boxes for piece in box.pieces(_PIECE_PX)):
         near = core.expanded(_GAP_PX + _TRIAL_PX, frame)
         image, own = colours[near.slices], unknown[near.slices]
         if core.area <= _SMALL_PX and not _is_doubtful(to_floats(image), own):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,12 @@ class Box:
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
         return Box(top, left, max(0, bottom - top), max(0, right - left))
+
+    def pieces(self, side_px: int) -> Iterator[Box]:
+        """Cut into boxes of at most this side, in reading order."""
+        for top in range(self.top, self.bottom, side_px):
+            for left in range(self.left, self.right, side_px):
+                yield Box(top, left, side_px, side_px).intersection(self)
 
     @classmethod
     def from_edges(cls, top: int, left: int, bottom: int, right: int) -> Box:

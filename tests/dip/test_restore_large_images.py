@@ -171,3 +171,32 @@ def test_the_predicted_memory_is_what_it_takes(network: str) -> None:
     )
     predicted, measured = json.loads(child.stdout)
     assert 0.6 < predicted / measured < 1.8
+
+
+@pytest.mark.exhaustive
+def test_a_hundred_thousand_specks_are_filled_within_the_predicted_memory() -> None:
+    program = (
+        "import json, numpy as np\n"
+        "from dip.bench.worker import peak_memory_mb\n"
+        "from dip.config import Settings\n"
+        "from dip.restore import Restoration\n"
+        "random = np.random.default_rng(0)\n"
+        "image = random.integers(90, 110, (4000, 6000, 3), dtype=np.uint8)\n"
+        "mask = np.zeros((4000, 6000), dtype=bool)\n"
+        "for row, column in random.integers(0, (3997, 5997), (100_000, 2)):\n"
+        "    mask[row : row + 3, column : column + 3] = True\n"
+        "image[mask] = 255\n"
+        "job = Restoration(image, mask, Settings(preset='fast', time_s=1))\n"
+        "list(job)\n"
+        "result = job.result_in_place()\n"
+        "print(json.dumps([job.memory_mb, peak_memory_mb(), int(result[mask].max())]))"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **environment_for_cpu()},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    predicted, measured, brightest = json.loads(child.stdout)
+    assert measured < 1.2 * predicted
+    assert brightest < 130

@@ -134,3 +134,11 @@ def test_a_few_missed_pixels_are_distrusted_without_a_word() -> None:
     damaged = DamagedImage(torn(250), np.uint8(255) * mask)
     assert mind_rims(damaged, Settings()) == []
     assert np.count_nonzero(damaged.hidden() & ~mask) >= 8
+
+
+def test_rims_are_found_in_pieces_of_large_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, mask = torn(250), ndimage.binary_erosion(EXACT, iterations=2)
+    whole = found(photo, mask)
+    monkeypatch.setattr("dip.filling.rims._PIECE_PX", 90)
+    pieces = found(photo, mask)
+    assert np.count_nonzero(whole & pieces) > 0.8 * np.count_nonzero(whole | pieces)
