@@ -174,27 +174,29 @@ def measure_large(args: argparse.Namespace) -> dict[str, Any]:
         page = open_page(browser, client)
         page.evaluate(WATCH)
 
-        def longest_task(name: str) -> None:
+        def note(name: str) -> None:
             page.wait_for_timeout(500)
             tasks = page.evaluate("() => window.tasks.splice(0)")
-            figures[f"longest_task_{name}_ms"] = round(max(tasks, default=0))
+            figures[name] = {
+                "longest_task_ms": round(max(tasks, default=0)),
+                "most_memory_mb": round(memory_mb()),
+            }
 
         page.set_input_files("#photo-file", path)
         page.wait_for_selector("body[data-mode=edit]")
         page.wait_for_timeout(3000)  # until the finest tiles are there
-        longest_task("opening")
+        note("opening")
         page.keyboard.press("w")
         page.wait_for_function("() => performance.getEntriesByName('found').length > 0")
-        longest_task("finding")
+        note("finding")
         figures["slider_ms"] = percentiles([move_slider(page, each) for each in SENSITIVITIES])
-        longest_task("slider")
+        note("slider")
         page.click("#find-accept")
         page.wait_for_timeout(1000)
         for _ in range(3):
             page.keyboard.press("g")
             page.wait_for_timeout(2000)
-        longest_task("growing")
-        figures["memory_before_restoring_mb"] = round(memory_mb())
+        note("growing")
         page.click("#restore")
         page.wait_for_selector("#stop:enabled")
         page.wait_for_timeout(1000 * args.seconds)
@@ -203,8 +205,7 @@ def measure_large(args: argparse.Namespace) -> dict[str, Any]:
         page.wait_for_selector("#job-result:not([hidden])")
         figures["stopped_s"] = round(time.monotonic() - began, 2)
         page.wait_for_timeout(3000)
-        longest_task("restoring")
-        figures["memory_mb"] = round(memory_mb())
+        note("restoring")
     return figures
 
 
@@ -238,11 +239,11 @@ def move_slider(page: Any, sensitivity: int) -> float:
 
 @contextmanager
 def watched_memory() -> Iterator[Callable[[], float]]:
-    """The largest memory of a process of a tab so far, in MB: its share of resident pages."""
+    """The largest memory of a process of a tab so far, in MB: its share of the resident pages."""
     ended, most = threading.Event(), [0.0]
 
     def watch() -> None:
-        while not ended.wait(0.2):
+        while not ended.wait(1):  # the figure costs some ms of a processor
             for process in psutil.Process().children(recursive=True):
                 with suppress(psutil.Error):
                     if "--type=renderer" in process.cmdline():

@@ -9,6 +9,16 @@ export function mergeCoverage(data, index, coverage, erase) {
   else if (coverage > data[index]) data[index] = coverage;
 }
 
+// The pixels of a tile before they are shown: a new one for each would be a megabyte of garbage.
+const image = new ImageData(TILE, TILE);
+const words = new Uint32Array(image.data.buffer); // little-endian, as every browser's machine is
+
+/** Free the canvas of a tile at once: the browser would keep it until it collects its garbage. */
+function free(tile) {
+  if (tile?.canvas) tile.canvas.width = 0;
+  if (tile) tile.canvas = null;
+}
+
 export class Mask {
   tiles = new Map(); // "column,row" -> { column, row, data: Uint8Array, canvas, context }
   onChange = () => {}; // after a change: (rectangle of the image)
@@ -91,7 +101,7 @@ export class Mask {
   /** Show the mask in another colour. */
   recolour(colour) {
     this.colour = colour;
-    for (const tile of this.tiles.values()) tile.canvas = null;
+    for (const tile of this.tiles.values()) free(tile);
     this.onChange(this.#whole);
   }
 
@@ -170,6 +180,7 @@ export class Mask {
 
   #remove(key) {
     this.#unsaved.add(key);
+    free(this.tiles.get(key));
     this.tiles.delete(key);
   }
 
@@ -179,14 +190,12 @@ export class Mask {
     tile.canvas ??= new OffscreenCanvas(TILE, TILE);
     tile.changed = null;
     const [width, height] = [area.right - area.left, area.bottom - area.top];
-    const image = new ImageData(width, height);
-    const words = new Uint32Array(image.data.buffer); // little-endian, as every browser's machine is
     const [red, green, blue] = this.colour;
     const tint = red | (green << 8) | (blue << 16);
-    for (let line = 0, to = 0; line < height; line++) {
+    for (let line = 0; line < height; line++) {
       let from = (area.top - y + line) * TILE + area.left - x;
-      for (let column = 0; column < width; column++) words[to++] = tint | (tile.data[from++] << 24);
+      for (let column = 0, to = line * TILE; column < width; column++) words[to++] = tint | (tile.data[from++] << 24);
     }
-    tile.canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, area.left - x, area.top - y);
+    tile.canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, area.left - x, area.top - y, 0, 0, width, height);
   }
 }
