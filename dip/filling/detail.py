@@ -65,6 +65,9 @@ _CELLS = 1.5
 _RIM_RATIO = 3.0
 """The copy's energy is corrected by the energy of the rim over that of its own rim, at most so
 much: both are uncertain where few pixels are known."""
+_DEEP_RATIO, _NEAR_RIM = 2.0, 0.003
+"""Where the rim's share of the pixels around is below the second number, a copy has at most so many
+times the energy that the rim's continues with."""
 _MEMBRANE_PX = 2.0
 """See `dip.filling.membrane.harmonise`."""
 _LARGEST_GAIN = 2.5
@@ -286,7 +289,8 @@ def _missing(detail: Tensor, copied: Tensor, inside: Tensor, rim: Tensor) -> Ten
         (own, own_at_rim), (copy, copy_at_rim) = energies(present), energies(wanting)
         # One where no rim is near, deep in a hole.
         ratio = (own_at_rim + _TINY) / (copy_at_rim + _TINY)
-        goals.append(copy * ratio.clamp(1 / _RIM_RATIO, _RIM_RATIO))
+        goal = copy * ratio.clamp(1 / _RIM_RATIO, _RIM_RATIO)
+        goals.append(torch.minimum(goal, _DEEP_RATIO * _continued(own_at_rim, count[:, 1:])))
         lacks.append((additional, own, energies(additional)[0] + _TINY))
     masking = 1 / (1 + (torch.stack(goals).sum(0) / _MASKED_FROM**2).square())
     missing, (height, width) = torch.zeros_like(detail), detail.shape[2:]
@@ -295,6 +299,19 @@ def _missing(detail: Tensor, copied: Tensor, inside: Tensor, rim: Tensor) -> Ten
         gain = F.interpolate(gain, scale_factor=_CELL_PX, mode="bicubic", align_corners=False)
         missing += gain[:, :, :height, :width].clamp_min(0) * additional
     return torch.where(inside, missing, 0)
+
+
+def _continued(at_rim: Tensor, count: Tensor) -> Tensor:
+    """Energies deep in a hole by those of its rim, (N, 1, h, w); infinite where the rim is near.
+
+    They are continued as logarithms: half-way between rocks and a sky there are few specks of rock.
+    """
+    near = count > _NEAR_RIM
+    if near.all() or not near.any():
+        return torch.full_like(at_rim, torch.inf)
+    logarithms = torch.where(near, (at_rim + _TINY).log(), 0).numpy()
+    deep = torch.from_numpy(extend(logarithms, near.numpy(), smoothing_px=1.0)).exp()
+    return torch.where(near, torch.inf, deep)
 
 
 def _around(planes: Tensor) -> Tensor:

@@ -154,6 +154,18 @@ def test_a_narrow_margin_gets_its_own_grain_and_no_halo_of_the_print_beside_it()
     assert np.abs(added).max() < 0.04
 
 
+def test_deep_in_a_hole_rocks_hang_in_no_sky():
+    """A hole between a plain sky and rocks, of the rocks' colour: its middle gets few of them."""
+    below = np.arange(160)[:, None, None] >= 80
+    truth = np.where(below, 0.4, 0.7) + grain() * np.where(below, 0.08, 0.002)
+    truth = truth.astype(np.float32)
+    known = np.ones((160, 200), dtype=bool)
+    known[20:140, 40:160] = False
+    fill = np.where(known[:, :, None], truth, np.float32(0.4))
+    middle = (add_detail(fill, truth, known) - fill)[72:88, 70:130].std()
+    assert 0.005 < middle < 0.05  # the rocks: 0.08
+
+
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_gray_and_alpha(channels: int):
     known, smooth = scratches(), ramp(channels=channels)
