@@ -43,6 +43,8 @@ _EDGE = 8.0
 deviations of the pixels of one's own."""
 _STILL = 0.004
 """Standard deviation that these have at least, in units of full scale."""
+_SIDE = 0.3, 0.45
+"""Shares of the surroundings from which pixels of one brightness are a side of an edge."""
 _LEVEL, _MOST_LEVELS = 0.1, 12
 """Step between the levels of brightness that are blurred apart, and their number."""
 _BANDS_PX = (0.8, 1.6, 3.2)
@@ -258,6 +260,8 @@ def _base(planes: Tensor) -> Tensor:
     means = sums[:-1] / sums[-1:].clamp_min(1e-4)
     variance = (means[-1] - means[-2].square()).clamp_min(_STILL**2)
     distance = (means[-2] - plain[-3]).square() / (_EDGE**2 * variance)
+    least, enough = _SIDE  # a joint between bricks is no side of an edge, but detail of the wall
+    distance *= ((sums[-1] - least) / (enough - least)).clamp(0, 1)
     base = means[:-2] + (plain[:-3] - means[:-2]) / (1 + distance.square())
     sizes = base, -_spread(-base, 1), _spread(base, 1)
     scaled = F.interpolate(torch.cat(sizes)[None], scale_factor=2, mode="bilinear")
