@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from dip.detection import classical
 from dip.detection.damage_map import DamageMap
-from dip.detection.features import MARGIN_PX, Character, characterise, measure
+from dip.detection.features import MARGIN_PX, Character, characterise, measure_both
 from dip.detection.infrared import infrared_damage, refuse_size
 from dip.detection.marks import delimit
 from dip.detection.suitability import doubts
@@ -32,8 +32,12 @@ SILVER = Note("infrared_silver")
 _WORKING_PIXELS = 6_000_000
 """Larger photos are searched at a half, a third... of their size."""
 
-_CAUTION = 1.9
-"""The network has learned from photos with more damage than most have: so large a logit less."""
+_CAUTION = (1.5, 2.2, 2.2)
+"""Subtracted from the logits of specks, scratches and creases, by kind.
+
+The network has learned from photos with more damage than most have. Nearly all that it marks on
+clean photos are lines.
+"""
 
 _BAND_PX = 420
 """Rows that are measured at a time; the result does not depend on how many are in work."""
@@ -93,7 +97,7 @@ def detect(
     working = _reduced(colours, factor)
     character = characterise(working)
     in_infrared = None
-    caution = 0.0
+    caution = (0.0, 0.0, 0.0)
     notes: tuple[Note, ...] = ()
     if infrared is not None:
         in_infrared, notes = _in_infrared(working, infrared, (height, width), factor)
@@ -105,7 +109,7 @@ def detect(
             progress(1)
     else:
         bright, dark = _certainties(working, character, quick, progress, should_stop)
-        caution = 0.0 if quick else _CAUTION
+        caution = caution if quick else _CAUTION
     level, kind = delimit(bright, dark, caution)
     if in_infrared is None:
         notes += doubts(working, character, level)
@@ -158,7 +162,7 @@ def _certainties(
         first, last = max(0, top - MARGIN_PX), min(height, top + _BAND_PX + MARGIN_PX)
         rows = slice(top - first, min(top + _BAND_PX, height) - first)
         band = working[first:last]
-        return tuple(certainty(measure(each, character))[rows] for each in (band, 1 - band))
+        return tuple(certainty(each)[rows] for each in measure_both(band, character))
 
     tops = range(0, height, _BAND_PX)
     parts = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -16,6 +18,9 @@ EXTENTS = (0.03, 0.06, 0.1, 0.15, 0.25, 0.35, 0.5, 0.7, 0.9)
 _REACH = 0.5
 """A mark reaches as far as this share of the certainty of its core."""
 
+_SURE_SHARE = 0.35
+"""A line is as certain as this share of its pixels: the rest is followed from there."""
+
 _MOST = 0.9997
 _FEWEST_PX = 6
 _TOUCHING = np.ones((3, 3), bool)
@@ -29,7 +34,7 @@ _CREASE_LENGTH = 0.12
 
 
 def delimit(
-    bright: Floats, dark: Floats, caution: float = 0.0
+    bright: Floats, dark: Floats, caution: Sequence[float] = (0.0, 0.0, 0.0)
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Delimit marks at every extent: as certain as their most certain pixel.
 
@@ -37,8 +42,8 @@ def delimit(
     ----------
     bright, dark : (H, W) float32 arrays
         The certainty in [0, 1] that a pixel is bright, dark damage.
-    caution : float
-        Is subtracted from the logit of a mark's certainty.
+    caution : sequence of float
+        For each of `KINDS`, is subtracted from the logit of a mark's certainty.
 
     Returns
     -------
@@ -59,15 +64,36 @@ def delimit(
             areas = np.bincount(labels.ravel(), minlength=count + 1)
             highest = np.zeros(count + 1)
             np.maximum.at(highest, label, certainty.ravel()[at])
-            sure = np.minimum(highest, extent / _REACH).clip(1 - _MOST, _MOST)
-            levels = np.rint(255 / (1 + (1 / sure - 1) * np.exp(caution))).astype(np.uint8)
+            kinds = kinds_of(labels, areas, diagonal)
+            certain = np.full(count + 1, extent)
+            is_line = kinds > 0
+            certain[is_line] = _certain_shares(label, certainty.ravel()[at], areas)[is_line]
+            sure = np.minimum(highest, certain / _REACH).clip(1 - _MOST, _MOST)
+            levels = np.rint(
+                255 / (1 + (1 / sure - 1) * np.exp(np.asarray(caution)[kinds]))
+            ).astype(np.uint8)
             levels[areas < _FEWEST_PX] = 0
             levels[0] = 0
             mine = levels[labels]
             raised = mine > level
             level[raised] = mine[raised]
-            kind[raised] = codes[kinds_of(labels, areas, diagonal)[labels[raised]]]
+            kind[raised] = codes[kinds[labels[raised]]]
     return level, kind
+
+
+def _certain_shares(
+    label: NDArray[np.int32], certainty: Floats, areas: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """The certainty that `_SURE_SHARE` of the pixels of each label reach, (N + 1,).
+
+    A long hair is seen in pieces: where a third of it is certain, the faint rest belongs to it,
+    whereas a faint edge of the picture does not belong to a mark at its end.
+    """
+    order = np.lexsort((-certainty, label))
+    ends = np.cumsum(areas[1:])
+    shares = np.zeros(len(areas))
+    shares[1:] = certainty[order][ends - areas[1:] + (_SURE_SHARE * areas[1:]).astype(np.int64)]
+    return shares
 
 
 def kinds_of(

@@ -1,8 +1,9 @@
 """A small U-Net that tells damage from picture, learned from damage drawn onto free pictures.
 
 It differs from the U-Net of Ronneberger et al. (2015, arXiv:1505.04597) in its input, the measures
-of `dip.detection.features` instead of pixels, in its size (180 000 weights), and in average
-pooling. `tests/benchmarks/learn_damage.py` makes its weights.
+of `dip.detection.features` instead of pixels, in its size (360 000 weights), in average pooling,
+and in residual blocks with a dilated convolution at the coarser scales. Its weights are made by
+`tests/benchmarks/learn_damage.py`.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class DamageNetwork(nn.Module):
             for fine, coarse in pairs
         )
         self.up = nn.ModuleList(_convolution(fine + coarse, fine) for fine, coarse in pairs)
+        self.more = nn.ModuleList(_Residual(width) for width in WIDTHS[1:])
         self.exit = _convolution(WIDTHS[0], 1, 1)
         self.register_buffer("mean", torch.zeros(len(NAMES), 1, 1))
         self.register_buffer("spread", torch.ones(len(NAMES), 1, 1))
@@ -62,11 +64,29 @@ class DamageNetwork(nn.Module):
         for down in self.down:
             x = down(x)
             kept.append(x)
+        x = self.more[-1](x)
         for scale in reversed(range(len(self.up))):
             x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             x = _bent(self.up[scale](torch.cat([kept[scale], x], dim=1)))
+            if scale:
+                x = self.more[scale - 1](x)
         logits: Tensor = self.exit(x)
         return logits
+
+
+class _Residual(nn.Module):
+    """Two convolutions that see far, added to their input: at first nothing is added."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(width, width, 3, padding=2, dilation=2)
+        self.second = _convolution(width, width)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        added: Tensor = x + self.second(_bent(self.first(x)))
+        return added
 
 
 def certainty(measures: Floats) -> Floats:

@@ -2,8 +2,9 @@
 
 CASES holds NAME.jpg, the clean NAME.clean.jpg, NAME.labels.png (components by number) and
 NAME.json (their kind and contrast in units of the local noise, `sigmas`). Without it, the cases are
-those of `scan_cases.py`, and pictures that show no damage follow. A component is found where half
-of its pixels lie within 2 px of a mark; pixels are compared with the same tolerance.
+those of `scan_cases.py`, and pictures that show no damage follow; `--photos FOLDER` makes cases of
+other photos, such as those that `free_photos.py` keeps aside. A component is found where half of
+its pixels lie within 2 px of a mark; pixels are compared with the same tolerance.
 
 `--restore` measures the restorations instead: `dip restore --detect` on a part of each case, and of
 the clean photo.
@@ -28,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scan_cases import Bytes, Case, cases, undamaged
+from scan_cases import Bytes, Case, cases, cases_of, undamaged
 from scipy import ndimage
 
 from dip.detection import DamageMap, detect
@@ -223,6 +224,7 @@ def restored(pixels: Bytes, args: argparse.Namespace) -> NDArray[Any]:
         write_photo(source, np.ascontiguousarray(pixels))
         command = [sys.executable, "-m", "dip", "restore", str(source), "--detect", "-o"]
         command += [str(output), "--preset", args.preset, "--sensitivity", str(args.sensitivity)]
+        command += ["--most-coverage", "50"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if "No damage was found" in done.stderr:
             return pixels / 255
@@ -235,6 +237,7 @@ def main() -> None:
     """Print recall by kind, F1, the share of clean photos marked, and the time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", type=Path, nargs="?")
+    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="make the cases of these")
     parser.add_argument("--quick", action="store_true", help="the first answer")
     parser.add_argument("--sensitivity", type=float, default=0.5)
     parser.add_argument("--detail", action="store_true", help="recall by kind and contrast")
@@ -243,12 +246,13 @@ def main() -> None:
     parser.add_argument("--preset", default="fast", help="of the restorations")
     parser.add_argument("--first", type=int, metavar="N", help="the first N cases only")
     args = parser.parse_args()
-    chosen = islice(stored_cases(args.cases) if args.cases else cases(), args.first)
+    own = cases_of(args.photos) if args.photos else cases()
+    chosen = islice(stored_cases(args.cases) if args.cases else own, args.first)
     if args.restore:
         report_restored(chosen, args)
         return
     report(score_all(chosen, args), args.detail)
-    if not args.cases:
+    if not (args.cases or args.photos):
         report_undamaged(args)
 
 

@@ -44,13 +44,13 @@ def draw_damage(photo: Floats, random: np.random.Generator, amount: float = 1.0)
         In [0, 1].
     random : Generator
     amount : float
-        1: thirty specks, twelve hairs, a scratch and a crease for a megapixel, about 2 % of it.
+        1: thirty specks, sixteen hairs, three scratches and a crease for a megapixel.
     """
     height, width, channels = photo.shape
     damaged, kind = photo.copy(), np.zeros((height, width), np.uint8)
     megapixels = height * width / 1e6
     tint = random.uniform(0.8, 1) + random.normal(0, 0.02, channels)
-    for shape, number in ((SPECK, 30), (HAIR, 16), (SCRATCH, 1.5), (CREASE, 0.7)):
+    for shape, number in ((SPECK, 30), (HAIR, 16), (SCRATCH, 3), (CREASE, 1.2)):
         for _ in range(random.poisson(number * amount * megapixels)):
             top, left, cover = _SHAPES[shape](random, height, width)
             box = (
@@ -62,24 +62,34 @@ def draw_damage(photo: Floats, random: np.random.Generator, amount: float = 1.0)
             ]
             if not cover.size:
                 continue
-            opacity = np.exp(random.uniform(np.log(0.08), 0))
+            opacity = np.exp(random.uniform(np.log(0.06), 0))
             colour = tint + random.uniform(-0.1, 0.1) + random.normal(0, 0.015, channels)
             part = damaged[box]
             changed = part + (opacity * cover)[:, :, None] * (colour - part)
+            if shape == CREASE and random.random() < 0.5:  # the other side of the fold is in shadow
+                down, right = random.integers(-6, 7, 2)
+                shadow = np.roll(cover, (down, right), (0, 1)) * (1 - cover)
+                changed *= 1 - random.uniform(0.1, 0.6) * opacity * shadow[:, :, None]
             changed = np.clip(changed, 0, 1).astype(np.float32)
-            visible = (np.abs(changed - photo[box]).max(axis=2) >= VISIBLE) & (cover > 0.05)
+            lighter = (changed - photo[box]).max(axis=2)
+            visible = (lighter >= VISIBLE) & (cover > 0.05)
             kind[box][visible] = shape
             damaged[box] = changed
     return Drawn(photo=damaged, kind=kind)
 
 
 def _speck(random: np.random.Generator, height: int, width: int) -> tuple[int, int, Floats]:
-    """A lump with a smooth or a ragged edge, or fluff: threads around an open middle."""
-    radius = (
-        np.exp(random.uniform(np.log(1.0), np.log(14)))
-        if random.random() < 0.9
-        else random.uniform(8, 24)
-    )
+    """A lump with a smooth edge, a ragged flake, or crumbs and fibres near each other."""
+    kind = random.random()
+    if kind < 0.3:
+        return _placed(random, height, width, _softened(random, _flake(random)))
+    if kind < 0.4:
+        return _placed(random, height, width, _softened(random, _crumbs(random)))
+    return _placed(random, height, width, _softened(random, _lump(random)))
+
+
+def _lump(random: np.random.Generator) -> Floats:
+    radius = np.exp(random.uniform(np.log(1.0), np.log(14)))
     side = int(3 * radius) + 6
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
     angle, ratio = random.uniform(0, np.pi), random.uniform(0.4, 1)
@@ -88,43 +98,87 @@ def _speck(random: np.random.Generator, height: int, width: int) -> tuple[int, i
     bumps = ndimage.gaussian_filter(random.normal(size=(side, side)), max(coarseness * radius, 0.6))
     bumps *= random.uniform(0.1, 0.45) / max(float(bumps.std()), 1e-6)
     inside = radius * (1 + bumps) - np.hypot(u, v / ratio)
+    cover = np.clip(inside + 0.5, 0, 1)
     kind = random.random()
-    if kind < 0.75 or radius < 3:
-        cover = np.clip(inside + 0.5, 0, 1)
-    elif kind < 0.9:  # a core, and a part that lets light through
-        veil = random.uniform(0.2, 0.7)
+    if kind > 0.9 and radius > 3:
+        cover = cover * np.where(np.abs(bumps) < 0.12, 1, random.uniform(0.1, 0.5))
+    elif kind > 0.75 and radius > 3:  # a core, and a part that lets light through
         core = inside + random.normal(0, 0.6) * u - radius * random.uniform(0.2, 0.6)
-        cover = np.clip(inside + 0.5, 0, 1) * np.where(core > 0, 1, veil)
-    else:
-        threads = np.abs(bumps) < 0.12
-        cover = np.clip(inside + 0.5, 0, 1) * np.where(threads, 1, random.uniform(0.1, 0.5))
-    return _placed(random, height, width, _softened(random, cover))
+        cover = cover * np.where(core > 0, 1, random.uniform(0.2, 0.7))
+    return cover.astype(np.float32)
+
+
+def _flake(random: np.random.Generator) -> Floats:
+    """A polygon with a ragged edge, evenly opaque, up to 60 px across."""
+    radius = np.exp(random.uniform(np.log(4), np.log(30)))
+    side = int(3.4 * radius) + 6
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    bearing = np.arctan2(y, x)
+    edge = np.full((side, side), np.inf)
+    for normal in np.sort(random.uniform(-np.pi, np.pi, random.integers(4, 9))):
+        edge = np.minimum(
+            edge, radius * random.uniform(0.5, 1.1) / np.cos(bearing - normal).clip(1e-3)
+        )
+    rough = np.zeros((side, side))
+    for scale, share in ((0.3, 0.5), (0.12, 0.35), (0.05, 0.25)):
+        bumps = ndimage.gaussian_filter(random.normal(size=(side, side)), max(scale * radius, 0.6))
+        rough += share * bumps / bumps.std()
+    inside = np.minimum(edge, 1.6 * radius) + random.uniform(0.05, 0.3) * radius * rough
+    cover = np.clip(inside - np.hypot(x, y) + 0.5, 0, 1)
+    if random.random() < 0.3:  # the paper's fibres lie open here and there
+        cover = cover * (1 - random.uniform(0, 0.4) * (rough > 0.3))
+    return cover.astype(np.float32)
+
+
+def _crumbs(random: np.random.Generator) -> Floats:
+    """Dots and short arcs, each of another opacity."""
+    reach = random.uniform(5, 22)
+    side = int(3 * reach) + 8
+    picture = Image.new("L", (side * _FINER, side * _FINER))
+    pen = ImageDraw.Draw(picture)
+    for _ in range(random.integers(3, 14)):
+        x, y = (random.normal(side / 2, reach / 2, 2)) * _FINER
+        radius, light = random.uniform(0.5, 2) * _FINER, int(random.integers(70, 256))
+        if random.random() < 0.65:
+            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=light)
+        else:
+            radius, start = radius * random.uniform(2, 5), random.uniform(0, 360)
+            box = (x - radius, y - radius, x + radius, y + radius)
+            pen.arc(box, start, start + random.uniform(40, 300), light, random.integers(2, 5))
+    return np.asarray(picture.reduce(_FINER), np.float32) / 255
 
 
 def _hair(random: np.random.Generator, height: int, width: int) -> tuple[int, int, Floats]:
-    length = np.exp(random.uniform(np.log(15), np.log(220)))
+    length = np.exp(random.uniform(np.log(18), np.log(380)))
     steps = max(4, int(length / 3))
     bend = random.normal(0, 0.4) * 3 / length * 6
     turns = bend + ndimage.gaussian_filter1d(
-        random.normal(size=steps), min(6, steps / 4)
-    ) * random.uniform(0, 0.35)
-    return _curve(random, height, width, turns, 3.0, random.uniform(1.0, 3.5))
+        random.normal(size=steps), min(random.uniform(1.5, 10), steps / 4)
+    ) * random.uniform(0, 0.4)
+    return _curve(random, height, width, turns, 3.0, random.choice([1.0, 1.4, 2.0, 3.0]))
 
 
 def _scratch(random: np.random.Generator, height: int, width: int) -> tuple[int, int, Floats]:
-    length = random.uniform(0.05, 1.2) * max(height, width)
-    steps = max(4, int(length / 6))
-    turns = ndimage.gaussian_filter1d(random.normal(size=steps), 1) * random.uniform(0, 0.06)
-    turns -= ndimage.gaussian_filter1d(turns, 4)
-    upright = random.random() < 0.6
-    angle = (np.pi / 2 if upright else random.uniform(0, np.pi)) + random.normal(0, 0.03)
+    """A line along the film, which trembles, or one that was made by hand."""
+    upright = random.random() < 0.7
+    reach = height if upright else max(height, width)
+    length = reach * (1.5 if upright and random.random() < 0.5 else random.uniform(0.08, 1.2))
+    steps = max(6, int(length / 4))
+    offsets = np.zeros(steps + 1)
+    for wave, height_px in ((1.2, 0.9), (3, 2.0), (12, 4.0)):
+        waves = ndimage.gaussian_filter1d(random.normal(size=steps + 1), wave)
+        offsets += random.uniform(0, height_px) * waves / max(float(waves.std()), 1e-6)
+    if random.random() < 0.3:
+        offsets[:] = 0
+    turns = np.diff(np.arctan2(np.diff(offsets), 4.0), prepend=0)
+    angle = (np.pi / 2 if upright else random.uniform(0, np.pi)) + random.normal(0, 0.02)
     return _curve(
         random,
         height,
         width,
         turns,
-        6.0,
-        random.uniform(1.0, 3.0),
+        4.0,
+        random.choice([1.0, 1.5, 2.0, 3.0]),
         angle,
         patchy=random.random() < 0.5,
         broken=random.random() < 0.3,
@@ -132,11 +186,12 @@ def _scratch(random: np.random.Generator, height: int, width: int) -> tuple[int,
 
 
 def _crease(random: np.random.Generator, height: int, width: int) -> tuple[int, int, Floats]:
-    length = random.uniform(0.2, 1.2) * max(height, width)
+    length = random.uniform(0.2, 1.5) * max(height, width)
     steps = max(4, int(length / 12))
-    turns = random.normal(0, 0.25, steps)
+    turns = random.normal(0, random.choice([0.08, 0.25, 0.4]), steps)
     turns -= np.concatenate([[0], turns[:-1]])
-    return _curve(random, height, width, turns, 12.0, random.uniform(2.5, 7), patchy=True)
+    patchy = random.random() < 0.7
+    return _curve(random, height, width, turns, 12.0, random.uniform(2, 8), patchy=patchy)
 
 
 def _curve(
@@ -162,10 +217,10 @@ def _curve(
     points = [(float(a) * _FINER, float(b) * _FINER) for a, b in zip(x, y, strict=True)]
     pen = ImageDraw.Draw(picture)
     thick = max(1, round(thickness * _FINER))
-    drawn = random.uniform(size=len(points) // 4 + 1) < (0.6 if broken else 1)
-    for first in range(0, len(points) - 1, 4):
-        if drawn[first // 4]:
-            pen.line(points[first : first + 5], fill=255, width=thick, joint="curve")
+    drawn = random.uniform(size=len(points) // 6 + 1) < (0.6 if broken else 1)
+    for first in range(0, len(points) - 1, 6):
+        if drawn[first // 6]:
+            pen.line(points[first : first + 7], fill=255, width=thick, joint="curve")
     cover = np.asarray(picture.reduce(_FINER), np.float32) / 255
     if patchy or random.random() < 0.3:
         coarse = random.uniform(

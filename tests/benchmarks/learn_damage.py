@@ -1,10 +1,10 @@
-"""Learns the weights of `dip.detection.network`: `learn_damage.py OUT.npz [--photos FOLDER]`.
+"""Learns the weights of `dip.detection.network`: `learn_damage.py OUT.npz --photos FOLDER`.
 
-Damage is drawn onto the free photos of scikit-image (and those of a folder) and onto made pictures,
-enlarged to the softness of a scan, with grain, with thin things that belong to a picture (wires,
-text, stars, stitches), and stored as a JPEG. The weights in the repository were learned with two
-further photos, china.jpg and flower.jpg of scikit-learn (CC BY). OUT.npz is written every 250
-steps; 1 500 steps take 12 minutes on one core.
+Damage is drawn onto free photos, those of scikit-image and those that `free_photos.py FOLDER` puts
+into FOLDER/learn, and onto made pictures: enlarged to the softness of a scan, with grain, with thin
+things that belong to a picture (wires, text, stars, stitches), and stored as a JPEG. OUT.npz is
+written every 250 steps, the mean of the last 150 or so; a step takes about 0.5 s of one core.
+`--resume` starts from weights, also of a network with fewer measures or layers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import numpy as np
 import skimage.data
 import torch
 from drawn_damage import draw_damage
-from made_pictures import dead_leaves
+from made_pictures import add_structures, dead_leaves
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
@@ -36,8 +36,14 @@ SIDE_PX, CROP_PX, CROPS = 400, 128, 6
 KEPT, NEW_EVERY = 96, 4
 """Examples in use at a time, and the number of steps after which one of them is replaced."""
 
+LEAST_PX = 420
+"""The longer side of a photo that is reduced the most."""
+
 RATE = 0.02
-MADE = 0.35
+AVERAGED_STEPS = 150
+"""The weights that are written are the mean of about so many steps."""
+
+MADE = 0.2
 """The share of made pictures among the examples."""
 
 FREE = {
@@ -70,40 +76,19 @@ def photos(folder: Path | None) -> tuple[list[NDArray[np.uint8]], NDArray[np.flo
     found = [(getattr(skimage.data, name)(), weight) for name, weight in FREE.items()]
     found.append((skimage.data.stereo_motorcycle()[0], 4))
     paths = sorted(folder.iterdir()) if folder is not None else []
-    found += [(np.asarray(Image.open(path).convert("RGB")), 5) for path in paths]
+    found += [(np.asarray(Image.open(path).convert("RGB")), 1) for path in paths]
     pictures = [each if each.ndim == 3 else np.stack([each] * 3, axis=2) for each, _ in found]
     weights = np.array([weight for _, weight in found], float)
     return pictures, weights / weights.sum()
 
 
-def add_structures(random: np.random.Generator, picture: Image.Image) -> None:
-    """Draw bars, text, stars, stitches or frames: thin things that belong to a picture."""
-    pen = ImageDraw.Draw(picture)
-    for _ in range(random.integers(1, 5)):
-        gray = (int(random.integers(0, 256)),) * 3
-        colour = tuple(map(int, random.integers(0, 256, 3))) if random.random() < 0.6 else gray
-        x, y = (int(random.integers(0, side)) for side in picture.size)
-        along = np.array([np.cos(angle := random.uniform(0, np.pi)), np.sin(angle)])
-        kind = random.integers(0, 5)
-        if kind == 0:
-            length, width = random.uniform(20, picture.width), int(random.integers(1, 4))
-            for offset in np.cumsum(random.uniform(4, 20, random.integers(1, 6))):
-                ends = np.array([x + offset, y]), np.array([x + offset, y]) + length * along
-                pen.line([tuple(map(float, end)) for end in ends], fill=colour, width=width)
-        elif kind == 1:
-            text = "".join(map(chr, random.integers(65, 122, random.integers(4, 30))))
-            pen.text((x, y), text, fill=colour, font_size=int(random.integers(8, 28)))
-        elif kind == 2:
-            for a, b in random.normal((x, y), 60, (random.integers(5, 40), 2)):
-                radius = int(random.integers(0, 3))
-                pen.ellipse((a - radius, b - radius, a + radius, b + radius), fill=colour)
-        elif kind == 3:
-            for stitch in range(random.integers(5, 25)):
-                ends = tuple(np.array([x, y]) + (8 * stitch + part) * along for part in (0, 4))
-                pen.line([tuple(map(float, end)) for end in ends], fill=colour, width=2)
-        else:
-            far = x + int(random.integers(4, 80)), y + int(random.integers(4, 80))
-            pen.rectangle((x, y, *far), outline=colour, width=int(random.integers(1, 4)))
+def reduced(random: np.random.Generator, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The photo at a size at which its pixels are sharp, and show much of its scene or little."""
+    longest = max(photo.shape[:2])
+    size = np.exp(random.uniform(np.log(min(LEAST_PX, longest)), np.log(longest)))
+    picture = Image.fromarray(photo)
+    picture.thumbnail((size, size), Image.Resampling.LANCZOS, reducing_gap=2)
+    return np.asarray(picture)
 
 
 def scan(random: np.random.Generator, pictures: list[Any], chances: NDArray[np.float64]) -> Floats:
@@ -116,12 +101,12 @@ def scan(random: np.random.Generator, pictures: list[Any], chances: NDArray[np.f
     if random.random() < MADE:
         part = dead_leaves(random, side)
     else:
-        photo = pictures[random.choice(len(pictures), p=chances)]
+        photo = reduced(random, pictures[random.choice(len(pictures), p=chances)])
         side = min(side, *photo.shape[:2])
         top, left = (random.integers(0, length - side + 1) for length in photo.shape[:2])
         part = photo[top : top + side, left : left + side]
     picture = Image.fromarray(part)
-    if random.random() < 0.3:
+    if random.random() < 0.35:
         add_structures(random, picture)
     if random.random() < 0.3:
         picture = picture.transpose(Image.Transpose.ROTATE_90)
@@ -236,26 +221,30 @@ def loss_of(logits: Tensor, damage: Tensor, weight: Tensor) -> Tensor:
     return 4 * entropy + 0.5 * dice
 
 
-def learn(pictures: list[Any], chances: NDArray[np.float64], steps: int, output: Path) -> None:
+def learn(pictures: list[Any], chances: NDArray[np.float64], args: argparse.Namespace) -> None:
     """Fit the network, and write its weights now and then."""
-    torch.manual_seed(0)
-    random = np.random.default_rng(0)
-    examples = [example(seed, pictures, chances) for seed in range(KEPT)]
-    print(f"{KEPT} examples are made", file=sys.stderr)
+    torch.manual_seed(args.seed)
+    random = np.random.default_rng(args.seed)
+    first = 1_000_000 * args.seed
+    examples = [example(first + number, pictures, chances) for number in range(KEPT)]
+    print(f"{KEPT} examples are made", file=sys.stderr, flush=True)
     network = DamageNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     some = np.concatenate(
         [each.measures[:, ::40, ::40].reshape(len(each.measures), -1) for each in examples], axis=1
     ).astype(np.float32)
     network.mean.copy_(torch.from_numpy(some.mean(axis=1))[:, None, None])
     network.spread.copy_(torch.from_numpy(some.std(axis=1))[:, None, None])
+    if args.resume:
+        resume(network, args.resume)
     kernels = [each for each in network.parameters() if each.ndim == 4 and len(each) > 1]
     rest = [each for each in network.parameters() if each.ndim != 4 or len(each) == 1]
-    optimizers = Muon(kernels, RATE, 0.95), Adam(rest, RATE / 5)
+    optimizers = Muon(kernels, args.rate, 0.95), Adam(rest, args.rate / 5)
+    averaged = {name: each.detach().clone() for name, each in network.state_dict().items()}
     running = float("nan")
-    for step in range(steps):
+    for step in range(args.steps):
         if step % NEW_EVERY == 0 and step:
             number = step // NEW_EVERY
-            examples[number % KEPT] = example(KEPT + number, pictures, chances)
+            examples[number % KEPT] = example(first + KEPT + number, pictures, chances)
         chosen = [crop(random, examples[random.integers(KEPT)]) for _ in range(CROPS)]
         measures, damage, weight = (
             torch.from_numpy(np.stack(each)) for each in zip(*chosen, strict=True)
@@ -264,17 +253,34 @@ def learn(pictures: list[Any], chances: NDArray[np.float64], steps: int, output:
         network.zero_grad()
         loss = loss_of(network(measures)[:, 0], damage, weight)
         loss.backward()
-        factor = min(1, (step + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * step / steps)) + 0.002
+        factor = min(1, (step + 1) / 50, (args.steps - step) / (0.6 * args.steps))
         for optimizer in optimizers:
             gradients = [each.grad for each in optimizer.parameters if each.grad is not None]
             optimizer.step(gradients, optimizer.scalars(factor, step + 1))  # type: ignore[arg-type]
+        for name, each in network.state_dict().items():
+            averaged[name].lerp_(each, max(1 / AVERAGED_STEPS, 1 / (step + 1)))
         running = loss.item() if step == 0 else 0.99 * running + 0.01 * loss.item()
-        if step % 250 == 249 or step == steps - 1:
-            print(f"{step + 1}/{steps} loss {running:.4f}", file=sys.stderr, flush=True)
-            weights = {
-                name: each.contiguous().numpy() for name, each in network.state_dict().items()
-            }
-            np.savez_compressed(output, **weights)
+        if step % 250 == 249 or step == args.steps - 1:
+            print(f"{step + 1}/{args.steps} loss {running:.4f}", file=sys.stderr, flush=True)
+            weights = {name: each.contiguous().numpy() for name, each in averaged.items()}
+            np.savez_compressed(args.output, **weights)
+
+
+def resume(network: DamageNetwork, weights: Path) -> None:
+    """Start from weights, also of a network without the newest measures or layers."""
+    stored = np.load(weights, allow_pickle=False)
+    state = network.state_dict()
+    for name in stored.files:
+        target = state[name]
+        old = torch.from_numpy(stored[name])
+        if name in ("mean", "spread"):
+            target[: len(old)] = old
+        elif target.shape != old.shape:  # measures that it does not know count nothing at first
+            target.zero_()
+            target[:, : old.shape[1]] = old
+        else:
+            target.copy_(old)
+    network.load_state_dict(state)
 
 
 def main() -> None:
@@ -282,11 +288,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path)
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="further photos")
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", type=Path, metavar="NPZ", help="weights to start from")
     args = parser.parse_args()
     torch.set_num_threads(1)
     pictures, chances = photos(args.photos)
-    learn(pictures, chances, args.steps, args.output)
+    learn(pictures, chances, args)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Cases for the search for damage whose photos and shapes were not learned from.
 
-Photos of scikit-image that `learn_damage.py` leaves alone, enlarged to the softness of a scan,
+Photos of scikit-image that `learn_damage.py` leaves alone, or those that `free_photos.py` keeps
+aside, enlarged to the softness of a scan,
 under shapes made in other ways than those of `drawn_damage.py`: Bézier curves for hairs, level sets
 of noise for specks, lines of wavering brightness for scratches, broken midlines for creases. And
 pictures without damage whose small bright things are easily mistaken for it.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,6 +63,19 @@ def cases(seed: int = 7) -> Iterator[Case]:
         photo = _enlarged(random, getattr(skimage.data, name)())
         noise = _grain(random, grain, photo.shape)
         yield _damaged(f"{name} {number}", random, photo, noise, number % 2 == 1)
+
+
+def cases_of(folder: Path, seed: int = 7) -> Iterator[Case]:
+    """Make a case of every photo in a folder."""
+    for number, path in enumerate(sorted(folder.glob("*.jpg"))):
+        random = np.random.default_rng((seed, number))
+        picture = Image.open(path).convert("RGB")
+        # So much of the scene is seen in a case that details are as fine as pixels before it grows.
+        size = random.uniform(420, 900)
+        picture.thumbnail((size, size), Image.Resampling.LANCZOS)
+        photo = _enlarged(random, np.asarray(picture))
+        noise = _grain(random, GRAINS[number % 3], photo.shape)
+        yield _damaged(path.stem, random, photo, noise, number % 2 == 1)
 
 
 def _damaged(
