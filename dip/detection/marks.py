@@ -18,9 +18,6 @@ EXTENTS = (0.03, 0.06, 0.1, 0.15, 0.25, 0.35, 0.5, 0.7, 0.9)
 _REACH = 0.5
 """A mark reaches as far as this share of the certainty of its core."""
 
-_SURE_SHARE = 0.35
-"""A line is as certain as this share of its pixels: the rest is followed from there."""
-
 _MOST = 0.9997
 _FEWEST_PX = 6
 _TOUCHING = np.ones((3, 3), bool)
@@ -65,10 +62,7 @@ def delimit(
             highest = np.zeros(count + 1)
             np.maximum.at(highest, label, certainty.ravel()[at])
             kinds = kinds_of(labels, areas, diagonal)
-            certain = np.full(count + 1, extent)
-            is_line = kinds > 0
-            certain[is_line] = _certain_shares(label, certainty.ravel()[at], areas)[is_line]
-            sure = np.minimum(highest, certain / _REACH).clip(1 - _MOST, _MOST)
+            sure = np.minimum(highest, extent / _REACH).clip(1 - _MOST, _MOST)
             levels = np.rint(
                 255 / (1 + (1 / sure - 1) * np.exp(np.asarray(caution)[kinds]))
             ).astype(np.uint8)
@@ -79,21 +73,6 @@ def delimit(
             level[raised] = mine[raised]
             kind[raised] = codes[kinds[labels[raised]]]
     return level, kind
-
-
-def _certain_shares(
-    label: NDArray[np.int32], certainty: Floats, areas: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The certainty that `_SURE_SHARE` of the pixels of each label reach, (N + 1,).
-
-    A long hair is seen in pieces: where a third of it is certain, the faint rest belongs to it,
-    whereas a faint edge of the picture does not belong to a mark at its end.
-    """
-    order = np.lexsort((-certainty, label))
-    ends = np.cumsum(areas[1:])
-    shares = np.zeros(len(areas))
-    shares[1:] = certainty[order][ends - areas[1:] + (_SURE_SHARE * areas[1:]).astype(np.int64)]
-    return shares
 
 
 def kinds_of(

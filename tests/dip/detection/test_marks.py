@@ -29,22 +29,6 @@ def test_a_mark_is_as_certain_as_its_highest_pixel_and_reaches_to_half_of_it() -
     assert 0 < level[10, 18] < level[10, 10]
 
 
-@pytest.mark.parametrize(("seen", "followed"), [(0.5, True), (0.15, False)])
-def test_a_line_is_followed_where_a_good_part_of_it_is_certain(seen: float, followed: bool) -> None:
-    plane = np.zeros((40, 220), np.float32)
-    plane[20:22, 10:210] = 0.07
-    for piece in range(10, 210, 20):  # it is seen in pieces
-        plane[20:22, piece : piece + round(20 * seen)] = 0.9
-    level, kind = delimit(plane, np.zeros_like(plane))
-    assert level[20, 11] > 200
-    assert (level[20, 28] > 200) == followed
-    assert kind[20, 28] == CODES["scratches", "bright"]
-    blob = np.full((40, 40), 0.07, np.float32)
-    blob[:, :16] = 0.9
-    level, _ = delimit(blob, np.zeros_like(blob))
-    assert level[20, 10] > 200 > level[20, 30]  # which is no line
-
-
 def test_caution_lowers_the_levels_of_a_kind(certainty: Floats) -> None:
     dark = np.zeros_like(certainty)
     (bold, _), (careful, kind) = (
