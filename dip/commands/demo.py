@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from dip.restore import Restoration
 
     say(f"dip: restoring {paths[0]} where {paths[1]} is white ({damage.share:.1%})")
-    restoration = Restoration(damage.photo, damage.mask, settings)
+    restoration = Restoration(damage.photo, damage.mask, settings, keep_reconstruction=True)
     progress = Progress(quiet=args.quiet)
     began = time.monotonic()
     for _ in progress.follow(restoration):
@@ -95,7 +95,9 @@ def run(args: argparse.Namespace) -> int:
         say(f"dip: a method was left out of the comparison: {reason}")
     print(f"restored:         {paths[2]}")
     print(f"before and after: {paths[3]}")
-    print(f"PSNR of the restored pixels: {spent} (others: {', '.join(others)})")
+    smooth_db = psnr_db(restoration.smooth(), truth, damage.unknown)
+    print(f"PSNR of the restored pixels: {spent}")
+    print(f"without texture: {smooth_db:.1f} dB (others: {', '.join(others)})")
     return 0
 
 

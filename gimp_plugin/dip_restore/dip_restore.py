@@ -103,11 +103,11 @@ GROW = (
 )
 _MAX_GROWTH_PX = 100
 GROW_AUTO = (
-    _("Grow it over damage found at its _rim"),
+    _("Grow it o_ver damage found at its rim"),
     _("Restores slivers of the damage, a few pixels wide, that the selection has missed."),
 )
 TEXTURE = (
-    _("Texture of the surr_oundings"),
+    _("Texture of the _surroundings"),
     _("How much grain and detail a repair gets: 0 is smooth, 1 is as rich as the surroundings."),
 )
 TIME = (

@@ -144,6 +144,7 @@ def test_the_same_seed_gives_the_same_result(gimp: Any) -> None:
 
 
 def test_run_with_last_values(gimp: Any) -> None:
+    gimp.remember(preset="fast", iterations=2)
     assert gimp.batch("with_last_values") == [True, "success", 2]
 
 

@@ -55,7 +55,7 @@ def preview_number(jobs: Callable[[], list[dict[str, Any]]]) -> int:
 def test_menu_dialog_work_result_and_undo(
     screen: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    screen.remember(**LONG)
+    screen.gimp.remember(**LONG)
     screen.start_gimp()
     screen.open_menu()
     screen.picture("1-menu")
@@ -103,7 +103,7 @@ def test_the_first_picture_comes_with_the_first_iterations(
     `pytest -s` prints the seconds, about 1 on a machine that does nothing else.
     """
     gimp.dip("stop")
-    screen.remember(**LONG)
+    screen.gimp.remember(**LONG)
     screen.start_gimp()
     dialog = screen.open_dialog()
     screen.until(gimp.is_ready, "the service to be started", 600)
@@ -122,7 +122,7 @@ def test_the_first_picture_comes_with_the_first_iterations(
 
 @pytest.mark.newest_gimp
 def test_cancel_leaves_nothing(screen: Any, jobs: Callable[[], list[dict[str, Any]]]) -> None:
-    screen.remember(**LONG)
+    screen.gimp.remember(**LONG)
     screen.start_gimp()
     window = press_restore(screen)
     wait_for_pictures(screen, window)
@@ -139,7 +139,7 @@ def test_gimp_stays_usable_and_closing_the_image_is_noticed(
     screen: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
     """It is noticed at once, not at the end of a restoration for nothing."""
-    screen.remember(**{**LONG, "iterations": 100_000})
+    screen.gimp.remember(**{**LONG, "iterations": 100_000})
     screen.start_gimp()
     window = press_restore(screen)
     wait_for_pictures(screen, window, 1)
@@ -157,7 +157,7 @@ def test_gimp_stays_usable_and_closing_the_image_is_noticed(
 
 @pytest.mark.newest_gimp
 def test_painting_in_place_is_undone_in_one_step(screen: Any) -> None:
-    screen.remember(**QUICK, output="in-place")
+    screen.gimp.remember(**QUICK, output="in-place")
     screen.start_gimp()
     press_restore(screen)
     screen.until(lambda: not screen.state["same"], "the photograph to be painted on")
@@ -171,7 +171,7 @@ def test_painting_in_place_is_undone_in_one_step(screen: Any) -> None:
 
 @pytest.mark.newest_gimp
 def test_repeating_with_the_last_values(screen: Any) -> None:
-    screen.remember(**QUICK, seed=7)
+    screen.gimp.remember(**QUICK, seed=7)
     screen.start_gimp()
     press_restore(screen)
     screen.until(lambda: screen.layers == TWO, "the new layer")
@@ -184,7 +184,7 @@ def test_repeating_with_the_last_values(screen: Any) -> None:
 @pytest.mark.newest_gimp
 def test_a_selection_of_most_of_the_layer_is_questioned(screen: Any) -> None:
     question = "^Restore so much.$"
-    screen.remember(**QUICK)
+    screen.gimp.remember(**QUICK)
     screen.start_gimp()
     screen.keys(screen.main, "ctrl+i")  # the selection is the wrong way round now
     dialog = screen.open_dialog()
@@ -205,7 +205,7 @@ def test_a_selection_of_most_of_the_layer_is_questioned(screen: Any) -> None:
 def test_texture_and_time_are_remembered(
     screen: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    screen.remember(**LONG, texture=0.5, time=1.5)
+    screen.gimp.remember(**LONG, texture=0.5, time=1.5)
     screen.start_gimp()
     dialog = screen.open_dialog()
     time.sleep(0.5)
@@ -225,7 +225,7 @@ def test_when_gimp_kills_the_plug_in_its_job_ends(
     screen: Any, gimp: Any, jobs: Callable[[], list[dict[str, Any]]]
 ) -> None:
     """The Cancel button of GIMP's own progress bar kills it."""
-    screen.remember(**LONG)
+    screen.gimp.remember(**LONG)
     screen.start_gimp()
     press_restore(screen)
     screen.until(lambda: any(job["state"] == "running" for job in jobs()), "the job to run")
@@ -248,7 +248,7 @@ def test_when_gimp_kills_the_plug_in_its_job_ends(
 
 @pytest.mark.newest_gimp
 def test_an_indexed_image_is_converted_if_allowed(screen: Any) -> None:
-    screen.remember(**QUICK)
+    screen.gimp.remember(**QUICK)
     screen.start_gimp(indexed=True)
     dialog = screen.open_dialog()
     time.sleep(0.5)
@@ -268,7 +268,7 @@ def test_an_indexed_image_is_converted_if_allowed(screen: Any) -> None:
 def test_the_command_is_shown_if_the_service_cannot_be_started(screen: Any, gimp: Any) -> None:
     gimp.dip("stop")
     screen.variables = {"FLATPAK_ID": "org.gimp.GIMP"}
-    screen.remember(**QUICK)
+    screen.gimp.remember(**QUICK)
     screen.start_gimp()
     window = press_restore(screen)
     time.sleep(3)  # the plug-in looks for the service first
@@ -297,7 +297,7 @@ def test_a_real_photograph_as_the_readme_shows_it(
     photo, mask = gimp.folder / "photo.png", gimp.folder / "mask.png"
     write_pixels(photo, damage.photo)
     write_pixels(mask, damage.mask)
-    screen.remember(preset="fast")
+    screen.gimp.remember(preset="fast")
     screen.start_gimp(photo=str(photo), mask=str(mask))
     screen.run("xdotool", "windowsize", "--sync", screen.main, "1276", "900")
     screen.keys(screen.main, "ctrl+shift+j")  # fit the image into the window

@@ -125,8 +125,8 @@ def test_the_installed_plug_in_speaks_the_users_language(tmp_path: Path) -> None
 DIALOGS = {
     "restoration": (
         "Res_tore", "_Find damage…", "_Damage", "_Quality", "_Grow the damage by (pixels)",
-        "Grow it over damage found at its _rim",
-        "Res_ult", "_Network", "S_eed", "Texture of the surr_oundings",
+        "Grow it o_ver damage found at its rim",
+        "Res_ult", "_Network", "S_eed", "Texture of the _surroundings",
         "_Work at most, in minutes (0 = no limit)", "_Iterations (0 = automatic)", "Com_pute on",
         "Thre_ads (0 = all)", "_Memory limit in MB (0 = automatic)",
         "Convert an inde_xed image to RGB",
@@ -148,6 +148,8 @@ def test_no_two_labels_of_a_window_have_one_mnemonic(dialog: str, language: str)
     if language != "en":
         catalogue = polib.pofile(str(install.SOURCE / "locale" / f"{language}.po"))
         labels = [catalogue.find(label).msgstr for label in labels]
+    else:
+        labels += ["_Reset"] if dialog != "work" else []  # GIMP's own
     keys = [label[label.index("_") + 1].lower() for label in labels]
     assert sorted(keys) == sorted(set(keys))
 

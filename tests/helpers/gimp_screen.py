@@ -188,15 +188,6 @@ class Screen:
         """Menus have no name; but each window has a class."""
         return self.run("xdotool", "search", "--onlyvisible", "--class", ".").stdout.split()
 
-    def remember(self, **values: str | int | float) -> None:
-        """As if a run before had been with these values."""
-        folder = self.gimp.config / "plug-in-settings"
-        folder.mkdir(exist_ok=True)
-        lines = [
-            f"({name.replace('_', '-')} {json.dumps(value)})" for name, value in values.items()
-        ]
-        (folder / "GimpProcedureConfigRun-dip-restore.last").write_text("\n".join(lines) + "\n")
-
     @property
     def state(self) -> dict[str, Any]:
         """What the image is like."""

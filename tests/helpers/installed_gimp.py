@@ -111,6 +111,15 @@ class Gimp:
                 shutil.copyfile(ours, known)
         shutil.copyfile(known, ours)
 
+    def remember(self, **values: str | int | float) -> None:
+        """As if a run before had been with these values."""
+        folder = self.config / "plug-in-settings"
+        folder.mkdir(exist_ok=True)
+        lines = [
+            f"({name.replace('_', '-')} {json.dumps(value)})" for name, value in values.items()
+        ]
+        (folder / "GimpProcedureConfigRun-dip-restore.last").write_text("\n".join(lines) + "\n")
+
     def batch(self, case: str, timeout_s: float = BATCH_TIMEOUT_S, **given: Any) -> Any:
         """Run a case of inside/ in a GIMP without windows, and return its value.
 

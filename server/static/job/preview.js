@@ -76,6 +76,7 @@ function isProgress(bitmap, old, photo, place) {
   const [across, down] = [place.width * viewport.scale, place.height * viewport.scale];
   const filled = sample((context) => context.drawImage(bitmap, 0, 0, across, down));
   const below = sample((context) => drawPicture(context, photo, viewport, 0, { x: 0, y: 0, width: across, height: down }));
+  if (below.every((value, at) => at % 4 < 3 || !value)) return false; // the photo is not decoded yet: wait for the next
   const [inside, outside] = [[], []];
   for (let at = 0; at < filled.length; at += 4) {
     if (!filled[at + 3]) continue;

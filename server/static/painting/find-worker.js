@@ -8,7 +8,7 @@ import { TILE, cut } from "./tiles.js";
 const MARKED = 255;
 const STRIP = 256; // rows that are decoded at once
 
-let found = []; // tiles with damage: [column, row, levels, kinds]
+let found = []; // tiles with damage: { column, row, places, levels, kinds }, places being indices of its pixels
 let size = { width: 0, height: 0 };
 
 const TASKS = {
@@ -49,27 +49,42 @@ async function load({ blob }) {
     const kinds = new Map(cut(planes[1], area).map(([column, row, data]) => [`${column},${row}`, data]));
     for (const [column, row, levels] of cut(planes[0], area)) {
       const kind = kinds.get(`${column},${row}`);
-      if (kind) found.push([column, row, levels, kind]);
+      if (kind) found.push({ column, row, ...damageOf(levels, kind) });
     }
   }
   bitmap.close();
   return { ...size, empty: !found.length };
 }
 
+/** The pixels of a tile that are ever marked: few of all, so that the slider looks at few. */
+function damageOf(levels, kinds) {
+  const count = levels.reduce((sum, level) => sum + (level && 1), 0);
+  const damage = { places: new Uint32Array(count), levels: new Uint8Array(count), kinds: new Uint8Array(count) };
+  for (let place = 0, at = 0; at < count; place++) {
+    if (!levels[place]) continue;
+    damage.places[at] = place;
+    damage.levels[at] = levels[place];
+    damage.kinds[at++] = kinds[place];
+  }
+  return damage;
+}
+
 /** The marks at a sensitivity, as tiles of a mask; marks that the user dropped stay dropped. */
 function mark(minimum, kinds, dropped) {
   const wanted = new Uint8Array(256);
-  for (const kind of kinds) wanted[kind] = MARKED;
-  const all = kinds.length === 6;
+  for (const kind of kinds) wanted[kind] = 1;
   const tiles = [];
-  for (const [column, row, levels, kind] of found) {
-    const data = new Uint8Array(TILE * TILE);
-    let any = 0;
-    if (all) for (let at = 0; at < data.length; at++) any |= data[at] = levels[at] >= minimum ? MARKED : 0;
-    else for (let at = 0; at < data.length; at++) any |= data[at] = levels[at] >= minimum ? wanted[kind[at]] : 0;
-    const without = dropped.get(`${column},${row}`);
-    if (any && without) for (let at = 0; at < data.length; at++) if (without[at] > 127) data[at] = 0;
-    if (any) tiles.push([column, row, data]);
+  for (const tile of found) {
+    const without = dropped.get(`${tile.column},${tile.row}`);
+    let data = null;
+    for (let at = 0; at < tile.places.length; at++) {
+      if (tile.levels[at] < minimum || !wanted[tile.kinds[at]]) continue;
+      const place = tile.places[at];
+      if (without && without[place] > 127) continue;
+      data ??= new Uint8Array(TILE * TILE);
+      data[place] = MARKED;
+    }
+    if (data) tiles.push([tile.column, tile.row, data]);
   }
   return tiles;
 }

@@ -113,7 +113,7 @@ def test_the_sheet_has_a_column_for_each_method_and_a_detail_below(outcome):
 
 
 def test_stopping_keeps_the_measured_cases(folder, outcome, tmp_path, monkeypatch, capsys):
-    def first_case_only(cases, runs):
+    def first_case_only(cases, *_):
         truth, unknown = read_case(cases[0])
         yield Measured(cases[0], outcome[1]["cases"]["ramp"], truth, unknown, {}, {})
         raise KeyboardInterrupt
