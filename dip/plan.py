@@ -21,11 +21,14 @@ from dip.notes import Note
 from dip.presets import PRESETS, gain_share, max_pixels, recipe
 from dip.regions.box import Box
 from dip.regions.patches import Patch, covered, find_patches, in_stacks
-from dip.regions.region import Region, plan_regions
+from dip.regions.region import ENOUGH_REGIONS, Region, plan_regions
 
 _SMALLEST_REGION_PX = 160 * 160
 _SMALL_PX = 100_000
 """Up to this size a step is too small for several threads to be much faster."""
+
+_SHARED_UP_TO_PX = 400_000
+"""Larger regions have all cores, for memory."""
 
 _RESIDUAL_FILL_PLANES = 11
 """Measured memory of a hole's residual fill, in copies of its box in float32."""
@@ -50,7 +53,9 @@ class Plan:
     stack_pixels : int
         Largest stack of patches that one network is fitted to.
     fits_at_once : int
-        Number of stacks and tiles that are fitted side by side.
+        Number of stacks and regions that are fitted side by side.
+    side_by_side : frozenset of Region
+        The regions that are fitted so, a core each; the others have all cores.
     regions : tuple of Region
     recipes : mapping
         The configuration of a fit, for each kind of damage.
@@ -66,6 +71,7 @@ class Plan:
     gain_share: float
     stack_pixels: int
     fits_at_once: int
+    side_by_side: frozenset[Region]
     regions: tuple[Region, ...]
     recipes: Mapping[Damage, FitConfig]
     at_once: Mapping[Region, int]
@@ -128,8 +134,9 @@ def plan(
     if not patches or rest.any():
         regions = tuple(plan_regions(unknown, max_pixels=limits, damage=rest))
     patches = [each for each in patches if not covered(each, regions)]
+    side_by_side = _side_by_side(regions, recipes["thin"])
     shared = [(limits["speck"], recipes["speck"])] if patches else []
-    shared += [(each.fitted_pixels, recipes[each.damage]) for each in regions if each.tiled]
+    shared += [(each.fitted_pixels, recipes[each.damage]) for each in side_by_side]
     shared_mb = max((memory.fit_mb(*each, channels, compute) for each in shared), default=0)
     fits_at_once = 1
     if shared and compute.device.type == "cpu":
@@ -144,7 +151,7 @@ def plan(
     def work_mb(region: Region) -> float:
         config = recipes[region.damage]
         fill_mb = _fill_mb(region, config, settings, channels)
-        if region.tiled:
+        if region in side_by_side:
             return fill_mb
         fit_mb = memory.fit_mb(region.fitted_pixels, config, channels, compute)
         fits_mb = at_once[region] * fit_mb
@@ -157,6 +164,7 @@ def plan(
         gain_share=gain_share(preset, settings.iterations, low_compute=compute.low_compute),
         stack_pixels=limits["speck"],
         fits_at_once=fits_at_once,
+        side_by_side=side_by_side,
         regions=regions,
         recipes=recipes,
         at_once=at_once,
@@ -183,6 +191,16 @@ def _affordable_pixels(
             "Close other programs, raise the limit, or choose the preset 'fast'.",
         )
     return affordable
+
+
+def _side_by_side(regions: Sequence[Region], config: FitConfig) -> frozenset[Region]:
+    thin = [region for region in regions if region.damage == "thin" and config.runs == 1]
+    enough = len(thin) >= ENOUGH_REGIONS
+    return frozenset(
+        region
+        for region in thin
+        if (enough or region.tiled) and region.fitted_pixels <= _SHARED_UP_TO_PX
+    )
 
 
 def _at_once(

@@ -47,6 +47,8 @@ class RegionFit:
         Of the fit.
     at_once : int
         Number of runs that are fitted side by side.
+    shares_cores : bool
+        Whether it is fitted with a core beside others, instead of with all cores.
     unsupported : ndarray, optional
         (height, width) bool, of the box; see `dip.regions.picture_edge`.
 
@@ -67,23 +69,20 @@ class RegionFit:
         *,
         seed: int,
         at_once: int,
+        shares_cores: bool = False,
         unsupported: NDArray[np.bool_] | None = None,
     ) -> None:
         self.region, self.crop, self.config = region, crop, config
         self._unsupported = unsupported
         self._settings, self._where, self._seed, self._at_once = settings, where, seed, at_once
         self._fit: Fit | Ensemble | None = None
+        self.shares_cores = shares_cores
         self.gain_density = 0.0
 
     @property
     def pixels(self) -> int:
         """Pixels that the network produces."""
         return self.region.fitted_pixels
-
-    @property
-    def shares_cores(self) -> bool:
-        """Whether it is fitted with a core beside others, instead of with all cores."""
-        return self.region.tiled and self.config.runs == 1
 
     @property
     def is_begun(self) -> bool:
@@ -232,6 +231,7 @@ def region_fits(
             where,
             seed=settings.seed + number,
             at_once=plan.at_once[region],
+            shares_cores=region in plan.side_by_side,
             unsupported=unsupported_in(region.box),
         )
         for number, region in enumerate(plan.regions)

@@ -23,7 +23,10 @@ TILE_OVERLAP_PX = 12
 """Tiles reach this far into each other's cores, and are cross-faded there."""
 
 _DIVIDED_PX = 80_000
-"""Larger regions of thin damage are halved at least, so that two cores share them."""
+"""Larger regions of thin damage are halved, so that two cores share them, unless there are many."""
+
+ENOUGH_REGIONS = 4
+"""So many regions of thin damage can be fitted side by side, undivided."""
 
 _SMALLEST_PX = 64
 """Smallest side of a region where the image allows it: networks have up to five scales."""
@@ -45,7 +48,6 @@ class Region:
         The region is fitted at 1 / reduction of its size.
     tiled : bool
         Whether neighbouring regions share damage with this one, so that fills are cross-faded.
-        Tiles are fitted side by side, a core each.
     """
 
     box: Box
@@ -88,10 +90,11 @@ def plan_regions(
     frame = Box.of(unknown)
     boxes = damage_boxes(unknown if damage is None else damage)
     groups = _merged([with_context(unknown, box, frame) for box in boxes], frame)
+    few = sum(group.damage == "thin" for group in groups) < ENOUGH_REGIONS
     regions: list[Region] = []
     for group in groups:
         most = max_pixels[group.damage]
-        divided = group.damage == "thin" and group.box.area > _DIVIDED_PX
+        divided = few and group.damage == "thin" and group.box.area > _DIVIDED_PX
         if group.box.area <= most and not divided:
             regions.append(group)
         elif group.damage == "hole":
