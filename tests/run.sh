@@ -63,10 +63,6 @@ fi
 wait "$EXIFTOOL" || true
 
 echo "==> Tests"
-# Many tests wait for a process or a window: six of them keep two cores busy. Each takes up to 1.2 GB.
-processes=6
-if free_kb=$(awk '/^MemAvailable/ {print $2}' /proc/meminfo 2>/dev/null) && ((free_kb < 8000000)); then
-    processes=4
-fi
-"$BIN/python" -m pytest --numprocesses "${DIP_TEST_PROCESSES:-$processes}" --dist loadgroup \
+# Many tests wait for a process or a window: four of them keep two cores busy; six take longer.
+"$BIN/python" -m pytest --numprocesses "${DIP_TEST_PROCESSES:-4}" --dist loadgroup \
     --no-loadscope-reorder ${options[@]+"${options[@]}"}

@@ -2,7 +2,7 @@
 
 import { showError } from "../page/messages.js";
 import { request } from "../service/api.js";
-import { drawPicture } from "../view/picture.js";
+import { drawPicture, isSharp } from "../view/picture.js";
 
 const COMPARED_PX = 64;
 const [SAME, OTHER, FLAT] = [2, 24, 3]; // levels of 255
@@ -72,11 +72,11 @@ function isProgress(bitmap, old, photo, place) {
   }
   if (!photo) return true;
   const viewport = { scale: COMPARED_PX / Math.max(place.width, place.height) };
+  if (!isSharp(photo, viewport.scale)) return false; // the next preview comes soon
   Object.assign(viewport, { x: -place.left * viewport.scale, y: -place.top * viewport.scale });
   const [across, down] = [place.width * viewport.scale, place.height * viewport.scale];
   const filled = sample((context) => context.drawImage(bitmap, 0, 0, across, down));
   const below = sample((context) => drawPicture(context, photo, viewport, 0, { x: 0, y: 0, width: across, height: down }));
-  if (below.every((value, at) => at % 4 < 3 || !value)) return false; // the photo is not decoded yet: wait for the next
   const [inside, outside] = [[], []];
   for (let at = 0; at < filled.length; at += 4) {
     if (!filled[at + 3]) continue;

@@ -58,13 +58,23 @@ export function openPicture(blob, onTile = () => {}) {
 export function drawPicture(context, picture, viewport, left, clip) {
   const { scale } = viewport;
   const coarsest = picture.levels.length - 1;
-  let level = 0;
-  while (level < coarsest && scale <= 0.5 ** (level + 1)) level++;
+  const level = levelFor(picture, scale);
   context.imageSmoothingEnabled = scale < 3; // beyond that, pixels are meant to be seen
   context.imageSmoothingQuality = "low";
   // While tiles of the level are missing, coarser levels are drawn below them.
   const start = isComplete(picture.levels[level]) ? level : coarsest;
   for (let index = start; index >= level; index--) drawLevel(context, picture, index, viewport, left, clip);
+}
+
+/** Whether a picture is decoded as finely as a scale shows it. */
+export function isSharp(picture, scale) {
+  return picture.levels.length > 0 && isComplete(picture.levels[levelFor(picture, scale)]);
+}
+
+function levelFor({ levels }, scale) {
+  let level = 0;
+  while (level < levels.length - 1 && scale <= 0.5 ** (level + 1)) level++;
+  return level;
 }
 
 function isComplete(level) {
