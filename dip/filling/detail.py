@@ -190,12 +190,10 @@ def _window(spot: Box, frame: Box) -> Box:
 def _cores(unknown: Plane) -> Iterator[Box]:
     """The parts of the tiles that contain damage."""
     frame = Box.of(unknown)
-    for top in range(0, frame.height, _TILE_PX):
-        for left in range(0, frame.width, _TILE_PX):
-            tile = Box(top, left, _TILE_PX, _TILE_PX).intersection(frame)
-            core = tight_box(unknown, tile)
-            if core is not None:
-                yield core
+    for tile in frame.pieces(_TILE_PX):
+        core = tight_box(unknown, tile)
+        if core is not None:
+            yield core
 
 
 def _in_windows(

@@ -7,6 +7,8 @@ blades, branches, wires, fur.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
@@ -129,126 +131,113 @@ def add_structures(random: np.random.Generator, picture: Image.Image) -> None:
         gray = (int(random.integers(0, 256)),) * 3
         colour = tuple(map(int, random.integers(0, 256, 3))) if random.random() < 0.6 else gray
         at = random.uniform(0, picture.size)
-        _STRUCTURES[random.integers(len(_STRUCTURES))](random, pen, at, colour, picture.width)
+        sketch = _Sketch(random, pen, at, colour, picture.width)
+        _STRUCTURES[random.integers(len(_STRUCTURES))](sketch)
 
 
-def _line(
-    pen: ImageDraw.ImageDraw, ends: NDArray[np.float64], colour: tuple[int, ...], width: int
-) -> None:
-    pen.line([tuple(map(float, end)) for end in ends], fill=colour, width=width)
+@dataclass(frozen=True)
+class _Sketch:
+    """A place in a picture, and what draws there."""
+
+    random: np.random.Generator
+    pen: ImageDraw.ImageDraw
+    at: NDArray[np.float64]
+    colour: tuple[int, ...]
+    extent: int
+    """Of the picture, in px."""
+
+    def line(self, ends: NDArray[np.float64], width: int) -> None:
+        self.pen.line([tuple(map(float, end)) for end in ends], fill=self.colour, width=width)
+
+    def angle(self) -> float:
+        """Across, down or oblique; in radians."""
+        return float(self.random.choice([0, np.pi / 2, self.random.uniform(0, np.pi)]))
 
 
-def _bars(
-    random: np.random.Generator,
-    pen: ImageDraw.ImageDraw,
-    at: NDArray[np.float64],
-    colour: tuple[int, ...],
-    extent: int,
-) -> None:
+def _axes(angle: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Unit vectors along an angle and across it."""
+    along = np.array([np.cos(angle), np.sin(angle)])
+    return along, np.array([-along[1], along[0]])
+
+
+def _bars(sketch: _Sketch) -> None:
     """Parallel bars, wires or blades; often crossed by others, as in a window."""
-    angle = random.choice([0, np.pi / 2, random.uniform(0, np.pi)])
+    random, at = sketch.random, sketch.at
+    angle = sketch.angle()
     gap = np.exp(random.uniform(np.log(4), np.log(60)))
     width = int(random.integers(1, max(2, min(6, int(gap / 2)))))
-    length = random.uniform(20, 2 * extent)
+    length = random.uniform(20, 2 * sketch.extent)
     for turn in (0, np.pi / 2)[: 1 + (random.random() < 0.4)]:
-        along = np.array([np.cos(angle + turn), np.sin(angle + turn)])
-        across = np.array([-along[1], along[0]])
+        along, across = _axes(angle + turn)
         for number in range(random.integers(1, 12)):
             middle = at + number * gap * across
-            _line(pen, middle + np.outer([-length / 2, length / 2], along), colour, width)
+            sketch.line(middle + np.outer([-length / 2, length / 2], along), width)
 
 
-def _words(
-    random: np.random.Generator,
-    pen: ImageDraw.ImageDraw,
-    at: NDArray[np.float64],
-    colour: tuple[int, ...],
-    extent: int,
-) -> None:
+def _words(sketch: _Sketch) -> None:
     """Lines of text, perhaps on paper."""
+    random, at = sketch.random, sketch.at
     size = int(np.exp(random.uniform(np.log(7), np.log(45))))
-    lines = int(random.integers(1, 7))
+    lines, colour = int(random.integers(1, 7)), sketch.colour
     if random.random() < 0.4:
         paper = tuple(map(int, random.integers(150, 256, 3)))
-        far = at + np.array([extent / 2, 1.4 * size * lines])
-        pen.rectangle((*at, *far), fill=paper)
+        far = at + np.array([sketch.extent / 2, 1.4 * size * lines])
+        sketch.pen.rectangle((*at, *far), fill=paper)
         colour = tuple(int(each) // 4 for each in colour)
     for line in range(lines):
         text = "".join(map(chr, random.integers(65, 122, random.integers(4, 40))))
-        pen.text((at[0], at[1] + 1.4 * size * line), text, fill=colour, font_size=size)
+        sketch.pen.text((at[0], at[1] + 1.4 * size * line), text, fill=colour, font_size=size)
 
 
-def _stars(
-    random: np.random.Generator,
-    pen: ImageDraw.ImageDraw,
-    at: NDArray[np.float64],
-    colour: tuple[int, ...],
-    extent: int,
-) -> None:
+def _stars(sketch: _Sketch) -> None:
     """Dots of many sizes: stars, lights, pebbles, foam."""
-    reach = random.uniform(20, extent)
+    random, at = sketch.random, sketch.at
+    reach = random.uniform(20, sketch.extent)
     largest = random.uniform(0.6, 2.5)
     for a, b in random.normal(at, reach, (int(np.exp(random.uniform(1.6, 5))), 2)):
         radius, light = random.uniform(0.3, largest), random.uniform(0.5, 1)
-        fill = tuple(int(light * each) for each in colour)
-        pen.ellipse((a - radius, b - radius, a + radius, b + radius), fill=fill)
+        fill = tuple(int(light * each) for each in sketch.colour)
+        sketch.pen.ellipse((a - radius, b - radius, a + radius, b + radius), fill=fill)
 
 
-def _stitches(
-    random: np.random.Generator,
-    pen: ImageDraw.ImageDraw,
-    at: NDArray[np.float64],
-    colour: tuple[int, ...],
-    extent: int,
-) -> None:
+def _stitches(sketch: _Sketch) -> None:
     """Rows of short pieces, straight or waving."""
-    angle = random.choice([0, np.pi / 2, random.uniform(0, np.pi)])
-    along = np.array([np.cos(angle), np.sin(angle)])
-    across = np.array([-along[1], along[0]])
+    random, at = sketch.random, sketch.at
+    along, across = _axes(sketch.angle())
     period, width = random.uniform(5, 16), int(random.integers(1, 4))
     swing = random.uniform(0, 5)
     for row in range(random.integers(1, 4)):
         for stitch in range(random.integers(5, 40)):
             middle = at + row * 3 * period * across + stitch * period * along
             middle = middle + swing * np.sin(stitch / 6) * across
-            _line(pen, middle + np.outer([0, 0.55 * period], along), colour, width)
+            sketch.line(middle + np.outer([0, 0.55 * period], along), width)
 
 
-def _rims(
-    random: np.random.Generator,
-    pen: ImageDraw.ImageDraw,
-    at: NDArray[np.float64],
-    colour: tuple[int, ...],
-    extent: int,
-) -> None:
+def _rims(sketch: _Sketch) -> None:
     """Leaves or shells with a bright rim on one side, or with ribs."""
-    dark = tuple(int(each * random.uniform(0.3, 0.7)) for each in colour)
+    random, at = sketch.random, sketch.at
+    dark = tuple(int(each * random.uniform(0.3, 0.7)) for each in sketch.colour)
     t = np.linspace(0, 1, 16)
-    for middle in random.normal(at, extent / 4, (random.integers(1, 25), 2)):
+    for middle in random.normal(at, sketch.extent / 4, (random.integers(1, 25), 2)):
         length, angle = random.uniform(12, 70), random.uniform(0, 2 * np.pi)
         bulge = random.uniform(0.1, 0.35) * length * np.sin(np.pi * t)
         turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         sides = [np.stack([length * t, sign * bulge], axis=1) @ turn + middle for sign in (1, -1)]
         outline = np.concatenate([sides[0], sides[1][::-1]])
-        pen.polygon([tuple(map(float, each)) for each in outline], fill=dark)
+        sketch.pen.polygon([tuple(map(float, each)) for each in outline], fill=dark)
         rib = np.stack([length * t, 0 * t], axis=1) @ turn + middle
-        _line(pen, random.choice([*sides, rib]), colour, int(random.integers(1, 3)))
+        sketch.line(random.choice([*sides, rib]), int(random.integers(1, 3)))
 
 
-def _whiskers(
-    random: np.random.Generator,
-    pen: ImageDraw.ImageDraw,
-    at: NDArray[np.float64],
-    colour: tuple[int, ...],
-    extent: int,
-) -> None:
+def _whiskers(sketch: _Sketch) -> None:
     """Curves that leave one place: whiskers, grass, spokes."""
+    random, at = sketch.random, sketch.at
     angle, bend = random.uniform(0, 2 * np.pi), random.normal(0, 0.08)
     for _ in range(random.integers(3, 16)):
         turns = angle + random.normal(0, 0.4) + np.cumsum(np.full(9, bend + random.normal(0, 0.02)))
         steps = random.uniform(15, 120) / 9 * np.stack([np.cos(turns), np.sin(turns)], axis=1)
         start = at + random.normal(0, 6, 2)
-        _line(pen, start + np.cumsum(steps, axis=0), colour, 1)
+        sketch.line(start + np.cumsum(steps, axis=0), 1)
 
 
 _STRUCTURES = (_bars, _words, _stars, _stitches, _rims, _whiskers)
