@@ -129,12 +129,15 @@ def plan(
     affordable = _affordable_pixels(budget_mb, recipes, channels, compute)
     wanted = max_pixels(preset, low_compute=low_compute)
     limits = {damage: min(affordable, wanted[damage]) for damage in DAMAGES}
-    patches, rest = ([], unknown) if PRESETS[preset].published else find_patches(unknown)
+    published = PRESETS[preset].published
+    patches, rest = ([], unknown) if published else find_patches(unknown)
+    # Several runs of a region share the cores themselves, and the published recipe fits it whole.
+    shares_cores = recipes["thin"].runs == 1 and not published
     regions: tuple[Region, ...] = ()
     if not patches or rest.any():
-        regions = tuple(plan_regions(unknown, max_pixels=limits, damage=rest))
+        regions = tuple(plan_regions(unknown, max_pixels=limits, damage=rest, halve=shares_cores))
     patches = [each for each in patches if not covered(each, regions)]
-    side_by_side = _side_by_side(regions, recipes["thin"])
+    side_by_side = _side_by_side(regions) if shares_cores else frozenset()
     shared = [(limits["speck"], recipes["speck"])] if patches else []
     shared += [(each.fitted_pixels, recipes[each.damage]) for each in side_by_side]
     shared_mb = max((memory.fit_mb(*each, channels, compute) for each in shared), default=0)
@@ -193,8 +196,8 @@ def _affordable_pixels(
     return affordable
 
 
-def _side_by_side(regions: Sequence[Region], config: FitConfig) -> frozenset[Region]:
-    thin = [region for region in regions if region.damage == "thin" and config.runs == 1]
+def _side_by_side(regions: Sequence[Region]) -> frozenset[Region]:
+    thin = [region for region in regions if region.damage == "thin"]
     enough = len(thin) >= ENOUGH_REGIONS
     return frozenset(
         region

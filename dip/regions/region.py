@@ -69,6 +69,7 @@ def plan_regions(
     *,
     max_pixels: Mapping[Damage, int],
     damage: NDArray[np.bool_] | None = None,
+    halve: bool = True,
 ) -> list[Region]:
     """Divide the damage into regions; distant damage gets a region of its own.
 
@@ -81,6 +82,8 @@ def plan_regions(
         damage is cut into overlapping tiles; one with a hole is fitted at reduced size.
     damage : ndarray, optional
         (H, W) bool: the unknown pixels that need a region; all when None.
+    halve : bool
+        Whether large regions of thin damage become two, for two cores.
 
     Returns
     -------
@@ -90,11 +93,11 @@ def plan_regions(
     frame = Box.of(unknown)
     boxes = damage_boxes(unknown if damage is None else damage)
     groups = _merged([with_context(unknown, box, frame) for box in boxes], frame)
-    few = sum(group.damage == "thin" for group in groups) < ENOUGH_REGIONS
+    halve = halve and sum(group.damage == "thin" for group in groups) < ENOUGH_REGIONS
     regions: list[Region] = []
     for group in groups:
         most = max_pixels[group.damage]
-        divided = few and group.damage == "thin" and group.box.area > _DIVIDED_PX
+        divided = halve and group.damage == "thin" and group.box.area > _DIVIDED_PX
         if group.box.area <= most and not divided:
             regions.append(group)
         elif group.damage == "hole":

@@ -57,3 +57,15 @@ def test_the_error_for_too_little_memory_names_both_numbers() -> None:
     unknown[30:34, 10:50] = True
     with pytest.raises(NotEnoughMemory, match=r"100 MB.*takes about \d+ MB"):
         plan_for(unknown, max_memory_mb=100)
+
+
+@pytest.mark.parametrize(
+    ("preset", "count"), [("fast", 2), ("balanced", 2), ("best", 1), ("paper", 1)]
+)
+def test_a_region_is_halved_only_where_the_halves_share_the_cores(preset: str, count: int) -> None:
+    """The published recipe fits it whole; runs of `best` share the cores themselves."""
+    unknown = np.zeros((400, 600), dtype=bool)
+    unknown[50:350:7, 20:580] = True
+    planned = plan_for(unknown, preset=preset)
+    assert len(planned.regions) == count
+    assert len(planned.side_by_side) == (count if count == 2 else 0)
