@@ -279,7 +279,9 @@ def scratched() -> npt.NDArray[np.uint8]:
     photo = np.stack(planes, axis=-1)
     photo += np.random.default_rng(0).normal(0, 2, photo.shape)
     photo[39:42, 20:76] = 250
-    return np.clip(np.rint(photo), 0, 255).astype(np.uint8)
+    photo = np.clip(np.rint(photo), 0, 255).astype(np.uint8)
+    photo.flags.writeable = False  # all tests share it
+    return photo
 
 
 @pytest.fixture

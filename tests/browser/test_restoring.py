@@ -137,8 +137,9 @@ def test_texture_is_chosen_with_the_keyboard_and_sent(page: Any, canvas: Any, se
 def test_damage_that_the_marks_have_left_is_restored_after_a_click(
     page: Any, choose: Any, canvas_of: Any, scratched: Any, service: Any, tmp_path: Path
 ) -> None:
-    scratched[32:49, 16:80] = 250  # wider than the stroke
-    choose(page, scratched)
+    wider = scratched.copy()
+    wider[32:49, 16:80] = 250  # than the stroke
+    choose(page, wider)
     paint_scratch(canvas_of(page, 96, 80))
     job = start_job(page)
     wait_for_result(page)

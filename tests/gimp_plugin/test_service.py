@@ -84,11 +84,13 @@ def test_another_port_is_used_if_the_usual_one_is_taken(
 ) -> None:
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            taken.bind(("127.0.0.1", 8777))
-            taken.listen()
-        except OSError:
-            pass  # another program has the port: that serves as well
+        for _ in range(300):  # another test's service has the port for some seconds
+            try:
+                taken.bind(("127.0.0.1", 8777))
+                break
+            except OSError:
+                time.sleep(0.1)
+        taken.listen()
         with Service(Settings(command=dip_command)).connect() as client:
             assert not client.url.endswith(":8777")
 

@@ -77,7 +77,6 @@ function isProgress(bitmap, old, photo, place) {
   const [across, down] = [place.width * viewport.scale, place.height * viewport.scale];
   const filled = sample((context) => context.drawImage(bitmap, 0, 0, across, down));
   const below = sample((context) => drawPicture(context, photo, viewport, 0, { x: 0, y: 0, width: across, height: down }));
-  if (![filled, below].every(isDrawn)) return false; // a busy browser may lose what it was to draw
   const [inside, outside] = [[], []];
   for (let at = 0; at < filled.length; at += 4) {
     if (!filled[at + 3]) continue;
@@ -89,10 +88,6 @@ function isProgress(bitmap, old, photo, place) {
   inside.sort((a, b) => a - b);
   const [low, centre, high] = [0.25, 0.5, 0.75].map((share) => inside[Math.floor(share * inside.length)]); // the edge is blurred
   return high - low > 3 * FLAT || Math.abs(centre - mean(outside)) < 3 * OTHER;
-}
-
-function isDrawn(samples) {
-  return samples.some((value, at) => at % 4 === 3 && value);
 }
 
 /** Draw something small, and read its samples. */
