@@ -98,10 +98,11 @@ def test_the_installed_plug_in_speaks_the_users_language(tmp_path: Path) -> None
     """As GIMP sets it, in the environment; English where there is no catalogue."""
     install.fill(tmp_path / "dip_restore", None)
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from translation import _, ngettext; "
+        "import sys; sys.path.insert(0, sys.argv[1]); from translation import _, ngettext, number, percent; "
         "print(_('Find Damage'), ngettext('{count} mark, {share} of the photograph.', "
         "'{count} marks, {share} of the photograph.', 2), "
-        "_('the time is over: not everything was fitted'), sep='|')"
+        "_('the time is over: not everything was fitted'), "
+        "number(1234.5, ',.1f'), percent(0.123), sep='|')"
     )
 
     def said(language: str) -> list[str]:
@@ -115,10 +116,11 @@ def test_the_installed_plug_in_speaks_the_users_language(tmp_path: Path) -> None
     assert said("de") == [
         "Schäden finden", "{count} Stellen, {share} des Fotos.",
         "die Zeit ist um: Nicht alles wurde vom Netz bearbeitet",  # a note of the engine
+        "1.234,5", "12,3\N{NO-BREAK SPACE}%",
     ]  # fmt: skip
     assert said("xx") == [
         "Find Damage", "{count} marks, {share} of the photograph.",
-        "the time is over: not everything was fitted",
+        "the time is over: not everything was fitted", "1,234.5", "12.3%",
     ]  # fmt: skip
 
 
