@@ -99,7 +99,8 @@ def test_the_installed_plug_in_speaks_the_users_language(tmp_path: Path) -> None
     install.fill(tmp_path / "dip_restore", None)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); "
-        "from translation import _, ngettext, number, percent; print(_('Find Damage'), ngettext('{count} mark, {share} of the photograph.', "
+        "from translation import _, ngettext, number, percent; "
+        "print(_('Find Damage'), ngettext('{count} mark, {share} of the photograph.', "
         "'{count} marks, {share} of the photograph.', 2), "
         "_('the time is over: not everything was fitted'), "
         "number(1234.5, ',.1f'), percent(0.123), sep='|')"
