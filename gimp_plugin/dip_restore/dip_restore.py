@@ -41,7 +41,7 @@ CHOICES = {
         _("_Quality"),
         _("Better quality takes longer. Begin with a quick look."),
         {
-            "fast": _("Quick look"),
+            "fast": _("Fast (a first look)"),
             "balanced": _("Balanced"),
             "best": _("Best (about five times slower)"),
             "paper": _("As published (takes hours)"),
