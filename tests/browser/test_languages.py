@@ -98,7 +98,7 @@ def test_no_text_stands_outside_the_catalogue(
             "100 %",
             "Eine PNG-Datei kann nicht enthalten: X, die IPTC-Daten.",
         ),
-        ("ja", "復元する", "100%", "PNG ファイルに保存できないもの: X、IPTC データ。"),
+        ("ja", "修復する", "100%", "PNG ファイルに保存できないもの: X、IPTC データ。"),
     ],
 )
 def test_the_language_is_the_browsers_until_another_is_chosen(

@@ -126,6 +126,10 @@ def test_nothing_is_cut_off_while_damage_is_marked(
     page.wait_for_selector("#find-accept:enabled")
     keep("find")
     nothing_lies_over_controls(page)
+    assert are_in_sight(page, ["#find-sensitivity", "#find-accept", "#find-discard"])
+    assert box_of(page, "#zoom")["y"] >= box_of(page, "#stage")["y"] + page.evaluate(
+        BOTTOM_OF_PHOTO
+    )
     if name != "phone":  # where the row of options is scrolled
         page.evaluate("document.getElementById('find-progress').textContent = '長い言葉'.repeat(9)")
         assert page.evaluate(
@@ -137,6 +141,28 @@ def test_nothing_is_cut_off_while_damage_is_marked(
     keep("marked")
     page.click("#advanced summary")
     keep("advanced")
+
+
+BOTTOM_OF_PHOTO = """() => {
+  const {width, height} = document.getElementById("photo-layer"), ratio = devicePixelRatio;
+  const context = document.getElementById("photo-layer").getContext("2d");
+  const {data} = context.getImageData(Math.round(width / 2), 0, 1, height);
+  let row = height - 1;
+  while (row > 0 && !data[4 * row + 3]) row--;
+  return (row + 1) / ratio;
+}"""
+"""From the top of the stage, in the pixels of CSS."""
+
+
+def box_of(page: Any, selector: str) -> dict[str, float]:
+    box: dict[str, float] = page.locator(selector).bounding_box()
+    return box
+
+
+def are_in_sight(page: Any, selectors: list[str]) -> bool:
+    boxes = [box_of(page, each) for each in selectors]
+    width = page.viewport_size["width"]
+    return all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
 
 
 def nothing_lies_over_controls(page: Any) -> None:

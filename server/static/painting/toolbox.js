@@ -80,6 +80,7 @@ export class Toolbox {
     element("size-option").hidden = !["brush", "eraser"].includes(name);
     element("find-options").hidden = name !== "find";
     element("mask-options").hidden = name === "find";
+    element("options").scrollLeft = 0;
     if (name === "find" && this.canPaint() && !this.find.pending) this.find.run();
     this.input.updateCursor();
     announce(text("told.tool", { tool: text(`tool.${name}`) }));

@@ -7,6 +7,7 @@ import { Viewport } from "./viewport.js";
 const GAP = 6;
 const MASK_MS = 24; // for changed tiles of the mask in one frame
 const NARROW = matchMedia("(max-width: 940px)"); // as in page.css: nothing lies over the photo there
+const COARSE = matchMedia("(pointer: coarse)"); // as in controls.css: buttons are larger
 
 export class Stage {
   viewport = new Viewport();
@@ -159,7 +160,7 @@ export class Stage {
 
   #setPane() {
     const { width, height } = this.places[0];
-    const margin = { x: 24 * this.ratio, top: (NARROW.matches ? 20 : 68) * this.ratio, bottom: 60 * this.ratio };
+    const margin = { x: 24 * this.ratio, top: (NARROW.matches ? 20 : 68) * this.ratio, bottom: (COARSE.matches ? 72 : 60) * this.ratio };
     this.viewport.setPane(width, height, margin);
   }
 
