@@ -15,9 +15,8 @@ Theirs simulates a Gaussian field; here it is copied, and a membrane stands for 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +24,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from dip.filling.blur import blur, blur_matrix
+from dip.filling.blur import blur
 from dip.filling.membrane import extend
+from dip.filling.pyramid import double, halve
 from dip.filling.whole_copies import SEARCHED_PX, copy_blocks
 from dip.machine.threads import side_by_side
 from dip.regions.box import Box, tight_box
@@ -38,6 +38,8 @@ _TILE_PX = 384
 """Damage is worked on in squares of this size, for memory, and as most of a photo is whole."""
 _COARSEST_PX = 5.0
 """Detail is the image minus its base, a blur of this standard deviation."""
+_BASE_STEP_PX = 4
+"""The base is computed from means of squares of this side."""
 _EDGE = 8.0
 """The blur spans pixels of another brightness alone that differ by less than about so many standard
 deviations of the pixels of one's own."""
@@ -47,23 +49,18 @@ _SIDE = 0.3, 0.45
 """Shares of the surroundings from which pixels of one brightness are a side of an edge."""
 _LEVEL, _MOST_LEVELS = 0.1, 12
 """Step between the levels of brightness that are blurred apart, and their number."""
-_BANDS_PX = (0.8, 1.6, 3.2)
-"""Standard deviations of the blurs between the bands of detail."""
+_LEVELS = (0, 1, 2, 2)
+"""The bands of detail are reduced by two to the power of these, the finest band first."""
+_COARSEST_STEP_PX = 8
+"""Side of the squares whose means are the coarsest band."""
 _RIM_PX = 8
 """Known pixels this near to the damage say how much detail there is."""
 _FARTHER_PX = 8, 16, 32
 """Where no known pixel is near, the range of values is looked for so much further, step by step."""
 _MEASURED_PX = 24
 """Energies are measured this far around a tile."""
-_SPOT_MARGIN_PX = 16
-"""The same around a spot."""
-_SPOT_STEP_PX = 16
-"""Windows around spots have sides that are multiples of this: those of one size are a stack."""
-_STACK_PX = 150_000
-"""Pixels of a stack of windows at most, for memory."""
-_CELL_PX = 4
-"""Energies are measured in cells of this size, and smoothed over `_CELLS` of them."""
 _CELLS = 1.5
+"""Energies are measured in pixels of the smallest level, and smoothed over so many of them."""
 _RIM_RATIO = 3.0
 """The copy's energy is corrected by the energy of the rim over that of its own rim, at most so
 much: both are uncertain where few pixels are known."""
@@ -73,7 +70,7 @@ times the energy that the rim's continues with."""
 _MEMBRANE_PX = 2.0
 """See `dip.filling.membrane.harmonise`."""
 _LARGEST_GAIN = 2.5
-_MASKED_FROM = 0.19
+_MASKED_FROM = 0.21
 """Detail with this standard deviation, in units of full scale, gets half of its energy, and weaker
 detail nearly all: the eye compares contrasts, and strong detail costs most fidelity."""
 _PLANES = 22
@@ -128,63 +125,17 @@ def add_detail(
         guide = np.where(unknown[:, :, None], fill[seen.slices], target[seen.slices])
         window = core.expanded(_MEASURED_PX, frame)
         generator = np.random.default_rng((seed, core.top, core.left))
-        windows = [window.relative_to(seen)]
-        for _, detailed in _in_windows(guide, unknown, windows, generator, strength):
-            changed = wanted[core.slices]
-            result[core.slices][changed] = detailed[core.within(window)][changed]
+        inner = window.relative_to(seen)
+        detailed = add_detail_to_stack(
+            guide[None], unknown[None], inner, strength=strength, generator=generator
+        )
+        changed = wanted[core.slices]
+        result[core.slices][changed] = detailed[0][core.within(window)][changed]
 
     with side_by_side(torch.get_num_threads()) as pool:
         for _ in pool.map(work, _cores(wanted)):
             pass
     return result
-
-
-def add_detail_to_spots(
-    guide: Array,
-    unknown: Plane,
-    spots: Sequence[Box],
-    *,
-    strength: float,
-    generator: np.random.Generator,
-) -> list[Array]:
-    """Add the detail of the known pixels to smooth fills of many spots, only around these.
-
-    Parameters
-    ----------
-    guide : ndarray
-        (H, W, C), float32, in units of full scale: the image, with fills where unknown.
-    unknown : ndarray
-        (H, W) bool
-    spots : sequence of Box
-        Around small pieces of damage, in the coordinates of `guide`.
-    strength
-        See `add_detail`.
-    generator : numpy Generator
-
-    Returns
-    -------
-    list of ndarray
-        The unknown pixels of each spot with detail, (height, width, C), float32; unchanged where no
-        place is known that could be copied.
-    """
-    windows = [_window(spot, Box.of(unknown)) for spot in spots]
-    detailed = [guide[spot.slices] for spot in spots]
-    for number, pixels in _in_windows(guide, unknown, windows, generator, strength):
-        detailed[number] = pixels[spots[number].within(windows[number])]
-    return detailed
-
-
-def _window(spot: Box, frame: Box) -> Box:
-    """A square around a spot, inside the frame, of one of a few sizes."""
-    side = max(spot.height, spot.width) + 2 * _SPOT_MARGIN_PX
-    side += -side % _SPOT_STEP_PX
-    height, width = min(side, frame.height), min(side, frame.width)
-    top = spot.top - (height - spot.height) // 2
-    left = spot.left - (width - spot.width) // 2
-    return Box(
-        min(max(0, top), frame.height - height), min(max(0, left), frame.width - width),
-        height, width,
-    )  # fmt: skip
 
 
 def _cores(unknown: Plane) -> Iterator[Box]:
@@ -196,46 +147,59 @@ def _cores(unknown: Plane) -> Iterator[Box]:
             yield core
 
 
-def _in_windows(
+def add_detail_to_stack(
     guide: Array,
     unknown: Plane,
-    windows: Sequence[Box],
-    generator: np.random.Generator,
+    inner: Box,
+    *,
     strength: float,
-) -> Iterator[tuple[int, Array]]:
-    """Yield the number of each window of a guide and its pixels with detail, (h, w, C)."""
-    planes = torch.from_numpy(guide).permute(2, 0, 1).contiguous()
-    detail = (planes - _base(planes)).permute(1, 2, 0).contiguous().numpy()
+    generator: np.random.Generator,
+) -> Array:
+    """Add the detail of the known pixels of each image of a stack to its smooth fills.
+
+    Parameters
+    ----------
+    guide : ndarray
+        (N, H, W, C), float32, in units of full scale: images, with fills where unknown. The height
+        of several is a multiple of 8.
+    unknown : ndarray
+        (N, H, W) bool
+    inner : Box
+        The part of each image that gets detail.
+    strength
+        See `add_detail`.
+    generator : numpy Generator
+
+    Returns
+    -------
+    ndarray
+        (N, height, width, C), float32: the inner parts with detail; unchanged at known pixels, and
+        where no place is known that could be copied.
+    """
+    planes = torch.from_numpy(guide).permute(0, 3, 1, 2).contiguous()
+    detail = (planes - _base(planes)).permute(0, 2, 3, 1).contiguous().numpy()
     hidden = torch.from_numpy(unknown)
     wanted = np.zeros_like(unknown)
-    for window in windows:
-        wanted[window.slices] = True
-    wanted &= _spread(hidden, _RIM_PX).numpy()
+    index = (slice(None), *inner.slices)
+    wanted[index] = _spread(hidden, _RIM_PX).numpy()[index]
     copied = copy_blocks(detail, guide, unknown, wanted, generator)
     if copied is None:
-        return
-    stacks: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    for number, window in enumerate(windows):
-        stacks[window.height, window.width].append(number)
-    for (height, width), numbers in stacks.items():
-        most = max(1, _STACK_PX // (height * width))
-        for start in range(0, len(numbers), most):
-            part = numbers[start : start + most]
+        return guide[index]
 
-            def cut(image: NDArray[np.generic], part: list[int] = part) -> Tensor:
-                """(N, C, h, w)"""
-                stack = np.stack([image[windows[number].slices] for number in part])
-                return torch.from_numpy(stack).permute(0, 3, 1, 2).contiguous()
+    def cut(images: NDArray[Any]) -> NDArray[Any]:
+        """(N, C, h, w)"""
+        return np.ascontiguousarray(np.moveaxis(images[index], 3, 1))
 
-            inside, rim = cut(unknown[:, :, None]), cut((wanted & ~unknown)[:, :, None])
-            smooth = cut(guide)
-            detailed = smooth + strength * _missing(cut(detail), cut(copied), inside, rim)
-            detailed = _within_local_range(detailed, smooth, inside, planes, hidden)
-            yield from zip(part, detailed.permute(0, 2, 3, 1).numpy(), strict=True)
+    inside, rim = cut(unknown[..., None]), cut((wanted & ~unknown)[..., None])
+    smooth = cut(guide)
+    missing = np.float32(strength) * _missing(cut(detail), cut(copied), inside, rim)
+    detailed, plain, holes = map(torch.from_numpy, (smooth + missing, smooth, inside))
+    detailed = _within_local_range(detailed, plain, holes, planes, hidden[:, None])
+    return detailed.permute(0, 2, 3, 1).numpy()
 
 
 def _base(planes: Tensor) -> Tensor:
-    """What is not detail, (C, H, W): a blur that does not cross strong edges.
+    """What is not detail, (N, C, H, W): a blur that does not cross strong edges.
 
     A plain blur crosses the border of a print, and leaves halos of it in the detail of the paper
     beside it. A bilateral filter does not, but it would take texture for edges. So it counts as far
@@ -244,100 +208,121 @@ def _base(planes: Tensor) -> Tensor:
     Source: bilateral filter by levels of brightness: Durand, Dorsey, *Fast bilateral filtering for
     the display of high-dynamic-range images*, ACM TOG 21(3), 2002, DOI 10.1145/566654.566574.
     """
-    height, width = planes.shape[1:]
-    half = F.pad(planes[None], (0, width % 2, 0, height % 2), mode="replicate")
-    half = F.avg_pool2d(half, 2)[0]
-    gray = half.mean(0, keepdim=True)
-    values = torch.cat([half, gray, gray.square(), torch.ones_like(gray)])  # (C + 3, h, w)
-    plain = blur(values, _COARSEST_PX / 2)
-    place = ((gray - gray.min()) / _LEVEL).clamp_max(_MOST_LEVELS - 1)
-    sums = torch.zeros_like(values)
-    for level in range(int(place.max()) + 2):
-        weight = (1 - (place - level).abs()).clamp_min(0)
-        sums += weight * blur(weight * values, _COARSEST_PX / 2)
-    means = sums[:-1] / sums[-1:].clamp_min(1e-4)
-    variance = (means[-1] - means[-2].square()).clamp_min(_STILL**2)
-    distance = (means[-2] - plain[-3]).square() / (_EDGE**2 * variance)
+    height, width = planes.shape[2:]
+    border = (0, -width % _BASE_STEP_PX, 0, -height % _BASE_STEP_PX)
+    padded = F.pad(planes, border, mode="replicate") if any(border) else planes
+    half = halve(padded.numpy())
+    gray = half.mean(1, keepdims=True)
+    values = np.concatenate([half, gray, np.square(gray), np.ones_like(gray)], 1)
+    place = ((gray - gray.min()) / np.float32(_LEVEL)).clip(max=_MOST_LEVELS - 1)
+    levels = int(place.max()) + 2
+    parts = np.stack(
+        [halve((1 - np.abs(place - each)).clip(min=0) * values) for each in range(levels)], 2
+    )
+    blurred = blur(torch.from_numpy(parts), _COARSEST_PX / _BASE_STEP_PX)  # (N, C + 3, L, h, w)
+    plain = double(blurred.sum(2).numpy())
+    sums = _sliced(blurred, torch.from_numpy(place[:, 0])).numpy()
+    means = sums[:, :-1] / sums[:, -1:].clip(min=1e-4)
+    variance = (means[:, -1:] - np.square(means[:, -2:-1])).clip(min=_STILL**2)
+    distance = np.square(means[:, -2:-1] - plain[:, -3:-2]) / (_EDGE**2 * variance)
     least, enough = _SIDE  # a joint between bricks is no side of an edge, but detail of the wall
-    distance *= ((sums[-1] - least) / (enough - least)).clamp(0, 1)
-    base = means[:-2] + (plain[:-3] - means[:-2]) / (1 + distance.square())
-    sizes = base, -_spread(-base, 1), _spread(base, 1)
-    scaled = F.interpolate(torch.cat(sizes)[None], scale_factor=2, mode="bilinear")
-    base, low, high = scaled[0, :, :height, :width].chunk(3)
+    distance *= ((sums[:, -1:] - least) / (enough - least)).clip(0, 1)
+    colours, plain = means[:, :-2], plain[:, :-3]
+    small = torch.from_numpy(colours + (plain - colours) / (1 + np.square(distance)))
+    sizes = torch.cat([small, -_spread(-small, 1), _spread(small, 1)], 1)
+    scaled = double(sizes.numpy())[:, :, :height, :width]
+    base, low, high = torch.from_numpy(scaled).chunk(3, 1)
     # On an edge, a pixel is on one side or the other.
     return torch.where(high - low > _LEVEL, planes.clamp(low, high), base)
 
 
-def _missing(detail: Tensor, copied: Tensor, inside: Tensor, rim: Tensor) -> Tensor:
+def _sliced(levels: Tensor, place: Tensor) -> Tensor:
+    """Interpolate between the levels of each pixel, and between pixels of twice the size.
+
+    levels: (N, K, L, h, w); place: (N, 2h, 2w), in [0, L - 1]; returns (N, K, 2h, 2w).
+    """
+    rows, columns = (
+        ((torch.arange(size) + 0.5) * (2 / size) - 1).expand(
+            place.shape if last else place.mT.shape
+        )
+        for size, last in ((place.shape[1], False), (place.shape[2], True))
+    )
+    grid = torch.stack((columns, rows.mT, (place + 0.5) * (2 / levels.shape[2]) - 1), 3)
+    sampled = F.grid_sample(levels, grid[:, None], padding_mode="border", align_corners=False)
+    return sampled[:, :, 0]
+
+
+def _missing(detail: Array, copied: Array, inside: Plane, rim: Plane) -> Array:
     """The detail of their surroundings that fills lack, (N, C, H, W); 0 at known pixels.
 
     detail, copied: (N, C, H, W); inside, rim: (N, 1, H, W) bool, the unknown pixels and the known
     ones that say how much detail there is.
     """
-    known = torch.where(inside, 0, copied).numpy(), ~inside.numpy()
-    added = copied - torch.from_numpy(extend(*known, smoothing_px=_MEMBRANE_PX))
-    added = torch.where(inside, added, 0)
-    where = torch.cat([inside, rim], 1).float()  # (N, 2, H, W)
-    count = _around(where).clamp_min(1e-4)
+    height, width = inside.shape[2:]
+    pad = ((0, 0), (0, 0), (0, -height % _COARSEST_STEP_PX), (0, -width % _COARSEST_STEP_PX))
+    if height % _COARSEST_STEP_PX or width % _COARSEST_STEP_PX:
+        detail, copied = np.pad(detail, pad, "edge"), np.pad(copied, pad, "edge")
+        inside, rim = np.pad(inside, pad), np.pad(rim, pad)
+    known = (~inside).astype(np.float32)
+    continued = double(extend(halve(copied * known), halve(known), smoothing_px=_MEMBRANE_PX / 2))
+    added = (copied - continued) * inside
+    where = np.concatenate([inside, rim], 1).astype(np.float32)  # (N, 2, H, W)
+    shares = where, halve(where), halve(halve(where))
+    count: Array = np.maximum(_around(shares[0]), np.float32(1e-4))
 
-    def energies(band: Tensor) -> tuple[Tensor, Tensor]:
+    def energies(band: Array, level: int) -> tuple[Array, Array]:
         """Mean squares of a band inside and at the rim, around each cell: (N, 1, h, w) each."""
-        inside, rim = (_around(band.square().mean(1, keepdim=True) * where) / count).split(1, 1)
-        return inside, rim
+        square = np.einsum("nchw,nchw->nhw", band, band)[:, None] / np.float32(band.shape[1])
+        means: Array = _around(square * shares[level], level) / count
+        return means[:, :1], means[:, 1:]
 
     # Of each band: the detail of the fill, of the copy, and the detail that can be added.
     goals, lacks = [], []
-    for present, wanting, additional in zip(*map(_bands, (detail, copied, added)), strict=True):
-        (own, own_at_rim), (copy, copy_at_rim) = energies(present), energies(wanting)
+    bands = zip(_LEVELS, *map(_bands, (detail, copied, added)), strict=True)
+    for level, present, wanting, additional in bands:
+        (own, own_at_rim), (copy, copy_at_rim) = energies(present, level), energies(wanting, level)
         # One where no rim is near, deep in a hole.
         ratio = (own_at_rim + _TINY) / (copy_at_rim + _TINY)
-        goal = copy * ratio.clamp(1 / _RIM_RATIO, _RIM_RATIO)
-        goals.append(torch.minimum(goal, _DEEP_RATIO * _continued(own_at_rim, count[:, 1:])))
-        lacks.append((additional, own, energies(additional)[0] + _TINY))
-    masking = 1 / (1 + (torch.stack(goals).sum(0) / _MASKED_FROM**2).square())
-    missing, (height, width) = torch.zeros_like(detail), detail.shape[2:]
-    for goal, (additional, own, possible) in zip(goals, lacks, strict=True):
-        gain = (masking * (goal - own) / possible).clamp(0, _LARGEST_GAIN**2).sqrt()
-        gain = F.interpolate(gain, scale_factor=_CELL_PX, mode="bicubic", align_corners=False)
-        missing += gain[:, :, :height, :width].clamp_min(0) * additional
-    return torch.where(inside, missing, 0)
+        goal = copy * ratio.clip(1 / _RIM_RATIO, _RIM_RATIO)
+        goals.append(np.minimum(goal, _DEEP_RATIO * _continued(own_at_rim, count[:, 1:])))
+        lacks.append((level, additional, own, energies(additional, level)[0] + _TINY))
+    masking = 1 / (1 + np.square(sum(goals) / np.float32(_MASKED_FROM**2)))
+    missing: dict[int, Array] = {}
+    for goal, (level, additional, own, possible) in zip(goals, lacks, strict=True):
+        gain = np.sqrt((masking * (goal - own) / possible).clip(0, _LARGEST_GAIN**2))
+        for _ in range(_LEVELS[-1] - level):
+            gain = double(gain)
+        missing[level] = missing.get(level, np.float32(0)) + gain * additional
+    result = missing[0] + double(missing[1] + double(missing[2]))
+    return (result * inside)[:, :, :height, :width]
 
 
-def _continued(at_rim: Tensor, count: Tensor) -> Tensor:
+def _continued(at_rim: Array, count: Array) -> Array:
     """Energies deep in a hole by those of its rim, (N, 1, h, w); infinite where the rim is near.
 
     They are continued as logarithms: half-way between rocks and a sky there are few specks of rock.
     """
     near = count > _NEAR_RIM
     if near.all() or not near.any():
-        return torch.full_like(at_rim, torch.inf)
-    logarithms = torch.where(near, (at_rim + _TINY).log(), 0).numpy()
-    deep = torch.from_numpy(extend(logarithms, near.numpy(), smoothing_px=1.0)).exp()
-    return torch.where(near, torch.inf, deep)
+        return np.full_like(at_rim, np.inf)
+    logarithms = np.where(near, np.log(at_rim + np.float32(_TINY)), np.float32(0))
+    deep = np.exp(extend(logarithms, near, smoothing_px=1.0))
+    return np.where(near, np.float32(np.inf), deep)
 
 
-def _around(planes: Tensor) -> Tensor:
-    """Means around each cell, (N, K, ceil(H / cell), ceil(W / cell))."""
-    height, width = planes.shape[-2:]
-    return ((planes @ _around_matrix(width)).mT @ _around_matrix(height)).mT
+def _around(planes: Array, level: int = 0) -> Array:
+    """Means around each cell, (N, K, H, W) of a level → (N, K, H / cell, W / cell)."""
+    for _ in range(_LEVELS[-1] - level):
+        planes = halve(planes)
+    return blur(torch.from_numpy(planes), _CELLS).numpy()
 
 
-@lru_cache(maxsize=64)
-def _around_matrix(size: int) -> Tensor:
-    """The matrix that turns samples along a side into blurred means of cells, (size, cells)."""
-    cells = -(-size // _CELL_PX)
-    means = torch.zeros(size, cells)
-    means[torch.arange(size), torch.arange(size) // _CELL_PX] = 1 / _CELL_PX
-    return means @ blur_matrix(cells, _CELLS)
-
-
-def _bands(detail: Tensor) -> Iterator[Tensor]:
-    """Bands of detail, the finest first; their sum is the detail."""
-    for sigma_px in _BANDS_PX:
-        coarse = blur(detail, sigma_px)
-        yield detail - coarse
-        detail = coarse
-    yield detail
+def _bands(detail: Array) -> tuple[Array, ...]:
+    """Bands of detail, the finest first, of the sizes of `_LEVELS`."""
+    half = halve(detail)
+    quarter = halve(half)
+    coarsest = double(halve(quarter))
+    return detail - double(half), half - double(quarter), quarter - coarsest, coarsest
 
 
 def _within_local_range(
@@ -345,7 +330,7 @@ def _within_local_range(
 ) -> Tensor:
     """Clip to the range of the known pixels around: nothing is brighter or darker than they are.
 
-    Where none is near, the range is that of an image, (C, H, W), where it is not hidden, (H, W).
+    Where none is near, the range is that of the whole images, where they are not hidden.
     """
 
     def greatest(values: Tensor, whole: Tensor) -> Tensor:
@@ -354,7 +339,7 @@ def _within_local_range(
             if bound.isfinite().all():
                 return bound
             bound = torch.where(bound.isfinite(), bound, _spread(bound, reach))
-        farthest = torch.where(hidden, -torch.inf, whole).amax((1, 2), keepdim=True)
+        farthest = torch.where(hidden, -torch.inf, whole).amax((2, 3), keepdim=True)
         return torch.where(bound.isfinite(), bound, farthest)
 
     # A fill that is beyond the range already stays where it is.

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from dip.filling.pyramid import double, halve
+
 Array = NDArray[np.float32]
 
 
@@ -42,7 +44,7 @@ def harmonise(
     return reconstruction + np.ascontiguousarray(np.moveaxis(extended, -3, -1))
 
 
-def extend(planes: Array, known: NDArray[np.bool_], *, smoothing_px: float = 2.0) -> Array:
+def extend(planes: Array, known: NDArray[np.bool_] | Array, *, smoothing_px: float = 2.0) -> Array:
     """Continue the smooth part of known values over all pixels.
 
     Parameters
@@ -50,7 +52,8 @@ def extend(planes: Array, known: NDArray[np.bool_], *, smoothing_px: float = 2.0
     planes : ndarray
         (..., C, H, W), float32, 0 where unknown.
     known : ndarray
-        (..., 1, H, W) bool
+        (..., 1, H, W) bool; or float32, the shares of reduced pixels that are known, by which
+        `planes` are multiplied already.
     smoothing_px : float
         See `harmonise`.
 
@@ -102,37 +105,9 @@ def _pull_push(values: Array, weight: Array) -> Array:
         total = weight.sum((-2, -1), keepdims=True)
         mean = (values * weight).sum((-2, -1), keepdims=True) / np.maximum(total, 1e-6)
         return np.broadcast_to(mean, values.shape).astype(np.float32)
-    weighted, total = _halve(values * weight), _halve(weight)
+    weighted, total = halve(values * weight), halve(weight)
     share = np.minimum(np.float32(1), np.float32(4) * total)
     means = weighted / np.maximum(total, np.float32(1e-6))
     coarse = _pull_push(means.astype(np.float32, copy=False), share)
-    filled = _double(coarse)[..., :height, :width]
+    filled = double(coarse)[..., :height, :width]
     return filled + weight * (values - filled)
-
-
-def _halve(values: Array) -> Array:
-    """Mean of each 2×2 block; an odd border counts zeros with weight 0."""
-    rows = values[..., ::2, :].copy()
-    rows[..., : values.shape[-2] // 2, :] += values[..., 1::2, :]
-    halved = rows[..., ::2].copy()
-    halved[..., : rows.shape[-1] // 2] += rows[..., 1::2]
-    halved *= np.float32(0.25)
-    return halved
-
-
-def _double(values: Array) -> Array:
-    """Enlarge twofold, bilinear with sample centres kept."""
-    for axis in (-2, -1):
-        near, far = np.float32(0.75) * values, np.float32(0.25) * values
-        *others, height, width = values.shape
-        size = (2 * height, width) if axis == -2 else (height, 2 * width)
-        doubled = np.empty((*others, *size), dtype=np.float32)
-        # Views with the doubled axis in front.
-        large, near, far = (np.moveaxis(each, axis, 0) for each in (doubled, near, far))
-        large[::2] = large[1::2] = near
-        large[2::2] += far[:-1]
-        large[1:-1:2] += far[1:]
-        large[0] += far[0]
-        large[-1] += far[-1]
-        values = doubled
-    return values

@@ -30,11 +30,15 @@ _CLOSE_PX = BLOCK_PX // 2
 holds the only paper of its kind."""
 _POOR = 0.06
 """Root mean square, in units of full scale, from which a source does not resemble a block."""
+_CLOSE_STEP_PX = 2
+"""They are looked for in every second row and column."""
 _CLOSE_TRIALS_PX = 2, 2, 4, 8, 16, 32, 48
 """Largest distances of places whose nearest close source is tried."""
 _WINDOW_PX = np.arange(-8, 9, 2)
+_ROUGH_WINDOW_PX = np.arange(-8, 9, 4)
 _CLOSE_WINDOW_PX = np.arange(-4, 5, 2)
-"""Rows and columns, from a block's centre, at which a source is compared."""
+"""Rows and columns, from a block's centre, at which a source is compared: to refine it, to choose
+among random places, and where none resembles the block."""
 _BLUR_PX = 1.0
 """Sources are compared after a blur: structure is to agree, and grain cannot."""
 _UNKNOWN_WEIGHT = 0.5
@@ -54,60 +58,75 @@ SEARCHED_PX = _FAR_PX + BLOCK_PX
 def copy_blocks(
     detail: Array, guide: Array, unknown: Plane, wanted: Plane, generator: np.random.Generator
 ) -> Array | None:
-    """Copy the detail of similar places to the damage.
+    """Copy the detail of similar places to the damage, inside each image of a stack.
 
     Parameters
     ----------
     detail : ndarray
-        (H, W, C), float32, with a mean near zero.
+        (N, H, W, C), float32, with a mean near zero; several have a height in whole blocks.
     guide : ndarray
-        (H, W, C), float32: the image, with a fill where unknown; sources resemble it.
+        (N, H, W, C), float32: images, with a fill where unknown; sources resemble them.
     unknown : ndarray
-        (H, W) bool; blocks with an unknown pixel that is wanted get a copy.
+        (N, H, W) bool; blocks with an unknown pixel that is wanted get a copy.
     wanted : ndarray
-        (H, W) bool, the pixels at which the copies are needed: `unknown` and a margin.
+        (N, H, W) bool, the pixels at which the copies are needed: `unknown` and a margin.
     generator : numpy Generator
 
     Returns
     -------
     ndarray or None
-        (H, W, C), float32: the detail, with copies where wanted; None where no source is known.
+        (N, H, W, C), float32: the detail, with copies where wanted; None where no source is known.
     """
     offsets = _Search(guide, unknown, wanted, generator).offsets()
     if offsets is None:
         return None
-    rows, columns = np.nonzero(wanted)
     copied = detail.copy()
-    copied[rows, columns] = _cross_fade(detail, offsets, rows, columns)
+    below_each_other = copied.reshape(-1, *detail.shape[2:])
+    rows, columns = np.nonzero(wanted.reshape(-1, wanted.shape[2]))
+    copies = _cross_fade(below_each_other, offsets, rows, columns)
+    below_each_other[rows, columns] = copies
     return copied
 
 
+def _is_clear(unknown: Plane, reach: int) -> Plane:
+    """Whether a square of twice this side around each pixel is inside and known, (N, H, W)."""
+    summed = np.pad(unknown, ((0, 0), (1, 0), (1, 0))).cumsum(1, dtype=np.int32).cumsum(2)
+    side, (height, width) = 2 * reach, unknown.shape[1:]
+    clear = np.zeros_like(unknown)
+    if min(height, width) >= side:
+        count = summed[:, side:, side:] - summed[:, :-side, side:]
+        count += summed[:, :-side, :-side] - summed[:, side:, :-side]
+        clear[:, reach : height - reach + 1, reach : width - reach + 1] = count == 0
+    return clear
+
+
 class _Search:
-    """For each block that touches the damage, the offset to the most similar known place."""
+    """For each block that touches the damage, the offset to the most similar known place.
+
+    The images of a stack are below each other.
+    """
 
     def __init__(
         self, guide: Array, unknown: Plane, wanted: Plane, generator: np.random.Generator
     ) -> None:
         self._generator = generator
-        self._height, self._width = height, width = unknown.shape
-        summed = np.pad(unknown, ((1, 0), (1, 0))).astype(np.int32)
-        self._summed = summed.cumsum(0).cumsum(1)
+        count, self._span, width = unknown.shape
+        self._reach = max(self._span, width) // 2
+        self._height, self._width = height, width = count * self._span, width
+        self._unknown = unknown
+        self._clear = _is_clear(unknown, _CLEAR_PX).reshape(height, width)
         self._shape = -(-height // BLOCK_PX), -(-width // BLOCK_PX)
-        pad = [
-            (0, blocks * BLOCK_PX - side)
-            for blocks, side in zip(self._shape, unknown.shape, strict=True)
-        ]
-        blocks = np.pad(unknown & wanted, pad).reshape(
+        pad = (0, -height % BLOCK_PX), (0, -width % BLOCK_PX)
+        blocks = np.pad((unknown & wanted).reshape(height, width), pad).reshape(
             self._shape[0], BLOCK_PX, self._shape[1], BLOCK_PX
         )
         self._block_rows, self._block_columns = np.nonzero(blocks.any((1, 3)))
         half = BLOCK_PX // 2
         self._rows = np.minimum(self._block_rows * BLOCK_PX + half, height - 1)
         self._columns = np.minimum(self._block_columns * BLOCK_PX + half, width - 1)
-        blurred = blur(torch.from_numpy(guide).permute(2, 0, 1).contiguous(), _BLUR_PX)
-        self._pixels = blurred.permute(1, 2, 0).contiguous().numpy().reshape(height * width, -1)
-        self._unknown = unknown.ravel()
-        self._compare(_WINDOW_PX)
+        self._tops = self._rows - self._rows % self._span  # of the image of each block
+        blurred = blur(torch.from_numpy(guide).permute(0, 3, 1, 2).contiguous(), _BLUR_PX)
+        self._pixels = blurred.permute(0, 2, 3, 1).contiguous().numpy().reshape(height * width, -1)
         self._cost = np.full(len(self._rows), np.inf)
         self._offsets = np.zeros((len(self._rows), 2), dtype=np.int64)
 
@@ -115,22 +134,28 @@ class _Search:
         """Compare sources at these rows and columns from a block's centre."""
         self._window_px = window_px
         own = self._window(self._rows, self._columns)
-        weights = np.where(self._unknown[own], np.float32(_UNKNOWN_WEIGHT), np.float32(1))
+        unknown = self._unknown.ravel()[own]
+        weights = np.where(unknown, np.float32(_UNKNOWN_WEIGHT), np.float32(1))
         self._weights = weights / weights.sum(1, keepdims=True)
         self._own = self._pixels[own]
+        known = np.flatnonzero(np.isfinite(self._cost))
+        self._cost[known] = self._costs(known, self._offsets[known])
 
     def offsets(self) -> Index | None:
         """Rows and columns to each block's source, (blocks down, blocks across, 2).
 
         A block without a source of its own, or without damage, has that of the nearest one with.
         """
+        every = np.arange(len(self._rows))
+        self._compare(_ROUGH_WINDOW_PX)
         for reach, trials in ((_NEAR_PX, _NEAR_TRIALS), (_FAR_PX, _FAR_TRIALS)):
             for _ in range(trials):
-                self._offer(self._random(reach))
+                self._offer(self._random(reach), every)
+        self._compare(_WINDOW_PX)
         for _ in range(_ROUNDS):
             self._try_those_of_neighbours()
             for reach in _REFINED_PX:
-                self._offer(self._offsets + self._random(reach))
+                self._offer(self._offsets + self._random(reach), every)
         self._look_closer()
         found = np.zeros(self._shape, dtype=bool)
         found[self._block_rows, self._block_columns] = np.isfinite(self._cost)
@@ -149,23 +174,24 @@ class _Search:
         poor = self._cost > _POOR**2
         if not poor.any():
             return
-        rows, columns = np.indices((self._height, self._width))
-        close = self._is_clear(rows, columns, _CLOSE_PX)
+        close = _is_clear(self._unknown, _CLOSE_PX).reshape(self._clear.shape)
         if not close.any():
             return
+        step = _CLOSE_STEP_PX
         nearest = ndimage.distance_transform_edt(
-            ~close, return_distances=False, return_indices=True
+            ~close[::step, ::step], return_distances=False, return_indices=True
         )
+        self._clear = close
         self._compare(_CLOSE_WINDOW_PX)
-        index = np.flatnonzero(poor & np.isfinite(self._cost))
-        self._cost[index] = self._costs(index, self._offsets)
+        index = np.flatnonzero(poor)
+        here = np.stack((self._rows, self._columns), 1)[index]
         for reach in _CLOSE_TRIALS_PX:
-            place = np.stack((self._rows, self._columns), 1) + self._random(reach)
-            place = place.clip(0, (self._height - 1, self._width - 1))
-            source = nearest[:, place[:, 0], place[:, 1]].T
-            self._offer(source - np.stack((self._rows, self._columns), 1), poor, closely=True)
+            place = here + self._random(reach)[index]
+            row, column = place.clip(0, (self._height - 1, self._width - 1)).T // step
+            self._offer(nearest[:, row, column].T * step - here, index)
 
     def _random(self, reach: int) -> Index:
+        reach = min(reach, self._reach)
         return self._generator.integers(-reach, reach + 1, (len(self._rows), 2))
 
     def _try_those_of_neighbours(self) -> None:
@@ -174,40 +200,31 @@ class _Search:
         number[self._block_rows + 1, self._block_columns + 1] = np.arange(len(self._rows))
         for down, right in ((0, 1), (1, 0), (0, -1), (-1, 0)):
             other = number[self._block_rows + 1 + down, self._block_columns + 1 + right]
-            self._offer(self._offsets[other], other >= 0)
+            index = np.flatnonzero(other >= 0)
+            self._offer(self._offsets[other[index]], index)
 
-    def _offer(self, offsets: Index, usable: Plane | None = None, *, closely: bool = False) -> None:
-        """Take an offset for each block, where it leads to known pixels that fit better."""
-        rows, columns = self._rows + offsets[:, 0], self._columns + offsets[:, 1]
-        clear = self._is_clear(rows, columns, _CLOSE_PX if closely else _CLEAR_PX)
-        index = np.flatnonzero(clear if usable is None else clear & usable)
+    def _offer(self, offsets: Index, index: Index) -> None:
+        """Take an offset for some blocks, where it leads to known pixels that fit better."""
+        rows = self._rows[index] + offsets[:, 0]
+        columns = self._columns[index] + offsets[:, 1]
+        down, width = rows - self._tops[index], self._width
+        usable = (down >= 0) & (down < self._span) & (columns >= 0) & (columns < width)
+        usable &= self._clear[rows.clip(0, self._height - 1), columns.clip(0, width - 1)]
+        index, offsets = index[usable], offsets[usable]
         cost = self._costs(index, offsets)
         better = cost < self._cost[index]
         self._cost[index[better]] = cost[better]
-        self._offsets[index[better]] = offsets[index[better]]
+        self._offsets[index[better]] = offsets[better]
 
-    def _costs(self, index: Index, offsets: Index) -> NDArray[np.float64]:
+    def _costs(self, index: Index, offsets: Index) -> Array:
         """Mean square differences between some blocks and their sources."""
-        rows, columns = self._rows + offsets[:, 0], self._columns + offsets[:, 1]
-        difference = self._pixels.take(self._window(rows[index], columns[index]), axis=0)
-        difference -= self._own[index]
-        return np.einsum("npc,npc,np->n", difference, difference, self._weights[index])
-
-    def _is_clear(self, rows: Index, columns: Index, reach: int) -> Plane:
-        inside = (rows >= reach) & (rows <= self._height - reach)
-        inside &= (columns >= reach) & (columns <= self._width - reach)
-        top, left = np.where(inside, rows, reach), np.where(inside, columns, reach)
-        if not inside.any():
-            return inside
-        summed = self._summed
-        count = (
-            summed[top + reach, left + reach]
-            - summed[top - reach, left + reach]
-            - summed[top + reach, left - reach]
-            + summed[top - reach, left - reach]
+        window = self._window(
+            self._rows[index] + offsets[:, 0], self._columns[index] + offsets[:, 1]
         )
-        clear: Plane = inside & (count == 0)
-        return clear
+        difference = self._pixels.take(window, axis=0)
+        difference -= self._own[index]
+        costs: Array = np.einsum("npc,npc,np->n", difference, difference, self._weights[index])
+        return costs
 
     def _window(self, rows: Index, columns: Index) -> Index:
         """Indices of the pixels that are compared, (blocks, pixels)."""
