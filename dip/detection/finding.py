@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dip.detection import classical
-from dip.detection.damage_map import DamageMap
+from dip.detection.damage_map import BRIGHT, DARK, DamageMap
 from dip.detection.features import MARGIN_PX, Character, characterise, measure_both
 from dip.detection.infrared import infrared_damage, refuse_size
-from dip.detection.marks import delimit
+from dip.detection.lines import followed
+from dip.detection.marks import add_lines, delimit
 from dip.detection.suitability import doubts
 from dip.errors import DetectionCancelled, ImageTooSmall
 from dip.image_io.photo import has_alpha
@@ -97,6 +98,7 @@ def detect(
     working = _reduced(colours, factor)
     character = characterise(working)
     in_infrared = None
+    learned: list[Floats] = []
     caution = (0.0, 0.0, 0.0)
     notes: tuple[Note, ...] = ()
     if infrared is not None:
@@ -108,9 +110,11 @@ def detect(
         if progress is not None:
             progress(1)
     else:
-        bright, dark = _certainties(working, character, quick, progress, should_stop)
+        bright, dark, *learned = _certainties(working, character, quick, progress, should_stop)
         caution = caution if quick else _CAUTION
     level, kind = delimit(bright, dark, caution)
+    for polarity, certainty in zip((BRIGHT, DARK), learned, strict=False):
+        add_lines(level, kind, followed(certainty), polarity)
     if in_infrared is None:
         notes += doubts(working, character, level)
     if factor > 1:
@@ -150,19 +154,23 @@ def _certainties(
     quick: bool,
     progress: Callable[[float], None] | None,
     should_stop: Callable[[], bool] | None,
-) -> tuple[Floats, Floats]:
+) -> list[Floats]:
+    """The certainties of bright and of dark damage; and those of the network alone, if it ran."""
     height = len(working)
-    certainty = classical.certainty
     if not quick:
         from dip.detection import network  # torch takes seconds to load
-
-        certainty = network.certainty
 
     def work(top: int) -> tuple[Floats, ...]:
         first, last = max(0, top - MARGIN_PX), min(height, top + _BAND_PX + MARGIN_PX)
         rows = slice(top - first, min(top + _BAND_PX, height) - first)
         band = working[first:last]
-        return tuple(certainty(each)[rows] for each in measure_both(band, character))
+        both = measure_both(band, character)
+        sure = [classical.certainty(each)[rows] for each in both]
+        if quick:
+            return tuple(sure)
+        learned = [network.certainty(each)[rows] for each in both]
+        # What stands out by far is damage, also where it resembles nothing the network has seen.
+        return *map(np.maximum, sure, learned), *learned
 
     tops = range(0, height, _BAND_PX)
     parts = []
@@ -172,8 +180,7 @@ def _certainties(
             raise DetectionCancelled(*CANCELLED)
         if progress is not None:
             progress((number + 1) / len(tops))
-    bright, dark = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return bright, dark
+    return [np.concatenate(each) for each in zip(*parts, strict=True)]
 
 
 def _in_threads(

@@ -75,6 +75,25 @@ def delimit(
     return level, kind
 
 
+def add_lines(
+    level: NDArray[np.uint8], kind: NDArray[np.uint8], certainty: Floats, polarity: str
+) -> None:
+    """Add lines that were followed, as scratches, where nothing more certain is.
+
+    Parameters
+    ----------
+    level, kind : (H, W) uint8 arrays
+        Of `delimit`; are changed.
+    certainty : (H, W) float32 array in [0, 1]
+        See `dip.detection.lines`.
+    polarity : str
+    """
+    levels = np.rint(255 * certainty).astype(np.uint8)
+    raised = levels > level
+    level[raised] = levels[raised]
+    kind[raised] = CODES[SCRATCHES, polarity]
+
+
 def kinds_of(
     labels: NDArray[np.int32], areas: NDArray[np.int64], diagonal: float
 ) -> NDArray[np.intp]:

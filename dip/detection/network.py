@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dip.detection import classical
 from dip.detection.features import NAMES
 
 Floats = NDArray[np.float32]
@@ -104,11 +103,12 @@ def certainty(measures: Floats) -> Floats:
     padded = np.pad(
         measures, ((0, 0), (0, -height % REDUCTION), (0, -width % REDUCTION)), mode="edge"
     )
+    # In this order of memory it takes half the time.
+    entered = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        logits = _learned()(torch.from_numpy(padded)[None])[0, 0, :height, :width].numpy()
+        logits = _learned()(entered)[0, 0, :height, :width].numpy()
     sure: Floats = np.float32(1) / (1 + np.exp(-logits, dtype=np.float32))
-    # What stands out by far is damage, also where it resembles nothing that the network has seen.
-    return np.maximum(sure, classical.certainty(measures))
+    return sure
 
 
 @cache
@@ -117,7 +117,7 @@ def _learned() -> DamageNetwork:
     with resources.files(__package__).joinpath(WEIGHTS).open("rb") as file:
         weights = np.load(file, allow_pickle=False)
         network.load_state_dict({name: torch.from_numpy(weights[name]) for name in weights.files})
-    return network.eval()
+    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _convolution(channels: int, out: int, size: int = 3) -> nn.Conv2d:

@@ -8,7 +8,7 @@ import marks
 from checks import Refusal
 from dip_rules import DAMAGE_KINDS
 from marks import Levels
-from translation import _
+from translation import _, whole_percent
 
 MOST_MARKED = 0.1
 """Where more than this share is marked, grain or a pattern is taken for damage."""
@@ -59,5 +59,5 @@ def check_marks(mask: bytes) -> None:
             _(
                 "{share} of the photograph would be selected. Film grain or a printed pattern is "
                 "taken for damage: choose a lower sensitivity, or fewer kinds."
-            ).format(share=f"{marked:.0%}")
+            ).format(share=whole_percent(marked))
         )

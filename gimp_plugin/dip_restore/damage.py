@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import gi
@@ -16,9 +17,9 @@ import masks
 from buffers import read, select
 from checks import LAYER_MASK, SELECTION, TRANSPARENCY, Refusal
 from dip_rules import FEWEST_KNOWN, has_enough_context, may_be_inverted
-from marks import percent
+from estimate import reach_px
 from masks import Rect
-from translation import _, ngettext
+from translation import _, ngettext, number, percent, whole_percent
 
 gi.require_version("Gimp", "3.0")
 from gi.repository import Gimp  # noqa: E402  # the version must be named first
@@ -75,8 +76,14 @@ class Damage:
     doubt: str
     layer_px: int
 
-    @property
+    @cached_property
+    def near_px(self) -> int:
+        """The number of pixels near to the damage, which cost time."""
+        return reach_px(self.mask, self.crop.width)
+
+    @cached_property
     def description(self) -> str:
+        """How much is marked, in a sentence."""
         count = masks.damaged_pixels(self.soft_mask)
         share = count / self.layer_px
         if share > _MOST_COUNTED:
@@ -87,16 +94,58 @@ class Damage:
             "{count} mark, {share} of the photograph.",
             "{count} marks, {share} of the photograph.",
             spots,
-        ).format(count=f"{spots:,}", share=percent(share))
+        ).format(count=number(spots), share=percent(share))
 
 
-def likely_source(image: Any, layer: Any, preferred: str) -> str:
-    """The first source that holds damage, the preferred one before the others."""
-    for source in (preferred, SELECTION, TRANSPARENCY, LAYER_MASK):
-        with suppress(Refusal):
-            find_damage(image, layer, source)
-            return source
-    return SELECTION
+class DamageFinder:
+    """Finds the damage of a layer for a dialog: pixels are read once, and after `refresh`.
+
+    Parameters
+    ----------
+    image, layer : Gimp.Image, Gimp.Layer
+    """
+
+    def __init__(self, image: Any, layer: Any) -> None:
+        self._image, self._layer = image, layer
+        self._read: dict[str, tuple[Rect, bytes]] = {}
+        self._found: dict[tuple[str, int], Damage] = {}
+
+    def find(self, source: str, grow_px: int) -> Damage:
+        """Find the damage as `find_damage` does.
+
+        Raises
+        ------
+        Refusal
+        """
+        key = source, grow_px
+        if key not in self._found:
+            whole = _whole(self._layer)
+            if source not in self._read:
+                self._read[source] = _pixels_to_fill(self._image, self._layer, source, whole)
+            self._found[key] = _damage(self._layer, source, grow_px, *self._read[source])
+        return self._found[key]
+
+    def refresh(self) -> None:
+        """Forget the damage that has changed since it was read."""
+        for source, before in list(self._read.items()):
+            now = None
+            if source == SELECTION:  # else pixels around may have changed, too
+                with suppress(Refusal):
+                    now = _pixels_to_fill(self._image, self._layer, source, _whole(self._layer))
+            if now == before:
+                continue
+            del self._read[source]
+            if now is not None:
+                self._read[source] = now
+            self._found = {key: each for key, each in self._found.items() if key[0] != source}
+
+    def likely_source(self, preferred: str) -> str:
+        """The first source that holds damage, the preferred one before the others."""
+        for source in (preferred, SELECTION, TRANSPARENCY, LAYER_MASK):
+            with suppress(Refusal):
+                self.find(source, 0)
+                return source
+        return SELECTION
 
 
 def find_damage(image: Any, layer: Any, source: str, grow_px: int = 0) -> Damage:
@@ -115,8 +164,17 @@ def find_damage(image: Any, layer: Any, source: str, grow_px: int = 0) -> Damage
     Refusal
         There is no damage, or there is nothing else.
     """
-    whole = Rect(0, 0, layer.get_width(), layer.get_height())
-    area, soft_mask = _pixels_to_fill(image, layer, source, whole)
+    area, soft_mask = _pixels_to_fill(image, layer, source, _whole(layer))
+    return _damage(layer, source, grow_px, area, soft_mask)
+
+
+def _whole(layer: Any) -> Rect:
+    return Rect(0, 0, layer.get_width(), layer.get_height())
+
+
+def _damage(layer: Any, source: str, grow_px: int, area: Rect, soft_mask: bytes) -> Damage:
+    """The damage in an area, grown, with its surroundings."""
+    whole = _whole(layer)
     if grow_px:
         grown = area.grown(grow_px, whole)
         area, soft_mask = grown, grow(masks.pad(soft_mask, area, grown), grown, grow_px)
@@ -144,7 +202,9 @@ def _doubt(soft_mask: bytes, whole: Rect, source: str) -> str:
     count = masks.damaged_pixels(soft_mask)
     if source == TRANSPARENCY or not may_be_inverted(count, whole.area):
         return ""
-    text = _("{share} of the layer is marked as damage.").format(share=f"{count / whole.area:.0%}")
+    text = _("{share} of the layer is marked as damage.").format(
+        share=whole_percent(count / whole.area)
+    )
     return f"{text} {_WRONG_WAY_ROUND[source]}"
 
 

@@ -41,7 +41,7 @@ CHOICES = {
         _("_Quality"),
         _("Better quality takes longer. Begin with a quick look."),
         {
-            "fast": _("Quick look"),
+            "fast": _("Fast (a first look)"),
             "balanced": _("Balanced"),
             "best": _("Best (about five times slower)"),
             "paper": _("As published (takes hours)"),
@@ -185,7 +185,7 @@ def restore(
     # Imported here, because GIMP registers the plug-in faster without them.
     import checks
     import layers
-    from estimate import learn, reach_px
+    from estimate import learn
     from options import Options
     from service import Service, Settings
     from session import Session
@@ -213,8 +213,7 @@ def restore(
         else:
             results = _run_without_window(session)
         layers.insert_results(image, crop, results)
-        near_px = reach_px(crop.damage.mask, crop.damage.crop.width)
-        learn(near_px, options.parameters, session.seconds)
+        learn(crop.damage.near_px, options.parameters, session.seconds)
         if interactive and session.remarks:
             Gimp.message("\n".join(session.remarks))
         return True

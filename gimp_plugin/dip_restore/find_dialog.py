@@ -16,7 +16,7 @@ from marks import Levels
 from photograph import Photograph
 from service import CannotStart, Service
 from session import Progress
-from translation import _, ngettext
+from translation import _, ngettext, number, percent, whole_percent
 from widgets import let_windows_close, progress_text, wrapped_label
 from work_window import run_session
 
@@ -200,15 +200,15 @@ class _Dialog:
             text = _(
                 "{share} of the photograph is marked: film grain or a printed pattern is taken "
                 "for damage. A lower sensitivity marks less."
-            ).format(share=f"{share:.0%}")
+            ).format(share=whole_percent(share))
         elif count is None:
-            text = _("{share} of the photograph is marked.").format(share=marks.percent(share))
+            text = _("{share} of the photograph is marked.").format(share=percent(share))
         else:
             text = ngettext(
                 "{count} mark, {share} of the photograph.",
                 "{count} marks, {share} of the photograph.",
                 count,
-            ).format(count=f"{count:,}", share=marks.percent(share))
+            ).format(count=number(count), share=percent(share))
             missed = _("Damage that was missed can be added with the selection tools afterwards.")
             text = f"{text} {missed}"
         self._message.set_text("\n".join([text, *self._doubts]))

@@ -5,17 +5,12 @@ As in `masks.py`, only operations that run at the speed of `bytes` touch every p
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 
 import masks
 from dip_rules import lowest_marked_level
 from masks import Rect
-
-_RUN = re.compile(rb"[^\0]+")
 
 
 @dataclass(frozen=True)
@@ -67,11 +62,6 @@ def share(mask: bytes) -> float:
     return 1 - mask.count(0) / len(mask)
 
 
-def percent(share: float) -> str:
-    """A share for a person, with as many digits as it needs."""
-    return f"{share:.1%}" if share >= 0.01 else f"{share:.2%}"
-
-
 def boxes(mask: bytes, width: int) -> list[Rect]:
     """The box around each mark: connected pixels, diagonals included."""
     return [_box(runs) for runs in _marks(mask, width)]
@@ -102,21 +92,13 @@ def reduced(mask: bytes, width: int, factor: int) -> tuple[bytes, int]:
     rows = []
     for start in range(0, len(mask), band):
         tops = range(start, min(start + band, len(mask)), width)
-        row = _any(mask[top : top + width] for top in tops) + bytes(-width % factor)
-        rows.append(_any(row[shift::factor] for shift in range(factor)))
+        row = masks.any_of(mask[top : top + width] for top in tops) + bytes(-width % factor)
+        rows.append(masks.any_of(row[shift::factor] for shift in range(factor)))
     return b"".join(rows), -(-width // factor)
 
 
 Run = tuple[int, int, int]
 """Marked pixels side by side: their row, the first column, the column behind the last."""
-
-
-def _any(parts: Iterable[bytes]) -> bytes:
-    """The bits that any of some masks of one length has."""
-    parts = list(parts)
-    return reduce(or_, (int.from_bytes(part, "big") for part in parts)).to_bytes(
-        len(parts[0]), "big"
-    )
 
 
 def _box(runs: list[Run]) -> Rect:
@@ -152,11 +134,12 @@ def _marks(mask: bytes, width: int) -> list[list[Run]]:
 
 def _runs(mask: bytes, width: int) -> list[Run]:
     runs = []
-    for match in _RUN.finditer(mask):
-        start, end = match.span()
-        while start < end:  # a run may go on in the next row
-            row, column = divmod(start, width)
-            stop = min(end, (row + 1) * width)
-            runs.append((row, column, column + stop - start))
-            start = stop
+    start = mask.find(b"\xff")
+    while start >= 0:
+        end = mask.find(b"\0", start)
+        row, column = divmod(start, width)
+        # A run may go on in the next row.
+        stop = min(len(mask) if end < 0 else end, (row + 1) * width)
+        runs.append((row, column, column + stop - start))
+        start = mask.find(b"\xff", stop)
     return runs

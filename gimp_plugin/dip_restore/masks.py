@@ -6,6 +6,9 @@ photograph takes minutes. A *soft mask* has values between 0 and 255 along its e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import NamedTuple
 
 from dip_rules import BLOCK_PX, UNKNOWN_ABOVE, hole_context_px
@@ -68,11 +71,17 @@ def bounds(mask: bytes, width: int) -> Rect | None:
     if end == 0:
         return None
     bottom = (end - 1) // width + 1
-    left, right = width, 0
-    for row in _rows(mask, width, top, bottom):
-        left = min(left, width - len(row.lstrip(b"\0")))
-        right = max(right, len(row.rstrip(b"\0")))
+    columns = any_of(_rows(mask, width, top, bottom))
+    left, right = width - len(columns.lstrip(b"\0")), len(columns.rstrip(b"\0"))
     return Rect(left, top, right - left, bottom - top)
+
+
+def any_of(parts: Iterable[bytes]) -> bytes:
+    """The bits that any of some masks of one length has."""
+    parts = list(parts)
+    return reduce(or_, (int.from_bytes(part, "big") for part in parts)).to_bytes(
+        len(parts[0]), "big"
+    )
 
 
 def known_pixels(mask: bytes) -> int:
@@ -96,13 +105,23 @@ def context_px(mask: bytes, width: int, at_edge: bool) -> int:
     box = bounds(binary, width)
     if box is None:
         return 0
-    longest = max(
-        max(map(len, row.split(b"\0"))) for row in _rows(binary, width, box.y, box.y + box.height)
-    )
+    longest = _longest_run(_rows(binary, width, box.y, box.y + box.height))
     thickness = min(longest, box.width, box.height) + 1
     if at_edge:
         thickness *= 2
     return hole_context_px(thickness) + 2 * BLOCK_PX
+
+
+def _longest_run(rows: Iterable[bytes]) -> int:
+    """The largest number of damaged pixels side by side in any row of a binary mask."""
+    longest, longer = 0, b"\xff"
+    for row in rows:
+        while (start := row.find(longer)) >= 0:
+            row = row[start:]
+            end = row.find(b"\0")
+            longest = len(row) if end < 0 else end
+            longer = b"\xff" * (longest + 1)
+    return longest
 
 
 def is_opaque_outside(alpha: bytes, mask: bytes) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dip_notes import TECHNICAL, TEXTS
-from translation import _
+from translation import _, number
 
 
 class Notes:
@@ -65,4 +65,4 @@ def _shown(value: Any) -> str:
         return _words(value)
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return number(value) if isinstance(value, int) else str(value)

@@ -10,9 +10,9 @@ from typing import Any
 import find_options
 import gi
 from checks import Refusal, check_output
-from damage import Damage, find_damage, likely_source
+from damage import Damage, DamageFinder
 from dip_client import ClientError
-from estimate import estimate_s, reach_px
+from estimate import estimate_s
 from find_damage import find_in_window
 from options import Options
 from service import Service, destination
@@ -28,6 +28,7 @@ _WELCOME = _("Fills the damage from the rest of this photograph. No other pictur
 _OPTIONS = ("damage", "grow", "grow-auto", "preset", "output")
 _ADVANCED = ("network", "seed", "texture", "time", "iterations", "device", "threads", "max-memory")
 _AFFECT_DAMAGE = ("damage", "grow", "output", "allow-rgb")
+_LOOK_AFTER_MS = 50  # the dialog is seen before the pixels of a large photograph are read
 _AFFECT_TIME = ("preset", "network", "time", "iterations")
 
 
@@ -42,7 +43,7 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     if help_button := dialog.get_widget_for_response(Gtk.ResponseType.HELP):
         help_button.hide()  # there is no help page; the tooltips explain the options
     _fill(dialog, with_rgb=layer.is_indexed())
-    welcome, found = wrapped_label(_WELCOME), wrapped_label()
+    welcome, found = wrapped_label(_WELCOME), wrapped_label(_("Looking at the damage…"))
     content = dialog.get_content_area()
     find = Gtk.Button.new_with_mnemonic(_("_Find damage…"))
     find.set_tooltip_text(_("Select the dust, scratches and creases of the photograph."))
@@ -57,7 +58,10 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
 
     threading.Thread(target=_prepare, args=[service, show_destination], daemon=True).start()
 
+    finder = DamageFinder(image, layer)
     damage: Damage | None = None
+    was_looked_at = False
+    dialog.set_response_sensitive(Gtk.ResponseType.OK, False)
 
     def show_damage(*args: Any) -> bool:
         """Show the damage, or the reason why there is none; return whether there is some."""
@@ -66,7 +70,7 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
         output, allow_rgb = config.get_property("output"), config.get_property("allow-rgb")
         try:
             check_output(image, layer, output, source, allow_rgb)
-            damage = find_damage(image, layer, source, grow_px)
+            damage = finder.find(source, grow_px)
         except Refusal as refusal:
             damage = None
             found.set_markup(f"<b>{GLib.markup_escape_text(str(refusal))}</b>")
@@ -85,10 +89,11 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     handlers += [config.connect(f"notify::{name}", show_time) for name in _AFFECT_TIME]
 
     def on_find(button: Any) -> None:
-        finder = find_options.create_procedure(procedure.get_plug_in(), _not_run)
+        search = find_options.create_procedure(procedure.get_plug_in(), _not_run)
         try:
-            if find_in_window(finder, finder.create_config(), image, layer, service, dialog):
+            if find_in_window(search, search.create_config(), image, layer, service, dialog):
                 config.set_property("damage", "selection")
+            finder.refresh()
             show_damage()
         except (Refusal, ClientError) as error:
             text = told(error) if isinstance(error, ClientError) else str(error)
@@ -97,15 +102,30 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
     find.connect("clicked", on_find)
 
     def on_focus(*args: Any) -> None:
-        show_damage()  # GIMP stays usable: the selection may have changed
+        if was_looked_at:  # GIMP stays usable: the selection may have changed
+            finder.refresh()
+            show_damage()
 
+    def look() -> bool:
+        nonlocal was_looked_at
+        if was_looked_at:
+            return False
+        was_looked_at = True
+        if not show_damage():
+            source = finder.likely_source(config.get_property("damage"))
+            config.set_property("damage", source)
+        return False
+
+    def on_draw(*args: Any) -> None:
+        dialog.disconnect(draw_handler)
+        GLib.timeout_add(_LOOK_AFTER_MS, look)
+
+    draw_handler = dialog.connect_after("draw", on_draw)
     focus_handler = dialog.connect("focus-in-event", on_focus)
-    if not show_damage():
-        source = likely_source(image, layer, config.get_property("damage"))
-        config.set_property("damage", source)
     accepted = bool(dialog.run())
     while accepted and damage and damage.doubt and not _confirms(dialog, damage.doubt):
         accepted = bool(dialog.run())
+    was_looked_at = True
     for handler in handlers:
         config.disconnect(handler)
     dialog.disconnect(focus_handler)
@@ -116,8 +136,7 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
 
 def _told(damage: Damage, config: Any) -> str:
     """How much is marked, and how long its restoration takes."""
-    near_px = reach_px(damage.mask, damage.crop.width)
-    seconds = estimate_s(near_px, Options(config).parameters)
+    seconds = estimate_s(damage.near_px, Options(config).parameters)
     time = [] if seconds is None else [_("It takes about {time}.").format(time=duration(seconds))]
     return " ".join([damage.description, *time])
 

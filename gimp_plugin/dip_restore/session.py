@@ -18,7 +18,7 @@ from typing import Any
 from dip_client import Client, ClientError, Event, JobFailed, Refused, Unreachable
 from notes import told
 from service import Service
-from translation import _
+from translation import _, whole_percent
 
 LEASE_S = 15.0
 _UNREACHABLE_TIMEOUT_S = 120.0
@@ -369,7 +369,7 @@ def remarks_on(job: dict[str, Any]) -> list[str]:
             _(
                 "Stopped at {share} of the work. All damage is filled, the part that was not "
                 "reached more simply, from its rim."
-            ).format(share=f"{fraction:.0%}")
+            ).format(share=whole_percent(fraction))
         )
     for note in job["coded_notes"]:
         if note["code"] in ("rim_damaged", "time_over"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import gi
-from translation import _
+from translation import _, number, whole_percent
 
 gi.require_version("Gdk", "3.0")
 gi.require_version("Gtk", "3.0")
@@ -39,7 +39,7 @@ def progress_text(progress: Progress, finishing: bool = False) -> str:
     """The text in a progress bar, for a share of the work that is known."""
     assert progress.fraction is not None
     activity = _("Finishing") if finishing else progress.text
-    share = f"{progress.fraction:.0%}"
+    share = whole_percent(progress.fraction)
     if progress.remaining_s is None:
         return _("{activity}: {share}").format(activity=activity, share=share)
     return _("{activity}: {share}, {time} left").format(
@@ -50,7 +50,7 @@ def progress_text(progress: Progress, finishing: bool = False) -> str:
 def duration(seconds: float) -> str:
     """A duration in the unit that suits it."""
     if seconds < 90:
-        return _("{count} s").format(count=f"{seconds:.0f}")
+        return _("{count} s").format(count=number(seconds, ".0f"))
     if seconds < 5400:
-        return _("{count} min").format(count=f"{seconds / 60:.0f}")
-    return _("{count} h").format(count=f"{seconds / 3600:.1f}")
+        return _("{count} min").format(count=number(seconds / 60, ".0f"))
+    return _("{count} h").format(count=number(seconds / 3600, ".1f"))

@@ -18,7 +18,7 @@ from masks import Rect
 from notes import Notes
 from service import CannotStart, Service
 from session import Cancelled, Details, Preview, Progress, Result, Session
-from translation import _
+from translation import _, number
 from widgets import copy_to_clipboard, let_windows_close, progress_text, wrapped_label
 
 gi.require_version("GdkPixbuf", "2.0")
@@ -203,15 +203,15 @@ class _Window:
         lines = [
             _("Network: {name}").format(name=details.network),
             _("Iteration: {done} of {all}").format(
-                done=f"{details.iteration:,}", all=f"{details.iterations:,}"
+                done=number(details.iteration), all=number(details.iterations)
             ),
         ]
         if details.loss is not None:
-            lines.append(_("Loss: {value}").format(value=f"{details.loss:.4f}"))
+            lines.append(_("Loss: {value}").format(value=number(details.loss, ".4f")))
         if details.validation_psnr_db is not None:
             lines.append(
                 _("PSNR over hidden pixels: {value} dB").format(
-                    value=f"{details.validation_psnr_db:.1f}"
+                    value=number(details.validation_psnr_db, ".1f")
                 )
             )
         self._details.set_text("\n".join([*lines, *self._notes.technical]))

@@ -220,17 +220,17 @@ STOP = """async () => {
 
 
 def move_slider(page: Any, sensitivity: int) -> float:
-    """Milliseconds until the marks follow the slider."""
+    """Milliseconds until the marks that follow the slider are on the screen."""
     took: float = page.evaluate(
         """async (value) => {
-          performance.clearMarks("marked");
+          performance.clearMarks("shown");
           const slider = document.getElementById("find-sensitivity");
           const began = performance.now();
           slider.value = value;
           slider.dispatchEvent(new Event("input"));
-          const isMarked = () => performance.getEntriesByName("marked").length > 0;
-          while (!isMarked()) await new Promise((done) => setTimeout(done, 2));
-          return performance.getEntriesByName("marked")[0].startTime - began;
+          const isShown = () => performance.getEntriesByName("shown").length > 0;
+          while (!isShown()) await new Promise((done) => setTimeout(done, 2));
+          return performance.getEntriesByName("shown")[0].startTime - began;
         }""",
         sensitivity,
     )

@@ -3,7 +3,7 @@
 Damage is drawn onto free photos, those of scikit-image and those that `free_photos.py FOLDER` puts
 into FOLDER/learn, and onto made pictures: enlarged to the softness of a scan, with grain, with thin
 things that belong to a picture (wires, text, stars, stitches), and stored as a JPEG. OUT.npz is
-written every 250 steps, the mean of the last 150 or so; a step takes about 0.5 s of one core.
+written every 100 steps, the mean of the last 150 or so; a step takes about 0.5 s of one core.
 `--resume` starts from weights, also of a network with fewer measures or layers.
 """
 
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ from dip.detection.network import DamageNetwork
 from dip.fitting.optimizers import Adam, Muon
 
 Floats = NDArray[np.float32]
-SIDE_PX, CROP_PX, CROPS = 400, 128, 6
+SIDE_PX, CROP_PX, CROPS = 400, 160, 4
 KEPT, NEW_EVERY = 96, 4
 """Examples in use at a time, and the number of steps after which one of them is replaced."""
 
@@ -40,6 +42,9 @@ LEAST_PX = 420
 """The longer side of a photo that is reduced the most."""
 
 RATE = 0.02
+FALLING = 0.6
+"""The share of the time at the end in which the rate falls to nothing."""
+
 AVERAGED_STEPS = 150
 """The weights that are written are the mean of about so many steps."""
 
@@ -189,7 +194,7 @@ def weigh(damage: NDArray[np.bool_], change: Floats, surroundings: Floats) -> Fl
         detail = np.square(surroundings - ndimage.gaussian_filter(surroundings, 2))
         noise = np.sqrt(ndimage.uniform_filter(detail, 25).clip(1e-6))
         sigmas = ndimage.mean(change, labels, numbers) / ndimage.mean(noise, labels, numbers)
-        each = np.clip(sigmas / 3, 0.1, 1) * np.clip(np.sqrt(80 / areas), 0.6, 2)
+        each = np.clip(sigmas / 3, 0.1, 1) * np.clip(np.sqrt(160 / areas), 0.8, 2)
         weight[damage] = each[labels[damage] - 1]
     return weight.astype(np.float32)
 
@@ -199,7 +204,7 @@ def crop(random: np.random.Generator, whole: Example) -> tuple[Floats, Floats, F
     last = SIDE_PX - CROP_PX
     top, left = random.integers(0, last + 1, 2)
     if random.random() < 0.5 and whole.damage.any():
-        at = random.choice(np.argwhere(whole.damage)) - random.integers(16, 112, 2)
+        at = random.choice(np.argwhere(whole.damage)) - random.integers(16, CROP_PX - 16, 2)
         top, left = np.clip(at, 0, last)
     box = np.s_[..., top : top + CROP_PX, left : left + CROP_PX]
     planes = [each[box].astype(np.float32) for each in (whole.measures, whole.damage, whole.weight)]
@@ -241,7 +246,11 @@ def learn(pictures: list[Any], chances: NDArray[np.float64], args: argparse.Name
     optimizers = Muon(kernels, args.rate, 0.95), Adam(rest, args.rate / 5)
     averaged = {name: each.detach().clone() for name, each in network.state_dict().items()}
     running = float("nan")
+    began = time.monotonic()
     for step in range(args.steps):
+        done = max(step / args.steps, (time.monotonic() - began) / 60 / args.minutes)
+        if done >= 1:
+            break
         if step % NEW_EVERY == 0 and step:
             number = step // NEW_EVERY
             examples[number % KEPT] = example(first + KEPT + number, pictures, chances)
@@ -253,15 +262,17 @@ def learn(pictures: list[Any], chances: NDArray[np.float64], args: argparse.Name
         network.zero_grad()
         loss = loss_of(network(measures)[:, 0], damage, weight)
         loss.backward()
-        factor = min(1, (step + 1) / 50, (args.steps - step) / (0.6 * args.steps))
+        factor = min(1, (step + 1) / 50, (1 - done) / FALLING)
         for optimizer in optimizers:
             gradients = [each.grad for each in optimizer.parameters if each.grad is not None]
             optimizer.step(gradients, optimizer.scalars(factor, step + 1))  # type: ignore[arg-type]
         for name, each in network.state_dict().items():
             averaged[name].lerp_(each, max(1 / AVERAGED_STEPS, 1 / (step + 1)))
         running = loss.item() if step == 0 else 0.99 * running + 0.01 * loss.item()
-        if step % 250 == 249 or step == args.steps - 1:
-            print(f"{step + 1}/{args.steps} loss {running:.4f}", file=sys.stderr, flush=True)
+        if step % 100 == 99 or step == args.steps - 1:
+            seconds = f"{time.process_time():.0f} s"
+            told = f"{step + 1}/{args.steps} loss {running:.4f}, {seconds}"
+            print(told, file=sys.stderr, flush=True)
             weights = {name: each.contiguous().numpy() for name, each in averaged.items()}
             np.savez_compressed(args.output, **weights)
 
@@ -289,6 +300,9 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     parser.add_argument("--photos", type=Path, metavar="FOLDER", help="further photos")
     parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument(
+        "--minutes", type=float, default=math.inf, help="end, with a falling rate, after these"
+    )
     parser.add_argument("--rate", type=float, default=RATE)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", type=Path, metavar="NPZ", help="weights to start from")

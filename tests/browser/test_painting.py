@@ -241,6 +241,31 @@ def test_a_file_that_is_no_picture_is_refused_with_a_reason(
     assert page.get_attribute("body", "data-mode") == "empty"
 
 
+def test_packed_tiles_come_back_and_never_take_more_than_their_pixels(page: Any) -> None:
+    answer = page.evaluate(
+        """async () => {
+          const app = document.querySelector("script[type=module]").src;
+          const {pack, unpack, isEmpty} = await import(new URL("painting/packing.js", app));
+          const size = 2 ** 18, random = () => Math.random();
+          const tiles = [0, 0.00001, 0.01, 0.3, 1].map((share) =>
+            Uint8Array.from({length: size}, () => (random() < share ? 1 + 255 * random() : 0)));
+          const runs = new Uint8Array(size);
+          for (let at = 0; at < size; ) runs.fill(256 * random(), at, (at += 1 + 40 * random()));
+          tiles.push(runs, new Uint8Array(size).fill(255), new Uint8Array(size).fill(7, size - 1));
+          const same = (one, two) => one.length === two.length && one.every((value, at) => value === two[at]);
+          return {
+            same: tiles.map((tile) => same(unpack(pack(tile)), tile)),
+            bytes: tiles.map((tile) => pack(tile).byteLength),
+            empty: tiles.map(isEmpty),
+          };
+        }"""  # noqa: E501  # JavaScript
+    )
+    assert answer["same"] == [True] * 8
+    assert answer["bytes"][0] == 4
+    assert max(answer["bytes"]) == 2**18
+    assert answer["empty"] == [True] + [False] * 7
+
+
 def test_undo_stays_within_its_limit_of_memory(page: Any) -> None:
     kept = page.evaluate(
         """async () => {

@@ -186,6 +186,21 @@ def test_refusals_name_the_reason_and_change_nothing(gimp: Any) -> None:
         assert MESSAGES[name] in answer["message"], f"{name}: {answer['message']}"
 
 
+def test_the_dialog_reads_the_damage_once_and_notices_changes(gimp: Any) -> None:
+    """Reads of pixels, and whether the damage is that of a fresh look; growing reads a scratch."""
+    plug_in = str(gimp.config / "plug-ins" / "dip_restore")
+    assert gimp.batch("damage_for_a_dialog", plug_in=plug_in) == {
+        "opened": [1, True],
+        "another quality": [0, True],
+        "grown": [1, True],
+        "not grown again": [0, True],
+        "grown again": [0, True],
+        "focus": [0, True],
+        "another selection": [0, True],
+        "another selection, grown": [1, True],
+    }
+
+
 def test_changes_during_the_fit_are_noticed(gimp: Any) -> None:
     plug_in = str(gimp.config / "plug-ins" / "dip_restore")
     answers = gimp.batch("changed_meanwhile", plug_in=plug_in)

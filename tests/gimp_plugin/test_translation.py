@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from gimp_plugin import install
 
 SOURCES = sorted(install.SOURCE.glob("*.py"))
+PAGE_TEXTS = Path(__file__).resolve().parents[2] / "server" / "static" / "texts"
 CATALOGUES = sorted((install.SOURCE / "locale").glob("*.po"))
 GETTEXT = ("_", "ngettext")
 
@@ -98,10 +100,12 @@ def test_the_installed_plug_in_speaks_the_users_language(tmp_path: Path) -> None
     """As GIMP sets it, in the environment; English where there is no catalogue."""
     install.fill(tmp_path / "dip_restore", None)
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from translation import _, ngettext; "
+        "import sys; sys.path.insert(0, sys.argv[1]); "
+        "from translation import _, ngettext, number, percent; "
         "print(_('Find Damage'), ngettext('{count} mark, {share} of the photograph.', "
         "'{count} marks, {share} of the photograph.', 2), "
-        "_('the time is over: not everything was fitted'), sep='|')"
+        "_('the time is over: not everything was fitted'), "
+        "number(1234.5, ',.1f'), percent(0.123), sep='|')"
     )
 
     def said(language: str) -> list[str]:
@@ -115,11 +119,44 @@ def test_the_installed_plug_in_speaks_the_users_language(tmp_path: Path) -> None
     assert said("de") == [
         "Schäden finden", "{count} Stellen, {share} des Fotos.",
         "die Zeit ist um: Nicht alles wurde vom Netz bearbeitet",  # a note of the engine
+        "1.234,5", "12,3\N{NO-BREAK SPACE}%",
     ]  # fmt: skip
     assert said("xx") == [
         "Find Damage", "{count} marks, {share} of the photograph.",
-        "the time is over: not everything was fitted",
+        "the time is over: not everything was fitted", "1,234.5", "12.3%",
     ]  # fmt: skip
+
+
+TERMS = {
+    "advanced": "Advanced", "details": "_Details", "find.creases": "Cre_ases and tears",
+    "find.scratches": "_Hairs and scratches", "find.specks": "S_pecks", "finishing": "Finishing",
+    "network": "_Network", "preset.balanced": "Balanced", "preset.fast": "Fast (a first look)",
+    "preset.best": "Best (about five times slower)", "preset.paper": "As published (takes hours)",
+    "quality": "_Quality", "restoration": "Res_tore", "seed": "S_eed",
+    "sensitivity": "Sensi_tivity", "stop": "_Stop here",
+    "texture": "Texture of the _surroundings", "tool.find": "_Find damage…",
+}  # fmt: skip
+"""Texts of the page, by key, and the labels of GIMP's windows that say the same."""
+
+
+@pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.stem)
+def test_the_page_and_gimp_use_the_same_words(path: Path) -> None:
+    page = json.loads((PAGE_TEXTS / f"{path.stem.lower().replace('_', '-')}.json").read_text())
+    catalogue = {each.msgid: each.msgstr for each in polib.pofile(str(path))}
+    for key, label in TERMS.items():
+        shown = re.sub(r"\(_.\)", "", catalogue[label]).replace("_", "").lower()
+        wanted = page["restore"] if key == "restoration" and path.stem != "ja" else page[key]
+        assert wanted.lower() in shown, (key, wanted, shown)
+
+
+@pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.stem)
+def test_damage_and_its_restoration_have_one_name(path: Path) -> None:
+    """On the page and in GIMP; the others would do, too."""
+    others = {"fr": "dégât|dommage", "ja": "復元|(?<!すり)(?<!無)(?<!かき)傷(?!み|んだ|んで|跡)"}
+    page = PAGE_TEXTS / f"{path.stem.lower().replace('_', '-')}.json"
+    if path.stem in others:
+        for each in (path, page):
+            assert re.findall(others[path.stem], each.read_text(encoding="utf-8")) == []
 
 
 DIALOGS = {

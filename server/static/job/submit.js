@@ -3,6 +3,7 @@
 import { element } from "../page/elements.js";
 import { busy } from "../page/messages.js";
 import { percent, text } from "../page/texts.js";
+import { packTiles } from "../painting/packing.js";
 import { submitJob } from "../service/api.js";
 import { rememberName } from "./words.js";
 
@@ -24,11 +25,11 @@ export async function submit(photo, options, mostMarked) {
       options.mask_confirmed = true;
     }
   }
-  const tiles = photo.mask.list.map(([column, row, data]) => [column, row, data.slice()]);
+  const marks = packTiles(photo.mask.list);
   const mask = await photo.encodeMask();
   const job = await busy(text("busy.sending"), submitJob({ image: photo.file, name: photo.name, mask, ...options }));
   rememberName(job);
-  photo.jobs.set(job.id, tiles);
+  photo.jobs.set(job.id, marks);
   return job;
 }
 

@@ -3,6 +3,7 @@
 // The picture of levels is RGB: red is the level of a pixel, green the kind of damage. A pixel is
 // marked where its level is at least 256 - round(255 * sensitivity).
 
+import { unpackTiles } from "./packing.js";
 import { TILE, cut } from "./tiles.js";
 
 const MARKED = 255;
@@ -13,9 +14,11 @@ let size = { width: 0, height: 0 };
 
 const TASKS = {
   load,
-  mark: ({ minimum, kinds, dropped }) => mark(minimum, kinds, new Map(dropped.map(([column, row, data]) => [`${column},${row}`, data]))),
+  mark: ({ minimum, kinds, dropped }) => mark(minimum, kinds, byPlace(unpackTiles(dropped))),
   markAt,
 };
+
+const byPlace = (tiles) => new Map(tiles.map(([column, row, data]) => [`${column},${row}`, data]));
 
 self.onmessage = async ({ data: { id, task, ...given } }) => {
   try {
@@ -46,7 +49,7 @@ async function load({ blob }) {
     }
     const area = { left: 0, top, right: size.width, bottom: top + rows };
     if (!top) found = [];
-    const kinds = new Map(cut(planes[1], area).map(([column, row, data]) => [`${column},${row}`, data]));
+    const kinds = byPlace(cut(planes[1], area));
     for (const [column, row, levels] of cut(planes[0], area)) {
       const kind = kinds.get(`${column},${row}`);
       if (kind) found.push({ column, row, ...damageOf(levels, kind) });
@@ -91,7 +94,7 @@ function mark(minimum, kinds, dropped) {
 
 /** The connected mark nearest to a point, within a radius, as tiles; none where there is none. */
 function markAt({ x, y, radius, tiles }) {
-  const marked = new Map(tiles.map(([column, row, data]) => [`${column},${row}`, data]));
+  const marked = byPlace(unpackTiles(tiles));
   const inside = (column, row) => column >= 0 && row >= 0 && column < size.width && row < size.height;
   const tileOf = (column, row) => marked.get(`${Math.floor(column / TILE)},${Math.floor(row / TILE)}`);
   const value = (column, row) => (inside(column, row) ? (tileOf(column, row)?.[(row % TILE) * TILE + (column % TILE)] ?? 0) : 0);

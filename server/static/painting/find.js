@@ -9,6 +9,7 @@ import { WorkerClient } from "../page/worker-client.js";
 import { cancelDetection, getDetection, getLevels, submitDetection } from "../service/api.js";
 import { followJob } from "../service/events.js";
 import { runMaskTask } from "./mask-tasks.js";
+import { packTiles } from "./packing.js";
 
 const KINDS = { specks: 1, scratches: 3, creases: 5 }; // of bright damage; dark damage has the next number
 const REACH_PX = 6; // of a click, on the screen
@@ -20,6 +21,7 @@ export class Find {
   #running = null; // { photo, controller } of a detection in progress
   #marking = false;
   #again = false;
+  #unseen = false; // whether marks have changed since they were shown
 
   /** @param photo function that returns the open photo, or null */
   constructor({ photo }) {
@@ -112,13 +114,20 @@ export class Find {
     do {
       this.#again = false;
       const minimum = 256 - Math.round(255 * this.#sensitivity);
-      const { result } = await worker.ask({ task: "mark", minimum, kinds: this.#kinds, dropped: photo.dropped.list });
+      const { result } = await worker.ask({ task: "mark", minimum, kinds: this.#kinds, dropped: packTiles(photo.dropped.list) });
       if (photo !== this.photo()) break;
       photo.suggestion.replace(result);
       photo.history.touch();
     } while (this.#again);
     this.#marking = false;
     performance.mark("marked");
+    this.#unseen = true;
+  }
+
+  /** Note for measurements that all marks are on the screen. */
+  noteShown() {
+    if (this.#unseen) performance.mark("shown");
+    this.#unseen = false;
   }
 
   /** Move the slider to a sensitivity, from 0 to 1. */
@@ -153,7 +162,7 @@ export class Find {
     const photo = this.photo();
     const tiles = photo.suggestion.list;
     if (!tiles.length) return false;
-    const { result } = await worker.ask({ task: "markAt", x, y, radius: Math.max(1, REACH_PX / scale), tiles });
+    const { result } = await worker.ask({ task: "markAt", x, y, radius: Math.max(1, REACH_PX / scale), tiles: packTiles(tiles) });
     if (!result.length || photo !== this.photo()) return false;
     const size = { width: photo.suggestion.width, height: photo.suggestion.height };
     const rest = await runMaskTask("subtract", size, { tiles, minus: result });

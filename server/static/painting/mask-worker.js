@@ -1,8 +1,9 @@
 // Web worker: grows, inverts and counts masks, writes them as PNG, reads them from pictures.
-// Masks arrive and leave as tiles; see tiles.js.
+// Masks arrive as packed tiles, and leave as tiles; see packing.js and tiles.js.
 
 import { countComponents } from "./components.js";
 import { growByOne } from "./morphology.js";
+import { unpackTiles } from "./packing.js";
 import { encodeGray } from "./png.js";
 import { FAINT, assemble, cut, extentOf } from "./tiles.js";
 
@@ -33,9 +34,10 @@ const TASKS = {
   fromTransparency: ({ blob, ...size }) => readPixels(blob, size, (data, index) => 255 - data[index + 3]),
 };
 
-self.onmessage = async ({ data: { id, task, ...given } }) => {
+self.onmessage = async ({ data: { id, task, tiles, minus, lists, ...given } }) => {
   try {
-    const result = await TASKS[task](given);
+    const masks = { tiles: unpackTiles(tiles), minus: unpackTiles(minus), lists: lists.map(unpackTiles) };
+    const result = await TASKS[task]({ ...masks, ...given });
     self.postMessage({ id, result }, Array.isArray(result) ? result.map(([, , data]) => data.buffer) : []);
   } catch (error) {
     self.postMessage({ id, error: String(error?.message ?? error), code: error?.code, values: error?.values });

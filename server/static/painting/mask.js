@@ -1,7 +1,10 @@
 // The mask: for each pixel of the photo the share to be restored, 0 to 255. It is kept in tiles,
 // which exist only where something is marked; each has a canvas that shows it.
 
+import { isEmpty, wordsOf } from "./packing.js";
 import { TILE } from "./tiles.js";
+
+const COARSEST = 4; // level; each has half the width and height of the one before
 
 /** Merge the coverage of a pixel into a tile: marking takes the maximum, erasing the rest. */
 export function mergeCoverage(data, index, coverage, erase) {
@@ -9,7 +12,7 @@ export function mergeCoverage(data, index, coverage, erase) {
   else if (coverage > data[index]) data[index] = coverage;
 }
 
-// The pixels of a tile before they are shown: a new one for each would be a megabyte of garbage.
+// The pixels of a canvas before they are shown: a new one for each would be a megabyte of garbage.
 const image = new ImageData(TILE, TILE);
 const words = new Uint32Array(image.data.buffer); // little-endian, as every browser's machine is
 
@@ -20,7 +23,7 @@ function free(tile) {
 }
 
 export class Mask {
-  tiles = new Map(); // "column,row" -> { column, row, data: Uint8Array, canvas, context }
+  tiles = new Map(); // "column,row" -> { column, row, data: Uint8Array, canvas, level, changed }
   onChange = () => {}; // after a change: (rectangle of the image)
   onBeforeChange = () => {}; // before a tile changes: (mask, key)
 
@@ -107,7 +110,7 @@ export class Mask {
 
   /** Remove empty tiles. */
   removeEmptyTiles() {
-    for (const [key, tile] of this.tiles) if (!tile.data.some((value) => value)) this.#remove(key);
+    for (const [key, tile] of this.tiles) if (isEmpty(tile.data)) this.#remove(key);
   }
 
   /** The keys of tiles that have changed since the last call. */
@@ -125,9 +128,10 @@ export class Mask {
    */
   draw(context, viewport, left, clip, until) {
     const { scale } = viewport;
+    const level = Math.min(COARSEST, Math.max(0, Math.floor(-Math.log2(scale))));
     let waiting = false;
     context.imageSmoothingEnabled = scale < 3;
-    context.imageSmoothingQuality = scale < 0.5 ? "medium" : "low";
+    context.imageSmoothingQuality = "low";
     for (const tile of this.tiles.values()) {
       const { column, row } = tile;
       const x0 = Math.round(left + viewport.x + column * TILE * scale);
@@ -135,8 +139,8 @@ export class Mask {
       const x1 = Math.round(left + viewport.x + (column + 1) * TILE * scale);
       const y1 = Math.round(viewport.y + (row + 1) * TILE * scale);
       if (x1 <= clip.x || y1 <= clip.y || x0 >= clip.x + clip.width || y0 >= clip.y + clip.height) continue;
-      if (tile.changed || !tile.canvas) {
-        if (performance.now() < until) this.#show(tile);
+      if (tile.changed || !tile.canvas || tile.level !== level) {
+        if (performance.now() < until) this.#show(tile, level);
         else waiting = true;
       }
       if (tile.canvas) context.drawImage(tile.canvas, x0, y0, x1 - x0, y1 - y0);
@@ -184,18 +188,37 @@ export class Mask {
     this.tiles.delete(key);
   }
 
-  #show(tile) {
-    const [x, y] = [tile.column * TILE, tile.row * TILE];
+  /** Draw the changed part of a tile on its canvas, of 2 ** -level times the size. */
+  #show(tile, level) {
+    if (tile.canvas && tile.level !== level) free(tile);
+    const [x, y, side] = [tile.column * TILE, tile.row * TILE, TILE >> level];
     const area = (tile.canvas && tile.changed) || { left: x, top: y, right: x + TILE, bottom: y + TILE };
-    tile.canvas ??= new OffscreenCanvas(TILE, TILE);
-    tile.changed = null;
-    const [width, height] = [area.right - area.left, area.bottom - area.top];
+    tile.canvas ??= new OffscreenCanvas(side, side);
+    [tile.level, tile.changed] = [level, null];
+    const [left, top] = [(area.left - x) >> level, (area.top - y) >> level];
+    const [right, bottom] = [(area.right - x - 1) >> level, (area.bottom - y - 1) >> level];
     const [red, green, blue] = this.colour;
     const tint = red | (green << 8) | (blue << 16);
-    for (let line = 0; line < height; line++) {
-      let from = (area.top - y + line) * TILE + area.left - x;
-      for (let column = 0, to = line * TILE; column < width; column++) words[to++] = tint | (tile.data[from++] << 24);
+    const values = wordsOf(tile.data);
+    for (let row = top; row <= bottom; row++) {
+      for (let column = left, to = (row - top) * TILE; column <= right; column++) {
+        words[to++] = tint | (largest(tile.data, values, column << level, row << level, 1 << level) << 24);
+      }
     }
-    tile.canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, area.left - x, area.top - y, 0, 0, width, height);
+    tile.canvas.getContext("2d", { willReadFrequently: true }).putImageData(image, left, top, 0, 0, right - left + 1, bottom - top + 1);
   }
+}
+
+/** The largest value in a square of a tile: so a small mark is seen from far away. */
+function largest(data, fours, left, top, side) {
+  const wide = Math.max(4, side); // most of a mask is zero: four values are read at once
+  let value = 0;
+  for (let start = top * TILE + left, end = start + side * TILE; start < end; start += TILE) {
+    for (let word = start >> 2; word < (start + wide) >> 2; word++) {
+      if (!fours[word]) continue;
+      const last = Math.min(start + side, (word + 1) << 2);
+      for (let at = Math.max(start, word << 2); at < last; at++) if (data[at] > value) value = data[at];
+    }
+  }
+  return value;
 }

@@ -1,6 +1,8 @@
 // Masks in tiles, as lists of [column, row, values]: cut from planes, and put together. A tile
 // that is missing is empty.
 
+import { isEmpty } from "./packing.js";
+
 export const TILE = 512;
 export const FAINT = 16; // the engine restores pixels above this value; see UNKNOWN_ABOVE in dip/regions/rules.py
 
@@ -47,14 +49,11 @@ export function cut(plane, { left, top, right, bottom }) {
       const [x, y] = [column * TILE, row * TILE];
       const [from, to] = [Math.max(left, x), Math.min(right, x + TILE)];
       const data = new Uint8Array(TILE * TILE);
-      let empty = true;
       for (let line = Math.max(top, y); line < Math.min(bottom, y + TILE); line++) {
         const start = (line - top) * width - left;
-        const values = plane.subarray(start + from, start + to);
-        data.set(values, (line - y) * TILE + from - x);
-        empty &&= values.every((value) => value === 0);
+        data.set(plane.subarray(start + from, start + to), (line - y) * TILE + from - x);
       }
-      if (!empty) tiles.push([column, row, data]);
+      if (!isEmpty(data)) tiles.push([column, row, data]);
     }
   }
   return tiles;

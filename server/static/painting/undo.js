@@ -1,4 +1,6 @@
-// Undo and redo: earlier values of mask tiles, run-length encoded, within a limit of memory.
+// Undo and redo: earlier values of mask tiles, packed, within a limit of memory.
+
+import { pack, unpack } from "./packing.js";
 
 const MOST_BYTES = 32 * 2 ** 20;
 
@@ -93,26 +95,4 @@ export class UndoHistory {
     if (!this.#open || this.#open.some((each) => each.mask === mask && each.key === key)) return;
     this.#open.push({ mask, key, before: pack(mask.tiles.get(key)?.data) });
   }
-}
-
-/** Run-length encode: length << 8 | value for each run. */
-function pack(data) {
-  if (!data) return null;
-  const runs = [];
-  for (let index = 0; index < data.length; ) {
-    const value = data[index];
-    let end = index + 1;
-    while (end < data.length && data[end] === value) end++;
-    runs.push(((end - index) << 8) | value);
-    index = end;
-  }
-  return Uint32Array.from(runs);
-}
-
-function unpack(runs) {
-  if (!runs) return null;
-  const data = new Uint8Array(runs.reduce((sum, run) => sum + (run >>> 8), 0));
-  let at = 0;
-  for (const run of runs) data.fill(run & 255, at, (at += run >>> 8));
-  return data;
 }

@@ -1,10 +1,13 @@
 // The photo of this tab and its masks, kept over a reload in the browser's own database. A tab has
 // one photo; photos of tabs that were closed are removed after a day.
 
+import { pack, unpack } from "../painting/packing.js";
+
 const DATABASE = "dip-restore";
 const LAYERS = ["mask", "suggestion", "dropped"];
 const KEPT_MS = 24 * 3600 * 1000;
 const SAVE_AFTER_MS = 400;
+const AT_ONCE = 16; // tiles: more would stop the page
 
 let opening = null;
 
@@ -20,20 +23,20 @@ function database() {
 /** Run `change(stores)` in one transaction; the promise resolves when it is on the disk. */
 async function write(change) {
   const transaction = (await database()).transaction(["photos", "tiles"], "readwrite");
-  change({ photos: transaction.objectStore("photos"), tiles: transaction.objectStore("tiles") });
-  await new Promise((resolve, reject) => {
+  const complete = new Promise((resolve, reject) => {
     transaction.oncomplete = resolve;
     transaction.onerror = transaction.onabort = () => reject(transaction.error);
   });
+  await Promise.all([change({ photos: transaction.objectStore("photos"), tiles: transaction.objectStore("tiles") }), complete]);
 }
 
-async function read(store, ask) {
-  const request = ask((await database()).transaction(store).objectStore(store));
-  return new Promise((resolve, reject) => {
+const answer = (request) =>
+  new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
-}
+
+const read = async (store, ask) => answer(ask((await database()).transaction(store).objectStore(store)));
 
 const all = (tab) => IDBKeyRange.bound([tab], [tab, []]);
 
@@ -51,7 +54,7 @@ export async function takeKept() {
   const keys = await read("tiles", (store) => store.getAllKeys(all(tab)));
   const values = await read("tiles", (store) => store.getAll(all(tab)));
   const masks = Object.fromEntries(LAYERS.map((layer) => [layer, []]));
-  keys.forEach(([, layer, column, row], index) => masks[layer].push([column, row, values[index]]));
+  keys.forEach(([, layer, column, row], index) => masks[layer].push([column, row, unpack(values[index])]));
   return { ...photo, masks };
 }
 
@@ -101,13 +104,13 @@ export class Autosave {
   #save() {
     const changed = LAYERS.map((layer) => [layer, this.photo[layer], this.photo[layer].takeUnsaved()]);
     return this.#run(() =>
-      write(({ tiles }) => {
+      write(async ({ tiles }) => {
         for (const [layer, { tiles: now }, keys] of changed) {
-          for (const key of keys) {
+          for (const [count, key] of [...keys].entries()) {
             const place = [this.tab, layer, ...key.split(",").map(Number)];
             const tile = now.get(key);
-            if (tile) tiles.put(tile.data, place);
-            else tiles.delete(place);
+            const request = tile ? tiles.put(pack(tile.data), place) : tiles.delete(place);
+            if (count % AT_ONCE === AT_ONCE - 1) await answer(request);
           }
         }
       }),

@@ -2,6 +2,7 @@
 
 import { Mask } from "../painting/mask.js";
 import { runMaskTask, tilesOf } from "../painting/mask-tasks.js";
+import { unpackTiles } from "../painting/packing.js";
 import { UndoHistory } from "../painting/undo.js";
 import { number, text } from "../page/texts.js";
 import { convertForDisplay } from "../service/api.js";
@@ -10,7 +11,7 @@ const ONE_DIGIT = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
 const MEASURE_AFTER_MS = 120;
 
 export class Photo {
-  jobs = new Map(); // the masks of the jobs made from it, as tiles, by id
+  jobs = new Map(); // the masks of the jobs made from it, as packed tiles, by id
   usesTransparency = false;
   history = new UndoHistory();
   measures = null; // of all marks: { pixels, places, around }; null while they are being measured
@@ -130,7 +131,7 @@ export class Photo {
 
   /** The marks that a job did not get, as tiles: { mask, suggestion }. */
   async marksBeside(jobId) {
-    const minus = this.jobs.get(jobId) ?? [];
+    const minus = unpackTiles(this.jobs.get(jobId) ?? []);
     const rest = (mask) => this.#runTask("subtract", { tiles: mask.list, minus });
     return { mask: await rest(this.mask), suggestion: await rest(this.suggestion) };
   }

@@ -16,6 +16,7 @@ export class Stage {
   peeks = false; // whether only the photo as it was is shown
   split = 0.5; // where `after` begins, as a share of the pane's width
   onView = () => {};
+  onMasksShown = () => {}; // all changes of the masks are drawn
   #dirty = { photo: false, mask: null, outlines: false };
   #outline = null;
   #pen = null;
@@ -226,6 +227,7 @@ export class Stage {
 
   #drawMasks({ x0, y0, x1, y1 }) {
     const context = this.mask;
+    let waits = false;
     const until = performance.now() + MASK_MS;
     for (const place of this.places) {
       const left = Math.max(place.x, place.x + x0);
@@ -238,9 +240,11 @@ export class Stage {
       context.clip();
       context.clearRect(clip.x, clip.y, clip.width, clip.height);
       const waiting = this.peeks ? [] : this.masks.map((mask) => mask.draw(context, this.viewport, place.x, clip, until));
-      if (waiting.includes(true)) this.drawMask(this.#image); // in the next frame
+      waits ||= waiting.includes(true);
       context.restore();
     }
+    if (waits) this.drawMask(this.#image); // in the next frame
+    else this.onMasksShown();
   }
 
   #drawOutlines() {

@@ -51,6 +51,7 @@ CASES = {
     for case in (
         changes.changed_meanwhile,
         changes.changed_while_searching,
+        changes.damage_for_a_dialog,
         finding.finding_refused,
         finding.found_damage,
         geometry.growing,

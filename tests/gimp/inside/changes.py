@@ -130,3 +130,40 @@ def changed_while_searching(plug_in):
     except Refusal as refusal:
         answers["too much"] = {"message": str(refusal), "box": []}
     return answers
+
+
+def damage_for_a_dialog(plug_in):
+    """The reads of pixels as the dialog asks for the damage, and whether that is the right one."""
+    sys.path[:0] = [plug_in, os.path.join(plug_in, "vendor")]
+    import damage
+
+    image, layer = make_image()
+    mark(image, layer, "selection", 0)
+    finder, reads, steps = damage.DamageFinder(image, layer), [], {}
+    read = damage.read
+
+    def step(name, grow_px=0):
+        before = len(reads)
+        found = finder.find("selection", grow_px)
+        read_in_step = len(reads) - before
+        right = found == damage.find_damage(image, layer, "selection", grow_px)
+        del reads[before + read_in_step :]
+        steps[name] = [read_in_step, right]
+
+    damage.read = lambda *given: reads.append(given) or read(*given)
+    try:
+        step("opened")
+        step("another quality")
+        step("grown", 3)
+        step("not grown again")
+        step("grown again", 3)
+        finder.refresh()
+        step("focus")
+        image.select_rectangle(Gimp.ChannelOps.ADD, 2, 3, 4, 5)
+        finder.refresh()
+        step("another selection")
+        step("another selection, grown", 3)
+    finally:
+        damage.read = read
+        image.delete()
+    return steps
