@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
-
-from dip.detection.features import NAMES
 
 Floats = NDArray[np.float32]
 
@@ -14,20 +14,19 @@ _SPOT, _LINE = 1.4, 2.7
 """Evidence at which a pixel is as likely damage as not."""
 
 
-def evidence(measures: Floats) -> tuple[Floats, Floats]:
+def evidence(plane: Mapping[str, Floats]) -> tuple[Floats, Floats]:
     """The evidence that a pixel belongs to a spot, to a line.
 
     Parameters
     ----------
-    measures : (F, H, W) float32 array
-        See `dip.detection.features`.
+    plane : mapping
+        By name, (H, W) float32 arrays: see `dip.detection.features`.
 
     Returns
     -------
     spot, line : (H, W) float32 arrays
         About 0 where something is somewhat brighter than its surroundings.
     """
-    plane = dict(zip(NAMES, measures, strict=True))
     # Dust and scratches are sharper than the picture, and stand out in absolute terms.
     common = 1.5 * np.minimum(plane["sharpness"] - 0.8, 0.5)
     common += 0.5 * np.minimum(plane["contrast"] - 0.5, 1)
@@ -36,7 +35,7 @@ def evidence(measures: Floats) -> tuple[Floats, Floats]:
     return spot, line
 
 
-def certainty(measures: Floats) -> Floats:
+def certainty(measures: Mapping[str, Floats]) -> Floats:
     """The certainty of damage by classical measures alone, from 0 to 1, (H, W)."""
     spot, line = evidence(measures)
     sure: Floats = 1 / (1 + np.exp(-3 * np.maximum(spot - _SPOT, line - _LINE)))

@@ -14,7 +14,14 @@ from scipy import ndimage
 
 from dip.detection import classical
 from dip.detection.damage_map import BRIGHT, DARK, DamageMap
-from dip.detection.features import MARGIN_PX, Character, characterise, measure_both
+from dip.detection.features import (
+    MARGIN_PX,
+    NAMES,
+    Character,
+    characterise,
+    measure_both,
+    measure_few,
+)
 from dip.detection.infrared import infrared_damage, refuse_size
 from dip.detection.lines import followed
 from dip.detection.marks import add_lines, delimit
@@ -164,10 +171,11 @@ def _certainties(
         first, last = max(0, top - MARGIN_PX), min(height, top + _BAND_PX + MARGIN_PX)
         rows = slice(top - first, min(top + _BAND_PX, height) - first)
         band = working[first:last]
-        both = measure_both(band, character)
-        sure = [classical.certainty(each)[rows] for each in both]
         if quick:
-            return tuple(sure)
+            return tuple(classical.certainty(each)[rows] for each in measure_few(band))
+        both = measure_both(band, character)
+        named = (dict(zip(NAMES, each, strict=True)) for each in both)
+        sure = [classical.certainty(each)[rows] for each in named]
         learned = [network.certainty(each)[rows] for each in both]
         # What stands out by far is damage, also where it resembles nothing the network has seen.
         return *map(np.maximum, sure, learned), *learned

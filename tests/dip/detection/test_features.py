@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from dip.detection.features import NAMES, characterise, measure, measure_both
+from dip.detection.features import NAMES, characterise, measure, measure_both, measure_few
 
 Floats = NDArray[np.float32]
 SHAPE = (120, 161)
@@ -52,3 +52,10 @@ def test_a_long_bent_line_within_the_grain_stands_out_most_along_curves(sign: in
     assert apart("curve 64") > 1.2 * apart("line 64")
     assert apart("curve 64") > 1.5 * apart("line 8")
     assert apart("curve 64") > 3
+
+
+def test_the_few_measures_of_the_first_answer_are_those_of_all() -> None:
+    photo = textured(0)
+    for few, all_ in zip(measure_few(photo), measure_both(photo, characterise(photo)), strict=True):
+        for name, plane in few.items():
+            np.testing.assert_array_equal(plane, all_[NAMES.index(name)], err_msg=name)
