@@ -5,12 +5,15 @@ first tenth of a second, in which Python itself starts, no program can catch it:
 a traceback of its own that ends with KeyboardInterrupt, and nothing has begun.
 """
 
-import signal
+# `signal` itself takes milliseconds to import, in which Ctrl-C would show a traceback.
+import _signal  # type: ignore[import-not-found]
 
 
 def run() -> None:
     """Run the command line."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    import signal
+
     if hasattr(signal, "pthread_sigmask"):  # `dip.cli` blocks it while it restarts the process
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     from dip.cli import console

@@ -312,6 +312,7 @@ def test_a_cluster_without_a_gpu_is_not_given_photos_that_need_one(
 # --- Failures -----------------------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive  # a batch without a cluster is tested always
 def test_a_photo_that_crashes_the_image_library_costs_itself(grid: Grid, archive: Archive) -> None:
     archive.fill(5)
     crashing = archive.environment_with(crashing_at("p002.jpg"))
@@ -337,6 +338,7 @@ def test_a_photo_of_a_frozen_worker_is_late_and_sent_to_another(
     assert "no sign of life" not in said
 
 
+@pytest.mark.exhaustive  # jobs of a silent worker are tested always
 def test_photos_of_a_silent_worker_are_done_by_others(
     grid: Grid, archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,7 +57,7 @@ def test_a_long_scratch_is_fitted_in_tiles(photo: Any) -> None:
 
 
 @pytest.mark.usefixtures("small_regions")
-@pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.parametrize("late", [0, pytest.param(1, marks=pytest.mark.exhaustive)])
 def test_the_order_in_which_tiles_are_complete_makes_no_difference(
     photo: Any, late: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,7 +128,7 @@ def test_a_stack_that_diverges_keeps_its_first_fill(
 def test_a_stack_that_diverges_late_keeps_what_was_good(
     photo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    damaged, mask = speckled(photo, 10)
+    damaged, mask = speckled(photo, 4)
     truth = np.tile(photo, (5, 5, 1))
     settings = Settings(preset="best", texture=0)
     first = Restoration(damaged, mask, settings).result()

@@ -124,6 +124,7 @@ def submit_large(client: Client) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_full_disk_can_be_relieved_of_detections(
     start_service: Callable[..., Any], small_disk: Path, image_file: bytes, until: Any
 ) -> None:

@@ -81,9 +81,9 @@ def test_every_kind_of_samples_is_looked_at(dtype: str, channels: int) -> None:
 
 
 def restored(
-    photo: npt.NDArray[Any], mask: Plane, iterations: int = 20, **settings: Any
+    photo: npt.NDArray[Any], mask: Plane, iterations: int = 12, **settings: Any
 ) -> Restoration:
-    chosen = Settings(preset="fast", iterations=iterations, **settings)
+    chosen = Settings(preset="fast", iterations=iterations, texture=0, **settings)
     restoration = Restoration(photo, mask, chosen)
     for _ in restoration:
         pass
@@ -103,7 +103,7 @@ def test_the_fill_does_not_continue_missed_damage(narrow: Plane) -> None:
     assert "the rim of the mask still holds damage" in restoration.notes[0]
     truth_known = restored(TRUTH, narrow).result()
     lost_db = psnr_db(truth_known, TRUTH, narrow) - psnr_db(result, TRUTH, narrow)
-    assert lost_db < 4  # 9 where the fit sees the missed damage
+    assert lost_db < 6  # 10 where the fit sees the missed damage
 
 
 def test_the_mask_grows_over_missed_damage_where_it_may(narrow: Plane) -> None:
