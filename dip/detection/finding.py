@@ -173,10 +173,12 @@ def _certainties(
         band = working[first:last]
         if quick:
             return tuple(classical.certainty(each)[rows] for each in measure_few(band))
-        both = measure_both(band, character)
-        named = (dict(zip(NAMES, each, strict=True)) for each in both)
-        sure = [classical.certainty(each)[rows] for each in named]
-        learned = [network.certainty(each)[rows] for each in both]
+        both = list(measure_both(band, character))
+        sure, learned = [], []
+        while both:
+            measures = both.pop(0)  # a third of a gigabyte, of which none is kept for longer
+            sure.append(classical.certainty(dict(zip(NAMES, measures, strict=True)))[rows])
+            learned.append(network.certainty(measures)[rows])
         # What stands out by far is damage, also where it resembles nothing the network has seen.
         return *map(np.maximum, sure, learned), *learned
 

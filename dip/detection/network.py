@@ -100,11 +100,12 @@ def certainty(measures: Floats) -> Floats:
     (H, W) float32 array in [0, 1]
     """
     height, width = measures.shape[1:]
-    padded = np.pad(
-        measures, ((0, 0), (0, -height % REDUCTION), (0, -width % REDUCTION)), mode="edge"
-    )
+    size = (1, len(measures), height + -height % REDUCTION, width + -width % REDUCTION)
     # In this order of memory it takes half the time.
-    entered = torch.from_numpy(padded)[None].contiguous(memory_format=torch.channels_last)
+    entered = torch.empty(size, memory_format=torch.channels_last)
+    entered[0, :, :height, :width] = torch.from_numpy(measures)
+    entered[:, :, height:, :width] = entered[:, :, height - 1 : height, :width]
+    entered[:, :, :, width:] = entered[:, :, :, width - 1 : width]
     with torch.inference_mode():
         logits = _learned()(entered)[0, 0, :height, :width].numpy()
     sure: Floats = np.float32(1) / (1 + np.exp(-logits, dtype=np.float32))
