@@ -309,7 +309,9 @@ def test_detections_are_pruned_with_the_jobs(
     assert service.store.prune(ended_before=time.time() + 1, keep_bytes=0) == [found["id"]]
 
 
-def test_the_client_follows_a_detection(real: Any, scan: np.ndarray, tmp_path: Path) -> None:
+def test_the_client_follows_a_detection(
+    real: Any, scan: np.ndarray, infrared: np.ndarray, tmp_path: Path
+) -> None:
     """In a real service, which loads neither torch nor numpy where it answers."""
     scan = np.tile(scan, (3, 3, 1))
     scan += np.random.default_rng(0).integers(0, 8, scan.shape, dtype=np.uint8)
@@ -329,3 +331,11 @@ def test_the_client_follows_a_detection(real: Any, scan: np.ndarray, tmp_path: P
         marks = read_photo(client.marks(found["id"], sensitivity=0.7).data).pixels > 0
         np.testing.assert_array_equal(marks, levels.mask(0.7))
         client.delete(found["id"])
+        plane = np.tile(infrared, (3, 3))
+        seen = client.detect(photo, infrared=encode_photo(plane, "png"))
+        assert list(client.events(seen["id"]))[-1].kind == "done"
+        notes = client.detection(seen["id"])["notes"]
+        assert notes == ["the damage was found in the infrared plane"]
+        levels = DamageMap.from_png(client.levels(seen["id"]).data)
+        np.testing.assert_array_equal(levels.level, detect(scan, infrared=plane).level)
+        client.delete(seen["id"])
