@@ -32,10 +32,8 @@ def double(values: Array) -> Array:
         doubled = np.empty((*others, *size), dtype=np.float32)
         # Views with the doubled axis in front.
         large, near, far = (np.moveaxis(each, axis, 0) for each in (doubled, near, far))
-        large[::2] = large[1::2] = near
-        large[2::2] += far[:-1]
-        large[1:-1:2] += far[1:]
-        large[0] += far[0]
-        large[-1] += far[-1]
+        np.add(near[1:], far[:-1], out=large[2::2])
+        np.add(near[:-1], far[1:], out=large[1:-1:2])
+        large[0], large[-1] = near[0] + far[0], near[-1] + far[-1]
         values = doubled
     return values

@@ -11,7 +11,7 @@ from dip.regions.picture_edge import unsupported_weight
 
 Array = NDArray[np.float32]
 
-_STRUCTURE = 0.7
+_STRUCTURE = 0.85
 """At full strength, structure is added at this share: shelves and railings continue, and detail
 that is copied to a wrong place stays pale."""
 

@@ -7,7 +7,7 @@ that the sum of two independent copies has the energy of one.
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import torch
@@ -257,10 +257,10 @@ def _cross_fade(detail: Array, offsets: Index, rows: Index, columns: Index) -> A
         weights.append(row_weight * column_weight)
         sources.append(row * width + column)
         total += weights[-1][:, None] * pixels.take(sources[-1], axis=0)
-    energy = np.zeros(len(rows), dtype=np.float32)
+    energy = np.square(weights).sum(0)
     parts = list(zip(weights, sources, strict=True))
-    for (weight, source), (other_weight, other) in product(parts, repeat=2):
-        energy += weight * other_weight * (source == other)
+    for (weight, source), (other_weight, other) in combinations(parts, 2):
+        energy += 2 * weight * other_weight * (source == other)
     copies: Array = (total / np.sqrt(energy)[:, None]).astype(np.float32, copy=False)
     return copies
 
