@@ -18,15 +18,15 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 from bench_server import running_service
 from playwright.sync_api import sync_playwright
+from process_watch import cpu_s, watched_memory
 
 from dip.image_io import encode_photo
 from dip.sample_photo import astronaut, draw_damage
@@ -161,27 +161,36 @@ WATCH = """() => {
 
 
 def measure_large(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure a photo of 24 megapixels: the slider, freezes, *Stop here*, and the tab's memory."""
+    """Measure a photo of 24 megapixels: the slider, freezes, *Stop here*, and memory."""
     figures: dict[str, Any] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_service() as (_, client, _),
+        running_service() as (service, client, _),
         running_browser() as browser,
-        watched_memory() as memory_mb,
+        watched_memory(service) as memory,
     ):
-        path = Path(folder) / "large.jpg"
+        path, trace = Path(folder) / "large.jpg", Path(folder) / "trace.json"
         path.write_bytes(encode_photo(large_photo(), "jpeg"))
         page = open_page(browser, client)
         page.evaluate(WATCH)
 
+        def begin() -> None:
+            browser.start_tracing(
+                page=page, path=trace, screenshots=False, categories=["toplevel", "__metadata"]
+            )
+
         def note(name: str) -> None:
             page.wait_for_timeout(500)
+            browser.stop_tracing()
             tasks = page.evaluate("() => window.tasks.splice(0)")
             figures[name] = {
                 "longest_task_ms": round(max(tasks, default=0)),
-                "most_memory_mb": round(memory_mb()),
+                "longest_task_cpu_ms": cost_of_frames(trace, 1)["longest_task"],
+                "most_memory_mb": round(memory.tab_mb),
             }
+            begin()
 
+        begin()
         page.set_input_files("#photo-file", path)
         page.wait_for_selector("body[data-mode=edit]")
         page.wait_for_timeout(3000)  # until the finest tiles are there
@@ -200,12 +209,18 @@ def measure_large(args: argparse.Namespace) -> dict[str, Any]:
         page.click("#restore")
         page.wait_for_selector("#stop:enabled")
         page.wait_for_timeout(1000 * args.seconds)
+        running_mb, memory.service_mb = memory.service_mb, 0.0
         figures["answer_to_stop_ms"] = round(page.evaluate(STOP))
-        began = time.monotonic()
+        began, used_s = time.monotonic(), cpu_s(service)
         page.wait_for_selector("#job-result:not([hidden])")
         figures["stopped_s"] = round(time.monotonic() - began, 2)
+        figures["stopped_cpu_s"] = round(cpu_s(service) - used_s, 2)
         page.wait_for_timeout(3000)
+        figures["service_memory_mb"] = {
+            "running": round(running_mb), "stopping": round(memory.service_mb)
+        }  # fmt: skip
         note("restoring")
+        browser.stop_tracing()
     return figures
 
 
@@ -235,25 +250,6 @@ def move_slider(page: Any, sensitivity: int) -> float:
         sensitivity,
     )
     return took
-
-
-@contextmanager
-def watched_memory() -> Iterator[Callable[[], float]]:
-    """The largest memory of a process of a tab so far, in MB: its share of the resident pages."""
-    ended, most = threading.Event(), [0.0]
-
-    def watch() -> None:
-        while not ended.wait(1):  # the figure costs some ms of a processor
-            for process in psutil.Process().children(recursive=True):
-                with suppress(psutil.Error):
-                    if "--type=renderer" in process.cmdline():
-                        most[0] = max(most[0], process.memory_full_info().pss / 1e6)
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    yield lambda: most[0]
-    ended.set()
-    thread.join()
 
 
 def stroke(page: Any, seconds: float) -> None:
