@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dip.config import FitConfig, Settings
 from dip.filling.continuation import continue_picture
-from dip.filling.kriging import krige, krige_detail, local_deviation
+from dip.filling.kriging import krige, krige_detail
 from dip.filling.membrane import membrane
 from dip.filling.resample import enlarge, reduce
 from dip.filling.residual import extrapolate_residual
@@ -27,9 +27,6 @@ from dip.regions.picture_edge import unsupported_pixels, unsupported_weight
 from dip.regions.region import Region
 
 Array = NDArray[np.float32]
-
-_UNSUPPORTED_SHARE = 0.25
-"""Share of the network's output at the picture's edge; see `RegionFit._supported`."""
 
 
 class RegionFit:
@@ -170,20 +167,12 @@ class RegionFit:
         return self._supported(output), regularity
 
     def _supported(self, output: Array) -> Array:
-        """Continue the picture from its last known pixels where the network extrapolates.
-
-        There, the result is a fill without a network, plus a share of the network's difference
-        from it: at most half the standard deviation of the picture nearby.
-        """
+        """Continue the picture from its last known pixels where the network extrapolates."""
         if self._unsupported is None:
             return output
-        target, known = self.crop.floats(), self.crop.known
-        smooth = continue_picture(target, known)
-        low, high = self.crop.range()
-        first = krige_detail(target, known, smooth, limits=(low, high), needed=self._unsupported)
-        most = local_deviation(target - smooth, known) / 2
-        first += (np.float32(_UNSUPPORTED_SHARE) * (output - first)).clip(-most, most)
-        return output + unsupported_weight(~known, self._unsupported) * (first - output)
+        target, known, needed = self.crop.floats(), self.crop.known, self._unsupported
+        continued = continue_picture(target, known, needed=needed, limits=self.crop.range())
+        return output + unsupported_weight(~known, needed) * (continued - output)
 
     def textured(self, smooth: Array, regularity: float) -> Array:
         """Add the texture of the surroundings to a smooth fill, unless the recipe leaves it raw."""

@@ -3,7 +3,9 @@
 Four plain ways compete: a membrane, the nearest known pixels, and those of the same row or column.
 The picture decides between them: a strip of known pixels along the damage is hidden too, each way
 fills it over the same kind of distance, and non-negative least squares find the weights with the
-smallest error there (stacking). A sky above hills continues along its rows, a wall along both.
+smallest error there (stacking). A sky above hills continues along its rows, a wall along both. The
+strip decides about kriging as well: it continues grain by a few pixels, but draws waves into the
+narrow margin of a print.
 
 Source: Wolpert, *Stacked generalization*, Neural Networks 5(2), 1992,
 DOI 10.1016/S0893-6080(05)80023-1; non-negative weights: Breiman, *Stacked regressions*, Machine
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
+from dip.filling.kriging import krige_detail
 from dip.filling.membrane import membrane
 
 Array = NDArray[np.float32]
@@ -27,11 +30,18 @@ _STRIP = 0.7
 """Width of the hidden strip, as a share of the damage's depth."""
 _FEWEST = 200
 """Pixels in a strip; with fewer, the membrane continues alone."""
+_TINY = np.float32(1e-6)
 _DEPTHS_PX = ((2, 2), (4, 6), (8, 14), (16, 30))
 """Nearest pixels are blurred by so much from such a depth on: they come from far apart there."""
 
 
-def continue_picture(target: Array, known: Plane) -> Array:
+def continue_picture(
+    target: Array,
+    known: Plane,
+    *,
+    needed: Plane | None = None,
+    limits: tuple[float, float] = (0, 1),
+) -> Array:
     """Fill the unknown pixels from one side.
 
     Parameters
@@ -40,6 +50,11 @@ def continue_picture(target: Array, known: Plane) -> Array:
         (H, W, C), float32; ignored where unknown.
     known : ndarray
         (H, W) bool
+    needed : ndarray, optional
+        (H, W) bool, the unknown pixels at which the remainder is kriged, as far as that is right
+        in the strip.
+    limits : tuple of float
+        See `dip.filling.kriging.krige_detail`.
 
     Returns
     -------
@@ -52,16 +67,24 @@ def continue_picture(target: Array, known: Plane) -> Array:
     seen = known & ~strip
     plain = membrane(clean, known)
     if np.count_nonzero(strip) < _FEWEST or np.count_nonzero(seen) < _FEWEST:
-        return plain
+        if needed is None:
+            return plain
+        return krige_detail(clean, known, plain, limits=limits, needed=needed)
     trial = membrane(clean, seen)
+    truth = (clean - trial)[strip].ravel()
     differences = [(each - trial)[strip].ravel() for each in _others(clean, seen, trial)]
-    weights, _ = optimize.nnls(
-        np.stack(differences, 1).astype(np.float64), (clean - trial)[strip].ravel()
-    )
+    weights, _ = optimize.nnls(np.stack(differences, 1).astype(np.float64), truth)
     weights /= max(1.0, weights.sum())
     result = plain.copy()
     for weight, each in zip(weights, _others(clean, known, plain), strict=True):
         result += np.float32(weight) * (each - plain)
+    if needed is None:
+        return result
+    on_trial = krige_detail(clean, seen, trial, limits=limits, needed=strip) - trial
+    difference = on_trial[strip].ravel()
+    share = difference @ truth / max(_TINY, difference @ difference)
+    kriged = krige_detail(clean, known, result, limits=limits, needed=needed)
+    result += np.float32(share.clip(0, 1)) * (kriged - result)
     return result
 
 

@@ -195,12 +195,12 @@ def limit_deviation(kriged: Array, residual: Array, known: Plane) -> Array:
         return result
 
     energy = blurred(np.square(kriged) * unknown) / np.maximum(blurred(unknown), 1e-3)
-    most = np.float32(_MOST_VARIANCE) * np.square(local_deviation(residual, known))
+    most = np.float32(_MOST_VARIANCE) * np.square(_local_deviation(residual, known))
     share = np.divide(most, energy, out=np.ones_like(energy), where=energy > most)
     return kriged * np.square(share)
 
 
-def local_deviation(residual: Array, known: Plane) -> Array:
+def _local_deviation(residual: Array, known: Plane) -> Array:
     """Continue the standard deviation of a known residual smoothly into the unknown pixels.
 
     Parameters and result are those of `limit_deviation`.

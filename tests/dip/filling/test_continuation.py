@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from dip.bench.metrics import psnr_db
 from dip.filling.continuation import continue_picture
+from dip.filling.kriging import krige_detail
 from dip.filling.membrane import membrane
 
 Array = NDArray[np.float32]
@@ -59,3 +61,29 @@ def test_a_picture_with_little_around_gets_a_membrane(channels: int) -> None:
     known[:4] = True
     clean = np.where(known[:, :, None], truth, np.float32(0))
     assert np.array_equal(continue_picture(truth, known), membrane(clean, known))
+
+
+def missing_frame(truth: Array, width_px: int) -> tuple[Plane, Array, Array]:
+    """Known pixels inside a missing frame, and its continuations: smooth, and kriged as well."""
+    known = np.zeros(truth.shape[:2], dtype=bool)
+    known[width_px:-width_px, width_px:-width_px] = True
+    return known, continue_picture(truth, known), continue_picture(truth, known, needed=~known)
+
+
+def test_kriging_draws_no_waves_into_the_margin_of_a_print() -> None:
+    random = np.random.default_rng(2)
+    truth = np.full((140, 180, 3), 0.92, dtype=np.float32)
+    truth[18:-18, 18:-18] = 0.45 + 0.04 * random.standard_normal((104, 144, 1))
+    truth = (truth + 0.002 * random.standard_normal(truth.shape)).astype(np.float32)
+    known, smooth, result = missing_frame(truth, 10)
+    waves = np.abs(krige_detail(truth, known, smooth, needed=~known) - np.float32(0.92))
+    assert waves[~known].max() > 0.02
+    assert np.abs(result - np.float32(0.92))[~known].max() < 0.005
+
+
+def test_soft_texture_is_kriged() -> None:
+    noise = np.random.default_rng(3).standard_normal((140, 180, 3))
+    soft = ndimage.gaussian_filter(noise, (3, 3, 0))
+    truth = (0.5 + 0.1 * soft / soft.std()).astype(np.float32)
+    known, smooth, result = missing_frame(truth, 5)
+    assert psnr_db(result, truth, ~known) > psnr_db(smooth, truth, ~known) + 1
