@@ -40,7 +40,7 @@ def progress_text(progress: Progress, finishing: bool = False) -> str:
     assert progress.fraction is not None
     activity = _("Finishing") if finishing else progress.text
     share = whole_percent(progress.fraction)
-    if progress.remaining_s is None:
+    if finishing or progress.remaining_s is None:  # a prediction is of all the work
         return _("{activity}: {share}").format(activity=activity, share=share)
     return _("{activity}: {share}, {time} left").format(
         activity=activity, share=share, time=duration(progress.remaining_s)

@@ -201,6 +201,14 @@ def test_the_dialog_reads_the_damage_once_and_notices_changes(gimp: Any) -> None
     }
 
 
+def test_the_window_says_that_it_is_finishing(gimp: Any) -> None:
+    plug_in = str(gimp.config / "plug-ins" / "dip_restore")
+    assert gimp.batch("words_of_progress", plug_in=plug_in) == [
+        "Restoring: 40%, 30 s left",
+        "Finishing: 40%",
+    ]
+
+
 def test_changes_during_the_fit_are_noticed(gimp: Any) -> None:
     plug_in = str(gimp.config / "plug-ins" / "dip_restore")
     answers = gimp.batch("changed_meanwhile", plug_in=plug_in)

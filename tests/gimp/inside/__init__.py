@@ -52,6 +52,7 @@ CASES = {
         changes.changed_meanwhile,
         changes.changed_while_searching,
         changes.damage_for_a_dialog,
+        changes.words_of_progress,
         finding.finding_refused,
         finding.found_damage,
         geometry.growing,

@@ -167,3 +167,13 @@ def damage_for_a_dialog(plug_in):
         damage.read = read
         image.delete()
     return steps
+
+
+def words_of_progress(plug_in):
+    """The text in the progress bar, before and after *Stop here*."""
+    sys.path[:0] = [plug_in, os.path.join(plug_in, "vendor")]
+    from session import Progress
+    from widgets import progress_text
+
+    progress = Progress(text="Restoring", fraction=0.4, remaining_s=30.0)
+    return [progress_text(progress), progress_text(progress, finishing=True)]
