@@ -71,7 +71,7 @@ times the energy that the rim's continues with."""
 _MEMBRANE_PX = 2.0
 """See `dip.filling.membrane.harmonise`."""
 _LARGEST_GAIN = 2.5
-_MASKED_FROM = 0.19
+_MASKED_FROM = 0.18
 """Detail with this standard deviation, in units of full scale, gets half of its energy, and weaker
 detail nearly all: the eye compares contrasts, and strong detail costs most fidelity."""
 _PLANES = 20
