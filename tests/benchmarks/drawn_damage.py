@@ -44,13 +44,13 @@ def draw_damage(photo: Floats, random: np.random.Generator, amount: float = 1.0)
         In [0, 1].
     random : Generator
     amount : float
-        1: thirty specks, twenty hairs, eight scratches and a crease for a megapixel.
+        1: thirty specks, sixteen hairs, three scratches and a crease for a megapixel.
     """
     height, width, channels = photo.shape
     damaged, kind = photo.copy(), np.zeros((height, width), np.uint8)
     megapixels = height * width / 1e6
     tint = random.uniform(0.8, 1) + random.normal(0, 0.02, channels)
-    for shape, number in ((SPECK, 30), (HAIR, 20), (SCRATCH, 8), (CREASE, 1.2)):
+    for shape, number in ((SPECK, 30), (HAIR, 16), (SCRATCH, 3), (CREASE, 1.2)):
         for _ in range(random.poisson(number * amount * megapixels)):
             top, left, cover = _SHAPES[shape](random, height, width)
             box = (
@@ -160,7 +160,7 @@ def _hair(random: np.random.Generator, height: int, width: int) -> tuple[int, in
 
 def _scratch(random: np.random.Generator, height: int, width: int) -> tuple[int, int, Floats]:
     """A line along the film, which trembles, or one that was made by hand."""
-    upright = random.random() < 0.8
+    upright = random.random() < 0.7
     reach = height if upright else max(height, width)
     length = reach * (1.5 if upright and random.random() < 0.5 else random.uniform(0.08, 1.2))
     steps = max(6, int(length / 4))
@@ -168,7 +168,7 @@ def _scratch(random: np.random.Generator, height: int, width: int) -> tuple[int,
     for wave, height_px in ((1.2, 0.9), (3, 2.0), (12, 4.0)):
         waves = ndimage.gaussian_filter1d(random.normal(size=steps + 1), wave)
         offsets += random.uniform(0, height_px) * waves / max(float(waves.std()), 1e-6)
-    if random.random() < 0.2:
+    if random.random() < 0.3:
         offsets[:] = 0
     turns = np.diff(np.arctan2(np.diff(offsets), 4.0), prepend=0)
     angle = (np.pi / 2 if upright else random.uniform(0, np.pi)) + random.normal(0, 0.02)

@@ -34,7 +34,7 @@ from dip.detection.network import DamageNetwork
 from dip.fitting.optimizers import Adam, Muon
 
 Floats = NDArray[np.float32]
-SIDE_PX, CROP_PX, CROPS = 400, 160, 4
+SIDE_PX, CROP_PX, CROPS = 400, 128, 6
 KEPT, NEW_EVERY = 96, 4
 """Examples in use at a time, and the number of steps after which one of them is replaced."""
 
@@ -194,7 +194,7 @@ def weigh(damage: NDArray[np.bool_], change: Floats, surroundings: Floats) -> Fl
         detail = np.square(surroundings - ndimage.gaussian_filter(surroundings, 2))
         noise = np.sqrt(ndimage.uniform_filter(detail, 25).clip(1e-6))
         sigmas = ndimage.mean(change, labels, numbers) / ndimage.mean(noise, labels, numbers)
-        each = np.clip(sigmas / 3, 0.1, 1) * np.clip(np.sqrt(160 / areas), 0.8, 2)
+        each = np.clip(sigmas / 3, 0.1, 1) * np.clip(np.sqrt(80 / areas), 0.6, 2)
         weight[damage] = each[labels[damage] - 1]
     return weight.astype(np.float32)
 
@@ -269,12 +269,18 @@ def learn(pictures: list[Any], chances: NDArray[np.float64], args: argparse.Name
         for name, each in network.state_dict().items():
             averaged[name].lerp_(each, max(1 / AVERAGED_STEPS, 1 / (step + 1)))
         running = loss.item() if step == 0 else 0.99 * running + 0.01 * loss.item()
-        if step % 100 == 99 or step == args.steps - 1:
+        if step % 100 == 99:
             seconds = f"{time.process_time():.0f} s"
             told = f"{step + 1}/{args.steps} loss {running:.4f}, {seconds}"
             print(told, file=sys.stderr, flush=True)
-            weights = {name: each.contiguous().numpy() for name, each in averaged.items()}
-            np.savez_compressed(args.output, **weights)
+            write(averaged, args.output)
+    write(averaged, args.output)
+
+
+def write(averaged: dict[str, Tensor], path: Path) -> None:
+    """Write weights."""
+    weights: dict[str, Any] = {name: each.contiguous().numpy() for name, each in averaged.items()}
+    np.savez_compressed(path, **weights)
 
 
 def resume(network: DamageNetwork, weights: Path) -> None:

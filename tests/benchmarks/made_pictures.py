@@ -169,7 +169,7 @@ def _bars(sketch: _Sketch) -> None:
     length = random.uniform(20, 2 * sketch.extent)
     for turn in (0, np.pi / 2)[: 1 + (random.random() < 0.4)]:
         along, across = _axes(angle + turn)
-        for number in range(random.integers(2, 12)):
+        for number in range(random.integers(1, 12)):
             middle = at + number * gap * across
             sketch.line(middle + np.outer([-length / 2, length / 2], along), width)
 
