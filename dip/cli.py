@@ -31,7 +31,7 @@ from dip.errors import DipError, OutputError
 from dip.machine.device import environment_for_cpu
 
 EXTENSIONS = ("server", "gimp_plugin")
-FITTING_COMMANDS = {"restore", "compare", "bench", "demo", "doctor"}
+FITTING_COMMANDS = {"restore", "detect", "compare", "bench", "demo", "doctor"}
 RESTARTED = "DIP_RESTARTED"
 BROKEN_PIPE = 141  # the status that a shell reports for a program ended by SIGPIPE
 
