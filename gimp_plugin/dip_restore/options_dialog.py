@@ -28,7 +28,7 @@ _WELCOME = _("Fills the damage from the rest of this photograph. No other pictur
 _OPTIONS = ("damage", "grow", "grow-auto", "preset", "output")
 _ADVANCED = ("network", "seed", "texture", "time", "iterations", "device", "threads", "max-memory")
 _AFFECT_DAMAGE = ("damage", "grow", "output", "allow-rgb")
-_LOOK_AFTER_MS = 50  # the dialog is seen before the pixels of a large photograph are read
+_LOOK_AFTER_MS = 150  # the dialog is seen before the pixels of a large photograph are read
 _AFFECT_TIME = ("preset", "network", "time", "iterations")
 
 
@@ -116,11 +116,7 @@ def ask(procedure: Any, config: Any, image: Any, layer: Any, service: Service) -
             config.set_property("damage", source)
         return False
 
-    def on_draw(*args: Any) -> None:
-        dialog.disconnect(draw_handler)
-        GLib.timeout_add(_LOOK_AFTER_MS, look)
-
-    draw_handler = dialog.connect_after("draw", on_draw)
+    GLib.timeout_add(_LOOK_AFTER_MS, look)
     focus_handler = dialog.connect("focus-in-event", on_focus)
     accepted = bool(dialog.run())
     while accepted and damage and damage.doubt and not _confirms(dialog, damage.doubt):
