@@ -77,6 +77,7 @@ def test_a_batch_survives_lost_workers_and_a_lost_scheduler(
     assert len(archive.results("out")) == count
 
 
+@pytest.mark.exhaustive  # a lost scheduler is tested always
 def test_a_scheduler_that_is_cut_off_while_its_workers_stay(grid: Grid, archive: Archive) -> None:
     """Such workers end, and come back when their nanny or service manager starts them again."""
     archive.fill(6)
@@ -162,6 +163,7 @@ WITHOUT_DISK = (
 )
 
 
+@pytest.mark.exhaustive  # the way between two hosts is tested always
 def test_photos_travel_as_bytes_where_workers_cannot_read_them(
     grid: Grid, archive: Archive
 ) -> None:

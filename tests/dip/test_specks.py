@@ -130,7 +130,7 @@ def test_a_stack_that_diverges_late_keeps_what_was_good(
 ) -> None:
     damaged, mask = speckled(photo, 4)
     truth = np.tile(photo, (5, 5, 1))
-    settings = Settings(preset="best", texture=0)
+    settings = Settings(preset="best", iterations=80, texture=0)
     first = Restoration(damaged, mask, settings).result()
     monkeypatch.setattr("dip.specks.StackFit._begin", diverging_after(StackFit._begin, 40))
     restoration = Restoration(damaged, mask, settings)

@@ -170,6 +170,7 @@ def test_painting_in_place_is_undone_in_one_step(screen: Any) -> None:
 
 
 @pytest.mark.newest_gimp
+@pytest.mark.exhaustive  # without a window it is tested always
 def test_repeating_with_the_last_values(screen: Any) -> None:
     screen.gimp.remember(**QUICK, seed=7)
     screen.start_gimp()
@@ -247,6 +248,7 @@ def test_when_gimp_kills_the_plug_in_its_job_ends(
 
 
 @pytest.mark.newest_gimp
+@pytest.mark.exhaustive  # without a window it is tested always
 def test_an_indexed_image_is_converted_if_allowed(screen: Any) -> None:
     screen.gimp.remember(**QUICK)
     screen.start_gimp(indexed=True)
