@@ -13,10 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import HealthCheck, settings
 from image_headers import png_claiming
 
 # Threads that wait without spinning: tests must not take minutes on a machine that is busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# No property depends on how busy the machine is.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # A shell that runs the tests in the background has them ignore Ctrl+C, and every child with them.
 signal.signal(signal.SIGINT, signal.default_int_handler)

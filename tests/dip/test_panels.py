@@ -25,7 +25,7 @@ from dip.panels import (
 BLUE = (31, 104, 178)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(16, 90), st.integers(16, 90), st.integers(0, 2**32 - 1))
 def test_a_detail_lies_inside_the_picture_and_holds_damage(height, width, seed):
     random = np.random.default_rng(seed)

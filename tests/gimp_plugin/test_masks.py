@@ -99,7 +99,7 @@ def damages(draw: st.DrawFn) -> np.ndarray:
     return damage
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(damages())
 def test_the_crop_contains_the_regions_of_the_engine(damage: np.ndarray) -> None:
     """So that a crop gives the same result as the whole photograph."""

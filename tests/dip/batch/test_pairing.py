@@ -219,7 +219,7 @@ def test_a_name_may_be_any_bytes(root: Path) -> None:
     assert shown(name) == "caf\\xe9\\n\\x1b[2J.jpg"
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.from_regex(r"[a-c_.]{1,4}\.(jpg|png|tif)", fullmatch=True), unique=True))
 def test_every_picture_is_either_done_or_left_out(names: list[str]) -> None:
     import tempfile

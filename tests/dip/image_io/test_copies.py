@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 import tifffile
 from exiftool import tags_of, write_tags
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from tagged_photos import profile, samples, with_chunks, without_chunk
@@ -276,7 +276,7 @@ def test_a_thumbnail_of_the_damage_is_removed_and_named(tmp_path: Path, form: st
 _texts = st.binary(min_size=5, max_size=200).map(lambda text: text.replace(b"\0", b"x"))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(
     source=st.sampled_from(["jpeg", "png", "webp"]),
     form=st.sampled_from([*SUFFIXES]),
@@ -326,7 +326,7 @@ def exif_of(order: str, tags: dict[int, bytes], inner: dict[int, bytes]) -> byte
     return block[:4] + struct.pack(order + "I", start) + block[8:]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(
     xmp=_texts,
     icc=_texts,

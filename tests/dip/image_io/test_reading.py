@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import pyvips
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -103,7 +103,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         read_photo(tmp_path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(
     form=st.sampled_from(["png", "jpeg", "webp", "tiff"]),
     cut=st.floats(0, 1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dip.config import Settings
@@ -18,7 +18,6 @@ def test_a_state_is_final_when_nothing_follows(state: State) -> None:
     assert state.final == (state in (State.DONE, State.FAILED, State.CANCELLED))
 
 
-@settings(deadline=None)
 @given(st.sampled_from(State), st.sampled_from(State))
 def test_only_listed_transitions_are_allowed(old: State, new: State) -> None:
     if new in ALLOWED[old]:
@@ -46,7 +45,6 @@ raw_images = st.none() | st.builds(
 )
 
 
-@settings(deadline=None)
 @given(
     st.builds(
         JobParameters,
