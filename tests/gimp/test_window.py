@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 from gimp_screen import DIALOG
+from PIL import Image
 
 from dip.commands import demo
 from dip.image_io import write_pixels
@@ -309,11 +309,9 @@ def test_a_real_photograph_as_the_readme_shows_it(
     # GIMP 3.0 knows no file of a photograph that a program has opened.
     assert jobs()[0]["photo"] == {"3.0": "[Untitled]"}.get(gimp.version, photo.name)
     screen.picture("11-photograph")
-    screen.run(
-        "convert", str(gimp.folder / "screenshot.png"), "-resize", "960x", "-quality", "75",
-        str(gimp.folder / "in_gimp.jpg"),
-    )  # fmt: skip
-    shutil.copyfile(gimp.folder / "in_gimp.jpg", screen.pictures / f"in_gimp-{gimp.version}.jpg")
+    with Image.open(gimp.folder / "screenshot.png") as shot:
+        shot.thumbnail((960, 960))
+        shot.convert("RGB").save(screen.pictures / f"in_gimp-{gimp.version}.jpg", quality=75)
     screen.press(window, "alt+s", lambda: screen.layers == TWO, "the new layer")
     time.sleep(1)
     screen.picture("12-photograph-restored")
