@@ -119,9 +119,8 @@ class DamageFinder:
         """
         key = source, grow_px
         if key not in self._found:
-            whole = _whole(self._layer)
             if source not in self._read:
-                self._read[source] = _pixels_to_fill(self._image, self._layer, source, whole)
+                self._read[source] = _pixels_to_fill(self._image, self._layer, source)
             self._found[key] = _damage(self._layer, source, grow_px, *self._read[source])
         return self._found[key]
 
@@ -131,7 +130,7 @@ class DamageFinder:
             now = None
             if source == SELECTION:  # else pixels around may have changed, too
                 with suppress(Refusal):
-                    now = _pixels_to_fill(self._image, self._layer, source, _whole(self._layer))
+                    now = _pixels_to_fill(self._image, self._layer, source)
             if now == before:
                 continue
             del self._read[source]
@@ -164,7 +163,7 @@ def find_damage(image: Any, layer: Any, source: str, grow_px: int = 0) -> Damage
     Refusal
         There is no damage, or there is nothing else.
     """
-    area, soft_mask = _pixels_to_fill(image, layer, source, _whole(layer))
+    area, soft_mask = _pixels_to_fill(image, layer, source)
     return _damage(layer, source, grow_px, area, soft_mask)
 
 
@@ -208,9 +207,9 @@ def _doubt(soft_mask: bytes, whole: Rect, source: str) -> str:
     return f"{text} {_WRONG_WAY_ROUND[source]}"
 
 
-def _pixels_to_fill(image: Any, layer: Any, source: str, whole: Rect) -> tuple[Rect, bytes]:
+def _pixels_to_fill(image: Any, layer: Any, source: str) -> tuple[Rect, bytes]:
     """The damage that is selected and visible, not grown: an area, and the soft mask of it."""
-    area = _searched_area(image, layer, source, whole)
+    area = _searched_area(image, layer, source, _whole(layer))
     selected = None
     if not Gimp.Selection.is_empty(image):
         __, left, top = layer.get_offsets()
