@@ -219,6 +219,16 @@ class Restoration:
             if raw is not None:
                 raw.keep_patch(each)
 
+    def end_fits(self) -> None:
+        """End all fits with their fills so far, and return their memory.
+
+        The texture of the result then takes the place of the networks, and no memory beside theirs.
+        """
+        self._fill_first()
+        for number in sorted(self._in_work):
+            self._store(number)
+        release_freed_memory()
+
     def result(self) -> Array:
         """Return the image with all fills so far, in the shape and type of the input.
 
@@ -239,6 +249,7 @@ class Restoration:
             The array is read-only, or the restoration has already ended.
         """
         result = self._image
+        self.end_fits()
         self._write_fills(result)
         self._input = None
         return result.reshape(self._shape)

@@ -115,8 +115,9 @@ class StackFit:
         return self._fit
 
     def end(self) -> None:
-        """Free the outputs, after their fills have been taken."""
+        """Free the outputs and the network, after the fills have been taken."""
         self._outputs.clear()
+        self._fit = None
 
     def fills(self) -> Iterator[PatchFill]:
         """Yield the fills of all patches: the mean of the complete runs, or the run so far."""

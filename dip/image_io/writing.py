@@ -241,11 +241,13 @@ def _write(
 
 def _encode(pixels: Array, form: str, file: IO[bytes]) -> IO[bytes]:
     """Write pixels without metadata to an empty file, and rewind it."""
-    save, options = image_of(pixels).__getattr__, saving_options(form, pixels)
     if isinstance(file, io.BytesIO):
-        file.write(save(f"{form}save_buffer")(**options))
+        target = pyvips.TargetCustom()  # save_buffer has the whole file in memory twice more
+        target.on_write(file.write)
+        target.on_read(file.read)
+        target.on_seek(file.seek)
     else:
         target = pyvips.Target.new_to_descriptor(file.fileno())
-        save(f"{form}save_target")(target, **options)
+    getattr(image_of(pixels), f"{form}save_target")(target, **saving_options(form, pixels))
     file.seek(0)
     return file

@@ -9,7 +9,7 @@
 //              marked: the marks, in words                 autosave: the photo over a reload
 //   painting/  toolbox: tools and their buttons            input: mouse, pen, fingers, keys
 //              brush (and eraser), rectangle, lasso        find, find-brush, find-worker: find damage
-//              mask, tiles, packing, mask-tasks, mask-worker, morphology, components, png  undo
+//              mask, mask-tile, tiles, packing, mask-tasks, mask-worker, morphology, components, png  undo
 //   view/      stage: draws the photo and the mask         viewport: zoom and position
 //              compare: before and after                   picture, picture-worker: tiles of a photo
 //              overlay-colour: colours of the masks

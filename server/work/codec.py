@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dip import image_io
 from dip.errors import InputError
 from dip.image_io import Limits, Photo
+from dip.machine.memory import release_freed_memory
 from dip.notes import Note
 from dip.pages import PagePair, pages_to_restore
 from dip.regions.box import Box
@@ -170,10 +171,26 @@ def result_format(parameters: JobParameters, source: Source) -> str:
     return form
 
 
-def take(part: str, restoration: Restoration, source: Source) -> tuple[Array, dict[str, int]]:
-    """The samples of a result, and their place: top, left, height, width."""
+def take(
+    part: str, restoration: Restoration, source: Source, *, last: bool
+) -> tuple[Array, dict[str, int]]:
+    """The samples of a result, and their place: top, left, height, width.
+
+    Parameters
+    ----------
+    part : str
+        'image' or 'fill'.
+    restoration : Restoration
+        Its fits are ended.
+    source : Source
+    last : bool
+        Whether the source may become the result, which saves a second one in memory.
+    """
+    restoration.end_fits()
     if part == "image":
-        whole = restoration.result()
+        in_place = last and source.photo.pixels.flags.writeable
+        whole = restoration.result_in_place() if in_place else restoration.result()
+        release_freed_memory()  # of the texture; the file takes its place
         return whole, _place(Box(0, 0, *whole.shape[:2]))
     fills = restoration.fills()
     if not fills:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from dip.errors import DipError, NotEnoughMemory, OutputError
 from dip.image_io import plain_tiff
 from dip.machine.locks import LockFile
+from dip.machine.memory import release_freed_memory
 from dip.machine.parent_pipe import EXIT_ORPHANED
 from dip.notes import Note, to_json
 from dip.pages import PagePair
@@ -141,7 +142,7 @@ class Worker:
                 _log.error("failed", exc_info=error, extra={"job": job.id})
             self._end(job, failure)
         _log.info("ended after %.1f s", time.monotonic() - began, extra={"job": job.id})
-        _free_device_memory()
+        _free_memory()
 
     def _fit(self, job: Attempt) -> None:
         inputs = codec.Inputs(job.parameters, self._files, job.id, self._max_pixels)
@@ -206,7 +207,8 @@ class Worker:
             for step in restoration:
                 if not reporter.note(step):
                     break
-            samples, place = codec.take(job.parameters.part, restoration, source)
+            last = network == job.parameters.networks[-1]
+            samples, place = codec.take(job.parameters.part, restoration, source, last=last)
             channels = 1 if samples.ndim == 2 else samples.shape[2]
             first = first or {**place, "channels": channels, "samples": samples.dtype.name}
             try:
@@ -281,8 +283,10 @@ def introduction() -> dict[str, Any]:
     return {"devices": devices, "versions": {name: version(name) for name in names}}
 
 
-def _free_device_memory() -> None:
+def _free_memory() -> None:
     import torch
+
+    release_freed_memory()
 
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -245,7 +245,9 @@ def test_packed_tiles_come_back_and_never_take_more_than_their_pixels(page: Any)
     answer = page.evaluate(
         """async () => {
           const app = document.querySelector("script[type=module]").src;
-          const {pack, unpack, isEmpty} = await import(new URL("painting/packing.js", app));
+          const {pack, packPlaces, unpack, isEmpty} =
+            await import(new URL("painting/packing.js", app));
+          const {MaskTile} = await import(new URL("painting/mask-tile.js", app));
           let seed = 1;
           const size = 2 ** 18, random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
           const tiles = [0, 0.0001, 0.01, 0.3, 1].map((share) =>
@@ -254,14 +256,27 @@ def test_packed_tiles_come_back_and_never_take_more_than_their_pixels(page: Any)
           for (let at = 0; at < size; ) runs.fill(256 * random(), at, (at += 1 + 40 * random()));
           tiles.push(runs, new Uint8Array(size).fill(255), new Uint8Array(size).fill(7, size - 1));
           const same = (one, two) => one.length === two.length && one.every((value, at) => value === two[at]);
+          const drawn = (values, level) => {
+            const tile = new MaskTile(1, 2), side = 512 >> level;
+            tile.put(values);
+            tile.show(level, [255, 64, 58]);
+            return tile.canvas.getContext("2d").getImageData(0, 0, side, side).data;
+          };
+          const places = (tile) => tile.flatMap((value, at) => (value ? [at] : []));
+          const flat = tiles.map((tile) => tile.map((value) => value && 255));
           return {
+            drawn: [0, 1, 4].map((level) =>
+              tiles.every((tile) => same(drawn(pack(tile), level), drawn(tile, level)))),
+            places: flat.map((tile) =>
+              same(unpack(packPlaces(places(Array.from(tile)), 255, size)), tile)),
             same: tiles.map((tile) => same(unpack(pack(tile)), tile)),
             bytes: tiles.map((tile) => pack(tile).byteLength),
             empty: tiles.map(isEmpty),
           };
         }"""  # noqa: E501  # JavaScript
     )
-    assert answer["same"] == [True] * 8
+    assert answer["same"] == answer["places"] == [True] * 8
+    assert answer["drawn"] == [True] * 3
     assert answer["bytes"][0] == 4
     assert max(answer["bytes"]) == 2**18
     assert answer["empty"] == [True] + [False] * 7

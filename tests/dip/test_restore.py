@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -193,6 +195,20 @@ def test_the_result_in_place_needs_no_second_image(
     np.testing.assert_array_equal(result[~mask], before[~mask])
     assert np.shares_memory(result, given)
     assert result.shape == given.shape
+
+
+def test_ended_fits_keep_their_fills_and_free_their_networks(photo: Any, mask: Any) -> None:
+    restoration = Restoration(photo, mask, QUICK)
+    for step in restoration:
+        if step.iteration == 1:
+            break
+    expected = restoration.result()
+    networks = [weakref.ref(fit._fit) for fit in restoration._in_work.values()]
+    assert networks
+    restoration.end_fits()
+    gc.collect()
+    assert [network() for network in networks] == [None] * len(networks)
+    np.testing.assert_array_equal(restoration.result(), expected)
 
 
 def test_after_the_result_in_place_only_the_reconstruction_is_available(

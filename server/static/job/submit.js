@@ -3,7 +3,6 @@
 import { element } from "../page/elements.js";
 import { busy } from "../page/messages.js";
 import { percent, text } from "../page/texts.js";
-import { packTiles } from "../painting/packing.js";
 import { submitJob } from "../service/api.js";
 import { rememberName } from "./words.js";
 
@@ -25,7 +24,7 @@ export async function submit(photo, options, mostMarked) {
       options.mask_confirmed = true;
     }
   }
-  const marks = packTiles(photo.mask.list);
+  const marks = photo.mask.list;
   const mask = await photo.encodeMask();
   const job = await busy(text("busy.sending"), submitJob({ image: photo.file, name: photo.name, mask, ...options }));
   rememberName(job);

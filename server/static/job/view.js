@@ -7,7 +7,6 @@ import { deleteJob, getDisplay, getJob, stopJob } from "../service/api.js";
 import { followJob } from "../service/events.js";
 import { Mask } from "../painting/mask.js";
 import { tilesOf } from "../painting/mask-tasks.js";
-import { unpackTiles } from "../painting/packing.js";
 import { overlayColours } from "../view/overlay-colour.js";
 import { openPicture } from "../view/picture.js";
 import { fetchResult } from "./download.js";
@@ -83,7 +82,7 @@ export class JobView {
     const { id } = this.job;
     const { width, height } = this.#before;
     const own = this.photo?.jobs.get(id);
-    const tiles = own ? unpackTiles(own) : await tilesOf(await this.#maskOf(id), { width, height });
+    const tiles = own ?? (await tilesOf(await this.#maskOf(id), { width, height }));
     if (this.job?.id !== id) return;
     this.#mask = new Mask(width, height, overlayColours(this.#before).mask);
     this.#mask.replace(tiles);

@@ -3,7 +3,7 @@
 // The picture of levels is RGB: red is the level of a pixel, green the kind of damage. A pixel is
 // marked where its level is at least 256 - round(255 * sensitivity).
 
-import { unpackTiles } from "./packing.js";
+import { pack, packPlaces, unpackTiles } from "./packing.js";
 import { TILE, cut } from "./tiles.js";
 
 const MARKED = 255;
@@ -23,7 +23,7 @@ const byPlace = (tiles) => new Map(tiles.map(([column, row, data]) => [`${column
 self.onmessage = async ({ data: { id, task, ...given } }) => {
   try {
     const result = await TASKS[task](given);
-    self.postMessage({ id, result }, Array.isArray(result) ? result.map(([, , data]) => data.buffer) : []);
+    self.postMessage({ id, result });
   } catch (error) {
     self.postMessage({ id, error: String(error?.message ?? error) });
   }
@@ -72,27 +72,20 @@ function damageOf(levels, kinds) {
   return damage;
 }
 
-/** The marks at a sensitivity, as tiles of a mask; marks that the user dropped stay dropped. */
+/** The marks at a sensitivity, as packed tiles; marks that the user dropped stay dropped. */
 function mark(minimum, kinds, dropped) {
   const wanted = new Uint8Array(256);
   for (const kind of kinds) wanted[kind] = 1;
   const tiles = [];
-  for (const tile of found) {
-    const without = dropped.get(`${tile.column},${tile.row}`);
-    let data = null;
-    for (let at = 0; at < tile.places.length; at++) {
-      if (tile.levels[at] < minimum || !wanted[tile.kinds[at]]) continue;
-      const place = tile.places[at];
-      if (without && without[place] > 127) continue;
-      data ??= new Uint8Array(TILE * TILE);
-      data[place] = MARKED;
-    }
-    if (data) tiles.push([tile.column, tile.row, data]);
+  for (const { column, row, places, levels, kinds: kindsOf } of found) {
+    const without = dropped.get(`${column},${row}`);
+    const marked = places.filter((place, at) => levels[at] >= minimum && wanted[kindsOf[at]] && !(without && without[place] > 127));
+    if (marked.length) tiles.push([column, row, packPlaces(marked, MARKED, TILE * TILE)]);
   }
   return tiles;
 }
 
-/** The connected mark nearest to a point, within a radius, as tiles; none where there is none. */
+/** The connected mark nearest to a point, within a radius, as packed tiles; none where there is none. */
 function markAt({ x, y, radius, tiles }) {
   const marked = byPlace(unpackTiles(tiles));
   const inside = (column, row) => column >= 0 && row >= 0 && column < size.width && row < size.height;
@@ -123,5 +116,5 @@ function markAt({ x, y, radius, tiles }) {
       for (let dx = -1; dx <= 1; dx++) if (value(column + dx, row + dy)) take(column + dx, row + dy);
     }
   }
-  return [...taken].map(([key, data]) => [...key.split(",").map(Number), data]);
+  return [...taken].map(([key, data]) => [...key.split(",").map(Number), pack(data)]);
 }

@@ -9,7 +9,6 @@ import { WorkerClient } from "../page/worker-client.js";
 import { cancelDetection, getDetection, getLevels, submitDetection } from "../service/api.js";
 import { followJob } from "../service/events.js";
 import { runMaskTask } from "./mask-tasks.js";
-import { packTiles } from "./packing.js";
 
 const KINDS = { specks: 1, scratches: 3, creases: 5 }; // of bright damage; dark damage has the next number
 const REACH_PX = 6; // of a click, on the screen
@@ -114,7 +113,7 @@ export class Find {
     do {
       this.#again = false;
       const minimum = 256 - Math.round(255 * this.#sensitivity);
-      const { result } = await worker.ask({ task: "mark", minimum, kinds: this.#kinds, dropped: packTiles(photo.dropped.list) });
+      const { result } = await worker.ask({ task: "mark", minimum, kinds: this.#kinds, dropped: photo.dropped.list });
       if (photo !== this.photo()) break;
       photo.suggestion.replace(result);
       photo.history.touch();
@@ -162,7 +161,7 @@ export class Find {
     const photo = this.photo();
     const tiles = photo.suggestion.list;
     if (!tiles.length) return false;
-    const { result } = await worker.ask({ task: "markAt", x, y, radius: Math.max(1, REACH_PX / scale), tiles: packTiles(tiles) });
+    const { result } = await worker.ask({ task: "markAt", x, y, radius: Math.max(1, REACH_PX / scale), tiles });
     if (!result.length || photo !== this.photo()) return false;
     const size = { width: photo.suggestion.width, height: photo.suggestion.height };
     const rest = await runMaskTask("subtract", size, { tiles, minus: result });

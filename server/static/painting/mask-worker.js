@@ -1,9 +1,9 @@
 // Web worker: grows, inverts and counts masks, writes them as PNG, reads them from pictures.
-// Masks arrive as packed tiles, and leave as tiles; see packing.js and tiles.js.
+// Masks arrive and leave as packed tiles; see packing.js.
 
 import { countComponents } from "./components.js";
 import { growByOne } from "./morphology.js";
-import { unpackTiles } from "./packing.js";
+import { packTiles, unpackTiles } from "./packing.js";
 import { encodeGray } from "./png.js";
 import { FAINT, assemble, cut, extentOf } from "./tiles.js";
 
@@ -38,7 +38,7 @@ self.onmessage = async ({ data: { id, task, tiles, minus, lists, ...given } }) =
   try {
     const masks = { tiles: unpackTiles(tiles), minus: unpackTiles(minus), lists: lists.map(unpackTiles) };
     const result = await TASKS[task]({ ...masks, ...given });
-    self.postMessage({ id, result }, Array.isArray(result) ? result.map(([, , data]) => data.buffer) : []);
+    self.postMessage({ id, result: Array.isArray(result) ? packTiles(result) : result });
   } catch (error) {
     self.postMessage({ id, error: String(error?.message ?? error), code: error?.code, values: error?.values });
   }

@@ -25,6 +25,20 @@ export function pack(data) {
   return Uint32Array.from(runs);
 }
 
+/** Encode `length` values that are `value` at sorted places, and zero elsewhere. */
+export function packPlaces(places, value, length) {
+  const runs = [];
+  let end = 0; // of the values that are encoded
+  for (let at = 0; at < places.length; ) {
+    const start = places[at];
+    if (start > end) runs.push((start - end) << 8);
+    for (end = start; at < places.length && places[at] === end; at++) end++;
+    runs.push(((end - start) << 8) | value);
+  }
+  if (end < length) runs.push((length - end) << 8);
+  return Uint32Array.from(runs);
+}
+
 export function unpack(packed) {
   if (!packed || packed instanceof Uint8Array) return packed;
   const data = new Uint8Array(packed.reduce((sum, run) => sum + (run >>> 8), 0));
@@ -36,6 +50,9 @@ export function unpack(packed) {
 /** A list of tiles, see tiles.js, with packed values; and back. */
 export const packTiles = (tiles) => tiles.map(([column, row, data]) => [column, row, pack(data)]);
 export const unpackTiles = (tiles) => tiles.map(([column, row, packed]) => [column, row, unpack(packed)]);
+
+/** Whether all values of Uint32Array runs are zero. */
+export const runsAreEmpty = (runs) => runs.every((run) => !(run & 255));
 
 export function isEmpty(data) {
   const words = wordsOf(data);

@@ -1,7 +1,5 @@
 // Undo and redo: earlier values of mask tiles, packed, within a limit of memory.
 
-import { pack, unpack } from "./packing.js";
-
 const MOST_BYTES = 32 * 2 ** 20;
 
 export class UndoHistory {
@@ -42,7 +40,7 @@ export class UndoHistory {
   rollBack() {
     const changes = this.#open ?? [];
     this.#open = null;
-    for (const { mask, key, before } of changes) mask.restore(key, unpack(before));
+    for (const { mask, key, before } of changes) mask.restore(key, before);
   }
 
   /** Run a function as one step. */
@@ -83,8 +81,8 @@ export class UndoHistory {
     if (this.#open) this.commit();
     const changes = from.pop();
     if (!changes) return false;
-    const opposite = changes.map(({ mask, key }) => ({ mask, key, before: pack(mask.tiles.get(key)?.data) }));
-    for (const { mask, key, before } of changes) mask.restore(key, unpack(before));
+    const opposite = changes.map(({ mask, key }) => ({ mask, key, before: mask.tiles.get(key)?.packed ?? null }));
+    for (const { mask, key, before } of changes) mask.restore(key, before);
     to.push(opposite);
     this.revision++;
     this.onChange();
@@ -93,6 +91,6 @@ export class UndoHistory {
 
   #record(mask, key) {
     if (!this.#open || this.#open.some((each) => each.mask === mask && each.key === key)) return;
-    this.#open.push({ mask, key, before: pack(mask.tiles.get(key)?.data) });
+    this.#open.push({ mask, key, before: mask.tiles.get(key)?.packed ?? null });
   }
 }

@@ -1,8 +1,6 @@
 // The photo of this tab and its masks, kept over a reload in the browser's own database. A tab has
 // one photo; photos of tabs that were closed are removed after a day.
 
-import { pack, unpack } from "../painting/packing.js";
-
 const DATABASE = "dip-restore";
 const LAYERS = ["mask", "suggestion", "dropped"];
 const KEPT_MS = 24 * 3600 * 1000;
@@ -54,7 +52,7 @@ export async function takeKept() {
   const keys = await read("tiles", (store) => store.getAllKeys(all(tab)));
   const values = await read("tiles", (store) => store.getAll(all(tab)));
   const masks = Object.fromEntries(LAYERS.map((layer) => [layer, []]));
-  keys.forEach(([, layer, column, row], index) => masks[layer].push([column, row, unpack(values[index])]));
+  keys.forEach(([, layer, column, row], index) => masks[layer].push([column, row, values[index]]));
   return { ...photo, masks };
 }
 
@@ -109,7 +107,7 @@ export class Autosave {
           for (const [count, key] of [...keys].entries()) {
             const place = [this.tab, layer, ...key.split(",").map(Number)];
             const tile = now.get(key);
-            const request = tile ? tiles.put(pack(tile.data), place) : tiles.delete(place);
+            const request = tile ? tiles.put(tile.packed, place) : tiles.delete(place);
             if (count % AT_ONCE === AT_ONCE - 1) await answer(request);
           }
         }

@@ -2,7 +2,6 @@
 
 import { Mask } from "../painting/mask.js";
 import { runMaskTask, tilesOf } from "../painting/mask-tasks.js";
-import { unpackTiles } from "../painting/packing.js";
 import { UndoHistory } from "../painting/undo.js";
 import { number, text } from "../page/texts.js";
 import { convertForDisplay } from "../service/api.js";
@@ -101,7 +100,7 @@ export class Photo {
     this.mask.replace(await this.tilesOf(blob));
   }
 
-  /** A gray picture of the photo's size as tiles. */
+  /** A gray picture of the photo's size as packed tiles. */
   tilesOf(blob) {
     return tilesOf(blob, this.picture);
   }
@@ -129,9 +128,9 @@ export class Photo {
     });
   }
 
-  /** The marks that a job did not get, as tiles: { mask, suggestion }. */
+  /** The marks that a job did not get, as packed tiles: { mask, suggestion }. */
   async marksBeside(jobId) {
-    const minus = unpackTiles(this.jobs.get(jobId) ?? []);
+    const minus = this.jobs.get(jobId) ?? [];
     const rest = (mask) => this.#runTask("subtract", { tiles: mask.list, minus });
     return { mask: await rest(this.mask), suggestion: await rest(this.suggestion) };
   }

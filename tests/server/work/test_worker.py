@@ -321,11 +321,11 @@ def test_a_cancelled_job_leaves_nothing_behind(
     """Between the last step and the writing of the result, too."""
     take = codec.take
 
-    def take_and_cancel(*args: Any) -> Any:
+    def take_and_cancel(*args: Any, **more: Any) -> Any:
         service.store.cancel(job_id)
         if removed:  # else it failed: a file was being written into the folder
             service.files.remove(job_id)
-        return take(*args)
+        return take(*args, **more)
 
     monkeypatch.setattr(codec, "take", take_and_cancel)
     job_id = submit(image_file, mask_file, iterations=1)
