@@ -111,7 +111,7 @@ class Restoration:
         self._unknown = PackedPlane(damaged.hidden())
         damaged.soft_mask.release()
         self._canvas = Canvas(self._image)
-        self._textured: Canvas | None = None
+        self._textured: list[Fill] | None = None
         self._raw = RawResults(self._image) if keep_reconstruction else None
         self._specks: Specks | None = None
         self._in_work: dict[int, StackFit | RegionFit] = {}
@@ -271,26 +271,21 @@ class Restoration:
         self._write_fits_in_work()
         for core, soft_mask in self._region_masks():
             yield Fill(box=core, pixels=self._canvas.crop(core.slices), soft_mask=soft_mask)
-        textured = self._textured_spots()
-        for core, soft_mask in self._spots:
-            yield Fill(box=core, pixels=textured.crop(core.slices), soft_mask=soft_mask)
-
-    def _textured_spots(self) -> Canvas:
-        """The fills of the patches with texture; made again only after new fits."""
         if not self.settings.texture or self._plan.recipes["speck"].residual_fill == "none":
-            return self._canvas
-        if self._textured is None:
-            self._textured = Canvas(self._image)
-            texture_spots(
+            for core, soft_mask in self._spots:
+                yield Fill(box=core, pixels=self._canvas.crop(core.slices), soft_mask=soft_mask)
+            return
+        if self._textured is None:  # else there are no new fits
+            textured = texture_spots(
                 self._image,
                 self._unknown,
                 self._canvas,
-                self._textured,
                 self._spots,
                 strength=self.settings.texture,
                 seed=self.settings.seed,
             )
-        return self._textured
+            self._textured = list(textured)
+        yield from self._textured
 
     def _region_masks(self) -> Iterator[tuple[Box, NDArray[np.float32]]]:
         """The soft mask of the damage of each region that fills any."""

@@ -15,9 +15,9 @@ from dip.filling.detail import add_detail_to_stack
 from dip.filling.whole_copies import SEARCHED_PX
 from dip.machine.threads import side_by_side
 from dip.regions.box import Box
-from dip.regions.composite import Canvas
+from dip.regions.composite import Canvas, Fill
 from dip.regions.mask import PackedPlane
-from dip.samples import full_scale, to_floats
+from dip.samples import full_scale, to_floats, to_samples
 
 _TILE_PX = 512
 """Where spots are dense, those in squares of this size share their surroundings."""
@@ -39,12 +39,11 @@ def texture_spots(
     image: NDArray[Any],
     unknown: PackedPlane,
     smooth: Canvas,
-    delivered: Canvas,
     spots: Sequence[Spot],
     *,
     strength: float,
     seed: int,
-) -> None:
+) -> Iterator[Fill]:
     """Add the detail of the surroundings to the fills of spots.
 
     Parameters
@@ -54,12 +53,15 @@ def texture_spots(
     unknown : PackedPlane
     smooth : Canvas
         The fills of all damage.
-    delivered : Canvas
-        Gets the fills with detail.
     spots : sequence of tuple
         Boxes of damage, and the soft mask of each, (height, width).
     strength, seed
         See `dip.filling.detail.add_detail`.
+
+    Yields
+    ------
+    Fill
+        With detail, one for each spot.
     """
     scale = full_scale(image.dtype)
 
@@ -82,8 +84,8 @@ def texture_spots(
             for number, (box, soft_mask) in enumerate(stack.spots):
                 one = len(stack.windows) == 1
                 place = box.relative_to(stack.windows[0 if one else number]).within(stack.inner)
-                pixels = detailed[0 if one else number][place]
-                delivered.blend(box, pixels * scale, (soft_mask > 0).astype(np.float32))
+                pixels = to_samples(detailed[0 if one else number][place] * scale, image.dtype)
+                yield Fill(box=box, pixels=pixels, soft_mask=soft_mask)
 
 
 class _Stack(NamedTuple):
