@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
 
+from dip.filling.local_contrast import local_contrast
 from dip.filling.patch_components import SAMPLE, patches_at, principal_axes
 
 Array = NDArray[np.float32]
@@ -39,6 +40,8 @@ _RIM_PX = 2
 _BLUR_PX = 2.0
 _RIM_WEIGHT = 3.0
 """Weight of a seam at the rim, where the truth is known, relative to a seam inside the hole."""
+_CONTRAST_WEIGHT = 1.0
+"""Weight of a difference in contrast (see `dip.filling.local_contrast`) relative to colour."""
 _DISTANCE_COST = 0.03
 """Cost of an offset as long as the image is wide: of two equal copies the nearer one is better."""
 _FORBIDDEN_COST = 20.0
@@ -163,6 +166,7 @@ def _candidates(
     blurred = ndimage.gaussian_filter(
         guide * ~unknown[:, :, None], (_BLUR_PX, _BLUR_PX, 0)
     ) / np.maximum(weight, 1e-6)
+    contrast = np.float32(_CONTRAST_WEIGHT) * local_contrast(guide, unknown)
     rows, columns = np.nonzero(nodes)
     inside = unknown[rows, columns]
     own, expected = guide[rows, columns], smooth[rows, columns]
@@ -175,6 +179,7 @@ def _candidates(
         usable &= ~unknown[row, column]
         colours[number] = guide[row, column]
         mismatch = scale * np.linalg.norm(blurred[row, column] - expected, axis=1)
+        mismatch += np.abs(contrast[row, column] - contrast[rows, columns])
         seam = _RIM_WEIGHT * scale * np.linalg.norm(colours[number] - own, axis=1)
         distance = _DISTANCE_COST * math.hypot(down, right) / max(height, width)
         cost = np.where(inside, mismatch + distance, seam)

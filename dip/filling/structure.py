@@ -147,7 +147,7 @@ def _refine(
         field.image[unknown] = enlarge(smaller.image, *field.shape, 2)[unknown]
         field.vote(compare=_is_searched(field))
         _improve(field)
-    return field.image
+    return field.copies(compare=_is_searched(field))
 
 
 def _improve(field: PatchField) -> None:

@@ -11,10 +11,6 @@ from dip.regions.picture_edge import unsupported_weight
 
 Array = NDArray[np.float32]
 
-_STRUCTURE = 0.85
-"""At full strength, structure is added at this share: shelves and railings continue, and detail
-that is copied to a wrong place stays pale."""
-
 
 def texture_mb(pixels: int, channels: int, *, hole: bool) -> float:
     """Peak memory of `add_texture` for an image of so many pixels, beside arguments and result."""
@@ -59,7 +55,7 @@ def add_texture(
     """
     if hole:
         structured = add_structure(
-            fill, target, known, strength=_STRUCTURE * strength, regularity=regularity, seed=seed
+            fill, target, known, strength=strength, regularity=regularity, seed=seed
         )
         if unsupported is not None:
             structured += unsupported_weight(~known, unsupported) * (fill - structured)
