@@ -3,9 +3,10 @@
 Four plain ways compete: a membrane, the nearest known pixels, and those of the same row or column.
 The picture decides between them: a strip of known pixels along the damage is hidden too, each way
 fills it over the same kind of distance, and non-negative least squares find the weights with the
-smallest error there (stacking). A sky above hills continues along its rows, a wall along both. The
-strip decides about kriging as well: it continues grain by a few pixels, but draws waves into the
-narrow margin of a print.
+smallest error there (stacking). One strip is one trial, and a cloud in it decides. So there are
+two, of different widths, with an equal say. A sky above hills continues along its rows, a wall
+along both. The wider strip decides about kriging as well: it continues grain by a few pixels, but
+draws waves into the narrow margin of a print.
 
 Source: Wolpert, *Stacked generalization*, Neural Networks 5(2), 1992,
 DOI 10.1016/S0893-6080(05)80023-1; non-negative weights: Breiman, *Stacked regressions*, Machine
@@ -26,8 +27,10 @@ Plane = NDArray[np.bool_]
 
 _BLUR_PX = 2.0
 """Known pixels are blurred before they continue, to leave grain out."""
-_STRIP = 0.7
-"""Width of the hidden strip, as a share of the damage's depth."""
+_STRIP, _NARROW_STRIP = 0.7, 0.35
+"""Widths of the hidden strips, as shares of the damage's depth."""
+_NARROWEST_PX = 8
+"""A strip as narrow as the blurs tells nothing of what goes on beyond it."""
 _FEWEST = 200
 """Pixels in a strip; with fewer, the membrane continues alone."""
 _TINY = np.float32(1e-6)
@@ -62,30 +65,47 @@ def continue_picture(
         (H, W, C), float32, smooth; meaningful at unknown pixels only.
     """
     clean = np.where(known[:, :, None], target, np.float32(0))
-    depth = ndimage.distance_transform_edt(~known).max()
-    strip = known & (ndimage.distance_transform_edt(known) <= _STRIP * depth)
-    seen = known & ~strip
+    depth = float(ndimage.distance_transform_edt(~known).max())
+    distance = ndimage.distance_transform_edt(known)
     plain = membrane(clean, known)
-    if np.count_nonzero(strip) < _FEWEST or np.count_nonzero(seen) < _FEWEST:
-        if needed is None:
-            return plain
-        return krige_detail(clean, known, plain, limits=limits, needed=needed)
-    trial = membrane(clean, seen)
-    truth = (clean - trial)[strip].ravel()
-    differences = [(each - trial)[strip].ravel() for each in _others(clean, seen, trial)]
-    weights, _ = optimize.nnls(np.stack(differences, 1).astype(np.float64), truth)
-    weights /= max(1.0, weights.sum())
-    result = plain.copy()
-    for weight, each in zip(weights, _others(clean, known, plain), strict=True):
-        result += np.float32(weight) * (each - plain)
+    differences, truths = [], []
+    widths = [_STRIP * depth, _NARROW_STRIP * depth]
+    for width in widths if widths[1] >= _NARROWEST_PX else widths[:1]:
+        strip = known & (distance <= width)
+        seen = known & ~strip
+        if np.count_nonzero(strip) < _FEWEST or np.count_nonzero(seen) < _FEWEST:
+            continue
+        trial = membrane(clean, seen)
+        ways = [(each - trial)[strip].ravel() for each in _others(clean, seen, trial)]
+        truth = (clean - trial)[strip].ravel()
+        scale = 1 / max(float(np.linalg.norm(truth)), 1e-3)  # one strip counts as much as another
+        differences.append(scale * np.stack(ways, 1))
+        truths.append(scale * truth)
+    result = plain
+    if truths:
+        weights, _ = optimize.nnls(np.concatenate(differences), np.concatenate(truths))
+        weights /= max(1.0, weights.sum())
+        for weight, each in zip(weights, _others(clean, known, plain), strict=True):
+            result = result + np.float32(weight) * (each - plain)
     if needed is None:
         return result
-    on_trial = krige_detail(clean, seen, trial, limits=limits, needed=strip) - trial
-    difference = on_trial[strip].ravel()
-    share = difference @ truth / max(_TINY, difference @ difference)
     kriged = krige_detail(clean, known, result, limits=limits, needed=needed)
-    result += np.float32(share.clip(0, 1)) * (kriged - result)
-    return result
+    strip = known & (distance <= _STRIP * depth)
+    return result + _share_of_kriging(clean, known, strip, limits) * (kriged - result)
+
+
+def _share_of_kriging(
+    clean: Array, known: Plane, strip: Plane, limits: tuple[float, float]
+) -> np.float32:
+    """How much of the kriged remainder is right in a hidden strip, in [0, 1]; 1 without trial."""
+    seen = known & ~strip
+    if np.count_nonzero(strip) < _FEWEST or np.count_nonzero(seen) < _FEWEST:
+        return np.float32(1)
+    trial = membrane(clean, seen)
+    kriged = krige_detail(clean, seen, trial, limits=limits, needed=strip) - trial
+    difference, truth = kriged[strip].ravel(), (clean - trial)[strip].ravel()
+    share = difference @ truth / max(_TINY, difference @ difference)
+    return np.float32(share.clip(0, 1))
 
 
 def _others(clean: Array, known: Plane, plain: Array) -> tuple[Array, Array, Array]:
