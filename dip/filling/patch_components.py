@@ -28,4 +28,7 @@ def patches_at(
 
 def principal_axes(patches: torch.Tensor, most: int) -> torch.Tensor:
     """The principal axes of patches, at most `most`: (axes, side · side · C)."""
-    return torch.linalg.svd(patches - patches.mean(0), full_matrices=False).Vh[:most]
+    centred = (patches - patches.mean(0)).double()
+    # A tenth of the time of a singular value decomposition.
+    axes = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)
+    return axes[:, :most].T.to(patches.dtype).contiguous()

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from scipy.sparse import csgraph
+from torch.nn import functional as F
 
 from dip.filling.local_contrast import local_contrast
 from dip.filling.patch_components import SAMPLE, patches_at, principal_axes
@@ -98,13 +99,16 @@ def _features(
 ) -> torch.Tensor:
     """Principal components of the patches around pixels: (patches, components)."""
 
-    def patches(index: NDArray[np.int64]) -> torch.Tensor:
-        return patches_at(image, rows[index], columns[index], _PATCH_PX)
-
-    sample = patches(generator.choice(len(rows), min(SAMPLE, len(rows)), replace=False))
-    mean, axes = sample.mean(0), principal_axes(sample, _COMPONENTS).T
-    batches = np.array_split(np.arange(len(rows)), math.ceil(len(rows) / 20_000))
-    return torch.cat([(patches(index) - mean) @ axes for index in batches])
+    chosen = generator.choice(len(rows), min(SAMPLE, len(rows)), replace=False)
+    sample = patches_at(image, rows[chosen], columns[chosen], _PATCH_PX)
+    axes = principal_axes(sample, _COMPONENTS)
+    # (components, C, side, side)
+    filters = axes.reshape(len(axes), _PATCH_PX, _PATCH_PX, -1).permute(0, 3, 1, 2).contiguous()
+    planes = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0).contiguous()
+    components = F.conv2d(planes, filters)[0]  # of the patches that begin at each pixel
+    top, left = rows - _PATCH_PX // 2, columns - _PATCH_PX // 2
+    of_each = components.flatten(1)[:, torch.from_numpy(top * components.shape[2] + left)]
+    return (of_each.T - axes @ sample.mean(0)).contiguous()
 
 
 def _nearest(

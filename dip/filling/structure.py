@@ -26,6 +26,9 @@ Plane = NDArray[np.bool_]
 STRUCTURE_MB = 180.0
 """Peak memory beside arguments and result; measured."""
 
+_HALF_THICK_PX = 8
+"""Structure continues through damage of twice this thickness; a scratch that touches a hole is too
+thin to need it, and its fill is known well."""
 _CONTEXT = 3.0
 """Detail is copied from at most this far around a hole, in thicknesses."""
 _OFFSETS_CONTEXT = 1.5
@@ -68,9 +71,9 @@ def add_structure(
     Returns
     -------
     ndarray
-        (H, W, C), float32; `fill` itself where the known pixels are too few.
+        (H, W, C), float32; `fill` itself where the known pixels are too few or the damage is thin.
     """
-    unknown = ~known
+    unknown = _thick_parts(~known)
     hole = tight_box(unknown, Box.of(known)) if strength > 0 else None
     if hole is None:
         return fill
@@ -86,6 +89,15 @@ def add_structure(
     result = fill.copy()
     result[window][unknown[window]] = textured[unknown[window]]
     return result
+
+
+def _thick_parts(unknown: Plane) -> Plane:
+    """The parts of damage that hold a disc; the others are as good as known."""
+    thick = ndimage.distance_transform_edt(unknown) > _HALF_THICK_PX
+    if not thick.any():
+        return thick
+    parts: Plane = unknown & (ndimage.distance_transform_edt(~thick) <= _HALF_THICK_PX)
+    return parts
 
 
 def _copy(
