@@ -92,11 +92,11 @@ def add_structure(
 
 
 def _thick_parts(unknown: Plane) -> Plane:
-    """The parts of damage that hold a disc; the others are as good as known."""
+    """The parts of damage that hold a disc, with their corners; the rest is as good as known."""
     thick = ndimage.distance_transform_edt(unknown) > _HALF_THICK_PX
     if not thick.any():
         return thick
-    parts: Plane = unknown & (ndimage.distance_transform_edt(~thick) <= _HALF_THICK_PX)
+    parts: Plane = unknown & (ndimage.distance_transform_edt(~thick) <= 1.5 * _HALF_THICK_PX)
     return parts
 
 

@@ -186,3 +186,24 @@ def test_a_restoration_applies_its_texture_setting_to_holes(bricks: Bricks):
 def test_a_texture_outside_0_to_1_is_refused(texture: object):
     with pytest.raises(SettingError, match="texture is"):
         Settings.from_mapping({"texture": texture})
+
+
+def test_a_scratch_gets_no_structure(bricks: Bricks):
+    truth = bricks()
+    known = np.ones(truth.shape[:2], dtype=bool)
+    known[60:68, 20:180] = False
+    fill, target = smoothed(truth, known)
+    assert add_structure(fill, target, known) is fill
+
+
+def test_copies_are_whole():
+    truth = np.random.default_rng(5).random((64, 64, 3), dtype=np.float32)
+    known = hole(truth.shape, 16)
+    fill, _ = smoothed(truth, known)
+    field = PatchField(fill, ~known, np.random.default_rng(0))
+    field.start(field.targets // 64, field.targets % 64)
+    field.vote()
+    field.search()
+    colours = {colour.tobytes() for colour in truth[known]}
+    assert all(colour.tobytes() in colours for colour in field.copies()[~known])
+    assert not all(colour.tobytes() in colours for colour in field.image[~known])
