@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from idle_fits import idle_fits
 
 from dip.image_io import encode_photo
 from server.client import Client, JobFailed, Refused, fingerprint_of
@@ -89,6 +90,13 @@ def files() -> tuple[bytes, bytes]:
     return encode_photo(photo, "png"), encode_photo(mask, "png")
 
 
+@pytest.fixture
+def idle(archive: Archive) -> dict[str, str]:
+    """The environment of a worker whose long fits leave the processor to others."""
+    environment: dict[str, str] = archive.environment_with(idle_fits())
+    return environment
+
+
 def until(condition: Callable[[], Any], timeout_s: float = 300) -> Any:
     ends = time.monotonic() + timeout_s
     while not (value := condition()):
@@ -110,9 +118,12 @@ def fitting(grid: Grid) -> list[psutil.Process]:
 
 
 def test_a_job_on_a_cluster_is_what_it_is_on_this_machine(
-    grid: Grid, serve: Callable[..., Service], files: tuple[bytes, bytes]
+    grid: Grid,
+    serve: Callable[..., Service],
+    files: tuple[bytes, bytes],
+    idle: dict[str, str],
 ) -> None:
-    grid.start_worker()
+    grid.start_worker(environment=idle)
     service = serve("cluster", "--cluster", grid.address)
     with Client.find(service.folder) as client:
         until(lambda: client.health()["worker"] == "idle")
@@ -157,9 +168,12 @@ def test_a_job_on_a_cluster_is_what_it_is_on_this_machine(
 
 
 def test_jobs_survive_the_worker_the_scheduler_and_the_service(
-    grid: Grid, serve: Callable[..., Service], files: tuple[bytes, bytes]
+    grid: Grid,
+    serve: Callable[..., Service],
+    files: tuple[bytes, bytes],
+    idle: dict[str, str],
 ) -> None:
-    first = grid.start_worker()
+    first = grid.start_worker(environment=idle)
     service = serve("cluster", "--cluster", grid.address)
     with Client.find(service.folder, retry_timeout_s=60) as client:
         job = client.submit(*files, **LONG)["id"]
@@ -171,7 +185,7 @@ def test_jobs_survive_the_worker_the_scheduler_and_the_service(
 
         until(lambda: begun(1))
         # A worker is lost, and another is there.
-        grid.start_worker()
+        grid.start_worker(environment=idle)
         first.kill()
         until(lambda: begun(2))
         # The scheduler is lost: the service answers, says so, and takes jobs all the same.
@@ -191,7 +205,7 @@ def test_jobs_survive_the_worker_the_scheduler_and_the_service(
         for worker in grid.workers:
             worker.kill()
         grid.start_scheduler()
-        grid.start_worker(wait=False)
+        grid.start_worker(wait=False, environment=idle)
         until(lambda: begun(3))
         assert client.wait(short)["attempts"] == 1
         assert client.health()["status"] == "ok"
@@ -209,16 +223,19 @@ def test_jobs_survive_the_worker_the_scheduler_and_the_service(
 def test_a_job_whose_worker_falls_silent_is_begun_by_another(
     grid: Grid, archive: Archive, serve: Callable[..., Service], files: tuple[bytes, bytes]
 ) -> None:
-    first = grid.start_worker()
     soon = archive.environment_with(
-        "import dip.cluster.connection\ndip.cluster.connection.SILENT_S = 15.0\n"
+        f"{idle_fits()}"
+        "if 'serve' in sys.orig_argv:\n"
+        "    import dip.cluster.connection\n"
+        "    dip.cluster.connection.SILENT_S = 15.0\n"
     )
+    first = grid.start_worker(environment=soon)
     service = serve("cluster", "--cluster", grid.address, **soon)
     with Client.find(service.folder) as client:
         until(lambda: client.health()["worker"] == "idle")
         job = client.submit(*files, **LONG)
         until(lambda: client.job(job["id"])["preview"])
-        grid.start_worker()
+        grid.start_worker(environment=soon)
         first.send_signal(signal.SIGSTOP)
         until(lambda: client.job(job["id"])["attempts"] == 2)
         until(lambda: (client.job(job["id"])["progress"] or {}).get("iteration"))
@@ -306,7 +323,8 @@ def test_health_explains_a_cluster_without_compatible_workers(
         grid.start_worker("--resources", "GPU=1", environment=other)
         until(lambda: "dip 9.9.9" in str(client.health()["problems"]))
         assert client.job(job["id"])["state"] == "queued"
-        grid.start_worker("--resources", "GPU=2", "--nthreads", "4")
+        idle = archive.environment_with(idle_fits())
+        grid.start_worker("--resources", "GPU=2", "--nthreads", "4", environment=idle)
         assert client.wait(job["id"])["state"] == "done"
         assert client.health()["status"] == "ok"
         jobs = [client.submit(*files, **LONG)["id"] for _ in range(3)]

@@ -71,7 +71,7 @@ def wait_for_children(batch: subprocess.Popen[str]) -> list[psutil.Process]:
 def test_a_fit_that_is_killed_is_tried_once_more(archive: Archive) -> None:
     archive.put("a.png")
     archive.put("b.png")
-    batch = archive.start("--iterations", 60, "--workers", 1)
+    batch = archive.start("--iterations", 30)
     children = wait_for_children(batch)
     time.sleep(3)
     children[0].kill()
@@ -83,11 +83,11 @@ def test_a_fit_that_is_killed_is_tried_once_more(archive: Archive) -> None:
 def test_a_batch_that_is_killed_again_and_again_ends_with_the_same_results(
     archive: Archive, run: Run, exhaustive: bool
 ) -> None:
-    names = [f"{number:02}.png" for number in range(16 if exhaustive else 8)]
+    names = [f"{number:02}.png" for number in range(16 if exhaustive else 6)]
     for number, name in enumerate(names):
         archive.put(name, np.roll(archive.photo, number, axis=1))
     chance = random.Random(1)
-    most = 5 if exhaustive else 3  # photos until the next kill
+    most = 5 if exhaustive else 2  # photos until the next kill
     workers = 2 if exhaustive else 1
     out = archive.folder / "out"
     kills = 0
