@@ -1,24 +1,27 @@
-"""Code for a fit worker that crashes while it reads one photo, as a faulty image library does."""
+"""Code for a worker that crashes while it reads one photo, as a faulty image library does."""
 
 from __future__ import annotations
 
 
-def crashing_at(photo: str) -> str:
-    """A sitecustomize for all processes, with effect in the fit workers of a batch.
+def crashing_at(photo: str, module: str = "dip.batch.fit_worker") -> str:
+    """A sitecustomize for all processes, with effect in those that run one module.
 
     Parameters
     ----------
     photo : str
         The end of the photo's name.
+    module : str
+        Of `dip`, and run by `python -m`.
     """
     return (
         "import sys\n"
-        "if 'dip.batch.fit_worker' in sys.orig_argv:\n"
+        f"if {module!r} in sys.orig_argv:\n"
         "    import os, signal\n"
         "    from dip import image_io\n"
         "    read = image_io.read_photo\n"
-        "    def crash(photo, *, name, **options):\n"
-        f"        if name.endswith({photo!r}): os.kill(os.getpid(), signal.SIGSEGV)\n"
-        "        return read(photo, name=name, **options)\n"
+        "    def crash(photo, **options):\n"
+        f"        if str(options.get('name', photo)).endswith({photo!r}):\n"
+        "            os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "        return read(photo, **options)\n"
         "    image_io.read_photo = crash\n"
     )
