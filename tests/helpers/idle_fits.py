@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def idle_fits(pause_s: float = 0.1) -> str:
+def idle_fits(pause_s: float = 0.3) -> str:
     """A sitecustomize for all processes, with effect in those that fit for a service.
 
     Parameters

@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 import pytest
 from flask.testing import FlaskClient
+from idle_fits import idle_fits
 
 from dip.image_io import encode_photo
 from server.client import Client
@@ -203,14 +204,21 @@ class RealService:
     settings : ServerSettings
     worker : bool
         Whether a worker takes its jobs.
+    idle : bool
+        Whether its fits last, and leave the processor to others.
     """
 
-    def __init__(self, settings: ServerSettings, worker: bool = True) -> None:
+    def __init__(self, settings: ServerSettings, worker: bool = True, idle: bool = False) -> None:
         self.settings, self._program = settings, LINE if worker else NO_WORKER + LINE
+        self._code = settings.data_dir.parent / "idle"
+        if idle:
+            self._code.mkdir()
+            (self._code / "sitecustomize.py").write_text(idle_fits())
         self.start()
 
     def start(self, **variables: str) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+        path = os.pathsep.join([str(self._code), str(ROOT)])
+        environment = {**os.environ, "PYTHONPATH": path, **variables}
         self.process = subprocess.Popen(
             [sys.executable, "-c", self._program, self.settings.as_json()],
             env=environment,
@@ -275,10 +283,12 @@ def start_service() -> Iterator[Callable[..., RealService]]:
     """Start a real service on a folder; it is ended with the session at the latest."""
     started: list[RealService] = []
 
-    def start(folder: Path, *, worker: bool = True, **settings: Any) -> RealService:
+    def start(
+        folder: Path, *, worker: bool = True, idle: bool = False, **settings: Any
+    ) -> RealService:
         chosen = ServerSettings(data_dir=folder, port=0)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        service = RealService(dataclasses.replace(chosen, **settings), worker)
+        service = RealService(dataclasses.replace(chosen, **settings), worker, idle)
         started.append(service)
         return service
 

@@ -235,7 +235,7 @@ def test_a_job_whose_client_vanishes_is_cancelled_and_one_that_is_watched_goes_o
     image_file: bytes, mask_file: bytes,
 ) -> None:  # fmt: skip
     """GIMP's Cancel kills the plug-in, which cannot cancel its job."""
-    service = start_service(tmp_path / "data")
+    service = start_service(tmp_path / "data", idle=True)
     code = """
 import sys
 from pathlib import Path

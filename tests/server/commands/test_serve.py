@@ -238,7 +238,7 @@ def test_a_worker_that_ignores_a_cancellation_is_replaced(
     start_service: Callable[..., Any], tmp_path: Path, until: Any,
     image_file: bytes, mask_file: bytes,
 ) -> None:  # fmt: skip
-    service = start_service(tmp_path / "data", cancel_timeout_s=0.5)
+    service = start_service(tmp_path / "data", idle=True, cancel_timeout_s=0.5)
     with service.client() as client:
         job = client.submit(image_file, mask_file, preset="fast", iterations=100_000)
         until(lambda: client.job(job["id"])["preview"])
