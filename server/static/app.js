@@ -138,7 +138,7 @@ function take(opened, marks) {
   if (marks) for (const [layer, tiles] of Object.entries(marks)) photo[layer].replace(tiles);
   photo.history.touch();
   toolbox.adaptTo(photo);
-  find.adaptTo();
+  find.forget();
 }
 
 /** Show the open photo for painting, or the empty page. */
@@ -183,6 +183,7 @@ async function restore() {
   try {
     const job = await submit(from, options, mostMarked);
     if (!job) return;
+    find.stop();
     if (from.measures) submitted.set(job.id, { measures: from.measures, options });
     list.wake();
     await showJob(job.id);

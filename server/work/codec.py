@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from dip import image_io
 from dip.errors import InputError
 from dip.image_io import Limits, Photo
-from dip.machine.memory import release_freed_memory
 from dip.notes import Note
 from dip.pages import PagePair, pages_to_restore
 from dip.regions.box import Box
@@ -190,7 +189,6 @@ def take(
     if part == "image":
         in_place = last and source.photo.pixels.flags.writeable
         whole = restoration.result_in_place() if in_place else restoration.result()
-        release_freed_memory()  # of the texture; the file takes its place
         return whole, _place(Box(0, 0, *whole.shape[:2]))
     fills = restoration.fills()
     if not fills:

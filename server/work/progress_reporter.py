@@ -103,7 +103,8 @@ class Reporter:
         else:
             self._earlier_iterations, self._worst_psnr_db = 0, None
             self._network_began = now
-        self._network, self._restoration, self._page = network, restoration, page
+        self._network, self._page = network, page
+        self._restoration: Restoration | None = restoration
         # Previews have the photo's colour profile, and no other metadata.
         self._colours = Photo(
             pixels=image[:1, :1], format="jpeg", metadata=Metadata(icc=photo.metadata.icc)
@@ -150,6 +151,10 @@ class Reporter:
         steps = self._steps + step.iteration
         self.stopped = stop_at is not None and steps >= stop_at
         return not self.stopped
+
+    def end_fit(self) -> None:
+        """Forget the restoration, which is as large as its photo."""
+        self._restoration = None
 
     def figures(self) -> dict[str, Any]:
         """Figures of the finished network, for its result."""
@@ -204,6 +209,7 @@ class Reporter:
         return round(max(0.0, left_s), 1)
 
     def _show_preview(self, now: float) -> None:
+        assert self._restoration is not None
         preview = self._restoration.preview()
         box, levels = preview.box, to_8_bit(preview.pixels)
         if levels.shape[2] in (2, 4):

@@ -209,6 +209,9 @@ class Worker:
                     break
             last = network == job.parameters.networks[-1]
             samples, place = codec.take(job.parameters.part, restoration, source, last=last)
+            del restoration
+            reporter.end_fit()
+            release_freed_memory()  # of fills and texture; the file takes its place
             channels = 1 if samples.ndim == 2 else samples.shape[2]
             first = first or {**place, "channels": channels, "samples": samples.dtype.name}
             try:

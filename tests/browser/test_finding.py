@@ -148,6 +148,21 @@ def test_marks_that_were_dropped_or_added_by_hand_stay_so(
     assert as_by_hand(found.mask() > 0)
 
 
+def test_a_search_ends_when_its_photo_is_restored(page: Any, choose: Any, damaged: Any) -> None:
+    """The restoration would wait for it, and its answer is of no use any more."""
+    page.route(  # so the search does not end by itself
+        lambda url: url.endswith("/levels"), lambda route: None
+    )
+    choose(page, damaged)
+    page.keyboard.press("w")
+    page.wait_for_selector("#find-accept:enabled")
+    with page.expect_request(lambda each: each.method == "DELETE" and "/detections/" in each.url):
+        page.click("#restore")
+    page.wait_for_selector("#stop:enabled")
+    page.click("#cancel")
+    page.wait_for_selector("body[data-mode=edit]")
+
+
 def test_a_photo_that_cannot_be_searched_is_answered_with_a_reason(page: Any, choose: Any) -> None:
     choose(page, np.full((3, 4, 3), 128, dtype=np.uint8))
     page.context.expected.append("Failed to load resource: the server responded with a status of 4")

@@ -210,7 +210,7 @@ def test_texture_and_time_are_remembered(
     screen.start_gimp()
     dialog = screen.open_dialog()
     time.sleep(0.5)
-    screen.click(dialog, 60, {"3.0": 246, "3.2": 335}[screen.gimp.version])  # Advanced
+    screen.click(dialog, 60, {"3.0": 318, "3.2": 407}[screen.gimp.version])  # Advanced
     time.sleep(0.5)
     screen.picture("13-advanced")
     window = press_restore(screen, dialog)

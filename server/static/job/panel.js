@@ -59,7 +59,8 @@ export class JobPanel {
     const bar = element("job-progress");
     if (started && !job.stopping) bar.value = data.fraction;
     else bar.removeAttribute("value");
-    const share = started ? percent(data.fraction) : capitalised(job.state === "queued" ? waiting(job) : text("waiting.starting"));
+    const begins = capitalised(job.state === "queued" ? waiting(job) : text("waiting.starting"));
+    const share = started ? percent(data.fraction) : begins === stateName(job) ? "" : begins;
     element("job-percent").textContent = started && job.stopping ? text("finishing.at", { share }) : share;
     const left = started && !job.stopping && data.remaining_s != null;
     element("job-left").textContent = left ? text("left", { duration: duration(data.remaining_s) }) : "";

@@ -43,7 +43,7 @@ function progressOf(job) {
   }
   const ended = new Date(job.ended);
   const today = ended.toDateString() === new Date().toDateString();
-  return ended.toLocaleString(language, today ? { hour: "2-digit", minute: "2-digit" } : { dateStyle: "short", timeStyle: "short" });
+  return ended.toLocaleString(language, today ? { hour: "numeric", minute: "2-digit" } : { dateStyle: "short", timeStyle: "short" });
 }
 
 /** Why a queued job does not run yet. */

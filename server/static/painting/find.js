@@ -36,8 +36,13 @@ export class Find {
     return this.photo()?.suggestion.empty === false;
   }
 
-  /** Forget another photo's detection. */
-  adaptTo() {
+  /** End a search whose answer is of no use any more: a restoration would wait for it. */
+  stop() {
+    if (this.#running) this.forget();
+  }
+
+  /** Forget the search of a photo, and its levels. */
+  forget() {
     this.#running?.controller.abort();
     this.#running = this.#levelsOf = null;
     this.#showProgress("");

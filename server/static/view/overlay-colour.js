@@ -2,13 +2,14 @@
 
 const COLOURS = { red: [255, 64, 58], green: [40, 215, 80], blue: [40, 120, 255], yellow: [255, 222, 30], magenta: [255, 60, 230] };
 const SAMPLE_PX = 48;
+const PALE = "yellow"; // hardly seen on scratches and dust, which are mostly white
 const FEW = 0.1; // of the pixels may be near the colour
 const CHOICE = "dip-mask-colour";
 
 const names = Object.keys(COLOURS);
 const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1], a[2] - b[2]);
 
-/** The names of the colours, the one that differs most from the photo first. */
+/** The names of the colours that are chosen by themselves, the one that differs most from the photo first. */
 function rank(picture) {
   const { tiles } = picture.levels.at(-1);
   const context = new OffscreenCanvas(SAMPLE_PX, SAMPLE_PX).getContext("2d", { willReadFrequently: true });
@@ -20,7 +21,7 @@ function rank(picture) {
     return distances.sort((a, b) => a - b)[Math.floor(FEW * distances.length)];
   };
   const contrasts = Object.fromEntries(names.map((name) => [name, contrast(name)]));
-  return names.toSorted((a, b) => contrasts[b] - contrasts[a]);
+  return names.filter((name) => name !== PALE).toSorted((a, b) => contrasts[b] - contrasts[a]);
 }
 
 /** "auto", or the name of the colour that the user has chosen. */
