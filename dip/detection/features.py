@@ -5,6 +5,7 @@ All measures look for *bright* damage; dark damage is found in the negative of t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,18 +102,19 @@ def measure(photo: Floats, character: Character) -> Floats:
     Returns
     -------
     (F, H, W) float32 array, one plane for each of `NAMES`, of the order of 1.
+        In memory the measures of a pixel lie beside each other, as the network needs them.
     """
     return _measures(_common(photo, character), photo.min(axis=2), 1)
 
 
-def measure_both(photo: Floats, character: Character) -> tuple[Floats, Floats]:
-    """Measure how far each pixel stands out as bright, and as dark damage; see `measure`.
+def measure_both(photo: Floats, character: Character) -> Iterator[Floats]:
+    """Measure how far each pixel stands out as bright, then as dark damage; see `measure`.
 
     The second is `measure` of the negative, but for rounding; much is computed once for both.
     """
     common = _common(photo, character)
-    dark = _measures(common, 1 - photo.max(axis=2), -1)
-    return _measures(common, photo.min(axis=2), 1), dark
+    yield _measures(common, photo.min(axis=2), 1)
+    yield _measures(common, 1 - photo.max(axis=2), -1)
 
 
 def measure_few(photo: Floats) -> tuple[dict[str, Floats], dict[str, Floats]]:
@@ -229,33 +231,37 @@ def _measures(common: _Common, darkest: Floats, sign: int) -> Floats:
     against = {size: each[sign > 0] for size, each in common.hats.items()}
     smooth_darkest = _blurred(darkest, 0.7)
     noise_darkest = spread(darkest - _blurred(darkest, 2), NEAR_PX) + np.float32(FLOOR)
-    planes = dict(common.planes)
-    planes.update(_standing(luma, common.smooth, noise, hats[9], common.lines[1], sign))
+    measures = np.empty((*luma.shape, len(NAMES)), np.float32).transpose(2, 0, 1)
+    planes = dict(zip(NAMES, measures, strict=True))
+    for name, plane in common.planes.items():
+        planes[name][:] = plane
+    for name, plane in _standing(
+        luma, common.smooth, noise, hats[9], common.lines[1], sign
+    ).items():
+        planes[name][:] = plane
     for size in _TOP_HATS:
-        planes[f"top-hat {size}"] = np.arcsinh(hats[size] / noise)
+        planes[f"top-hat {size}"][:] = np.arcsinh(hats[size] / noise)
     for size in _COLOUR_TOP_HATS:
-        planes[f"top-hat {size} of the darkest channel"] = np.arcsinh(
+        planes[f"top-hat {size} of the darkest channel"][:] = np.arcsinh(
             _top_hat(smooth_darkest, size) / noise_darkest
         )
     four = np.float32(4)
     for steps, (lowest, highest, _) in zip(_DOUBLINGS, common.lines, strict=True):
-        planes[f"line {2**steps}"] = four * (highest if sign > 0 else -lowest)
+        planes[f"line {2**steps}"][:] = four * (highest if sign > 0 else -lowest)
     ((_, highest, _),) = lines(along_lines(darkest), (4,))
-    planes["line 16 of the darkest channel"] = four * highest
+    planes["line 16 of the darkest channel"][:] = four * highest
     blurred = _blurred(luma, 4)
-    planes["brightness"] = blurred if sign > 0 else 1 - blurred
-    planes["contrast 33"] = np.log(hats[33] + np.float32(FLOOR)) + 4
-    planes["detail in the photo's grain"] = np.arcsinh(
+    planes["brightness"][:] = blurred if sign > 0 else 1 - blurred
+    planes["contrast 33"][:] = np.log(hats[33] + np.float32(FLOOR)) + 4
+    planes["detail in the photo's grain"][:] = np.arcsinh(
         sign * (luma - _blurred(luma, 1)) / common.grain
     )
     for size in (5, 17):
-        planes[f"dark top-hat {size}"] = np.arcsinh(against[size] / noise)
-    planes["step"] = (sign * 4) * (luma - _blurred(luma, 6))
-    planes["step of the darkest channel"] = 4 * (darkest - _blurred(darkest, 6))
-    planes.update(zip(_CURVES, curves(common.along, sign), strict=True))
-    measures = np.empty((len(NAMES), *luma.shape), np.float32)
-    for plane, name in zip(measures, NAMES, strict=True):
-        plane[:] = planes[name]
+        planes[f"dark top-hat {size}"][:] = np.arcsinh(against[size] / noise)
+    planes["step"][:] = (sign * 4) * (luma - _blurred(luma, 6))
+    planes["step of the darkest channel"][:] = 4 * (darkest - _blurred(darkest, 6))
+    for name, plane in zip(_CURVES, curves(common.along, sign), strict=True):
+        planes[name][:] = plane
     return measures
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,12 @@ The network has learned from photos with more damage than most have. Nearly all 
 clean photos are lines.
 """
 
-_BAND_PX = 420
-"""Rows that are measured at a time; the result does not depend on how many are in work."""
+_TILE_PX = (448, 640)
+"""Rows and columns that are searched at a time, at most; the result does not depend on how many
+tiles are in work."""
+
+_ALIGNED_PX = 16
+"""Tiles begin at multiples of this: the network reduces all of them along the same grid."""
 
 
 def detect(
@@ -163,43 +168,67 @@ def _certainties(
     should_stop: Callable[[], bool] | None,
 ) -> list[Floats]:
     """The certainties of bright and of dark damage; and those of the network alone, if it ran."""
-    height = len(working)
     if not quick:
         from dip.detection import network  # torch takes seconds to load
 
-    def work(top: int) -> tuple[Floats, ...]:
-        first, last = max(0, top - MARGIN_PX), min(height, top + _BAND_PX + MARGIN_PX)
-        rows = slice(top - first, min(top + _BAND_PX, height) - first)
-        band = working[first:last]
+    def work(tile: _Tile) -> list[Floats]:
+        part = working[tile.seen]
         if quick:
-            return tuple(classical.certainty(each)[rows] for each in measure_few(band))
-        both = list(measure_both(band, character))
+            return [classical.certainty(each)[tile.inner] for each in measure_few(part)]
         sure, learned = [], []
-        while both:
-            measures = both.pop(0)  # a third of a gigabyte, of which none is kept for longer
-            sure.append(classical.certainty(dict(zip(NAMES, measures, strict=True)))[rows])
-            learned.append(network.certainty(measures)[rows])
+        for measures in measure_both(part, character):
+            sure.append(classical.certainty(dict(zip(NAMES, measures, strict=True)))[tile.inner])
+            learned.append(network.certainty(measures)[tile.inner])
         # What stands out by far is damage, also where it resembles nothing the network has seen.
-        return *map(np.maximum, sure, learned), *learned
+        return [*map(np.maximum, sure, learned), *learned]
 
-    tops = range(0, height, _BAND_PX)
-    parts = []
-    for number, part in enumerate(_in_threads(work, tops, torch=not quick)):
-        parts.append(part)
+    height, width = working.shape[:2]
+    # Classical measures take little memory: rows as wide as the photo overlap less.
+    tiles = _tiles(height, width, (_TILE_PX[0], width) if quick else _TILE_PX)
+    whole = [np.empty((height, width), np.float32) for _ in range(2 if quick else 4)]
+    for number, parts in enumerate(_in_threads(work, tiles, torch=not quick)):
+        for each, part in zip(whole, parts, strict=True):
+            each[tiles[number].place] = part
         if should_stop is not None and should_stop():
             raise DetectionCancelled(*CANCELLED)
         if progress is not None:
-            progress((number + 1) / len(tops))
-    return [np.concatenate(each) for each in zip(*parts, strict=True)]
+            progress((number + 1) / len(tiles))
+    return whole
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """A part of a photo: its place, what is looked at around it, and its place in that."""
+
+    place: tuple[slice, slice]
+    seen: tuple[slice, slice]
+    inner: tuple[slice, slice]
+
+
+def _tiles(height: int, width: int, largest: tuple[int, int]) -> list[_Tile]:
+    """Tiles of about equal size that cover a photo."""
+    rows, columns = (
+        [_span(start, size, length) for start in range(0, length, size)]
+        for length, most in zip((height, width), largest, strict=True)
+        for size in [-(-length // (-(-length // most) * _ALIGNED_PX)) * _ALIGNED_PX]
+    )
+    return [_Tile(*zip(row, column, strict=True)) for row in rows for column in columns]
+
+
+def _span(start: int, size: int, length: int) -> tuple[slice, slice, slice]:
+    """A tile along one axis."""
+    end = min(start + size, length)
+    first, last = max(0, start - MARGIN_PX), min(length, end + MARGIN_PX)
+    return slice(start, end), slice(first, last), slice(start - first, end - first)
 
 
 def _in_threads(
-    work: Callable[[int], tuple[Floats, ...]], tops: range, *, torch: bool
-) -> Iterator[tuple[Floats, ...]]:
+    work: Callable[[_Tile], list[Floats]], tiles: list[_Tile], *, torch: bool
+) -> Iterator[list[Floats]]:
     """The results in order, a few computed ahead; one thread each, also of torch."""
     with _single_threads(cores()) if torch else ThreadPoolExecutor(cores()) as pool:
         try:
-            yield from pool.map(work, tops)
+            yield from pool.map(work, tiles)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

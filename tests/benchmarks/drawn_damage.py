@@ -44,13 +44,13 @@ def draw_damage(photo: Floats, random: np.random.Generator, amount: float = 1.0)
         In [0, 1].
     random : Generator
     amount : float
-        1: thirty specks, sixteen hairs, three scratches and a crease for a megapixel.
+        1: thirty specks, twenty hairs, six scratches and a crease for a megapixel.
     """
     height, width, channels = photo.shape
     damaged, kind = photo.copy(), np.zeros((height, width), np.uint8)
     megapixels = height * width / 1e6
     tint = random.uniform(0.8, 1) + random.normal(0, 0.02, channels)
-    for shape, number in ((SPECK, 30), (HAIR, 16), (SCRATCH, 3), (CREASE, 1.2)):
+    for shape, number in ((SPECK, 30), (HAIR, 20), (SCRATCH, 6), (CREASE, 1.2)):
         for _ in range(random.poisson(number * amount * megapixels)):
             top, left, cover = _SHAPES[shape](random, height, width)
             box = (
@@ -151,11 +151,31 @@ def _crumbs(random: np.random.Generator) -> Floats:
 def _hair(random: np.random.Generator, height: int, width: int) -> tuple[int, int, Floats]:
     length = np.exp(random.uniform(np.log(18), np.log(380)))
     steps = max(4, int(length / 3))
-    bend = random.normal(0, 0.4) * 3 / length * 6
-    turns = bend + ndimage.gaussian_filter1d(
-        random.normal(size=steps), min(random.uniform(1.5, 10), steps / 4)
-    ) * random.uniform(0, 0.4)
-    return _curve(random, height, width, turns, 3.0, random.choice([1.0, 1.4, 2.0, 3.0]))
+    if random.random() < 0.3:
+        bend = random.normal(0, 0.4) * 3 / length * 6
+        turns = bend + _waves(random, steps, random.uniform(0.5, 3)) * random.uniform(0, 0.15)
+    else:
+        turns = np.diff(_wandering(random, steps), prepend=0)
+    thickness = random.choice([1.0, 1.4, 2.0, 2.5, 3.0])
+    return _curve(random, height, width, turns, 3.0, thickness)
+
+
+def _wandering(random: np.random.Generator, steps: int) -> NDArray[np.float64]:
+    """Directions along a hair, in radians: it winds, trembles and has kinks."""
+    directions = random.uniform(0, 1.1) * _waves(random, steps, random.uniform(4, 16))
+    directions += random.uniform(0, 0.4) * _waves(random, steps, random.uniform(0.7, 2))
+    directions += np.linspace(0, random.normal(0, 1.2), steps)
+    for kink in random.integers(0, steps, random.poisson(0.6)):
+        directions[kink:] += random.normal(0, 0.8)
+    return directions
+
+
+def _waves(random: np.random.Generator, steps: int, scale: float) -> NDArray[np.float64]:
+    """Smooth noise of about unit variance."""
+    padded = random.normal(size=steps + 6 * int(np.ceil(scale)))
+    smooth = ndimage.gaussian_filter1d(padded, scale)[3 * int(np.ceil(scale)) :][:steps]
+    waves: NDArray[np.float64] = smooth * np.sqrt(2 * np.sqrt(np.pi) * scale)
+    return waves
 
 
 def _scratch(random: np.random.Generator, height: int, width: int) -> tuple[int, int, Floats]:

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import skimage.data
 import torch
-from drawn_damage import draw_damage
+from drawn_damage import SPECK, draw_damage
 from made_pictures import add_structures, dead_leaves
 from numpy.typing import NDArray
 from PIL import Image
@@ -34,7 +34,7 @@ from dip.detection.network import DamageNetwork
 from dip.fitting.optimizers import Adam, Muon
 
 Floats = NDArray[np.float32]
-SIDE_PX, CROP_PX, CROPS = 400, 128, 6
+SIDE_PX, CROP_PX, CROPS = 400, 160, 6
 KEPT, NEW_EVERY = 96, 4
 """Examples in use at a time, and the number of steps after which one of them is replaced."""
 
@@ -44,6 +44,9 @@ LEAST_PX = 420
 RATE = 0.02
 FALLING = 0.6
 """The share of the time at the end in which the rate falls to nothing."""
+
+STRANGE, STEEPEST = 5, 3.0
+"""Steps whose loss is so many times the usual one are left out; longer gradients are shortened."""
 
 AVERAGED_STEPS = 150
 """The weights that are written are the mean of about so many steps."""
@@ -65,14 +68,14 @@ class Example:
     Parameters
     ----------
     measures : (F, H, W) float16 array
-    damage : (H, W) bool array
-        Bright damage.
+    kind : (H, W) uint8 array
+        Of bright damage, see `Drawn`.
     weight : (H, W) float32 array
         How much each pixel counts.
     """
 
     measures: NDArray[np.float16]
-    damage: NDArray[np.bool_]
+    kind: NDArray[np.uint8]
     weight: Floats
 
 
@@ -175,16 +178,16 @@ def example(seed: int, pictures: list[Any], chances: NDArray[np.float64]) -> Exa
     if random.random() < 0.5:  # dark damage, which is not to be marked
         pixels = 1 - draw_damage(1 - pixels, random, 0.7).photo
     pixels = 1 - stored(random, 1 - pixels) if negative else stored(random, pixels)
-    damage = drawn.kind > 0
     return Example(
         measures=measure(pixels, characterise(pixels)).astype(np.float16),
-        damage=damage,
-        weight=weigh(damage, change, surroundings.mean(axis=2)),
+        kind=drawn.kind,
+        weight=weigh(drawn.kind, change, surroundings.mean(axis=2)),
     )
 
 
-def weigh(damage: NDArray[np.bool_], change: Floats, surroundings: Floats) -> Floats:
-    """How much pixels count: small damage more than large, and damage in the noise hardly."""
+def weigh(kind: NDArray[np.uint8], change: Floats, surroundings: Floats) -> Floats:
+    """How much pixels count: specks more than flakes, and damage in the noise hardly."""
+    damage = kind > 0
     labels, count = ndimage.label(damage, np.ones((3, 3)))
     rim = ndimage.binary_dilation(damage, np.ones((3, 3))) & ~damage
     weight = np.where(rim, np.float32(0.2), np.float32(1))
@@ -194,7 +197,8 @@ def weigh(damage: NDArray[np.bool_], change: Floats, surroundings: Floats) -> Fl
         detail = np.square(surroundings - ndimage.gaussian_filter(surroundings, 2))
         noise = np.sqrt(ndimage.uniform_filter(detail, 25).clip(1e-6))
         sigmas = ndimage.mean(change, labels, numbers) / ndimage.mean(noise, labels, numbers)
-        each = np.clip(sigmas / 3, 0.1, 1) * np.clip(np.sqrt(80 / areas), 0.6, 2)
+        least = np.where(ndimage.maximum(kind, labels, numbers) > SPECK, 1, 0.6)
+        each = np.clip(sigmas / 3, 0.1, 1) * np.clip(np.sqrt(80 / areas), least, 2)
         weight[damage] = each[labels[damage] - 1]
     return weight.astype(np.float32)
 
@@ -203,11 +207,14 @@ def crop(random: np.random.Generator, whole: Example) -> tuple[Floats, Floats, F
     """Measures, damage and weights of a part, often around damage, turned and mirrored."""
     last = SIDE_PX - CROP_PX
     top, left = random.integers(0, last + 1, 2)
-    if random.random() < 0.5 and whole.damage.any():
-        at = random.choice(np.argwhere(whole.damage)) - random.integers(16, CROP_PX - 16, 2)
+    if random.random() < 0.5 and whole.kind.any():
+        lines = whole.kind > SPECK
+        wanted = lines if lines.any() and random.random() < 0.7 else whole.kind > 0
+        at = random.choice(np.argwhere(wanted)) - random.integers(16, CROP_PX - 16, 2)
         top, left = np.clip(at, 0, last)
     box = np.s_[..., top : top + CROP_PX, left : left + CROP_PX]
-    planes = [each[box].astype(np.float32) for each in (whole.measures, whole.damage, whole.weight)]
+    wholes = whole.measures, whole.kind > 0, whole.weight
+    planes = [each[box].astype(np.float32) for each in wholes]
     for axis in (-1, -2):
         if random.random() < 0.5:
             planes = [np.flip(each, axis) for each in planes]
@@ -261,7 +268,11 @@ def learn(pictures: list[Any], chances: NDArray[np.float64], args: argparse.Name
         measures = measures.to(memory_format=torch.channels_last)
         network.zero_grad()
         loss = loss_of(network(measures)[:, 0], damage, weight)
+        if loss.item() > STRANGE * running:
+            print(f"step {step + 1} is left out: loss {loss.item():.1f}", file=sys.stderr)
+            continue
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), STEEPEST)
         factor = min(1, (step + 1) / 50, (1 - done) / FALLING)
         for optimizer in optimizers:
             gradients = [each.grad for each in optimizer.parameters if each.grad is not None]
@@ -278,8 +289,11 @@ def learn(pictures: list[Any], chances: NDArray[np.float64], args: argparse.Name
 
 
 def write(averaged: dict[str, Tensor], path: Path) -> None:
-    """Write weights."""
-    weights: dict[str, Any] = {name: each.contiguous().numpy() for name, each in averaged.items()}
+    """Write weights, those of kernels in half precision."""
+    weights: dict[str, Any] = {
+        name: (each.half() if each.ndim == 4 else each).contiguous().numpy()
+        for name, each in averaged.items()
+    }
     np.savez_compressed(path, **weights)
 
 

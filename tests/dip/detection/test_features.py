@@ -41,7 +41,7 @@ def test_a_long_bent_line_within_the_grain_stands_out_most_along_curves(sign: in
     line = np.exp(-0.5 * np.square(y - 60 - 25 * np.sin(x / 40)))
     grain = random.normal(0, 0.03, (*SHAPE, 1))
     photo = (0.5 + grain + sign * 0.036 * line[:, :, None]).astype(np.float32)
-    measures = measure_both(photo, characterise(photo))[sign < 0]
+    measures = list(measure_both(photo, characterise(photo)))[sign < 0]
     on, off = line > 0.9, line < 1e-3
     on[:, :40] = on[:, -40:] = False
 

@@ -41,15 +41,19 @@ def test_a_gray_photo_and_integers_will_do(damaged: Any) -> None:
     assert detect(gray, quick=True).mask()[damaged.scratch].mean() > 0.8
 
 
-def test_the_result_depends_neither_on_threads_nor_on_time(
+def test_the_result_depends_neither_on_threads_nor_on_tiles(
     damaged: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finding, "_BAND_PX", 64)
+    whole = detect(damaged.photo)
+    monkeypatch.setattr(finding, "_TILE_PX", (64, 96))
     maps = []
     for number in (1, 3):
         monkeypatch.setattr(finding, "cores", lambda number=number: number)
         maps.append(detect(damaged.photo))
     np.testing.assert_array_equal(maps[0].level, maps[1].level)
+    # A tile sees no further than its margin.
+    np.testing.assert_array_equal(maps[0].mask(), whole.mask())
+    assert np.abs(maps[0].level.astype(int) - whole.level).max() <= 16
 
 
 def test_transparent_pixels_are_not_marked(damaged: Any) -> None:
