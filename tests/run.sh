@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the tools of the tests and runs them, several at a time.
 #
-#   tests/run.sh              all tests, in about 16 minutes on two cores
+#   tests/run.sh              all tests, in a quarter of an hour on two cores
 #   tests/run.sh --all        the exhaustive variants as well, and coverage: up to an hour
 #   tests/run.sh -m 'not slow'      other arguments go to pytest
 set -euo pipefail

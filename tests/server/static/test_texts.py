@@ -144,9 +144,9 @@ def test_messages_of_the_service_are_codes_that_it_has() -> None:
 
 
 def test_the_catalogues_have_every_note_of_the_engine() -> None:
-    """In English with the same words, but where it names a button; several notes are divided."""
+    """In English with the same words, but where a button does it; several notes are divided."""
     noted = {key: text for key, text in ENGLISH.items() if key.startswith("note.")}
-    assert "Edit the mask" in noted["note.rim_damaged"]
+    assert "restoring again can include it" in noted["note.rim_damaged"]
     noted["note.rim_damaged"] = NOTES["rim_damaged"]
     assert noted == {f"note.{code}": text for code, text in NOTES.items() if code != "several"}
     script = SCRIPTS["page/notes.js"].read_text(encoding="utf-8").partition("TECHNICAL")[2]
