@@ -99,7 +99,11 @@ def show_job(job_id: str, query: dict[str, Any]) -> Response:
         display.path.unlink(missing_ok=True)
         raise
     here.store.note_bytes(job_id, size)
-    return _respond(Display.stored(path, about))
+    try:
+        return _respond(Display.stored(path, about))
+    except FileNotFoundError:
+        here.store.get(job_id)  # refuses a job that was deleted just now
+        raise
 
 
 @displays.get("/jobs/<job_id>/input")

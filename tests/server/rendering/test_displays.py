@@ -281,6 +281,20 @@ def test_it_is_made_once_and_goes_with_the_job(
     assert http.get(path).get_json()["error"]["code"] == "job_unknown"
 
 
+def test_a_job_that_is_deleted_while_it_is_drawn_is_unknown(
+    http: FlaskClient, service: Service, finished: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note_bytes = service.store.note_bytes
+
+    def note_and_delete(job_id: str, size: int) -> None:
+        note_bytes(job_id, size)
+        http.delete(f"/v1/jobs/{job_id}")
+
+    monkeypatch.setattr(service.store, "note_bytes", note_and_delete)
+    response = http.get(f"/v1/jobs/{finished}/display?side=32")
+    assert response.get_json()["error"]["code"] == "job_unknown"
+
+
 def test_what_was_submitted_comes_back_as_it_was(
     http: FlaskClient, finished: str, image_file: bytes, mask_file: bytes
 ) -> None:
