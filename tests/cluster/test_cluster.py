@@ -93,7 +93,7 @@ def test_a_scheduler_that_is_cut_off_while_its_workers_stay(grid: Grid, archive:
 
 
 def test_the_rest_of_a_killed_batch_is_done_by_the_next_one(grid: Grid, archive: Archive) -> None:
-    archive.fill(6)
+    archive.fill(4)
     grid.start_worker(environment=with_long_fits(archive, 0.5))
     batch = archive.start("out", "--cluster", grid.address)
     archive.wait_until("out", 2, batch)
@@ -102,7 +102,7 @@ def test_the_rest_of_a_killed_batch_is_done_by_the_next_one(grid: Grid, archive:
     done = len(archive.manifest("out"))
     status, said = archive.run("out", "--cluster", grid.address)
     assert status == 0, said
-    assert f"{6 - done} photos to restore, {done} done before" in said
+    assert f"{4 - done} photos to restore, {done} done before" in said
     assert sorted(record["photo"] for record in archive.manifest("out")) == archive.photos()
 
 
