@@ -15,6 +15,8 @@ Learning 24, 1996, DOI 10.1007/BF00117832.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, optimize
@@ -68,19 +70,19 @@ def continue_picture(
     depth = float(ndimage.distance_transform_edt(~known).max())
     distance = ndimage.distance_transform_edt(known)
     plain = membrane(clean, known)
+    wide = _hide(clean, known, distance <= _STRIP * depth)
+    narrow = None
+    if _NARROW_STRIP * depth >= _NARROWEST_PX:
+        narrow = _hide(clean, known, distance <= _NARROW_STRIP * depth)
     differences, truths = [], []
-    widths = [_STRIP * depth, _NARROW_STRIP * depth]
-    for width in widths if widths[1] >= _NARROWEST_PX else widths[:1]:
-        strip = known & (distance <= width)
-        seen = known & ~strip
-        if np.count_nonzero(strip) < _FEWEST or np.count_nonzero(seen) < _FEWEST:
-            continue
-        trial = membrane(clean, seen)
-        ways = [(each - trial)[strip].ravel() for each in _others(clean, seen, trial)]
-        truth = (clean - trial)[strip].ravel()
-        scale = 1 / max(float(np.linalg.norm(truth)), 1e-3)  # one strip counts as much as another
+    for trial in filter(None, (wide, narrow)):
+        ways = [
+            (each - trial.plain)[trial.strip].ravel()
+            for each in _others(clean, trial.seen, trial.plain)
+        ]
+        scale = 1 / max(float(np.linalg.norm(trial.truth)), 1e-3)  # each counts as much as another
         differences.append(scale * np.stack(ways, 1))
-        truths.append(scale * truth)
+        truths.append(scale * trial.truth)
     result = plain
     if truths:
         weights, _ = optimize.nnls(np.concatenate(differences), np.concatenate(truths))
@@ -90,21 +92,35 @@ def continue_picture(
     if needed is None:
         return result
     kriged = krige_detail(clean, known, result, limits=limits, needed=needed)
-    strip = known & (distance <= _STRIP * depth)
-    return result + _share_of_kriging(clean, known, strip, limits) * (kriged - result)
+    share = np.float32(1) if wide is None else _share_of_kriging(clean, wide, limits)
+    return result + share * (kriged - result)
 
 
-def _share_of_kriging(
-    clean: Array, known: Plane, strip: Plane, limits: tuple[float, float]
-) -> np.float32:
-    """How much of the kriged remainder is right in a hidden strip, in [0, 1]; 1 without trial."""
+class _Trial(NamedTuple):
+    """A hidden strip of known pixels, and how a membrane continues into it."""
+
+    strip: Plane
+    seen: Plane
+    plain: Array
+    truth: Array
+    """What the membrane lacks in the strip."""
+
+
+def _hide(clean: Array, known: Plane, near: Plane) -> _Trial | None:
+    """Hide the known pixels nearby; None where too few of either kind are left for a trial."""
+    strip = known & near
     seen = known & ~strip
     if np.count_nonzero(strip) < _FEWEST or np.count_nonzero(seen) < _FEWEST:
-        return np.float32(1)
-    trial = membrane(clean, seen)
-    kriged = krige_detail(clean, seen, trial, limits=limits, needed=strip) - trial
-    difference, truth = kriged[strip].ravel(), (clean - trial)[strip].ravel()
-    share = difference @ truth / max(_TINY, difference @ difference)
+        return None
+    plain = membrane(clean, seen)
+    return _Trial(strip=strip, seen=seen, plain=plain, truth=(clean - plain)[strip].ravel())
+
+
+def _share_of_kriging(clean: Array, trial: _Trial, limits: tuple[float, float]) -> np.float32:
+    """How much of the kriged remainder is right in a hidden strip, in [0, 1]."""
+    kriged = krige_detail(clean, trial.seen, trial.plain, limits=limits, needed=trial.strip)
+    difference = (kriged - trial.plain)[trial.strip].ravel()
+    share = difference @ trial.truth / np.maximum(_TINY, difference @ difference)
     return np.float32(share.clip(0, 1))
 
 

@@ -210,15 +210,16 @@ class RealService:
 
     def __init__(self, settings: ServerSettings, worker: bool = True, idle: bool = False) -> None:
         self.settings, self._program = settings, LINE if worker else NO_WORKER + LINE
-        self._code = settings.data_dir.parent / "idle"
+        self._packages = str(ROOT)
         if idle:
-            self._code.mkdir()
-            (self._code / "sitecustomize.py").write_text(idle_fits())
+            code = settings.data_dir.parent / "idle"
+            code.mkdir()
+            (code / "sitecustomize.py").write_text(idle_fits())
+            self._packages = os.pathsep.join([str(code), self._packages])
         self.start()
 
     def start(self, **variables: str) -> None:
-        path = os.pathsep.join([str(self._code), str(ROOT)])
-        environment = {**os.environ, "PYTHONPATH": path, **variables}
+        environment = {**os.environ, "PYTHONPATH": self._packages, **variables}
         self.process = subprocess.Popen(
             [sys.executable, "-c", self._program, self.settings.as_json()],
             env=environment,
